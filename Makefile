@@ -1,0 +1,44 @@
+# spiketicket: `make demo` finds a ticket on real data, `make test` runs every check.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check lint bench clean
+
+demo: $(VENV)/.train
+	$(BIN)/spiketicket find recipes/digits-binw.toml
+
+test: lint
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/search_step.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.train: $(VENV)/.made pyproject.toml
+	$(PIP) install --quiet --editable '.[train]'
+	touch $@
+
+# spikingjelly, the oracle of the neuron tests, lists torchvision, torchaudio and a newer torch
+# among its needs, though its neurons use none of them: it is installed without its list.
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(PIP) install --quiet --editable '.[test]'
+	$(PIP) install --quiet --no-deps 'spikingjelly==2.0.0'
+	touch $@ $(VENV)/.train

@@ -1,0 +1,116 @@
+"""Between a searched model, a ticket, and a plain PyTorch model.
+
+``to_ticket`` takes what the layers compute with now; ``from_ticket`` builds the network anew from
+the registry and loads it. Both sides hold the same float32 numbers, so the logits are equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spiketicket import registry
+from spiketicket.errors import UserError
+from spiketicket.methods._layers import PRUNABLE
+from spiketicket.models._blocks import DataShape
+from spiketicket.neurons.lif import Kernel
+from spiketicket.ticket import Ticket, TicketError, TicketLayer
+
+_PARAMETRIZED = ".parametrizations."
+
+
+def to_ticket(model: nn.Module, metadata: Mapping[str, Any]) -> Ticket:
+    """The ticket of a model whose layers carry a search's or a control's parametrization."""
+    layers = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, PRUNABLE) and hasattr(layer, "parametrizations"):
+            layers.append(_layer(name, layer))
+    state = {k: v for k, v in model.state_dict().items() if _PARAMETRIZED not in f".{k}"}
+    tensors = {k: v.detach().cpu().numpy() for k, v in state.items()}
+    return Ticket(tuple(layers), tensors, metadata)
+
+
+def load_into(model: nn.Module, ticket: Ticket) -> nn.Module:
+    """Put a ticket's weights into a plain network of the same shapes, in place; returns it.
+
+    Raises:
+        TicketError: the ticket is for another network (names what differs).
+    """
+    ours = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    state = ticket.state()
+    theirs = {k: tuple(v.shape) for k, v in state.items()}
+    if ours != theirs:
+        keys = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
+        key = keys[0]
+        what = f"the ticket is for another network: {len(keys)} entries differ, the first is {key}"
+        shown = f"network {_shape(ours.get(key))}, ticket {_shape(theirs.get(key))}"
+        raise TicketError(what, value=shown)
+    model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
+    return model
+
+
+def from_ticket(ticket: Ticket, kernel: Kernel = "auto") -> nn.Module:
+    """A plain PyTorch model in evaluation mode, without any parametrization.
+
+    Raises:
+        TicketError: its network is unknown, was not one of this package, or does not fit.
+    """
+    with torch.device("meta"):
+        # First without memory: a forged size must not be allocated.
+        sizes = {k: tuple(v.shape) for k, v in _network(ticket, kernel).state_dict().items()}
+    expected = {k: tuple(v.shape) for k, v in ticket.tensors.items()}
+    expected |= {f"{layer.name}.weight": layer.shape for layer in ticket.layers}
+    if sizes != expected:
+        raise TicketError("its arrays do not fit the network it names", value=_network_name(ticket))
+    return load_into(_network(ticket, kernel), ticket).eval()
+
+
+def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
+    network = ticket.metadata.get("network")
+    try:
+        args = cast(dict[str, Any], network)["args"]
+        models = registry.load("models", cast(dict[str, Any], network)["name"])
+        neurons = registry.load("neurons", args["neuron"]["name"])
+        model, neuron = models.Config(**args["model"]), neurons.Config(**args["neuron"])
+        shape = DataShape(**{k: int(v) for k, v in args["shape"].items()})
+        if min(shape.__dict__.values()) < 1 or math.prod(shape.__dict__.values()) > 2**32:
+            raise ValueError("sizes out of range")
+        built: nn.Module = models.build(model, neuron, shape, kernel)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        what = "does not name a network of this package"
+        remedy = "A ticket of your own network is loaded with spiketicket.load_into(model, ticket)"
+        raise TicketError(what, value=network, remedy=remedy) from error
+    return built
+
+
+def _network_name(ticket: Ticket) -> object:
+    network = ticket.metadata.get("network")
+    return network.get("name") if isinstance(network, dict) else network
+
+
+def _layer(name: str, layer: nn.Module) -> TicketLayer:
+    parametrization = cast(Any, layer).parametrizations.weight[0]
+    with torch.no_grad():
+        weight = cast(Tensor, layer.weight).detach().cpu().contiguous()
+    shape = tuple(weight.shape)
+    mask = parametrization.mask
+    mask = torch.ones(shape, dtype=torch.bool) if mask is None else mask.cpu().contiguous()
+    if not parametrization.binary:
+        values = torch.where(mask, weight, torch.zeros_like(weight)).numpy()
+        return TicketLayer(name=name, shape=shape, kind="float", mask=mask.numpy(), values=values)
+    signs = torch.where(weight < 0, -1, 1).to(torch.int8) * mask
+    alpha = float(weight.abs().max())
+    if not torch.equal(alpha * signs.float(), weight):
+        raise UserError("the layer is not alpha times -1, 0 or +1", where=name)
+    return TicketLayer(
+        name=name, shape=shape, kind="binary", mask=mask.numpy(), alpha=alpha, signs=signs.numpy()
+    )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "has none" if shape is None else str(list(shape))

@@ -1,0 +1,61 @@
+"""Tables on standard output, as wide as the terminal, or as they need where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH_IN_A_FILE = 240
+
+
+def console() -> Console:
+    """Standard output."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=_WIDTH_IN_A_FILE)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1
+) -> None:
+    """Print a table whose first ``left`` columns hold words and the others numbers."""
+    table = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
+    """Print name and value, one a line."""
+    table = Table(box=None, show_header=False, title=Text(title, style="bold") if title else None)
+    table.title_justify = "left"
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(value))
+    console().print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def size_text(count: float | None) -> str:
+    """A number of bytes in words."""
+    return "-" if count is None else decimal(round(count))
+
+
+def time_text(seconds: float) -> str:
+    """A duration in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,94 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiketicket.errors import NO_TORCH, UserError
+
+DEFAULT_RECIPE = "digits-binw"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help=f"A TOML file, or the name of a recipe in the package. Default: {DEFAULT_RECIPE}.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Replace a value of the recipe; repeatable."
+    ),
+]
+RunsOption = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads. Default: what PyTorch takes."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+RootOption = Annotated[
+    str,
+    typer.Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
+]
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(__file__).parent.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def recipe_path(text: str) -> Path:
+    """The file a person means by ``text``: a path, or else the name of a packaged recipe.
+
+    Raises:
+        UserError: there is no such file and no such name.
+    """
+    path = Path(text)
+    if path.exists():
+        return path
+    packaged = packaged_recipes()
+    if text in packaged:
+        return packaged[text]
+    near = difflib.get_close_matches(path.stem, packaged, n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]}? " if near else ""
+    remedy += f"Recipes in the package: {', '.join(packaged)}"
+    raise UserError("no such recipe file", where=text, remedy=remedy)
+
+
+def require_device(device: Device) -> str:
+    """The device's name, once it is sure that PyTorch is there and has it.
+
+    Raises:
+        UserError: PyTorch is not installed, or sees no such device.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(NO_TORCH) from error
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise UserError(
+            "PyTorch sees no CUDA device", where="--device", value=str(device), remedy="Use cpu"
+        )
+    return str(device)

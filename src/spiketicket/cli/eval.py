@@ -1,0 +1,30 @@
+"""``spiketicket eval``: the accuracy of a ticket on its test set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
+
+
+def evaluate(
+    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    root: RootOption = "",
+    device: DeviceOption = Device.cpu,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a ticket and test it on the test set it was made for."""
+    where = require_device(device)
+
+    from spiketicket import run
+    from spiketicket.cli._result import print_evaluation
+
+    result = run.evaluate_ticket(ticket, root=root, device=where).to_dict()
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_evaluation(result, title=ticket.name)

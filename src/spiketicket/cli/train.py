@@ -1,0 +1,49 @@
+"""``spiketicket train``: train the dense net of a recipe, without a ticket."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from spiketicket.cli._options import (
+    DEFAULT_RECIPE,
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RecipeArgument,
+    RunsOption,
+    SetOption,
+    ThreadsOption,
+    recipe_path,
+    require_device,
+)
+
+
+def train(
+    recipe: RecipeArgument = DEFAULT_RECIPE,
+    overrides: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    device: DeviceOption = Device.cpu,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the dense net of a recipe and test it once, at the end."""
+    from spiketicket.recipe import load_recipe
+
+    where = require_device(device)
+    loaded = load_recipe(recipe_path(recipe), overrides or ())
+
+    from spiketicket import run
+    from spiketicket.cli._progress import reporter_for
+    from spiketicket.cli._result import print_arms
+
+    with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+        result = run.train_dense(
+            loaded, runs_dir=runs, device=where, threads=threads, reporter=reporter
+        ).to_dict()
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_arms([result], title=f"{loaded.name}, seed {loaded.seed}")

@@ -1,0 +1,52 @@
+"""``spiketicket version``: versions, and with --verbose the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from typing import Annotated
+
+import typer
+
+from spiketicket import __version__
+
+_PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
+
+
+def version(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Packages, devices and threads too.")
+    ] = False,
+) -> None:
+    """Print the version."""
+    print(f"spiketicket {__version__}")
+    if verbose:
+        for name, value in _facts().items():
+            print(f"{name:12} {value}")
+
+
+def _facts() -> dict[str, str]:
+    # Imported here because it takes longer than all of this command.
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    facts = {
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+    for package in _PACKAGES:
+        try:
+            facts[package] = installed(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    facts["compiler"] = next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "none")
+    facts["cpus"] = str(os.cpu_count())
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return facts
+    facts["threads"] = str(torch.get_num_threads())
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts["cuda"] = ", ".join(names) or "no device"
+    return facts

@@ -1,0 +1,136 @@
+"""Datasets: one file each, found by name; images in memory as uint8.
+
+    from spiketicket.data import load_dataset, make_config
+    dataset = load_dataset(make_config("cifar10", root="~/data"))
+    dataset.train.x, dataset.train.y, dataset.classes, dataset.mean, dataset.std
+
+A new dataset is one new file here with ``INFO``, ``Config`` and ``load``. Nothing is downloaded
+but by :func:`get_dataset`. No torch is needed for any of this; batches are made of the samples by
+``_batches`` and ``_augment``, which need it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from spiketicket import registry
+from spiketicket.data import _store
+from spiketicket.data._download import GetReport, fetch
+from spiketicket.data._progress import console_progress
+from spiketicket.data._split import carve, training_split
+from spiketicket.data._types import (
+    CheckReport,
+    DataFile,
+    Dataset,
+    DatasetInfo,
+    FileCheck,
+    Progress,
+    Samples,
+)
+from spiketicket.errors import UserError
+from spiketicket.recipe import DataConfig
+
+__all__ = [
+    "CheckReport",
+    "DataFile",
+    "Dataset",
+    "DatasetInfo",
+    "FileCheck",
+    "GetReport",
+    "Progress",
+    "Samples",
+    "carve",
+    "check_dataset",
+    "console_progress",
+    "get_dataset",
+    "list_datasets",
+    "load_dataset",
+    "make_config",
+    "training_split",
+]
+
+
+class _Choice(Protocol):
+    INFO: DatasetInfo
+    Config: type[DataConfig]
+
+    def load(self, config: DataConfig) -> Dataset: ...
+
+
+def list_datasets() -> tuple[DatasetInfo, ...]:
+    """What is known about every dataset, sorted by name; opens no data file."""
+    return tuple(_choice(name).INFO for name in registry.names("data"))
+
+
+def make_config(name: str, **fields: Any) -> DataConfig:
+    """The dataset's own ``Config``, with its defaults but for ``fields``.
+
+    Raises:
+        UserError: unknown dataset.
+        pydantic.ValidationError: unknown or invalid field.
+    """
+    return _choice(name).Config(**fields)
+
+
+def load_dataset(config: DataConfig) -> Dataset:
+    """Read a dataset's files; downloads nothing.
+
+    ``config`` is the ``Config`` of the dataset's file, e.g. from :func:`make_config` or a recipe.
+    A relative ``config.root`` is below the working directory.
+
+    Raises:
+        UserError: unknown dataset; files missing (with the command that gets them), damaged or
+            not the official ones.
+    """
+    choice = _choice(config.name)
+    if not isinstance(config, choice.Config):
+        what = f"must be a spiketicket.data.{config.name}.Config"
+        raise UserError(what, where="config", value=type(config).__name__)
+    return choice.load(config)
+
+
+def check_dataset(config: DataConfig) -> CheckReport:
+    """Look at each file of a dataset and then load it: what there is, and whether it is usable.
+
+    Raises:
+        UserError: unknown dataset. Anything wrong with the data is ``problem`` in the report.
+    """
+    info = _choice(config.name).INFO
+    folder = ""
+    files: tuple[FileCheck, ...] = ()
+    try:
+        if info.files:
+            place = _store.locate(info, _store.data_root(config.root, info.name))
+            folder = str(place)
+            files = _store.inspect(info, place)
+        dataset = load_dataset(config)
+    except UserError as error:
+        return CheckReport(info.name, folder, files, problem=str(error))
+    known = len(dataset.classes)
+    return CheckReport(
+        name=info.name,
+        folder=folder,
+        files=files,
+        classes=dataset.classes,
+        shape=dataset.shape,
+        train_counts=tuple(dataset.train.counts(known).tolist()),
+        test_counts=tuple(dataset.test.counts(known).tolist()),
+        checksum=dataset.checksum,
+        notes=dataset.notes,
+    )
+
+
+def get_dataset(name: str, root: str = "", progress: Progress | None = None) -> GetReport:
+    """Download what is missing of a dataset's official files into its folder below ``root``.
+
+    ``root`` empty is the folder that SPIKETICKET_DATA names. ``progress`` is told of every piece,
+    e.g. :func:`console_progress`'s. Files are checked by md5; ones that are there stay untouched.
+
+    Raises:
+        UserError: see :func:`spiketicket.data._download.fetch`.
+    """
+    return fetch(_choice(name).INFO, root, progress)
+
+
+def _choice(name: str) -> _Choice:
+    return cast(_Choice, registry.load("data", name))

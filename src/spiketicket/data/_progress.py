@@ -1,0 +1,37 @@
+"""A progress bar for downloads on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from spiketicket.data._types import Progress
+
+
+@contextmanager
+def console_progress() -> Iterator[Progress]:
+    """A callback that draws a bar for each file on standard error; draws nothing elsewhere.
+
+    Use: ``with console_progress() as progress: get_dataset("cifar10", root, progress)``.
+    """
+    # Imported here because only a download on a terminal needs it.
+    from rich import progress as bars
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = display.add_task(name, total=None)
+            display.update(tasks[name], completed=done, total=total or None)
+
+        yield show

@@ -1,0 +1,122 @@
+"""Drawing a part of the samples so that every class keeps its share.
+
+Everything here is a function of the classes, the amount and the seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket.data._types import Dataset, Samples
+from spiketicket.errors import UserError
+from spiketicket.philox import Stream
+from spiketicket.recipe import DataConfig
+
+
+def training_split(dataset: Dataset, config: DataConfig, seed: int) -> tuple[Samples, Samples]:
+    """The training and the validation samples of a run.
+
+    The validation part is carved from the whole training set first, so that it is the same for
+    every ``config.train_limit``; the limit then applies to what remains.
+
+    Raises:
+        UserError: as :func:`carve` and :func:`limit`.
+    """
+    train, validation = carve(dataset.train, config.validation, seed, dataset.classes)
+    if config.train_limit is not None:
+        train = limit(train, config.train_limit, seed)
+    return train, validation
+
+
+def carve(
+    samples: Samples,
+    fraction: float,
+    seed: int,
+    classes: tuple[str, ...] = (),
+    part: str = "validation",
+    where: str = "data.validation",
+) -> tuple[Samples, Samples]:
+    """Split off ``fraction`` of the samples, stratified; returns (rest, part).
+
+    The part has ``fraction * N`` samples rounded half up, shared among the classes by
+    :func:`quotas`. Both results keep the samples' order. ``part`` names the draw: another name is
+    another, independent draw. ``classes`` and ``where`` are for messages.
+
+    Raises:
+        UserError: a class would have no sample in the part, or none left.
+    """
+    total = len(samples)
+    # The decimal number as it is written: 0.29 * 50 is 14.5, where floats say 14.499999999999998.
+    count = math.floor(Decimal(repr(float(fraction))) * total + Decimal("0.5"))
+    present, sizes = np.unique(samples.y, return_counts=True)
+    shares = quotas(sizes, count)
+    for label, size, share in zip(present, sizes, shares, strict=True):
+        if not 0 < share < size:
+            name = classes[label] if label < len(classes) else str(label)
+            verb = "no sample for" if share <= 0 else "nothing but"
+            raise UserError(
+                f"leaves class {name} ({size} samples) {verb} {part}",
+                where=where,
+                value=fraction,
+                remedy=_feasible(int(sizes.min()), part),
+            )
+    chosen = draw(samples.y, count, Stream(seed, "data", part))
+    rest = np.setdiff1d(np.arange(total), chosen, assume_unique=True)
+    return samples.take(rest), samples.take(chosen)
+
+
+def limit(samples: Samples, count: int, seed: int) -> Samples:
+    """``count`` of the samples, stratified, in their order.
+
+    Raises:
+        UserError: there are fewer, or a class would have none.
+    """
+    if count > len(samples):
+        what = f"only {len(samples)} training samples are left after the validation split"
+        remedy = f"Give at most {len(samples)}, or leave it out to use all"
+        raise UserError(what, where="data.train_limit", value=count, remedy=remedy)
+    sizes = np.unique(samples.y, return_counts=True)[1]
+    if count < 1 or not quotas(sizes, count).all():
+        what = "leaves a class without a training sample"
+        remedy = f"There are {len(sizes)} classes, the smallest with {sizes.min()} samples"
+        raise UserError(what, where="data.train_limit", value=count, remedy=remedy)
+    return samples.take(draw(samples.y, count, Stream(seed, "data", "train_limit")))
+
+
+def quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Share ``count`` among classes of these ``sizes`` in proportion, int64 [classes].
+
+    Largest remainder method in whole numbers: every class gets its share rounded down, and the
+    ones that are missing go to the largest remainders, to the lower class in a tie.
+    """
+    total = int(sizes.sum())
+    exact = sizes.astype(np.int64) * count
+    shares, remainders = exact // total, exact % total
+    favoured = np.argsort(-remainders, kind="stable")[: count - int(shares.sum())]
+    shares[favoured] += 1
+    return shares
+
+
+def draw(y: NDArray[np.int64], count: int, stream: Stream) -> NDArray[np.int64]:
+    """Indices of ``count`` samples with every class's share, int64 [count], increasing.
+
+    Each class is shuffled by its own stream and gives its first ones. Needs 0 <= count <= len(y).
+    """
+    present, sizes = np.unique(y, return_counts=True)
+    parts = []
+    for label, size, share in zip(present, sizes, quotas(sizes, count), strict=True):
+        order = stream.child("class", int(label)).permutation(int(size))
+        parts.append(np.flatnonzero(y == label)[order[:share]])
+    return np.sort(np.concatenate(parts))
+
+
+def _feasible(smallest: int, part: str) -> str:
+    """A remedy that names fractions which work for every class, or says that none does."""
+    if smallest < 2:
+        return "A class needs at least 2 samples to be split"
+    low, high = math.ceil(1000 / smallest) / 1000, math.floor(1000 - 1000 / smallest) / 1000
+    return f"Use a {part} fraction from {low} to {high}"

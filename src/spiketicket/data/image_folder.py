@@ -1,0 +1,203 @@
+"""Your own pictures: a folder for each class.
+
+    ROOT/train/cat/1.png  ROOT/test/cat/9.jpg    with a test part of your own, or
+    ROOT/cat/1.png                               of which a stratified part becomes the test part
+
+A class is called like its folder and classes are sorted by name, as are the files of a class.
+Each picture is turned as its EXIF data says, put on black where it is transparent, made grey or
+RGB, cut to a square around its centre and scaled to ``size`` (Pillow's bilinear filter with
+antialiasing; one that has the size keeps its pixels). The mean and standard deviation are
+computed: those of all pixels of the training pictures, a value a channel, scaled to 0..1 (a
+channel that is the same everywhere gets 1); the validation part is among them. All pictures are kept in memory, channels * size * size bytes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Interval, Lt
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from spiketicket.data import _split, _store
+from spiketicket.data._types import Dataset, DatasetInfo, Samples
+from spiketicket.errors import UserError
+from spiketicket.recipe import DataConfig
+
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+# Named, because some of Pillow's other readers start programs.
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
+_EIGHT_BIT: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
+_PARTS: Final = ("train", "test")
+
+Tree = Mapping[str, Sequence[Path]]
+
+INFO = DatasetInfo(
+    name="image_folder",
+    title="Your own pictures: a folder for each class",
+    licence="your own",
+    citation="",
+    homepage="",
+    obtain="Put your pictures at DIR/train/CLASS/ and DIR/test/CLASS/, or at DIR/CLASS/",
+)
+
+
+class Config(DataConfig):
+    """Pictures in a folder for each class, below ``root``.
+
+    ``root`` is not part of a recipe's hash, ``folder`` is: name the pictures with it.
+    """
+
+    name: Literal["image_folder"] = "image_folder"
+    folder: str = ""
+    """Path below ``root`` of the folder with the classes; empty is ``root`` itself."""
+    size: Annotated[int, Interval(ge=4, le=1024)] = 32
+    """Height and width that every picture is scaled to."""
+    channels: Literal[1, 3] = 3
+    """3 for RGB, 1 for grey."""
+    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
+    """Fraction of each class that becomes the test part where there is no train/ and test/."""
+    split_seed: Annotated[int, Ge(0)] = 0
+    """Seed of that draw; the recipe's own seed does not change it."""
+
+
+def load(config: Config) -> Dataset:
+    """Read every picture; images are [N, channels, size, size].
+
+    Raises:
+        UserError: no such folder, fewer than two classes, a class without pictures, other classes
+            in test than in train, or a picture that cannot be read.
+    """
+    folder = _store.data_root(config.root, INFO.name) / config.folder
+    notes: list[str] = []
+    split = _has_parts(folder)
+    if split:
+        trees = [_tree(folder / part, notes) for part in _PARTS]
+        classes = _same_classes(folder, *trees)
+        train, test = (_samples(tree, classes, config) for tree in trees)
+    else:
+        tree = _tree(folder, notes)
+        classes = tuple(tree)
+        train, test = _split.carve(
+            _samples(tree, classes, config),
+            config.test_fraction,
+            config.split_seed,
+            classes,
+            part="test",
+            where="data.test_fraction",
+        )
+    mean, std = _moments(train.x)
+    licence, citation = INFO.licence, INFO.citation
+    name = config.folder or INFO.name
+    return Dataset(name, train, test, classes, mean, std, licence, citation, tuple(notes))
+
+
+def _has_parts(folder: Path) -> bool:
+    if not folder.is_dir():
+        raise UserError("is not a folder", where=str(folder), remedy=INFO.obtain)
+    found = [part for part in _PARTS if (folder / part).is_dir()]
+    if len(found) == 1:
+        missing = next(part for part in _PARTS if part not in found)
+        what = f"has a folder {found[0]} but no folder {missing}"
+        remedy = f"Add {missing}/, or put the class folders there without {found[0]}/"
+        raise UserError(what, where=str(folder), remedy=remedy)
+    return bool(found)
+
+
+def _tree(folder: Path, notes: list[str]) -> Tree:
+    """The picture files of each class, both sorted; what was left out is told in ``notes``."""
+    tree = {
+        path.name: _pictures(path, notes)
+        for path in sorted(_listed(folder), key=lambda path: path.name)
+        if path.is_dir()
+    }
+    if len(tree) < 2:
+        found = f"only the class {next(iter(tree))}" if tree else "no class folder"
+        what = f"holds {found}; at least two classes are needed"
+        raise UserError(what, where=str(folder), remedy=INFO.obtain)
+    return tree
+
+
+def _pictures(folder: Path, notes: list[str]) -> list[Path]:
+    entries = sorted(_listed(folder), key=lambda path: path.name)
+    if nested := next((path for path in entries if path.is_dir()), None):
+        what = "is a folder inside a class folder, which may hold pictures only"
+        raise UserError(what, where=str(nested))
+    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES]
+    if not pictures:
+        what = f"holds no picture ({', '.join(suffix[1:] for suffix in SUFFIXES)})"
+        raise UserError(what, where=str(folder))
+    if others := [path for path in entries if path.suffix.lower() not in SUFFIXES]:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        notes.append(f"left out, as it is not a picture: {others[0]}{more}")
+    return pictures
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, without hidden files such as a desktop's thumbnails."""
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(folder)) from error
+
+
+def _same_classes(folder: Path, train: Tree, test: Tree) -> tuple[str, ...]:
+    for one, other, where in ((test, train, "train"), (train, test, "test")):
+        if missing := sorted(set(one) - set(other)):
+            part = "test" if where == "train" else "train"
+            what = f"has no folder for {', '.join(missing)}, which {part} has"
+            raise UserError(what, where=str(folder / where))
+    return tuple(train)
+
+
+def _samples(tree: Tree, classes: tuple[str, ...], config: Config) -> Samples:
+    paths = [path for name in classes for path in tree[name]]
+    x = np.empty((len(paths), config.channels, config.size, config.size), np.uint8)
+    for index, path in enumerate(paths):
+        x[index] = _picture(path, config.size, config.channels)
+    sizes = [len(tree[name]) for name in classes]
+    return Samples(x, np.repeat(np.arange(len(classes), dtype=np.int64), sizes))
+
+
+def _picture(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
+    """One picture as uint8 [channels, size, size]."""
+    try:
+        with Image.open(path, formats=_FORMATS) as opened:
+            mode = opened.mode
+            image = ImageOps.exif_transpose(opened)
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+                image = Image.alpha_composite(black, image)
+            image = image.convert("RGB" if channels == 3 else "L")
+            fitted = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    # Pillow's decoders raise errors of many types on damaged files.
+    except Exception as error:
+        raise UserError(f"cannot be read as a picture: {error}", where=str(path)) from error
+    if mode not in _EIGHT_BIT:
+        what = f"has pixels of more than 8 bits (mode {mode}), which would be cut off"
+        raise UserError(what, where=str(path), remedy="Save it with 8 bits a channel")
+    pixels = np.asarray(fitted, np.uint8).reshape(size, size, channels)
+    return pixels.transpose(2, 0, 1)
+
+
+def _moments(x: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over 255, from exact counts of the values.
+
+    A channel without any spread has nothing to divide by, and 1 as its deviation.
+    """
+    means, deviations = [], []
+    for channel in range(x.shape[1]):
+        counts = np.bincount(x[:, channel].reshape(-1), minlength=256)
+        values = np.arange(256) / 255
+        mean = float((counts * values).sum() / counts.sum())
+        variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+        means.append(mean)
+        deviations.append(variance**0.5)
+    if not any(deviations):
+        what = "all pixels of all training pictures are the same"
+        raise UserError(what, where=INFO.name, value=[round(255 * mean) for mean in means])
+    return tuple(means), tuple(deviation or 1.0 for deviation in deviations)

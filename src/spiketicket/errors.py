@@ -1,0 +1,67 @@
+"""The errors a user of the library is meant to see.
+
+Everything raised on purpose derives from :class:`SpikeTicketError`; bad input is a
+:class:`UserError`, which the command line prints as ``error: ...`` without a traceback.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+_LONGEST_VALUE = 80
+
+
+class _Unset(enum.Enum):
+    UNSET = "unset"
+
+
+UNSET = _Unset.UNSET
+"""Says that an error has no value to show; ``None`` is itself a value."""
+
+NO_TORCH = "training needs PyTorch: pip install 'spiketicket[train]'"
+
+
+class SpikeTicketError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UserError(SpikeTicketError):
+    """Bad input: says where, what, which value, and what to do about it.
+
+    Args:
+        what: what is wrong, in a few words: ``"must be <= 1"``.
+        where: the place of the mistake: a file, a key, or both: ``"x.toml: ticket.density"``.
+        value: the value that was given; shown with ``repr``, long ones cut.
+        remedy: what the user can do; shown last, as a sentence of its own.
+
+    ``str(error)`` is ``"where: what (got value). remedy"``, absent parts left out.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", value: object = UNSET, remedy: str = ""
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.value = value
+        self.remedy = remedy
+        super().__init__(_text(what, where, value, remedy))
+
+
+class RecipeError(UserError):
+    """A recipe with mistakes; ``problems`` has one line for each, as ``str`` does."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        lines = problems.split("\n") if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(lines))
+        self.problems = tuple(lines)
+
+
+def _text(what: str, where: str, value: object, remedy: str) -> str:
+    text = f"{where}: {what}" if where else what
+    if value is not UNSET:
+        shown = repr(value)
+        if len(shown) > _LONGEST_VALUE:
+            shown = shown[: _LONGEST_VALUE - 3] + "..."
+        text += f" (got {shown})"
+    return f"{text}. {remedy}" if remedy else text

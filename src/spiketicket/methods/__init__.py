@@ -1,0 +1,1 @@
+"""Ticket search: one file a method, each with a ``Config`` and an ``attach``."""

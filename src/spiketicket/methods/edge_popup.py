@@ -1,0 +1,224 @@
+"""edge-popup with float or binary weights: find a ticket without training a weight.
+
+Ramanujan et al., "What's Hidden in a Randomly Weighted Neural Network?", CVPR 2020 (float) and
+Diffenderfer & Kailkhura, "Multi-Prize Lottery Ticket Hypothesis", ICLR 2021 (biprop, binary);
+on spiking networks: Cheng et al., IROS 2024. Every frozen random weight W has a score s:
+
+    M        = 1 for the `density` fraction with the largest |s|, else 0
+    W_eff    = W * M                                        float ticket
+    W_eff    = alpha * sign(W) * M,  alpha = sum(|W|*M) / sum(M)    binary ticket, per layer
+    dL/ds   := dL/dW_eff * W * sign(s)                      straight-through, no alpha
+
+The mask and alpha are computed once an optimizer step and held in buffers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from annotated_types import Ge
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from spiketicket.errors import UserError
+from spiketicket.methods._layers import (
+    fan_in,
+    initial_weight,
+    kept_count,
+    prunable,
+    top_mask,
+)
+from spiketicket.philox import Stream
+from spiketicket.recipe import MethodConfig
+
+
+class Config(MethodConfig):
+    """Hyper-parameters of the search."""
+
+    name: Literal["edge_popup"] = "edge_popup"
+    scope: Literal["layer", "global"] = "layer"
+    """One threshold a layer, or one for all layers."""
+    weight_init: Literal["signed_constant", "kaiming_normal"] = "signed_constant"
+    score_init: Literal["kaiming_uniform", "constant"] = "kaiming_uniform"
+    scale_fan: bool = False
+    """Whether the initial weights count only the kept part of their fan-in."""
+    regrow: bool = True
+    """False is the ratchet of arXiv 2311.12060: a removed connection never returns."""
+    ramp_epochs: Annotated[int, Ge(0)] | None = None
+    """Epochs over which the pruned share rises cubically from 0 to 1 - density; None is biprop's
+    own rule: a quarter of the epochs for scope "global" with density <= 0.5, else none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.density == 1:
+            raise ValueError("density 1 keeps every weight: there is nothing to search; use < 1")
+        if not self.regrow and not self.ramp_epochs:
+            raise ValueError(
+                "regrow=false needs ramp_epochs >= 1: without a ramp the first mask would be final"
+            )
+        return self
+
+
+class _Popup(torch.autograd.Function):
+    """W_eff forward; the scores' straight-through gradient backward."""
+
+    @staticmethod
+    def forward(ctx: Any, effective: Tensor, weight: Tensor, scores: Tensor) -> Tensor:
+        ctx.save_for_backward(weight, scores)
+        return effective.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        weight, scores = ctx.saved_tensors
+        return None, None, torch.where(scores < 0, -weight, weight) * grads[0]
+
+
+class PopupWeight(nn.Module):
+    """Parametrization of one layer's weight: frozen values, scores, mask and scale.
+
+    Buffers: ``mask`` (bool, the weight's shape), ``alpha`` (float32 scalar, 1 for float tickets),
+    ``effective`` (the weight the layer computes with).
+    """
+
+    mask: Tensor
+    alpha: Tensor
+    effective: Tensor
+
+    def __init__(self, weight: Tensor, scores: Tensor, binary: bool) -> None:
+        super().__init__()
+        self.binary = binary
+        self.scores = nn.Parameter(scores)
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+        self.register_buffer("alpha", torch.ones((), dtype=torch.float32, device=weight.device))
+        self.register_buffer("effective", torch.empty_like(weight), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        out: Tensor = _Popup.apply(self.effective, weight, self.scores)
+        return out
+
+    @torch.no_grad()
+    def set_mask(self, weight: Tensor, mask: Tensor) -> None:
+        """Take a new mask; recomputes alpha and the effective weight."""
+        self.mask.copy_(mask)
+        if self.binary:
+            # float64 and one rounding: the same alpha whatever the order of summation
+            self.alpha.copy_((weight.double().abs() * mask).sum() / mask.sum())
+        self.refresh(weight)
+
+    @torch.no_grad()
+    def refresh(self, weight: Tensor) -> None:
+        """Recompute the effective weight from weight, mask and alpha (after loading a state)."""
+        values = torch.where(weight < 0, -self.alpha, self.alpha) if self.binary else weight
+        self.effective.copy_(values * self.mask)
+
+
+class EdgePopup:
+    """A search attached to a model: owns the parametrizations and recomputes the masks."""
+
+    def __init__(
+        self, model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int
+    ) -> None:
+        self.config, self.epochs = config, epochs
+        self.layers = prunable(model)
+        shapes = {n: tuple(cast(Tensor, m.weight).shape) for n, m in self.layers.items()}
+        for name, shape in shapes.items():
+            kept_count(math.prod(shape), config.density, f"layer {name}")
+        for name, layer in self.layers.items():
+            self._attach(name, layer, binary, seed)
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith(".original"):
+                parameter.requires_grad_(False)
+        self.update(0.0)
+
+    def _attach(self, name: str, layer: nn.Module, binary: bool, seed: int) -> None:
+        weight = cast(nn.Parameter, layer.weight)
+        shape, config = tuple(weight.shape), self.config
+        fan = fan_in(shape) * (config.density if config.scale_fan else 1.0)
+        value = initial_weight(config.weight_init, shape, fan, Stream(seed, "weight", name))
+        with torch.no_grad():
+            weight.copy_(value)
+        scores = torch.empty_like(weight)
+        scores.copy_(_initial_scores(config.score_init, shape, Stream(seed, "score", name)))
+        parametrize.register_parametrization(
+            layer, "weight", PopupWeight(weight.detach(), scores, binary), unsafe=True
+        )
+
+    def popups(self) -> dict[str, PopupWeight]:
+        """Path -> parametrization, in layer order."""
+        return {name: _popup(layer) for name, layer in self.layers.items()}
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The scores: what the optimizer moves."""
+        return [popup.scores for popup in self.popups().values()]
+
+    def density_at(self, epoch: float) -> float:
+        """Density after ``epoch`` epochs (fractional), following the ramp."""
+        target, ramp = self.config.density, self.config.ramp_epochs
+        if ramp is None:
+            ramp = math.ceil(self.epochs / 4) if self.config.scope == "global" and target <= 0.5 else 0
+        if epoch >= ramp:
+            return target
+        return 1.0 - (1.0 - target) * (1.0 - (1.0 - epoch / ramp) ** 3)
+
+    @torch.no_grad()
+    def update(self, epoch: float) -> None:
+        """Recompute every mask from the scores; once an optimizer step."""
+        density, popups = self.density_at(epoch), self.popups()
+        magnitudes = {n: self._ranked(p) for n, p in popups.items()}
+        if self.config.scope == "global":
+            flat = torch.cat([m.reshape(-1) for m in magnitudes.values()])
+            chosen = top_mask(flat, kept_count(flat.numel(), density, "the network"))
+            parts = chosen.split([m.numel() for m in magnitudes.values()])
+            masks = {n: p.view(m.shape) for (n, m), p in zip(magnitudes.items(), parts, strict=True)}
+        else:
+            masks = {
+                n: top_mask(m, kept_count(m.numel(), density, f"layer {n}"))
+                for n, m in magnitudes.items()
+            }
+        for name, popup in popups.items():
+            if not bool(masks[name].any()):
+                raise UserError(
+                    "the global threshold removed every weight of this layer",
+                    where=name,
+                    remedy='Use ticket.scope = "layer" or a higher density',
+                )
+            popup.set_mask(_original(self.layers[name]), masks[name])
+
+    def _ranked(self, popup: PopupWeight) -> Tensor:
+        magnitude = popup.scores.abs()
+        return magnitude if self.config.regrow else magnitude.masked_fill(~popup.mask, -1.0)
+
+    def restore(self) -> None:
+        """Recompute what is not stored in a state dict, after one was loaded."""
+        for name, popup in self.popups().items():
+            popup.refresh(_original(self.layers[name]))
+
+
+def attach(
+    model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int
+) -> EdgePopup:
+    """Put the search on every convolution and linear layer of ``model``, in place.
+
+    The layers' weights are replaced by random ones of the seed and are never touched again.
+    """
+    return EdgePopup(model, config, binary=binary, seed=seed, epochs=epochs)
+
+
+def _popup(layer: nn.Module) -> PopupWeight:
+    return cast(PopupWeight, cast(Any, layer).parametrizations.weight[0])
+
+
+def _original(layer: nn.Module) -> Tensor:
+    return cast(Tensor, cast(Any, layer).parametrizations.weight.original)
+
+
+def _initial_scores(kind: str, shape: tuple[int, ...], stream: Stream) -> Tensor:
+    if kind == "constant":
+        return torch.ones(shape)
+    # kaiming_uniform(a=sqrt(5)) is uniform on +-1/sqrt(fan in)
+    bound = 1.0 / math.sqrt(fan_in(shape))
+    values = stream.uniform(math.prod(shape)) * 2 - 1
+    return torch.from_numpy(values.reshape(shape)) * bound

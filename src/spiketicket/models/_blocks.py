@@ -1,0 +1,181 @@
+"""The parts the networks are made of: synapses, BatchNorm, neuron and pooling as one block.
+
+Data inside a network is ``[T, B, C, H, W]`` or ``[T, B, C]``. ``T`` is 1 for as long as nothing
+in time has happened: a static image meets its first convolution and BatchNorm once, and is
+repeated by the first neuron with a state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from spiketicket.errors import UserError
+from spiketicket.neurons import _native
+from spiketicket.neurons.lif import LIF, Kernel, resolve_kernel
+from spiketicket.recipe import NeuronConfig
+from spiketicket.registry import load
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a network is built for: channels, height and width of its input, and its classes."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+def make_neuron(config: NeuronConfig, kernel: Kernel) -> nn.Module:
+    """The neuron a recipe names; a fresh module, since every layer owns one."""
+    module: nn.Module = load("neurons", config.name).make(config, kernel)
+    return module
+
+
+def is_stateful(config: NeuronConfig) -> bool:
+    """Whether a constant input can give different outputs at different time steps."""
+    return bool(load("neurons", config.name).STATEFUL)
+
+
+class Block(nn.Module):
+    """Synapses (convolution or linear), BatchNorm, neuron and optional 2x2 max pooling.
+
+    ``forward(x, steps)``: ``x`` is ``[T, B, ...]`` with T = ``steps``, or T = 1 for input that is
+    the same at every step; the output has T = ``steps`` if the neuron has a state, else as ``x``.
+    """
+
+    def __init__(
+        self, synapse: nn.Conv2d | nn.Linear, neuron: nn.Module, *, bn_affine: bool, pool: bool
+    ) -> None:
+        super().__init__()
+        conv = isinstance(synapse, nn.Conv2d)
+        features = synapse.out_channels if isinstance(synapse, nn.Conv2d) else synapse.out_features
+        self.synapse = synapse
+        self.norm = (nn.BatchNorm2d if conv else nn.BatchNorm1d)(features, affine=bn_affine)
+        self.neuron = neuron
+        self.pool = pool
+
+    def forward(self, x: Tensor, steps: int) -> Tensor:
+        y = over_time(self.synapse, x)
+        return norm_fire(y, self.norm, self.neuron, steps, self.pool)
+
+
+def over_time(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer without a state to every step of ``[T, B, ...]`` in one call."""
+    return cast(Tensor, layer(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+
+
+def norm_fire(
+    y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, neuron: nn.Module, steps: int, pool: bool
+) -> Tensor:
+    """``pool(neuron(norm(y)))`` over ``[T, B, C(, H, W)]``; one fused pass for LIF on a CPU.
+
+    BatchNorm is ``z = a*y + b`` with one scale and one shift a channel, in float32, whatever
+    the kernel, so that spikes do not depend on which kernel computed them.
+    """
+    if isinstance(neuron, LIF):
+        kernel = resolve_kernel(neuron.kernel, y.device)
+        even = y.dim() == 5 and y.shape[-1] % 2 == 0 and y.shape[-2] % 2 == 0
+        if kernel == "native" and y.dtype in (torch.float32, torch.bfloat16) and (even or not pool):
+            return _fused(y, norm, neuron, steps, pool)
+    channels_last = y.movedim(2, -1)
+    stats = _batch_stats_eager(channels_last.float()) if norm.training else None
+    a, b = _scale_and_shift(norm, stats, y.numel() // y.shape[2])
+    z = (channels_last.float() * a + b).movedim(-1, 2)
+    if isinstance(neuron, LIF) and z.shape[0] != steps:
+        z = z.expand(steps, *z.shape[1:])
+    spikes = neuron(z).to(y.dtype)
+    return over_time(_POOL, spikes) if pool else spikes
+
+
+_POOL = nn.MaxPool2d(2)
+
+
+def _fused(
+    y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, neuron: LIF, steps: int, pool: bool
+) -> Tensor:
+    rows = y.movedim(2, -1).contiguous()
+    *size, channels = rows.shape
+    height, width = size[2:] if len(size) == 4 else (1, 1)
+    shape = _native.Shape(
+        steps, size[1], height, width, channels, pool, int(size[0] == 1 and steps > 1)
+    )
+    flat = rows.view(size[0], -1, channels)
+    stats = _native.batch_stats(flat.detach()) if norm.training else None
+    a, b = _scale_and_shift(norm, stats, flat.numel() // channels)
+    mean_rstd = None if stats is None else (stats[0], torch.rsqrt(stats[1] + norm.eps))
+    out = _native.norm_lif_pool(flat, a, b, mean_rstd, shape, neuron.config)
+    if len(size) == 4:
+        k = 2 if pool else 1
+        return out.view(steps, size[1], height // k, width // k, channels).movedim(-1, 2)
+    return out.view(steps, size[1], channels)
+
+
+def _batch_stats_eager(rows: Tensor) -> tuple[Tensor, Tensor]:
+    axes = tuple(range(rows.dim() - 1))
+    var, mean = torch.var_mean(rows, dim=axes, correction=0)
+    return mean, var
+
+
+def _scale_and_shift(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, stats: tuple[Tensor, Tensor] | None, count: int
+) -> tuple[Tensor, Tensor]:
+    """``a`` and ``b`` of ``z = a*y + b``; in training also moves the running statistics."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    if stats is None:
+        mean, var = norm.running_mean, norm.running_var
+    else:
+        mean, var = stats
+        _move_running_statistics(norm, mean.detach(), var.detach(), count)
+    a = torch.rsqrt(var + norm.eps)
+    if norm.affine:
+        a = a * norm.weight
+    b = -mean * a
+    return (a, b + norm.bias) if norm.affine else (a, b)
+
+
+@torch.no_grad()
+def _move_running_statistics(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int
+) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked += 1
+    # momentum None is a plain average over all batches so far, as in torch
+    share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    unbiased = var * (count / max(count - 1, 1))
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(unbiased, share)
+
+
+def time_first(x: Tensor, timesteps: int) -> Tensor:
+    """``[T, B, C, H, W]``: frames as they are, images ``[B, C, H, W]`` with a T of 1.
+
+    Raises:
+        UserError: neither four nor five axes, or frames of another number of time steps.
+    """
+    if x.dim() == 4:
+        return x.unsqueeze(0)
+    if x.dim() != 5:
+        raise UserError("input must be [B, C, H, W] or [T, B, C, H, W]", value=tuple(x.shape))
+    if x.shape[0] != timesteps:
+        raise UserError(
+            f"frames have {x.shape[0]} time steps, the network {timesteps}",
+            where="model.timesteps",
+            remedy="Make them the same",
+        )
+    return x
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times the width factor, at least 1."""
+    return max(1, round(channels * width))
+
+
+def flatten_features(x: Tensor) -> Tensor:
+    """``[T, B, C, H, W]`` to ``[T, B, C*H*W]`` in the order of ``nn.Flatten``."""
+    return x.flatten(2)

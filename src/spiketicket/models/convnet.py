@@ -1,0 +1,65 @@
+"""A small convolutional network for small images: three 3x3 convolutions and a linear classifier.
+
+    c-M-2c-M-4c-classes, c = 32 at width 1; the last convolution is pooled too where the image is
+    at least 16 pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from spiketicket.errors import UserError
+from spiketicket.models._blocks import Block, DataShape, make_neuron, scaled, time_first
+from spiketicket.neurons.lif import Kernel
+from spiketicket.recipe import ModelConfig, NeuronConfig
+
+
+class Config(ModelConfig):
+    """Nothing beside what every network has."""
+
+    name: Literal["convnet"] = "convnet"
+
+
+class ConvNet(nn.Module):
+    """Logits ``[B, classes]`` of images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``."""
+
+    def __init__(
+        self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
+    ) -> None:
+        super().__init__()
+        pools = 3 if min(shape.height, shape.width) >= 16 else 2
+        if shape.height % 2**pools or shape.width % 2**pools:
+            raise UserError(
+                f"convnet pools {pools} times: image sides must be multiples of {2**pools}",
+                where="model.name",
+                value=(shape.height, shape.width),
+                remedy="Choose another network or another image size",
+            )
+        self.timesteps = config.timesteps
+        channels, blocks = shape.channels, []
+        for i, plan in enumerate((32, 64, 128)):
+            width = scaled(plan, config.width)
+            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            unit = make_neuron(neuron, kernel)
+            blocks.append(Block(conv, unit, bn_affine=config.bn_affine, pool=i < pools))
+            channels = width
+        self.features = nn.ModuleList(blocks)
+        size = channels * (shape.height // 2**pools) * (shape.width // 2**pools)
+        self.classifier = nn.Linear(size, shape.classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = time_first(x, self.timesteps)
+        for block in self.features:
+            h = block(h, self.timesteps)
+        logits: Tensor = self.classifier(h.flatten(2).float().mean(0))
+        return logits
+
+
+def build(
+    config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
+) -> nn.Module:
+    """The network; parameters are torch's own initial values, to be replaced by a seed's."""
+    return ConvNet(config, neuron, shape, kernel).to(memory_format=torch.channels_last)

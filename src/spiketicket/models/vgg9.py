@@ -1,0 +1,81 @@
+"""VGG-9 for 32x32 images: six 3x3 convolutions, two hidden linear layers, a classifier, no biases.
+
+    64-64-M-128-128-M-256-256-M-fc256-fc256-classes
+
+2,261,184 weights at 10 classes and width 1 (Cheng et al. 2024 give the layer plan; the layer
+sizes are Diffenderfer & Kailkhura's VGG-small family scaled to nine layers).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from spiketicket.errors import UserError
+from spiketicket.models._blocks import Block, DataShape, is_stateful, make_neuron, scaled, time_first
+from spiketicket.neurons.lif import Kernel
+from spiketicket.recipe import ModelConfig, NeuronConfig
+
+_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
+
+
+class Config(ModelConfig):
+    """``hidden`` is the size of the two hidden linear layers at width 1."""
+
+    name: Literal["vgg9"] = "vgg9"
+    hidden: Annotated[int, Ge(1)] = 256
+
+
+class VGG9(nn.Module):
+    """Logits ``[B, classes]`` of images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``."""
+
+    def __init__(
+        self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
+    ) -> None:
+        super().__init__()
+        if shape.height % 8 or shape.width % 8:
+            raise UserError(
+                "vgg9 pools three times: image height and width must be multiples of 8",
+                where="model.name",
+                value=(shape.height, shape.width),
+                remedy="Choose another network or another image size",
+            )
+        self.timesteps = config.timesteps
+        self.stateful = is_stateful(neuron)
+        affine, channels = config.bn_affine, shape.channels
+        blocks = []
+        for plan, pool in _PLAN:
+            width = scaled(plan, config.width)
+            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            blocks.append(Block(conv, make_neuron(neuron, kernel), bn_affine=affine, pool=pool))
+            channels = width
+        self.features = nn.ModuleList(blocks)
+        size, hidden = channels * (shape.height // 8) * (shape.width // 8), []
+        for _ in range(2):
+            width = scaled(config.hidden, config.width)
+            linear = nn.Linear(size, width, bias=False)
+            hidden.append(Block(linear, make_neuron(neuron, kernel), bn_affine=affine, pool=False))
+            size = width
+        self.hidden = nn.ModuleList(hidden)
+        self.classifier = nn.Linear(size, shape.classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = self.timesteps
+        h = time_first(x, steps)
+        for block in self.features:
+            h = block(h, steps)
+        h = h.flatten(2)
+        for block in self.hidden:
+            h = block(h, steps)
+        logits: Tensor = self.classifier(h.float().mean(0))
+        return logits
+
+
+def build(
+    config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
+) -> nn.Module:
+    """The network; parameters are torch's own initial values, to be replaced by a seed's."""
+    return VGG9(config, neuron, shape, kernel).to(memory_format=torch.channels_last)

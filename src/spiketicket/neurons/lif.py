@@ -1,0 +1,137 @@
+"""Leaky integrate-and-fire neuron, multi-step (Cheng et al. 2024, section III; names as SpikingJelly's).
+
+    U[n] = lambda * V[n-1] + I[n]                      charge; V[-1] = V_reset
+    S[n] = 1 if U[n] >= V_threshold else 0             fire
+    V[n] = U[n] * (1 - S[n]) + V_reset * S[n]          hard reset (V_reset a number)
+    V[n] = U[n] - V_threshold * S[n]                   soft reset (V_reset none)
+
+``decay_input=True`` scales the input as SpikingJelly does, with tau = 1 / (1 - lambda):
+``U = V + (I - (V - V_reset)) / tau``. With lambda near 1 that form hardly ever fires within few
+time steps, so the additive form is the default. A ``v_reset`` other than 0 is also where the
+membrane leaks to: ``U = V - (V - V_reset) / tau + I``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from spiketicket.neurons import _native
+from spiketicket.neurons._surrogate import SurrogateName, spike
+from spiketicket.recipe import NeuronConfig
+
+STATEFUL = True
+
+Kernel = Literal["auto", "native", "compile", "eager"]
+
+
+class Config(NeuronConfig):
+    """Parameters of the LIF neuron; ``v_reset`` is "soft" or the potential after a spike."""
+
+    name: Literal["lif"] = "lif"
+    decay: Annotated[float, Ge(0), Lt(1)] = 0.5
+    """lambda; 1 - 1/tau in SpikingJelly's words."""
+    decay_input: bool = False
+    v_threshold: Annotated[float, Gt(0)] = 1.0
+    v_reset: float | Literal["soft"] = 0.0
+    surrogate: SurrogateName = "sigmoid"
+    alpha: Annotated[float, Gt(0)] = 4.0
+    detach_reset: bool = True
+    """Whether the reset is left out of the gradient."""
+
+    @property
+    def tau(self) -> float:
+        """Time constant in steps."""
+        return 1.0 / (1.0 - self.decay)
+
+    @property
+    def v_rest(self) -> float:
+        """Where the membrane starts and leaks to."""
+        return 0.0 if self.v_reset == "soft" else self.v_reset
+
+
+def charge(v: Tensor, current: Tensor, config: Config) -> Tensor:
+    """Membrane potential after one step of input."""
+    if config.decay_input:
+        return v + (current - (v - config.v_rest)) / config.tau
+    if config.v_rest == 0:
+        return v * config.decay + current
+    return v - (v - config.v_rest) / config.tau + current
+
+
+def simulate(current: Tensor, config: Config) -> Tensor:
+    """The definition: spikes ``[T, ...]`` of the input current ``[T, ...]``, step by step."""
+    v = torch.full_like(current[0], config.v_rest)
+    spikes = []
+    for step in current.unbind(0):
+        u = charge(v, step, config)
+        s = spike(u - config.v_threshold, config.surrogate, config.alpha)
+        reset = s.detach() if config.detach_reset else s
+        if config.v_reset == "soft":
+            v = u - reset * config.v_threshold
+        else:
+            v = (1.0 - reset) * u + reset * config.v_reset
+        spikes.append(s)
+    return torch.stack(spikes)
+
+
+class LIF(nn.Module):
+    """Spikes ``[T, ...]`` (0/1, dtype of the input) of an input current ``[T, ...]``.
+
+    Args:
+        config: the parameters.
+        kernel: ``native`` (C, CPU), ``compile`` (torch.compile), ``eager``, or ``auto``: native
+            on a CPU with a C compiler, torch.compile on a GPU, eager otherwise.
+    """
+
+    def __init__(self, config: Config, kernel: Kernel = "auto") -> None:
+        super().__init__()
+        self.config = config
+        self.kernel = kernel
+
+    def forward(self, current: Tensor) -> Tensor:
+        kernel = resolve_kernel(self.kernel, current.device)
+        if kernel == "native":
+            return _native.lif(current, self.config)
+        if kernel == "compile":
+            flat = current.flatten(1)
+            spikes: Tensor = _compiled()(flat, self.config)
+            return spikes.view(current.shape)
+        return simulate(current, self.config)
+
+    def extra_repr(self) -> str:
+        c = self.config
+        return f"decay={c.decay}, v_threshold={c.v_threshold}, v_reset={c.v_reset}"
+
+
+def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
+    """The kernel that ``auto`` stands for on this device; any other is returned as it is.
+
+    Raises:
+        UserError: ``native`` was asked for and cannot be had.
+    """
+    if kernel == "native":
+        _native.library()
+        return kernel
+    if kernel != "auto":
+        return kernel
+    if device.type == "cpu":
+        return "native" if _native.available() else "eager"
+    return "compile" if device.type == "cuda" else "eager"
+
+
+_compiled_simulate: list[object] = []
+
+
+def _compiled():  # type: ignore[no-untyped-def]
+    if not _compiled_simulate:
+        _compiled_simulate.append(torch.compile(simulate, dynamic=None))
+    return _compiled_simulate[0]
+
+
+def make(config: Config, kernel: Kernel = "auto") -> nn.Module:
+    """The neuron as a module."""
+    return LIF(config, kernel)

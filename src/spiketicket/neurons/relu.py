@@ -1,0 +1,29 @@
+"""Rectified linear unit, ``y = max(0, x)``: the activation of the non-spiking ANN and BNN."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from spiketicket.recipe import NeuronConfig
+
+STATEFUL = False
+
+
+class Config(NeuronConfig):
+    """A ReLU has no parameters."""
+
+    name: Literal["relu"] = "relu"
+
+
+class ReLU(nn.Module):
+    """``[T, ...]`` to ``[T, ...]``, elementwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu()
+
+
+def make(config: Config, kernel: str = "auto") -> nn.Module:
+    """The activation as a module; it has one way to be computed."""
+    return ReLU()

@@ -1,0 +1,43 @@
+"""Binary activation 0/1 without a membrane, ``y = 1 if x >= v_threshold else 0``.
+
+A spike that remembers nothing: LIF with ``decay = 0`` gives the same output. The gradient is a
+surrogate's (see ``_surrogate.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt
+from torch import Tensor, nn
+
+from spiketicket.neurons._surrogate import SurrogateName, spike
+from spiketicket.recipe import NeuronConfig
+
+STATEFUL = False
+
+
+class Config(NeuronConfig):
+    """Threshold and surrogate gradient of the step."""
+
+    name: Literal["step"] = "step"
+    v_threshold: float = 0.0
+    surrogate: SurrogateName = "sigmoid"
+    alpha: Annotated[float, Gt(0)] = 4.0
+
+
+class Step(nn.Module):
+    """``[T, ...]`` to ``[T, ...]`` of 0/1."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = self.config
+        return spike(x - c.v_threshold, c.surrogate, c.alpha)
+
+
+def make(config: Config, kernel: str = "auto") -> nn.Module:
+    """The activation as a module; it has one way to be computed."""
+    return Step(config)

@@ -1,0 +1,78 @@
+"""How a run tells what it is doing, without knowing who listens.
+
+The library calls a :class:`Reporter`; the command line brings one that draws progress bars.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """Listens to a run. Calls come from one thread, in order, stage after stage.
+
+    Epochs and steps count from 0; accuracies are fractions in [0, 1]; times are in seconds.
+    A stage that goes on from a checkpoint starts at a later epoch and step than 0.
+    """
+
+    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
+        """A stage begins: the search, or one of its controls.
+
+        Args:
+            stage: a title to show: ``"ticket"``, ``"dense"``, ``"random mask, trained"``.
+            seed: the seed of this repetition.
+            epochs: how many epochs the whole stage has; 0 when nothing is trained.
+            steps_per_epoch: how many optimizer steps an epoch has.
+        """
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
+    ) -> None:
+        """The optimizer step ``step`` of ``epoch`` was taken; called for some or all steps.
+
+        ``loss`` and ``accuracy`` are of the epoch's training samples so far.
+        """
+
+    def epoch_finished(
+        self,
+        epoch: int,
+        train_loss: float,
+        train_accuracy: float,
+        val_accuracy: float,
+        seconds: float,
+    ) -> None:
+        """An epoch and its validation are done."""
+
+    def stage_finished(self, stage: str, summary: str) -> None:
+        """A stage is done, or its result was there already; ``summary`` is one line."""
+
+    def message(self, text: str) -> None:
+        """Something a person should know: one line, shown even where progress is not."""
+
+
+class NullReporter:
+    """Listens and says nothing."""
+
+    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
+        """See :meth:`Reporter.stage_started`."""
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
+    ) -> None:
+        """See :meth:`Reporter.step`."""
+
+    def epoch_finished(
+        self,
+        epoch: int,
+        train_loss: float,
+        train_accuracy: float,
+        val_accuracy: float,
+        seconds: float,
+    ) -> None:
+        """See :meth:`Reporter.epoch_finished`."""
+
+    def stage_finished(self, stage: str, summary: str) -> None:
+        """See :meth:`Reporter.stage_finished`."""
+
+    def message(self, text: str) -> None:
+        """See :meth:`Reporter.message`."""

@@ -1,0 +1,260 @@
+"""One recipe, one run folder: every arm for every seed, the tickets, and the verdict.
+
+    runs/<name>-<hash>/recipe.toml
+                       result.json               the verdict over the seeds asked for last
+                       <name>-seed<s>.ticket     the ticket, with the verdict in it
+                       seed-<s>/<arm>/           see stage.py
+
+Every stage is skipped when its result is there, so a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from spiketicket import _allocator
+from spiketicket._files import explained, read_json, replacing, write_json
+from spiketicket.arms import ArmName, arm_names, condition
+from spiketicket.data import load_dataset, make_config
+from spiketicket.data._batches import to_tensors
+from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import evaluate
+from spiketicket.measure.verdict import ArmScores, judge
+from spiketicket.recipe import Recipe, to_toml
+from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.stage import ArmResult, Experiment, run_arm
+from spiketicket.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class FindResult:
+    """The outcome of :func:`find`; see :meth:`to_dict` for what it holds."""
+
+    recipe: Recipe
+    folder: Path
+    seeds: tuple[int, ...]
+    device: str
+    threads: int
+    arms: Mapping[ArmName, tuple[ArmResult, ...]]
+    verdict: Mapping[str, Any]
+    tickets: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: verdict, and for every arm its accuracies in percent, a value a seed."""
+        return {
+            "name": self.recipe.name,
+            "hash": self.recipe.hash,
+            "folder": str(self.folder),
+            "seeds": list(self.seeds),
+            "condition": condition(self.recipe),
+            "device": self.device,
+            "threads": self.threads,
+            "verdict": dict(self.verdict),
+            "arms": [_arm_row(results) for results in self.arms.values()],
+            "tickets": [str(path) for path in self.tickets],
+        }
+
+
+def find(
+    recipe: Recipe, *, seeds: int = 1, runs_dir: Path | str = "runs", device: str = "cpu",
+    threads: int | None = None, reporter: Reporter | None = None,
+) -> FindResult:  # fmt: skip
+    """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
+
+    A finished stage is read, an interrupted one goes on from its checkpoint.
+
+    Raises:
+        UserError: missing data, a full or read-only disk, a run folder in use by another process,
+            a loss that is not a number.
+    """
+    reporter = reporter or NullReporter()
+    experiment = _experiment(recipe, device, threads)
+    folder = Path(runs_dir) / recipe.folder_name
+    chosen = tuple(range(recipe.seed, recipe.seed + seeds))
+    results: dict[ArmName, list[ArmResult]] = {name: [] for name in arm_names(recipe)}
+    with claimed(folder):
+        _write_recipe(folder, recipe)
+        for seed in chosen:
+            kept: Mapping[str, int] | None = None
+            for name in results:
+                arm_folder = folder / f"seed-{seed}" / name
+                result = run_arm(experiment, name, seed, arm_folder, kept, reporter)
+                results[name].append(result)
+                kept = result.kept_by_layer if name == "ticket" else kept
+        arms = {name: tuple(rows) for name, rows in results.items()}
+        verdict = _verdict(recipe, arms, experiment)
+        tickets = tuple(_final_ticket(folder, recipe, r, verdict) for r in arms["ticket"])
+        found = FindResult(
+            recipe, folder, chosen, device, torch.get_num_threads(), arms, verdict, tickets
+        )
+        write_json(folder / "result.json", _without_times(found.to_dict()))
+    return found
+
+
+def train_dense(
+    recipe: Recipe, *, runs_dir: Path | str = "runs", device: str = "cpu",
+    threads: int | None = None, reporter: Reporter | None = None,
+) -> ArmResult:  # fmt: skip
+    """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
+
+    Raises:
+        UserError: as :func:`find`.
+    """
+    experiment = _experiment(recipe, device, threads)
+    folder = Path(runs_dir) / recipe.folder_name
+    with claimed(folder):
+        _write_recipe(folder, recipe)
+        arm_folder = folder / f"seed-{recipe.seed}" / "dense"
+        return run_arm(
+            experiment, "dense", recipe.seed, arm_folder, None, reporter or NullReporter()
+        )
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Accuracy of a ticket file, beside what the file itself states (percent)."""
+
+    ticket: Path
+    dataset: str
+    test_count: int
+    test_accuracy: float
+    stated_accuracy: float | None
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able facts, in the order to show them."""
+        return {
+            "ticket": str(self.ticket),
+            "dataset": self.dataset,
+            "test_count": self.test_count,
+            "test_accuracy": self.test_accuracy,
+            "stated_accuracy": self.stated_accuracy,
+            "device": self.device,
+        }
+
+
+def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") -> EvalResult:
+    """Load a ticket and measure it on the test set it names, in float32.
+
+    Raises:
+        TicketError: the file is no sound ticket, or not of a network of this package.
+        UserError: the data is missing, or is not the data the ticket was made for.
+    """
+    from spiketicket.bake import from_ticket
+
+    ticket = Ticket.load(path)
+    meta = ticket.metadata
+    data = meta.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
+        raise UserError("the ticket does not say which data it is for", where=str(path))
+    options = {**data["config"], **({"root": root} if root else {})}
+    dataset = load_dataset(make_config(**options))
+    if dataset.checksum != data.get("checksum"):
+        raise UserError(
+            f"the data {dataset.name} here is not the data the ticket was made for",
+            where=str(path),
+            value=dataset.checksum[:16],
+            remedy=f"The ticket names checksum {str(data.get('checksum'))[:16]}",
+        )
+    model = from_ticket(ticket).to(device)
+    norm = meta["normalisation"]
+    x, y = to_tensors(dataset.test, device)
+    result = evaluate(model, x, y, norm["mean"], norm["std"], int(meta["eval_batch_size"]))
+    stated = meta.get("accuracy", {}).get("test")
+    accuracy = 100 * result.accuracy
+    return EvalResult(Path(path), dataset.name, len(y), accuracy, stated, device)
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the claim ends with the process, however it ends.
+
+    Raises:
+        UserError: another process works in it, or it cannot be written.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".claim", timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            owner = read_json(folder / ".claimed-by") or {}
+            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+            remedy = "Wait for it or stop it, or use another folder with --runs"
+            raise UserError(f"in use by {who}", where=str(folder), remedy=remedy) from error
+        try:
+            write_json(
+                folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()}
+            )
+            yield
+        finally:
+            (folder / ".claimed-by").unlink(missing_ok=True)
+            lock.release()
+
+
+def _experiment(recipe: Recipe, device: str, threads: int | None) -> Experiment:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "cpu":
+        _allocator.keep_freed_memory()
+    return Experiment(recipe, load_dataset(recipe.data), torch.device(device))
+
+
+def _write_recipe(folder: Path, recipe: Recipe) -> None:
+    with replacing(folder / "recipe.toml") as scratch:
+        scratch.write_text(to_toml(recipe))
+
+
+def _verdict(
+    recipe: Recipe, arms: Mapping[ArmName, Sequence[ArmResult]], experiment: Experiment
+) -> dict[str, Any]:
+    truth = experiment.dataset.test.y
+    scores = {
+        name: ArmScores(
+            [r.test_accuracy for r in results], [r.predictions == truth for r in results]
+        )
+        for name, results in arms.items()
+    }
+    rules = recipe.verdict
+    verdict = judge(
+        scores["ticket"], scores.get("dense"), scores.get("random_trained"),
+        scores.get("random_frozen"), margin=rules.margin, confidence=rules.confidence,
+    )  # fmt: skip
+    return verdict.to_dict()
+
+
+def _final_ticket(
+    folder: Path, recipe: Recipe, result: ArmResult, verdict: Mapping[str, Any]
+) -> Path:
+    path = folder / f"{recipe.name}-seed{result.seed}.ticket"
+    ticket = Ticket.load(result.ticket)
+    Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict}).save(path)
+    return path
+
+
+def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
+    rows = [r.to_dict() for r in results]
+    return {
+        **rows[0],
+        "test_accuracy": [r["test_accuracy"][0] for r in rows],
+        "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
+        "wall_s": sum(r["wall_s"] for r in rows),
+    }
+
+
+def _without_times(result: dict[str, Any]) -> dict[str, Any]:
+    """What is the same however often the run was interrupted, and wherever its folder is."""
+    arms = [{k: v for k, v in arm.items() if k != "wall_s"} for arm in result["arms"]]
+    rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
+    return {**rest, "arms": arms, "tickets": [Path(t).name for t in result["tickets"]]}
+
+

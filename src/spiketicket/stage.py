@@ -1,0 +1,293 @@
+"""One arm with one seed: train it, keep the best epoch, test it once, write its folder.
+
+    log.jsonl          one line an epoch
+    checkpoint.pt      while it is running
+    model.ticket       the net in ticket form; the test accuracy is that of this file
+    predictions.npy    classes predicted on the test set, int64
+    timing.json        wall time, device, threads, versions
+    result.json        last of all: the stage is done when it is there
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spiketicket._files import explained, read_json, replacing, write_json
+from spiketicket.arms import TITLES, Arm, ArmName, condition, prepare
+from spiketicket.bake import from_ticket, to_ticket
+from spiketicket.data import training_split
+from spiketicket.data._batches import TrainBatches, to_tensors
+from spiketicket.data._types import Dataset
+from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.models._blocks import DataShape
+from spiketicket.recipe import Recipe, to_dict
+from spiketicket.reporting import Reporter
+from spiketicket.ticket import Ticket
+from spiketicket.train import Fitted, Stage, autocast, fit
+
+_STATISTICS_BATCHES = 100
+"""Training batches that set the BatchNorm statistics of the frozen control."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its data on a device."""
+
+    recipe: Recipe
+    dataset: Dataset
+    device: torch.device
+
+    @property
+    def shape(self) -> DataShape:
+        """What networks are built for."""
+        return DataShape(*self.dataset.shape, len(self.dataset.classes))
+
+    @cached_property
+    def test(self) -> tuple[Tensor, Tensor]:
+        """Test images and classes on the device; used once a stage, at its end."""
+        return to_tensors(self.dataset.test, self.device)
+
+    def split(self, seed: int) -> tuple[TrainBatches, tuple[Tensor, Tensor]]:
+        """Training batches and validation samples of a seed."""
+        recipe, data = self.recipe, self.recipe.data
+        train, validation = training_split(self.dataset, data, seed)
+        x, y = to_tensors(train, self.device)
+        batches = TrainBatches(
+            x, y, self.dataset.mean, self.dataset.std, recipe.train.batch_size, seed,
+            data.pad_crop, data.flip,
+        )  # fmt: skip
+        return batches, to_tensors(validation, self.device)
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What a finished stage left in its folder; accuracies in percent, ``wall_s`` in seconds."""
+
+    arm: ArmName
+    seed: int
+    folder: Path
+    facts: Mapping[str, Any]
+    wall_s: float
+
+    @property
+    def ticket(self) -> Path:
+        """The net in ticket form."""
+        return self.folder / "model.ticket"
+
+    @property
+    def test_accuracy(self) -> float:
+        """Percent of the test samples."""
+        return float(self.facts["test_accuracy"])
+
+    @property
+    def kept_by_layer(self) -> dict[str, int]:
+        """Weights kept in each layer."""
+        return dict(self.facts["kept_by_layer"])
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        """Predicted classes of the test set, int64 [N]."""
+        return np.asarray(np.load(self.folder / "predictions.npy", allow_pickle=False), np.int64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """One row of the table of arms."""
+        facts = self.facts
+        return {
+            "arm": self.arm,
+            "title": TITLES[self.arm],
+            "density": facts["density"],
+            "binary": facts["binary"],
+            "bn_affine": facts["bn_affine"],
+            "test_accuracy": [facts["test_accuracy"]],
+            "validation_accuracy": [facts["validation_accuracy"]],
+            "kept": facts["kept"],
+            "parameters": facts["parameters"],
+            "file_bytes": facts["file_bytes"],
+            "trained_epochs": facts["trained_epochs"],
+            "wall_s": self.wall_s,
+        }
+
+
+def run_arm(
+    experiment: Experiment, name: ArmName, seed: int, folder: Path,
+    kept: Mapping[str, int] | None, reporter: Reporter,
+) -> ArmResult:  # fmt: skip
+    """Run one stage, or read its result if it is done.
+
+    Raises:
+        UserError: as :func:`spiketicket.run.find`.
+    """
+    result = _read(name, seed, folder)
+    if result is None:
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept)
+        batches, validation = experiment.split(seed)
+        stage = Stage(TITLES[name], seed, folder, f"{experiment.recipe.hash}/{name}/{seed}")
+        train = experiment.recipe.train
+        if arm.trainee.parameters:
+            fitted = fit(arm.trainee, batches, validation, train, stage, reporter)
+        else:
+            fitted = _statistics_only(arm, batches, validation, experiment, stage, reporter)
+        result = _finish(experiment, arm, seed, folder, fitted)
+    reporter.stage_finished(TITLES[name], f"{result.test_accuracy:.2f}% on the test set")
+    return result
+
+
+def _statistics_only(
+    arm: Arm, batches: TrainBatches, validation: tuple[Tensor, Tensor],
+    experiment: Experiment, stage: Stage, reporter: Reporter,
+) -> Fitted:  # fmt: skip
+    """Plain averages of the BatchNorm statistics over a pass of training batches."""
+    reporter.stage_started(stage.title, stage.seed, 0, 0)
+    started, model, train = time.perf_counter(), arm.trainee.model, experiment.recipe.train
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = None
+    model.train()
+    with torch.no_grad(), autocast(experiment.device, train.precision):
+        for step, (x, _) in enumerate(batches.epoch(0)):
+            if step == _STATISTICS_BATCHES:
+                break
+            model(x.contiguous(memory_format=torch.channels_last))
+        result = _evaluate(model, validation, experiment)
+    return Fitted(-1, result.accuracy, time.perf_counter() - started, [])
+
+
+def _evaluate(
+    model: nn.Module, samples: tuple[Tensor, Tensor], experiment: Experiment
+) -> Evaluation:
+    data, batch = experiment.dataset, experiment.recipe.train.batch_size
+    return evaluate(model, *samples, data.mean, data.std, batch)
+
+
+def _finish(
+    experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: Fitted
+) -> ArmResult:
+    started = time.perf_counter()
+    bare = to_ticket(arm.trainee.model, {})
+    metadata = _metadata(experiment, arm, seed)
+    # The plain model made from the ticket is what is tested, not the one that was searched.
+    plain = Ticket(bare.layers, bare.tensors, metadata)
+    model = from_ticket(plain, experiment.recipe.train.kernel).to(experiment.device)
+    test = _evaluate(model, experiment.test, experiment)
+    accuracy = {
+        "test": 100 * test.accuracy,
+        "validation": 100 * fitted.validation,
+        "test_count": len(experiment.dataset.test),
+    }
+    Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy}).save(
+        folder / "model.ticket"
+    )
+    with replacing(folder / "predictions.npy") as scratch, scratch.open("wb") as file:
+        np.save(file, test.predictions.numpy())
+    wall_s = fitted.wall_s + time.perf_counter() - started
+    write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
+    write_json(folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    result = _read(arm.name, seed, folder)
+    assert result is not None
+    return result
+
+
+def _facts(
+    experiment: Experiment, arm: Arm, ticket: Ticket, fitted: Fitted,
+    accuracy: Mapping[str, float], folder: Path,
+) -> dict[str, Any]:  # fmt: skip
+    layers = ticket.layers
+    size, kept = sum(layer.size for layer in layers), sum(layer.kept for layer in layers)
+    others = sum(p.numel() for n, p in arm.trainee.model.named_parameters() if _counts(n))
+    return {
+        "arm": arm.name,
+        "density": kept / size,
+        "binary": experiment.recipe.model.weights == "binary",
+        "bn_affine": arm.bn_affine,
+        "test_accuracy": accuracy["test"],
+        "validation_accuracy": accuracy["validation"],
+        "kept": kept + others,
+        "parameters": size + others,
+        "kept_by_layer": {layer.name: layer.kept for layer in layers},
+        "file_bytes": (folder / "model.ticket").stat().st_size,
+        "best_epoch": fitted.best_epoch,
+        "trained_epochs": experiment.recipe.train.epochs if arm.trainee.parameters else 0,
+        "condition": condition(experiment.recipe),
+        "history": [
+            {k: v for k, v in record.items() if k != "wall_s"} for record in fitted.history
+        ],
+    }
+
+
+def _counts(name: str) -> bool:
+    return ".parametrizations." not in name
+
+
+def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
+    recipe, data = experiment.recipe, experiment.dataset
+    model = recipe.model.model_copy(update={"bn_affine": arm.bn_affine})
+    network = {
+        "model": model.model_dump(mode="json"),
+        "neuron": recipe.neuron.model_dump(mode="json"),
+        "shape": experiment.shape.__dict__,
+    }
+    settings = to_dict(recipe)
+    settings["data"].pop("root")
+    return {
+        "network": {"name": recipe.model.name, "args": network},
+        "normalisation": {"mean": list(data.mean), "std": list(data.std)},
+        "classes": list(data.classes),
+        "recipe": settings,
+        "recipe_hash": recipe.hash,
+        "arm": arm.name,
+        "seed": seed,
+        "data": {"name": data.name, "checksum": data.checksum, "config": settings["data"]},
+        "condition": condition(recipe),
+        "eval_batch_size": recipe.train.batch_size,
+        "licence": data.licence,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {
+        "spiketicket": version("spiketicket"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The device and threads that a wall time depends on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name()
+    return {"device": name, "threads": torch.get_num_threads(), **versions()}
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _read(name: ArmName, seed: int, folder: Path) -> ArmResult | None:
+    facts = read_json(folder / "result.json")
+    if facts is None:
+        return None
+    timing = read_json(folder / "timing.json") or {"wall_s": math.nan}
+    return ArmResult(name, seed, folder, cast(Mapping[str, Any], facts), float(timing["wall_s"]))

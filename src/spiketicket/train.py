@@ -1,0 +1,255 @@
+"""The training loop, the same for a ticket search and for every control.
+
+Plain and resumable: what a step does is a function of the checkpoint before it and of
+(seed, epoch, step). The best epoch is chosen on the validation split, the earlier one in a tie.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spiketicket import checkpoint
+from spiketicket._files import explained
+from spiketicket.checkpoint import Progress
+from spiketicket.data._batches import TrainBatches
+from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.recipe import OptimizerConfig, TrainConfig
+from spiketicket.reporting import Reporter
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A model and what the optimizer may move in it.
+
+    Args:
+        model: maps a batch ``[B, ...]`` to logits ``[B, classes]``.
+        parameters: what is trained; nothing else of the model is.
+        optimizer: its settings.
+        after_step: called after every optimizer step with the epochs done so far (fractional).
+        restored: called after a state was loaded into the model.
+    """
+
+    model: nn.Module
+    parameters: list[nn.Parameter]
+    optimizer: OptimizerConfig
+    after_step: Callable[[float], None] = lambda epoch: None
+    restored: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training: its title, seed, the folder it writes to, and the key of its checkpoint."""
+
+    title: str
+    seed: int
+    folder: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gives: the model holds the best epoch's state.
+
+    ``validation`` is that epoch's accuracy (a fraction); ``wall_s`` counts all parts of the
+    training, before and after any interruption.
+    """
+
+    best_epoch: int
+    validation: float
+    wall_s: float
+    history: list[dict[str, float]]
+
+
+def fit(
+    trainee: Trainee, batches: TrainBatches, validation: tuple[Tensor, Tensor],
+    config: TrainConfig, stage: Stage, reporter: Reporter,
+) -> Fitted:  # fmt: skip
+    """Train for ``config.epochs`` epochs from the checkpoint in the stage's folder, if any.
+
+    Raises:
+        UserError: the loss is not a number (with the step and the likely causes), the disk is
+            full, or a checkpoint does not fit.
+    """
+    return _Loop(trainee, batches, validation, config, stage, reporter).run()
+
+
+class _Loop:
+    def __init__(
+        self, trainee: Trainee, batches: TrainBatches, validation: tuple[Tensor, Tensor],
+        config: TrainConfig, stage: Stage, reporter: Reporter,
+    ) -> None:  # fmt: skip
+        self.trainee, self.batches, self.validation = trainee, batches, validation
+        self.config, self.stage, self.reporter = config, stage, reporter
+        self.model, self.steps = trainee.model, batches.steps
+        self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer)
+        self.file, self.log = stage.folder / "checkpoint.pt", stage.folder / "log.jsonl"
+        self.timesteps = getattr(self.model, "timesteps", None)
+        if config.timestep_ramp and self.timesteps is None:
+            raise UserError("this network has no timesteps to ramp", where="train.timestep_ramp")
+        self.best: dict[str, Tensor] = {}
+        self.at = Progress()
+
+    def run(self) -> Fitted:
+        loaded = checkpoint.load(self.file, self.stage.key, self.model, self.optimizer)
+        if loaded is not None:
+            self.at, self.best = loaded
+            self.trainee.restored()
+        self._write_log()
+        self.reporter.stage_started(
+            self.stage.title, self.stage.seed, self.config.epochs, self.steps
+        )
+        while self.at.epoch < self.config.epochs:
+            self._epoch()
+        self._use_timesteps(self.config.epochs)
+        self.model.load_state_dict(self.best)
+        self.trainee.restored()
+        at = self.at
+        return Fitted(at.best_epoch, at.best_accuracy, at.wall_s, at.history)
+
+    def _epoch(self) -> None:
+        at, epoch = self.at, self.at.epoch
+        self._use_timesteps(epoch)
+        self.model.train()
+        since = time.perf_counter()
+        for x, y in self.batches.epoch(epoch, at.step):
+            self._step(x, y)
+            now = time.perf_counter()
+            at.wall_s, at.epoch_wall_s = at.wall_s + now - since, at.epoch_wall_s + now - since
+            since = now
+            at.step += 1
+            speed = at.seen / at.epoch_wall_s
+            self.reporter.step(epoch, at.step - 1, at.loss_sum / at.seen, at.correct / at.seen, speed)
+            if at.step % self.config.checkpoint_steps == 0 and at.step < self.steps:
+                self._save()
+        result = self._validate()
+        at.wall_s += time.perf_counter() - since
+        self._finish_epoch(result)
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        at, total = self.at, self.config.epochs * self.steps
+        done = at.epoch * self.steps + at.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.trainee.optimizer.lr * learning_rate(done, total, self.config.warmup)
+        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        with autocast(x.device, self.config.precision):
+            logits = self.model(x)
+        smoothing = self.config.label_smoothing
+        loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._diverged(value)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.trainee.after_step((done + 1) / self.steps)
+        at.loss_sum += value * len(y)
+        at.correct += int((logits.detach().argmax(1) == y).sum())
+        at.seen += len(y)
+
+    def _diverged(self, value: float) -> UserError:
+        at = self.at
+        return UserError(
+            f"the loss is not a number at epoch {at.epoch}, step {at.step}",
+            where=f"stage {self.stage.title}, seed {self.stage.seed}",
+            value=value,
+            remedy=f"Likely causes: a learning rate that is too high (it is"
+            f" {self.trainee.optimizer.lr}), bf16 where fp32 is needed, or a NaN in the input."
+            " The last checkpoint is kept",
+        )
+
+    def _validate(self) -> Evaluation:
+        x, y = self.validation
+        b = self.batches
+        with autocast(x.device, self.config.precision):
+            return evaluate(self.model, x, y, b.mean, b.std, b.batch_size)
+
+    def _finish_epoch(self, result: Evaluation) -> None:
+        at = self.at
+        record = {
+            "epoch": at.epoch,
+            "loss": at.loss_sum / at.seen,
+            "accuracy": at.correct / at.seen,
+            "validation_loss": result.loss,
+            "validation_accuracy": result.accuracy,
+            "wall_s": round(at.wall_s, 3),
+        }
+        at.history.append(record)
+        self._write_log()
+        if result.accuracy > at.best_accuracy:
+            at.best_accuracy, at.best_epoch = result.accuracy, at.epoch
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.reporter.epoch_finished(
+            at.epoch, record["loss"], record["accuracy"], result.accuracy, at.epoch_wall_s
+        )
+        at.epoch, at.step = at.epoch + 1, 0
+        at.loss_sum, at.correct, at.seen, at.epoch_wall_s = 0.0, 0, 0, 0.0
+        self._save()
+
+    def _save(self) -> None:
+        checkpoint.save(
+            self.file, self.stage.key, self.at, self.model, self.optimizer, self.best
+        )
+
+    def _write_log(self) -> None:
+        """The log is the checkpoint's history, so that a resumed run's is that of a whole one."""
+        with explained(self.log):
+            lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
+            scratch = self.log.with_suffix(".tmp")
+            scratch.write_text(lines)
+            os.replace(scratch, self.log)
+
+    def _use_timesteps(self, epoch: int) -> None:
+        if self.timesteps is not None:
+            now = timesteps_at(epoch, self.config, int(self.timesteps))
+            self.model.timesteps = now  # type: ignore[assignment]
+
+
+def timesteps_at(epoch: int, config: TrainConfig, final: int) -> int:
+    """Timesteps of an epoch under ``train.timestep_ramp``."""
+    end = 0
+    for epochs, timesteps in config.timestep_ramp:
+        end += epochs
+        if epoch < end:
+            return timesteps
+    return final
+
+
+def learning_rate(step: int, total: int, warmup: float) -> float:
+    """Factor in (0, 1]: linear rise over the first ``warmup * total`` steps, then a cosine to 0."""
+    rise = warmup * total
+    if step < rise:
+        return (step + 1) / (math.floor(rise) + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(total - rise, 1)))
+
+
+def make_optimizer(
+    parameters: list[nn.Parameter], config: OptimizerConfig
+) -> torch.optim.Optimizer:
+    """The optimizer of a config over ``parameters``, in torch's fused form."""
+    lr, decay = config.lr, config.weight_decay
+    if config.name == "sgd":
+        momentum = config.momentum
+        return torch.optim.SGD(
+            parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=True
+        )
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=lr, weight_decay=decay, fused=True)
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """bfloat16 autocast on the device, or nothing for fp32."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield

@@ -1,0 +1,389 @@
+"""Broken and foreign files: a TicketError or a ticket equal to the original, never a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from spiketicket import _ticket_codec as codec
+from spiketicket.philox import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe, read_metadata
+
+
+def kept(name, shape, density):
+    return Stream(1, name).uniform(int(np.prod(shape))).reshape(shape) < density
+
+
+def binary(name, shape, density=0.5, alpha=0.125):
+    mask = kept(name, shape, density)
+    signs = Stream(2, name).signs(mask.size).reshape(shape) * mask.astype(np.int8)
+    return TicketLayer(
+        name=name, shape=shape, kind="binary", mask=mask, alpha=alpha, signs=signs
+    )
+
+
+def floating(name, shape, density=0.5):
+    mask = kept(name, shape, density)
+    values = Stream(3, name).normal(mask.size).reshape(shape) * mask
+    return TicketLayer(name=name, shape=shape, kind="float", mask=mask, values=values)
+
+
+def small(reverse=False):
+    tensors = {
+        "bn.running_mean": np.linspace(-1, 1, 3, dtype=np.float32),
+        "bn.num_batches_tracked": np.array(7, np.int64),
+        "head.bias": np.array([0.5, -0.0], np.float64),
+        "flags": np.array([[True, False]]),
+        "none": np.zeros((0, 4), np.float16),
+    }
+    metadata = {
+        "network": {"name": "convnet", "args": {"classes": 10, "width": 1.0}},
+        "normalisation": {"mean": [0.1], "std": [0.3]},
+        "classes": ["null", "\u00e9ins", "\x1b[31m"],
+        "accuracy": {"validation": 97.25, "test": None, "test_count": 360},
+    }
+    if reverse:
+        tensors = dict(reversed(tensors.items()))
+        metadata = dict(reversed(metadata.items()))
+        metadata["network"] = dict(reversed(metadata["network"].items()))
+    layers = (binary("z.conv", (3, 2, 3, 3), 0.5, 0.1), floating("a.fc", (2, 5), 0.4))
+    return Ticket(layers, tensors, metadata)
+
+
+def tickets() -> dict[str, Ticket]:
+    return {
+        "small": small(),
+        "empty": Ticket(()),
+        "no_layers": Ticket((), {"w": np.ones(3, np.float32)}, {"x": [1, None]}),
+        "all_kept": Ticket((binary("l", (3, 5), 1.0), floating("m", (9,), 1.0))),
+        "none_kept": Ticket((binary("l", (3, 5), 0.0), floating("m", (9,), 0.0))),
+        "one_weight": Ticket((binary("l", (1,), 1.0, 0.0),)),
+    }
+
+
+def same(a: Ticket, b: Ticket) -> bool:
+    """Equality entry by entry, without the digest."""
+    if a.metadata != b.metadata or len(a.layers) != len(b.layers):
+        return False
+    for x, y in zip(a.layers, b.layers, strict=True):
+        if (x.name, x.shape, x.kind, x.alpha) != (y.name, y.shape, y.kind, y.alpha):
+            return False
+        if not np.array_equal(x.mask, y.mask):
+            return False
+        if x.weight().tobytes() != y.weight().tobytes():
+            return False
+    return a.tensors.keys() == b.tensors.keys() and all(
+        x.dtype == b.tensors[key].dtype
+        and x.shape == b.tensors[key].shape
+        and x.tobytes() == b.tensors[key].tobytes()
+        for key, x in a.tensors.items()
+    )
+
+
+def outcome(content: bytes, original: Ticket) -> str:
+    try:
+        loaded = Ticket.from_bytes(content)
+    except TicketError as error:
+        assert str(error)
+        return "refused"
+    assert same(loaded, original)
+    return "equal"
+
+
+def test_every_flipped_bit_is_noticed():
+    ticket = Ticket((binary("l", (3, 3), 0.6), floating("f", (3,), 0.7)), {"b": np.ones(2, "f2")})
+    content = ticket.to_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    for position in range(8 * len(content)):
+        broken = bytearray(content)
+        broken[position // 8] ^= 1 << position % 8
+        result = outcome(bytes(broken), ticket)
+        assert result == "refused" or position < 8 * start, position
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    content = small().to_bytes()
+    path = tmp_path / "short.ticket"
+    for length in range(len(content)):
+        assert outcome(content[:length], small()) == "refused"
+    for length in (0, 1, 7, 8, 9, 100, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(TicketError) as error:
+            Ticket.load(path)
+        assert str(error.value).startswith(f"{path}: ")
+
+
+def test_thousands_of_random_mutations():
+    rng = np.random.default_rng(20240607)
+    cases = [(ticket, ticket.to_bytes()) for ticket in tickets().values()]
+    refused = 0
+    for _ in range(4000):
+        ticket, content = cases[rng.integers(len(cases))]
+        other = cases[rng.integers(len(cases))][1]
+        refused += outcome(mutate(content, other, rng), ticket) == "refused"
+    assert refused > 3500
+
+
+def mutate(content: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """One to three random edits of a file, of its header as often as of its arrays."""
+    broken = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        header = 8 + int.from_bytes(content[:8], "little")
+        at = int(rng.integers(min(header, len(broken)) if rng.random() < 0.5 else len(broken) + 1))
+        span = int(rng.integers(1, 40))
+        source = int(rng.integers(len(other)))
+        kind = rng.integers(7)
+        if kind == 0 and at < len(broken):
+            broken[at] = rng.integers(256)
+        elif kind == 1:
+            del broken[at : at + span]
+        elif kind == 2:
+            broken[at:at] = rng.bytes(span)
+        elif kind == 3:
+            broken[at : at + span] = other[source : source + span]
+        elif kind == 4:
+            broken[at:at] = broken[at : at + span]
+        elif kind == 5:
+            digits = [i for i in range(8, min(header, len(broken))) if 48 <= broken[i] < 58]
+            broken[rng.choice(digits)] = rng.integers(48, 58)
+        else:
+            broken[:8] = int(rng.integers(0, 2 * len(content))).to_bytes(8, "little")
+    return bytes(broken)
+
+
+METADATA_EDITS = {
+    "format_version": [0, -1, 2, 1.0, True, "1", None, 10**30],
+    "digest": [None, "", "0" * 64, 1],
+    "state_bytes": [None, -1, 0, 10**30, "x", True],
+    "layers": [None, {}, "x", [], [None], [[]], [{}], 3],
+}
+ENTRY_EDITS = {
+    "name": [None, "", 3, "other", "z.conv", "\x1b[2J", "x" * 10**5],
+    "shape": [None, [], {}, 54, [54.0], [-54], [0], [True] * 54, ["54"], [54, 1], [2] * 9,
+              [1 << 62, 1 << 62], [10**4000], [10**9] * 8, [1 << 40] * 8],
+    "kind": [None, 1, [], {}, "float", "binary", "ternary"],
+    "kept": [None, -1, 0, 10**30, 1.5, "3", True],
+    "alpha": [None, -1.0, 1e300, "0.1", 0.2, 0, [0.1]],
+}  # fmt: skip
+
+
+def rewritten(ticket: Ticket, edit) -> bytes:
+    """A file with edited metadata or arrays and a digest that fits them."""
+    metadata, arrays = ticket._file_metadata(), ticket._arrays()
+    edit(metadata, arrays)
+    return codec.encode(metadata, arrays)
+
+
+@pytest.mark.parametrize("key", METADATA_EDITS)
+def test_wrong_metadata_under_a_right_digest(key, tmp_path):
+    for value in METADATA_EDITS[key]:
+        ticket = small()
+        metadata, arrays = ticket._file_metadata(), ticket._arrays()
+        metadata[key] = value
+        if key == "digest":
+            content = with_metadata(arrays, json.dumps(metadata))
+        else:
+            content = codec.encode(metadata, arrays)
+        assert outcome(content, ticket) == "refused", value
+        path = tmp_path / "x.ticket"
+        path.write_bytes(content)
+        if key in ("format_version", "layers", "state_bytes") and value not in (0, True, []):
+            with pytest.raises(TicketError):
+                describe(path)
+
+
+@pytest.mark.parametrize("key", ENTRY_EDITS)
+@pytest.mark.parametrize("number", [0, 1])
+def test_wrong_layer_entry_under_a_right_digest(key, number, tmp_path):
+    ticket = small()
+    for value in [*ENTRY_EDITS[key], "absent"]:
+        metadata, arrays = ticket._file_metadata(), ticket._arrays()
+        entry = metadata["layers"][number]
+        if entry[key] == value and type(entry[key]) is type(value):
+            continue
+        entry[key] = value
+        if value == "absent":
+            del entry[key]
+        content = codec.encode(metadata, arrays)
+        assert outcome(content, ticket) == "refused", value
+        path = tmp_path / "x.ticket"
+        path.write_bytes(content)
+        try:  # the header alone may look right, but it must not crash
+            json.dumps(describe(path).to_dict())
+        except TicketError:
+            pass
+
+
+def put(name, array):
+    return lambda metadata, arrays: arrays.__setitem__(name, array)
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [
+        (put("mask/z.conv", np.zeros(6, np.uint8)), "mask/z.conv: must be 7 bytes for 54 bits"),
+        (put("mask/z.conv", np.zeros(7, np.int8)), "must be 7 bytes"),
+        (put("mask/z.conv", np.zeros((7, 1), np.uint8)), "must be 7 bytes"),
+        (put("mask/z.conv", np.full(7, 255, np.uint8)), "padding bits are set"),
+        (put("signs/z.conv", np.zeros(0, np.uint8)), "signs/z.conv: must be"),
+        (put("signs/z.conv", np.full(4, 255, np.uint8)), "padding bits are set"),
+        (put("alpha/z.conv", np.array(math.nan, np.float32)), "alpha must be a finite"),
+        (put("alpha/z.conv", np.array(math.inf, np.float32)), "alpha must be a finite"),
+        (put("alpha/z.conv", np.array(-0.1, np.float32)), "alpha must be a finite"),
+        (put("alpha/z.conv", np.array(0.5, np.float32)), "the header contradicts the arrays"),
+        (put("alpha/z.conv", np.array(0.1)), "alpha/z.conv: must be float32 of shape ()"),
+        (put("alpha/z.conv", np.array([0.1], np.float32)), "must be float32 of shape ()"),
+        (put("values/a.fc", np.full(4, math.nan, np.float32)), "values must be finite"),
+        (put("values/a.fc", np.ones(3, np.float32)), "values/a.fc: must be float32 of shape (4,)"),
+        (put("values/a.fc", np.ones(4)), "must be float32"),
+        (put("values/z.conv", np.ones(4, np.float32)), "an array that belongs to no layer"),
+        (put("stranger", np.ones(4, np.float32)), "an array that belongs to no layer"),
+        (put("state/", np.ones(4, np.float32)), "a name must be"),
+        (put("state/z.conv.weight", np.ones(1, np.float32)), "is the weight of a pruned layer"),
+        (put("state/head.bias", np.full(2, math.nan)), "head.bias: holds NaN"),
+        (put("state/more", np.ones(1)), "state_bytes contradicts the arrays"),
+        (lambda m, a: a.pop("mask/z.conv"), "mask/z.conv: is missing"),
+        (lambda m, a: a.pop("signs/z.conv"), "signs/z.conv: is missing"),
+        (lambda m, a: a.pop("alpha/z.conv"), "alpha/z.conv: is missing"),
+        (lambda m, a: a.pop("values/a.fc"), "values/a.fc: is missing"),
+        (lambda m, a: a.pop("state/head.bias"), "state_bytes contradicts the arrays"),
+        (lambda m, a: m["layers"].append(m["layers"][0]), "mask/z.conv: is missing"),
+        (lambda m, a: m["layers"].pop(), "belongs to no layer"),
+        (lambda m, a: m.update(format_version=7), "has ticket format 7, newer than 1"),
+    ],
+)
+def test_contradictions_under_a_right_digest(edit, text, tmp_path):
+    path = tmp_path / "x.ticket"
+    path.write_bytes(rewritten(small(), edit))
+    with pytest.raises(TicketError) as error:
+        Ticket.load(path)
+    assert text in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def with_metadata(arrays, text: str | None, key: str = "spiketicket") -> bytes:
+    return safetensors.numpy.save(arrays, None if text is None else {key: text})
+
+
+def with_header(header: bytes, body: bytes = b"") -> bytes:
+    return len(header).to_bytes(8, "little") + header + body
+
+
+ONE = {"a": np.ones(3, np.float32)}
+FOREIGN = {
+    "empty": (b"", "is empty"),
+    "zip": (b"PK\x03\x04" + bytes(100), "is not a ticket file"),
+    "pickle": (pickle.dumps({"a": [1] * 50}), "is not a ticket file"),
+    "text": (b"hello, this is a text file\n" * 9, "is not a ticket file"),
+    "zeros": (bytes(64), "is not a ticket file"),
+    "safetensors": (with_metadata(ONE, None), "a safetensors file but not a ticket"),
+    "other metadata": (with_metadata(ONE, "pt", "format"), "a safetensors file but not a ticket"),
+    "not json": (with_metadata(ONE, "{'a': 1}"), "its metadata is not JSON"),
+    "nan": (with_metadata(ONE, '{"format_version":1,"x":NaN}'), "its metadata is not JSON"),
+    "1e999": (with_metadata(ONE, '{"format_version":1,"x":1e999}'), "must be plain JSON"),
+    "long number": (with_metadata(ONE, '{"x":' + "9" * 9999 + "}"), "its metadata is not JSON"),
+    "a list": (with_metadata(ONE, "[1]"), "its metadata is not a table"),
+    "no version": (with_metadata(ONE, "{}"), "its format_version must be"),
+    "version 2": (with_metadata(ONE, '{"format_version":2}'), "Install a newer spiketicket"),
+    "no digest": (with_metadata(ONE, '{"format_version":1}'), "does not match its digest"),
+    "deep": (with_metadata(ONE, '{"a":' + "[" * 10**5 + "]" * 10**5 + "}"), "not JSON"),
+    "deep header": (with_header(b'{"a":' * 10**5), "its metadata is not JSON"),
+    "deep list header": (with_header(b'{"a":' + b"[" * 10**5), "its metadata is not JSON"),
+    "header is a list": (with_header(b"{}"), "not a ticket"),
+    "metadata is a list": (with_header(b'{"__metadata__":[]}'), "not a ticket"),
+    "metadata of a number": (with_header(b'{"__metadata__":{"spiketicket":1}}'), "not a ticket"),
+    "header not utf-8": (with_header(b'{"\xff":1}'), "its header is not UTF-8"),
+    "bomb": (with_header(b'{"a":[' + b"[]," * (3 << 20)), "more than 1048576 items"),
+    "escaped bomb": (
+        with_metadata(ONE, '{"a":[' + "0," * (1 << 20) + "0]}").replace(b"0,", b"0\\u002c"),
+        "",
+    ),
+    "long header": ((1 << 40).to_bytes(8, "little") + b"{}", "header is larger than"),
+    "header past the end": ((500).to_bytes(8, "little") + b'{"a":1}', "is truncated"),
+    "negative header": (b"\xff" * 8 + b"{}", "header is larger than"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_files(name, tmp_path):
+    content, text = FOREIGN[name]
+    path = tmp_path / "x.ticket"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TicketError) as error:
+            Ticket.load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
+    assert peak < 8 * len(content) + (1 << 20)
+    if name not in ("no digest", "1e999"):
+        with pytest.raises(TicketError):
+            read_metadata(path)
+
+
+def test_a_foreign_dtype_or_truth_value_is_refused():
+    for dtype, width in (("BF16", 2), ("C64", 8), ("F8_E4M3", 1), ("F4", 1), ("X", 1)):
+        tensor = {"dtype": dtype, "shape": [1], "data_offsets": [0, width]}
+        header = {"__metadata__": {"spiketicket": '{"format_version":1}'}, "state/a": tensor}
+        with pytest.raises(TicketError):
+            Ticket.from_bytes(with_header(json.dumps(header).encode(), bytes(width)))
+    ticket = Ticket((), {"flag": np.array([True])})
+    content = ticket.to_bytes()
+    with pytest.raises(TicketError, match="a truth value is neither 0 nor 1"):
+        Ticket.from_bytes(content[:-1] + b"\x02")
+
+
+def test_huge_shapes_cost_no_memory():
+    ticket = Ticket((binary("l", (4, 4)),), {"b": np.ones(4, np.float32)})
+
+    def huge(metadata, arrays):
+        metadata["layers"][0]["shape"] = [1 << 20, 1 << 20]
+
+    header = rewritten(ticket, huge)
+    offsets = header.replace(b'"shape":[4]', b'"shape":[9]')
+    tracemalloc.start()
+    for content in (header, offsets, header.replace(b"[4]", b"[1152921504606846976]")):
+        assert outcome(content, ticket) == "refused"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
+def test_memory_is_a_small_multiple_of_the_file(density, tmp_path):
+    path = tmp_path / "a.ticket"
+    ticket = Ticket((binary("l", (1000, 1000), density),), {"b": np.ones(10**5, np.float32)})
+    ticket.save(path)
+    tracemalloc.start()
+    loaded = Ticket.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert loaded == ticket
+    # one bit becomes a byte, in the mask, the signs and a working copy of each
+    assert peak < 40 * path.stat().st_size
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path):
+    path = tmp_path / "a.ticket"
+    small().save(path)
+    size = path.stat().st_size
+    assert Ticket.load(path, max_bytes=size) == small()
+    with pytest.raises(TicketError, match=f"is larger than {size - 1} bytes"):
+        Ticket.load(path, max_bytes=size - 1)
+    with path.open("r+b") as file:
+        file.truncate(5 << 30)  # sparse: takes no room
+    with pytest.raises(TicketError, match="is larger than 4294967296 bytes"):
+        Ticket.load(path)
+    assert read_metadata(path)["format_version"] == 1
+
+
