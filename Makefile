@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test check lint bench clean
 
 demo: $(VENV)/.train
-	$(BIN)/spiketicket find recipes/digits-binw.toml
+	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
 
 test: lint
 	$(BIN)/python -m pytest
@@ -33,12 +33,14 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.train: $(VENV)/.made pyproject.toml
-	$(PIP) install --quiet --editable '.[train]'
+	@echo "Installing into $(VENV): a minute or two"
+	$(PIP) install -qq --editable '.[train]'
 	touch $@
 
-# spikingjelly, the oracle of the neuron tests, lists torchvision, torchaudio and a newer torch
-# among its needs, though its neurons use none of them: it is installed without its list.
+# spikingjelly, the oracle of the neuron tests, lists torchvision and torchaudio
+# among its needs, though its neurons use neither: it is installed without its list.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install --quiet --editable '.[test]'
-	$(PIP) install --quiet --no-deps 'spikingjelly==2.0.0'
+	@echo "Installing into $(VENV), with what the tests need: a minute or two"
+	$(PIP) install -qq --editable '.[test]'
+	$(PIP) install -qq --no-deps 'spikingjelly==2.0.0'
 	touch $@ $(VENV)/.train

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -100,6 +100,7 @@ def test_dtype_and_shape(method, dtype, n):
     assert values.shape == (n,)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*PREFIX_METHODS, "integers"]), st.integers(0, 40_000), st.data())
 def test_a_shorter_draw_is_a_prefix(method, n, data):
     m = data.draw(st.integers(0, n))

@@ -11,7 +11,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket import _ticket_codec as codec
 from spiketicket.errors import UserError
 from spiketicket.philox import Stream
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe, read_metadata
+
 
 def kept(name, shape, density):
     return Stream(1, name).uniform(int(np.prod(shape))).reshape(shape) < density
@@ -32,9 +31,7 @@ def kept(name, shape, density):
 def binary(name, shape, density=0.5, alpha=0.125):
     mask = kept(name, shape, density)
     signs = Stream(2, name).signs(mask.size).reshape(shape) * mask.astype(np.int8)
-    return TicketLayer(
-        name=name, shape=shape, kind="binary", mask=mask, alpha=alpha, signs=signs
-    )
+    return TicketLayer(name=name, shape=shape, kind="binary", mask=mask, alpha=alpha, signs=signs)
 
 
 def floating(name, shape, density=0.5):
@@ -200,9 +197,7 @@ def test_the_file_is_plain_safetensors_with_one_key(tmp_path):
 def test_bits_lie_in_order_most_significant_first():
     mask = np.array([[1, 0, 1, 1], [0, 0, 0, 1], [1, 1, 0, 0]], bool)
     signs = np.array([[1, 0, -1, -1], [0, 0, 0, 1], [1, -1, 0, 0]], np.int8)
-    layer = TicketLayer(
-        name="l", shape=(3, 4), kind="binary", mask=mask, alpha=0.5, signs=signs
-    )
+    layer = TicketLayer(name="l", shape=(3, 4), kind="binary", mask=mask, alpha=0.5, signs=signs)
     arrays = safetensors.numpy.load(Ticket((layer,)).to_bytes())
     assert arrays["mask/l"].tolist() == [0b10110001, 0b11000000]
     assert arrays["signs/l"].tolist() == [0b10011000]
@@ -305,7 +300,11 @@ def test_describe_by_hand():
         name="c", shape=(4, 5), kind="binary", mask=mask, alpha=0.25, signs=mask.astype(np.int8)
     )
     dense = TicketLayer(
-        name="f", shape=(2, 8), kind="float", mask=np.ones((2, 8), bool), values=np.ones((2, 8), "f4")
+        name="f",
+        shape=(2, 8),
+        kind="float",
+        mask=np.ones((2, 8), bool),
+        values=np.ones((2, 8), "f4"),
     )
     summary = describe(Ticket((layer, dense), {"b": np.zeros(3, np.float32)}))
     first, second = summary.layers

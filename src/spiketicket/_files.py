@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,35 @@ from typing import Any
 from spiketicket.errors import UserError
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; renamed over it when the block ends without an error.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a temporary file beside ``path``, flush it to the disk, then put it in place."""
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of a run folder atomically.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
     with explained(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        scratch = Path(name)
-        try:
-            yield scratch
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_atomic(path, content)
 
 
 @contextlib.contextmanager
@@ -52,8 +63,8 @@ def explained(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write sorted, indented JSON atomically; the same value gives the same bytes."""
-    with replacing(path) as scratch:
-        scratch.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
 
 
 def read_json(path: Path) -> Any | None:

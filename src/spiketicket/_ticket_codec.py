@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,8 +37,8 @@ MAX_HEADER_BYTES = 16 << 20
 MAX_FILE_BYTES = 4 << 30
 _MAX_JSON_ITEMS = 1 << 20  # Python needs about 100 bytes an item, a file as few as 2
 _METADATA_KEY = "spiketicket"
-_DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-_DTYPES += ("float16", "float32", "float64")
+_WHOLE = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+_DTYPES = frozenset((*_WHOLE, "float16", "float32", "float64"))
 _DAMAGED = "Copy or download the file again; if that does not help, search again"
 
 
@@ -109,28 +108,6 @@ def open_regular(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
         raise TicketError("is not a file")
     file = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
     return file, os.fstat(file.fileno()).st_size
-
-
-def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a temporary file beside ``path``, flush it to the disk, then put it in place."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def canonical_json(value: object) -> str:

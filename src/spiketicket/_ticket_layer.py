@@ -133,7 +133,7 @@ def read_layer(entry: object, arrays: dict[str, codec.Array]) -> TicketLayer:
     """Take one layer's arrays out of ``arrays``; TicketError unless all of it agrees."""
     if not isinstance(entry, dict):
         raise TicketError("a layer's entry must be a table", value=entry)
-    name, shape, kind = check_name(entry.get("name")), entry.get("shape"), entry.get("kind")
+    name, shape, kind = check_name(entry.get("name")), entry.get("shape", ()), entry.get("kind")
     if kind not in ("binary", "float"):
         raise TicketError("kind must be binary or float", where=name, value=kind)
     size = codec.entry_count(shape, name)

@@ -1,9 +1,9 @@
 """The arms of an experiment: the ticket and the controls it is judged against.
 
-    ticket            the search: frozen random weights, a mask found by scores
-    dense             the dense net of the same condition, trained
-    random_trained    a random mask of the ticket's density in every layer, its weights trained
-    random_frozen     such a mask on the frozen random weights; only BatchNorm statistics move
+ticket            the search: frozen random weights, a mask found by scores
+dense             the dense net of the same condition, trained
+random_trained    a random mask of the ticket's density in every layer, its weights trained
+random_frozen     such a mask on the frozen random weights; only BatchNorm statistics move
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def prepare(
     if name != "dense":
         if kept is None:
             raise UserError("a random-mask control needs the ticket's own counts", where=name)
-        shapes = {n: tuple(cast(Tensor, m.weight).shape) for n, m in prunable(model).items()}
+        shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in prunable(model).items()}
         masks = random_masks(shapes, kept, Stream(seed, "random mask"))
     frozen = name == "random_frozen"
     parameters = attach_trained(

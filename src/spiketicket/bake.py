@@ -73,8 +73,8 @@ def from_ticket(ticket: Ticket, kernel: Kernel = "auto") -> nn.Module:
 def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
     network = ticket.metadata.get("network")
     try:
-        args = cast(dict[str, Any], network)["args"]
-        models = registry.load("models", cast(dict[str, Any], network)["name"])
+        args = cast("dict[str, Any]", network)["args"]
+        models = registry.load("models", cast("dict[str, Any]", network)["name"])
         neurons = registry.load("neurons", args["neuron"]["name"])
         model, neuron = models.Config(**args["model"]), neurons.Config(**args["neuron"])
         shape = DataShape(**{k: int(v) for k, v in args["shape"].items()})
@@ -94,9 +94,9 @@ def _network_name(ticket: Ticket) -> object:
 
 
 def _layer(name: str, layer: nn.Module) -> TicketLayer:
-    parametrization = cast(Any, layer).parametrizations.weight[0]
+    parametrization = cast("Any", layer).parametrizations.weight[0]
     with torch.no_grad():
-        weight = cast(Tensor, layer.weight).detach().cpu().contiguous()
+        weight = cast("Tensor", layer.weight).detach().cpu().contiguous()
     shape = tuple(weight.shape)
     mask = parametrization.mask
     mask = torch.ones(shape, dtype=torch.bool) if mask is None else mask.cpu().contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spiketicket._files import replacing
+from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
 
 _FORMAT = 1
@@ -49,8 +50,9 @@ def save(
         "optimizer": optimizer.state_dict(),
         "best": best,
     }
-    with replacing(path) as scratch:
-        torch.save(content, scratch)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load(

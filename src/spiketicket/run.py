@@ -1,6 +1,7 @@
 """One recipe, one run folder: every arm for every seed, the tickets, and the verdict.
 
     runs/<name>-<hash>/recipe.toml
+                       data.json                 name and checksum of the data
                        result.json               the verdict over the seeds asked for last
                        <name>-seed<s>.ticket     the ticket, with the verdict in it
                        seed-<s>/<arm>/           see stage.py
@@ -11,6 +12,7 @@ Every stage is skipped when its result is there, so a stopped run goes on where 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +24,14 @@ import filelock
 import torch
 
 from spiketicket import _allocator
-from spiketicket._files import explained, read_json, replacing, write_json
+from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import ArmName, arm_names, condition
 from spiketicket.data import load_dataset, make_config
-from spiketicket.data._batches import to_tensors
+from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import evaluate
 from spiketicket.measure.verdict import ArmScores, judge
-from spiketicket.recipe import Recipe, to_toml
+from spiketicket.recipe import Recipe, to_dict, to_toml
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.stage import ArmResult, Experiment, run_arm
 from spiketicket.ticket import Ticket
@@ -63,6 +65,13 @@ class FindResult:
             "tickets": [str(path) for path in self.tickets],
         }
 
+    def record(self) -> dict[str, Any]:
+        """The line for ``results/``: :meth:`to_dict` without paths, with recipe and machine."""
+        timing = self.arms["ticket"][0].timing
+        rest = {k: v for k, v in self.to_dict().items() if k not in ("folder", "tickets")}
+        machine = {k: v for k, v in timing.items() if k != "wall_s"}
+        return {**rest, **machine, "recipe": to_dict(self.recipe)}
+
 
 def find(
     recipe: Recipe, *, seeds: int = 1, runs_dir: Path | str = "runs", device: str = "cpu",
@@ -82,13 +91,13 @@ def find(
     chosen = tuple(range(recipe.seed, recipe.seed + seeds))
     results: dict[ArmName, list[ArmResult]] = {name: [] for name in arm_names(recipe)}
     with claimed(folder):
-        _write_recipe(folder, recipe)
+        _open_folder(folder, experiment)
         for seed in chosen:
             kept: Mapping[str, int] | None = None
-            for name in results:
+            for name, done in results.items():
                 arm_folder = folder / f"seed-{seed}" / name
                 result = run_arm(experiment, name, seed, arm_folder, kept, reporter)
-                results[name].append(result)
+                done.append(result)
                 kept = result.kept_by_layer if name == "ticket" else kept
         arms = {name: tuple(rows) for name, rows in results.items()}
         verdict = _verdict(recipe, arms, experiment)
@@ -98,6 +107,21 @@ def find(
         )
         write_json(folder / "result.json", _without_times(found.to_dict()))
     return found
+
+
+def add_record(path: Path, found: FindResult) -> None:
+    """Put a result into a file of JSON lines, in place of the line with the same recipe hash.
+
+    Raises:
+        UserError: the file is not JSON lines, or cannot be written.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    try:
+        kept = [line for line in lines if json.loads(line)["hash"] != found.recipe.hash]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError("is not a file of results", where=str(path)) from error
+    kept.append(json.dumps(found.record(), sort_keys=True))
+    write_bytes(path, ("\n".join(kept) + "\n").encode())
 
 
 def train_dense(
@@ -112,7 +136,7 @@ def train_dense(
     experiment = _experiment(recipe, device, threads)
     folder = Path(runs_dir) / recipe.folder_name
     with claimed(folder):
-        _write_recipe(folder, recipe)
+        _open_folder(folder, experiment)
         arm_folder = folder / f"seed-{recipe.seed}" / "dense"
         return run_arm(
             experiment, "dense", recipe.seed, arm_folder, None, reporter or NullReporter()
@@ -167,11 +191,12 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
         )
     model = from_ticket(ticket).to(device)
     norm = meta["normalisation"]
-    x, y = to_tensors(dataset.test, device)
-    result = evaluate(model, x, y, norm["mean"], norm["std"], int(meta["eval_batch_size"]))
+    samples = to_tensors(dataset.test, device)
+    size = int(meta["eval_batch_size"])
+    result = evaluate(model, ordered_batches(*samples, norm["mean"], norm["std"], size))
     stated = meta.get("accuracy", {}).get("test")
     accuracy = 100 * result.accuracy
-    return EvalResult(Path(path), dataset.name, len(y), accuracy, stated, device)
+    return EvalResult(Path(path), dataset.name, len(dataset.test), accuracy, stated, device)
 
 
 @contextlib.contextmanager
@@ -192,9 +217,7 @@ def claimed(folder: Path) -> Iterator[None]:
             remedy = "Wait for it or stop it, or use another folder with --runs"
             raise UserError(f"in use by {who}", where=str(folder), remedy=remedy) from error
         try:
-            write_json(
-                folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()}
-            )
+            write_json(folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()})
             yield
         finally:
             (folder / ".claimed-by").unlink(missing_ok=True)
@@ -209,9 +232,19 @@ def _experiment(recipe: Recipe, device: str, threads: int | None) -> Experiment:
     return Experiment(recipe, load_dataset(recipe.data), torch.device(device))
 
 
-def _write_recipe(folder: Path, recipe: Recipe) -> None:
-    with replacing(folder / "recipe.toml") as scratch:
-        scratch.write_text(to_toml(recipe))
+def _open_folder(folder: Path, experiment: Experiment) -> None:
+    """Write what the folder is for; the data's place is not hashed, so its content is compared."""
+    recipe, data = experiment.recipe, experiment.dataset
+    known = read_json(folder / "data.json") or {"checksum": data.checksum}
+    if known["checksum"] != data.checksum:
+        raise UserError(
+            f"this run was made with other {data.name} data",
+            where=str(folder),
+            value=data.checksum[:16],
+            remedy=f"Give the data with checksum {known['checksum'][:16]}, or another folder",
+        )
+    write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})
+    write_bytes(folder / "recipe.toml", to_toml(recipe).encode())
 
 
 def _verdict(
@@ -247,7 +280,7 @@ def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
         **rows[0],
         "test_accuracy": [r["test_accuracy"][0] for r in rows],
         "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
-        "wall_s": sum(r["wall_s"] for r in rows),
+        "wall_s": sum(r["wall_s"] or 0.0 for r in rows),
     }
 
 
@@ -256,5 +289,3 @@ def _without_times(result: dict[str, Any]) -> dict[str, Any]:
     arms = [{k: v for k, v in arm.items() if k != "wall_s"} for arm in result["arms"]]
     rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
     return {**rest, "arms": arms, "tickets": [Path(t).name for t in result["tickets"]]}
-
-

@@ -1,16 +1,16 @@
 """One arm with one seed: train it, keep the best epoch, test it once, write its folder.
 
-    log.jsonl          one line an epoch
-    checkpoint.pt      while it is running
-    model.ticket       the net in ticket form; the test accuracy is that of this file
-    predictions.npy    classes predicted on the test set, int64
-    timing.json        wall time, device, threads, versions
-    result.json        last of all: the stage is done when it is there
+log.jsonl          one line an epoch
+checkpoint.pt      while it is running
+model.ticket       the net in ticket form; the test accuracy is that of this file
+predictions.npy    classes predicted on the test set, int64
+timing.json        wall time, device, threads, versions
+result.json        last of all: the stage is done when it is there
 """
 
 from __future__ import annotations
 
-import math
+import io
 import platform
 import time
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spiketicket._files import explained, read_json, replacing, write_json
+from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import TITLES, Arm, ArmName, condition, prepare
 from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.data import training_split
-from spiketicket.data._batches import TrainBatches, to_tensors
+from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.models._blocks import DataShape
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import Reporter
 from spiketicket.ticket import Ticket
-from spiketicket.train import Fitted, Stage, autocast, fit
+from spiketicket.train import Fitted, Stage, Validate, autocast, fit
 
 _STATISTICS_BATCHES = 100
 """Training batches that set the BatchNorm statistics of the frozen control."""
@@ -74,13 +74,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What a finished stage left in its folder; accuracies in percent, ``wall_s`` in seconds."""
+    """What a finished stage left in its folder; ``facts`` and ``timing`` are its JSON files."""
 
     arm: ArmName
     seed: int
     folder: Path
     facts: Mapping[str, Any]
-    wall_s: float
+    timing: Mapping[str, Any]
 
     @property
     def ticket(self) -> Path:
@@ -117,7 +117,7 @@ class ArmResult:
             "parameters": facts["parameters"],
             "file_bytes": facts["file_bytes"],
             "trained_epochs": facts["trained_epochs"],
-            "wall_s": self.wall_s,
+            "wall_s": self.timing["wall_s"],
         }
 
 
@@ -130,26 +130,33 @@ def run_arm(
     Raises:
         UserError: as :func:`spiketicket.run.find`.
     """
-    result = _read(name, seed, folder)
-    if result is None:
+    if (folder / "result.json").exists():
+        result = _stored(name, seed, folder)
+        reporter.stage_started(TITLES[name], seed, 0, 0)
+    else:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept)
         batches, validation = experiment.split(seed)
         stage = Stage(TITLES[name], seed, folder, f"{experiment.recipe.hash}/{name}/{seed}")
         train = experiment.recipe.train
+
+        def validate(model: nn.Module) -> Evaluation:
+            with autocast(experiment.device, train.precision):
+                return _evaluate(model, validation, experiment)
+
         if arm.trainee.parameters:
-            fitted = fit(arm.trainee, batches, validation, train, stage, reporter)
+            fitted = fit(arm.trainee, batches, validate, train, stage, reporter)
         else:
-            fitted = _statistics_only(arm, batches, validation, experiment, stage, reporter)
+            fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
         result = _finish(experiment, arm, seed, folder, fitted)
     reporter.stage_finished(TITLES[name], f"{result.test_accuracy:.2f}% on the test set")
     return result
 
 
 def _statistics_only(
-    arm: Arm, batches: TrainBatches, validation: tuple[Tensor, Tensor],
-    experiment: Experiment, stage: Stage, reporter: Reporter,
+    arm: Arm, batches: TrainBatches, validate: Validate, experiment: Experiment, stage: Stage,
+    reporter: Reporter,
 ) -> Fitted:  # fmt: skip
     """Plain averages of the BatchNorm statistics over a pass of training batches."""
     reporter.stage_started(stage.title, stage.seed, 0, 0)
@@ -162,8 +169,8 @@ def _statistics_only(
         for step, (x, _) in enumerate(batches.epoch(0)):
             if step == _STATISTICS_BATCHES:
                 break
-            model(x.contiguous(memory_format=torch.channels_last))
-        result = _evaluate(model, validation, experiment)
+            model(x)
+    result = validate(model)
     return Fitted(-1, result.accuracy, time.perf_counter() - started, [])
 
 
@@ -171,12 +178,10 @@ def _evaluate(
     model: nn.Module, samples: tuple[Tensor, Tensor], experiment: Experiment
 ) -> Evaluation:
     data, batch = experiment.dataset, experiment.recipe.train.batch_size
-    return evaluate(model, *samples, data.mean, data.std, batch)
+    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
 
 
-def _finish(
-    experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: Fitted
-) -> ArmResult:
+def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: Fitted) -> ArmResult:
     started = time.perf_counter()
     bare = to_ticket(arm.trainee.model, {})
     metadata = _metadata(experiment, arm, seed)
@@ -192,15 +197,14 @@ def _finish(
     Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy}).save(
         folder / "model.ticket"
     )
-    with replacing(folder / "predictions.npy") as scratch, scratch.open("wb") as file:
-        np.save(file, test.predictions.numpy())
+    predictions = io.BytesIO()
+    np.save(predictions, test.predictions.numpy())
+    write_bytes(folder / "predictions.npy", predictions.getvalue())
     wall_s = fitted.wall_s + time.perf_counter() - started
     write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
     write_json(folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-    result = _read(arm.name, seed, folder)
-    assert result is not None
-    return result
+    return _stored(arm.name, seed, folder)
 
 
 def _facts(
@@ -285,9 +289,7 @@ def _processor_name() -> str:
     return names[0] if names else platform.machine()
 
 
-def _read(name: ArmName, seed: int, folder: Path) -> ArmResult | None:
+def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
     facts = read_json(folder / "result.json")
-    if facts is None:
-        return None
-    timing = read_json(folder / "timing.json") or {"wall_s": math.nan}
-    return ArmResult(name, seed, folder, cast(Mapping[str, Any], facts), float(timing["wall_s"]))
+    timing = read_json(folder / "timing.json") or {"wall_s": None}
+    return ArmResult(name, seed, folder, facts, timing)

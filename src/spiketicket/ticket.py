@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from spiketicket import _ticket_codec as codec
+from spiketicket._files import write_atomic
 from spiketicket._ticket_codec import FORMAT_VERSION, MAX_FILE_BYTES, TicketError
 from spiketicket._ticket_layer import (
     TicketLayer,
@@ -113,7 +114,7 @@ class Ticket:
         """Write the file in one step: it is there whole or not at all. Raises TicketError."""
         content = self.to_bytes()
         with codec.located(path):
-            codec.write_atomic(path, content)
+            write_atomic(Path(path), content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> Ticket:

@@ -9,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket import checkpoint
-from spiketicket._files import explained
+from spiketicket._files import write_bytes
 from spiketicket.checkpoint import Progress
-from spiketicket.data._batches import TrainBatches
 from spiketicket.errors import UserError
-from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig
 from spiketicket.reporting import Reporter
 
@@ -48,6 +47,21 @@ class Trainee:
     restored: Callable[[], None] = lambda: None
 
 
+class Batches(Protocol):
+    """Training batches that are a function of (epoch, step)."""
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and classes int64 ``[b]`` of every batch of an epoch, from batch ``start`` on."""
+
+
+Validate = Callable[[nn.Module], Evaluation]
+"""Measures the model on the validation split; leaves its mode as it found it."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One training: its title, seed, the folder it writes to, and the key of its checkpoint."""
@@ -62,8 +76,8 @@ class Stage:
 class Fitted:
     """What a training gives: the model holds the best epoch's state.
 
-    ``validation`` is that epoch's accuracy (a fraction); ``wall_s`` counts all parts of the
-    training, before and after any interruption.
+    ``validation`` is that epoch's accuracy (a fraction, NaN without validation); ``wall_s``
+    counts all parts of the training, before and after any interruption.
     """
 
     best_epoch: int
@@ -73,24 +87,26 @@ class Fitted:
 
 
 def fit(
-    trainee: Trainee, batches: TrainBatches, validation: tuple[Tensor, Tensor],
-    config: TrainConfig, stage: Stage, reporter: Reporter,
+    trainee: Trainee, batches: Batches, validate: Validate | None, config: TrainConfig,
+    stage: Stage, reporter: Reporter,
 ) -> Fitted:  # fmt: skip
     """Train for ``config.epochs`` epochs from the checkpoint in the stage's folder, if any.
+
+    The best epoch by ``validate`` is kept, or the last one where it is None.
 
     Raises:
         UserError: the loss is not a number (with the step and the likely causes), the disk is
             full, or a checkpoint does not fit.
     """
-    return _Loop(trainee, batches, validation, config, stage, reporter).run()
+    return _Loop(trainee, batches, validate, config, stage, reporter).run()
 
 
 class _Loop:
     def __init__(
-        self, trainee: Trainee, batches: TrainBatches, validation: tuple[Tensor, Tensor],
-        config: TrainConfig, stage: Stage, reporter: Reporter,
+        self, trainee: Trainee, batches: Batches, validate: Validate | None, config: TrainConfig,
+        stage: Stage, reporter: Reporter,
     ) -> None:  # fmt: skip
-        self.trainee, self.batches, self.validation = trainee, batches, validation
+        self.trainee, self.batches, self.validate = trainee, batches, validate
         self.config, self.stage, self.reporter = config, stage, reporter
         self.model, self.steps = trainee.model, batches.steps
         self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer)
@@ -130,10 +146,12 @@ class _Loop:
             since = now
             at.step += 1
             speed = at.seen / at.epoch_wall_s
-            self.reporter.step(epoch, at.step - 1, at.loss_sum / at.seen, at.correct / at.seen, speed)
+            self.reporter.step(
+                epoch, at.step - 1, at.loss_sum / at.seen, at.correct / at.seen, speed
+            )
             if at.step % self.config.checkpoint_steps == 0 and at.step < self.steps:
                 self._save()
-        result = self._validate()
+        result = self.validate(self.model) if self.validate else None
         at.wall_s += time.perf_counter() - since
         self._finish_epoch(result)
 
@@ -142,7 +160,6 @@ class _Loop:
         done = at.epoch * self.steps + at.step
         for group in self.optimizer.param_groups:
             group["lr"] = self.trainee.optimizer.lr * learning_rate(done, total, self.config.warmup)
-        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         with autocast(x.device, self.config.precision):
             logits = self.model(x)
         smoothing = self.config.label_smoothing
@@ -151,7 +168,7 @@ class _Loop:
         if not math.isfinite(value):
             raise self._diverged(value)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         self.trainee.after_step((done + 1) / self.steps)
         at.loss_sum += value * len(y)
@@ -169,46 +186,37 @@ class _Loop:
             " The last checkpoint is kept",
         )
 
-    def _validate(self) -> Evaluation:
-        x, y = self.validation
-        b = self.batches
-        with autocast(x.device, self.config.precision):
-            return evaluate(self.model, x, y, b.mean, b.std, b.batch_size)
-
-    def _finish_epoch(self, result: Evaluation) -> None:
+    def _finish_epoch(self, result: Evaluation | None) -> None:
         at = self.at
         record = {
             "epoch": at.epoch,
             "loss": at.loss_sum / at.seen,
             "accuracy": at.correct / at.seen,
-            "validation_loss": result.loss,
-            "validation_accuracy": result.accuracy,
             "wall_s": round(at.wall_s, 3),
         }
+        accuracy = math.nan
+        if result is not None:
+            accuracy = result.accuracy
+            record |= {"validation_loss": result.loss, "validation_accuracy": accuracy}
         at.history.append(record)
         self._write_log()
-        if result.accuracy > at.best_accuracy:
-            at.best_accuracy, at.best_epoch = result.accuracy, at.epoch
+        if result is None or accuracy > at.best_accuracy:
+            at.best_accuracy, at.best_epoch = accuracy, at.epoch
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.reporter.epoch_finished(
-            at.epoch, record["loss"], record["accuracy"], result.accuracy, at.epoch_wall_s
+            at.epoch, record["loss"], record["accuracy"], accuracy, at.epoch_wall_s
         )
         at.epoch, at.step = at.epoch + 1, 0
         at.loss_sum, at.correct, at.seen, at.epoch_wall_s = 0.0, 0, 0, 0.0
         self._save()
 
     def _save(self) -> None:
-        checkpoint.save(
-            self.file, self.stage.key, self.at, self.model, self.optimizer, self.best
-        )
+        checkpoint.save(self.file, self.stage.key, self.at, self.model, self.optimizer, self.best)
 
     def _write_log(self) -> None:
         """The log is the checkpoint's history, so that a resumed run's is that of a whole one."""
-        with explained(self.log):
-            lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
-            scratch = self.log.with_suffix(".tmp")
-            scratch.write_text(lines)
-            os.replace(scratch, self.log)
+        lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
+        write_bytes(self.log, lines.encode())
 
     def _use_timesteps(self, epoch: int) -> None:
         if self.timesteps is not None:
@@ -241,9 +249,7 @@ def make_optimizer(
     lr, decay = config.lr, config.weight_decay
     if config.name == "sgd":
         momentum = config.momentum
-        return torch.optim.SGD(
-            parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=True
-        )
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=True)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(parameters, lr=lr, weight_decay=decay, fused=True)
 

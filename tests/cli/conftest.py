@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 import spiketicket
 from spiketicket.cli import app
+from spiketicket.measure.verdict import ArmScores, judge
 
 Run = Callable[..., Result]
 
@@ -33,13 +34,19 @@ def spike() -> Run:
     return run
 
 
+VERDICT = judge(
+    ArmScores([97.0, 98.0]), ArmScores([97.5, 98.0]), ArmScores([90.0, 92.0]),
+    ArmScores([10.0, 12.0]), margin=5.0, confidence=0.95,
+).to_dict()  # fmt: skip
+
+
 @dataclasses.dataclass
 class FakeRun:
     """Takes the place of ``spiketicket.run``; ``error`` is raised instead of an answer."""
 
     calls: list[tuple[Any, dict[str, Any]]] = dataclasses.field(default_factory=list)
     error: BaseException | None = None
-    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)
+    verdict: dict[str, Any] = dataclasses.field(default_factory=lambda: VERDICT)
 
     def _answer(self, subject: Any, given: dict[str, Any], answer: dict[str, Any]) -> Any:
         self.calls.append((subject, given))

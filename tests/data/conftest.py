@@ -1,4 +1,4 @@
-"""Encoders of the official formats, written from their descriptions and sharing no code with src."""
+"""Encoders of the official formats, from their descriptions; they share no code with src."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def py2_pickle(value: Any) -> bytes:
 def _py2(value: Any) -> bytes:
     if isinstance(value, bytes):
         short = len(value) < 256
-        return (b"U" + bytes([len(value)]) if short else b"T" + struct.pack("<i", len(value))) + value
+        return (
+            b"U" + bytes([len(value)]) if short else b"T" + struct.pack("<i", len(value))
+        ) + value
     if isinstance(value, bool):
         return b"\x88" if value else b"\x89"
     if isinstance(value, int):
@@ -42,9 +44,12 @@ def _py2(value: Any) -> bytes:
     code = value.dtype.str[1:].encode()
     dtype = b"cnumpy\ndtype\n" + _py2(code) + b"K\x00K\x01\x87R"
     dtype += b"(K\x03" + _py2(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    start = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _py2(b"b") + b"\x87R"
+    start = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + _py2(b"b") + b"\x87R"
+    )
     shape = b"(" + b"".join(_py2(n) for n in value.shape) + b"t"
-    return start + b"(K\x01" + shape + dtype + b"\x89" + _py2(value.tobytes()) + b"tb"
+    order = b"\x89" if value.flags.c_contiguous else b"\x88"
+    return start + b"(K\x01" + shape + dtype + order + _py2(value.tobytes("A")) + b"tb"
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -112,7 +117,8 @@ def cifar10_files() -> Fixture:
     batches = [rng.integers(0, 256, (4, 3072), dtype=np.uint8) for _ in range(5)]
     labels = [[(4 * batch + item) % 10 for item in range(4)] for batch in range(5)]
     test, test_labels = rng.integers(0, 256, (10, 3072), dtype=np.uint8), list(range(10))
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = ["airplane", "automobile", "bird", "cat", "deer"]
+    names += ["dog", "frog", "horse", "ship", "truck"]
     files = {
         f"data_batch_{number}": py2_pickle(
             {b"batch_label": b"training", b"labels": label, b"data": data, b"filenames": [b"a.png"]}

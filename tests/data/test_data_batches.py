@@ -144,6 +144,13 @@ def test_each_epoch_augments_anew(batches: TrainBatches) -> None:
     assert not torch.equal(x, other)
 
 
+def test_each_step_augments_anew() -> None:
+    same = numbered(1, 1, 8, 8).expand(100, 1, 8, 8).contiguous()
+    labels = torch.zeros(100, dtype=torch.int64)
+    first, second = TrainBatches(same, labels, (0.0,), (1.0,), 50, seed=0, pad_crop=3).epoch(0)
+    assert not torch.equal(first[0], second[0])
+
+
 def test_classes_stay_with_their_images() -> None:
     number = torch.arange(200, dtype=torch.uint8)
     plain = TrainBatches(number.view(-1, 1, 1, 1), number.long(), (0.0,), (1 / 255,), 32, seed=0)
@@ -153,7 +160,7 @@ def test_classes_stay_with_their_images() -> None:
 
 def test_a_batch_larger_than_the_set_is_told_before_training() -> None:
     x, y = torch.zeros(5, 1, 4, 4, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64)
-    with pytest.raises(UserError, match="train.batch_size"):
+    with pytest.raises(UserError, match=r"train\.batch_size"):
         TrainBatches(x, y, (0.0,), (1.0,), 6, seed=0)
     with pytest.raises(UserError, match=r"data.pad_crop: must be less than .* 4 pixels \(got 4\)"):
         TrainBatches(x, y, (0.0,), (1.0,), 5, seed=0, pad_crop=4)

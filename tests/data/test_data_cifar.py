@@ -187,6 +187,7 @@ DATA = np.zeros((2, 3072), np.uint8)
         ({b"labels": [0, 1]}, "its data must be uint8"),
         ({b"labels": [0, 1], b"data": DATA[:, :-1]}, "its data must be uint8"),
         ({b"labels": [0, 1], b"data": DATA.astype(np.int16)}, "its data must be uint8"),
+        ({b"labels": [0, 1], b"data": np.asfortranarray(DATA)}, "its data must be uint8"),
         ({b"labels": [0, 1], b"data": b"abc"}, "its data must be uint8"),
         ({b"labels": [0], b"data": DATA}, "has 2 images but 1 classes"),
         ({b"labels": [0, 10], b"data": DATA}, "whole numbers from 0 to 9"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.data import check_dataset, fashion_mnist, load_dataset, make_config, mnist
@@ -24,12 +24,14 @@ def encode(array: np.ndarray) -> bytes:
     return header + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
 
 
+@settings(deadline=None)
 @given(SHAPES, st.integers(0, 2**32 - 1))
 def test_parse_gives_back_what_was_written(shape: tuple[int, ...], seed: int) -> None:
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     assert np.array_equal(parse(encode(array), "x"), array)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 3))
 def test_any_other_length_is_an_error(cut: int, extra: int) -> None:
     content = encode(np.zeros((3, 8, 8), np.uint8))
@@ -121,6 +123,12 @@ def test_a_gzip_file_that_unpacks_without_end_is_not_unpacked(root: Path) -> Non
     path = root / "train-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(b"\0" * (64 << 20)))
     assert "is damaged or not the official file" in load_error(root)
+
+
+def test_an_official_file_with_more_behind_it(root: Path, mnist_files: Any) -> None:
+    path = root / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(mnist_files.files["train-labels-idx1-ubyte"] + b"more"))
+    assert f"{path}: is damaged or not the official file" in load_error(root)
 
 
 def test_another_datasets_file(root: Path, mnist_files: Any) -> None:

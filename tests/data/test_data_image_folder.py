@@ -139,9 +139,7 @@ def test_a_truncated_picture_is_named(one_level: Path) -> None:
     assert f"{bad}: cannot be read as a picture" in load_error(one_level)
 
 
-def test_a_decompression_bomb_is_named(
-    one_level: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decompression_bomb_is_named(one_level: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(one_level / "cat" / "bomb.png", (0, 0, 0), (100, 100))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert "bomb.png: cannot be read as a picture" in load_error(one_level)
@@ -187,7 +185,9 @@ def test_class_without_pictures(one_level: Path) -> None:
 
 def test_folder_inside_a_class(one_level: Path) -> None:
     picture(one_level / "cat" / "more" / "1.png", (1, 2, 3))
-    assert f"{one_level / 'cat' / 'more'}: is a folder inside a class folder" in load_error(one_level)
+    assert f"{one_level / 'cat' / 'more'}: is a folder inside a class folder" in load_error(
+        one_level
+    )
 
 
 def test_files_left_out_are_told(one_level: Path) -> None:
@@ -198,7 +198,9 @@ def test_files_left_out_are_told(one_level: Path) -> None:
     (one_level / ".git").mkdir()
     report = check_dataset(make_config("image_folder", root=str(one_level), size=8))
     assert report.ok
-    assert report.notes == (f"left out, as it is not a picture: {one_level / 'cat' / 'readme.txt'}",)
+    assert report.notes == (
+        f"left out, as it is not a picture: {one_level / 'cat' / 'readme.txt'}",
+    )
     assert report.checksum == before.checksum
 
 

@@ -23,28 +23,37 @@ def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1
 ) -> None:
     """Print a table whose first ``left`` columns hold words and the others numbers."""
-    table = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
+    if title:
+        print_line(title, "bold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(_text(cell) for cell in row))
     console().print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
     """Print name and value, one a line."""
-    table = Table(box=None, show_header=False, title=Text(title, style="bold") if title else None)
-    table.title_justify = "left"
+    if title:
+        print_line(title, "bold")
+    table = Table(box=None, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(value))
+        table.add_row(_text(name), _text(value))
     console().print(table)
 
 
-def print_line(text: str) -> None:
-    """Print a line as it is."""
-    console().print(text, markup=False, soft_wrap=True)
+def print_line(text: str, style: str = "") -> None:
+    """Print a line as it is, or folded between words on a terminal."""
+    made = console()
+    made.print(_text(text, style), soft_wrap=not made.is_terminal)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text from a file may hold anything: what would steer the terminal is replaced."""
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style)
 
 
 def size_text(count: float | None) -> str:

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from spiketicket.reporting import NullReporter, Reporter
 
+_WIDE = 105
+
 
 @contextmanager
 def reporter_for(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
@@ -31,17 +33,21 @@ def reporter_for(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
 
 
 def _bars(console: Console) -> bars.Progress:
-    return bars.Progress(
+    narrow = console.width < _WIDE
+    columns = (
         bars.TextColumn("{task.description}", style="bold"),
         bars.BarColumn(bar_width=20),
-        bars.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        bars.TextColumn(
+            ("" if narrow else "epoch ") + "{task.fields[epoch]}/{task.fields[epochs]}"
+        ),
         bars.TextColumn("loss {task.fields[loss]:.3f}"),
-        bars.TextColumn("accuracy {task.fields[accuracy]:.1%}"),
+        bars.TextColumn(("acc." if narrow else "accuracy") + " {task.fields[accuracy]:.1%}"),
         bars.TextColumn("{task.fields[images_per_s]:.0f} images/s"),
         bars.TimeRemainingColumn(),
-        console=console,
-        transient=True,
     )
+    # The bar goes first where there is no room: numbers cut off say less than none.
+    shown = [c for c in columns if not (narrow and isinstance(c, bars.BarColumn))]
+    return bars.Progress(*shown, console=console, transient=True)
 
 
 class QuietReporter(NullReporter):

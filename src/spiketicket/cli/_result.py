@@ -8,8 +8,7 @@ from typing import Any
 
 from spiketicket.cli._console import print_facts, print_line, print_table, size_text, time_text
 
-_COLUMNS = ("", "test %", "validation %", "density", "pruned %", "binary", "BN trained", "weights",
-            "of", "file", "epochs", "time")  # fmt: skip
+_STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "unproven": "bold"}
 
 
 def print_find(result: Mapping[str, Any]) -> None:
@@ -17,6 +16,7 @@ def print_find(result: Mapping[str, Any]) -> None:
     seeds = ", ".join(str(seed) for seed in result["seeds"])
     title = f"{result['name']}: {result['condition']}, seed{'s' * (len(result['seeds']) > 1)} "
     print_arms(result["arms"], title=title + seeds)
+    _print_comparisons(result["verdict"])
     print_verdict(result["verdict"])
     for path in result["tickets"]:
         print_line(f"ticket   {path}")
@@ -24,13 +24,38 @@ def print_find(result: Mapping[str, Any]) -> None:
 
 
 def print_arms(arms: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Print one row for each of the nets that were compared."""
-    print_table(_COLUMNS, [_row(arm) for arm in arms], title=title)
+    """Print one column for each of the nets that were compared: so it fits a terminal."""
+    columns = ("", *(arm["title"].replace(", ", ",\n") for arm in arms))
+    facts = [_facts(arm) for arm in arms]
+    print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
 
 
 def print_verdict(verdict: Mapping[str, Any]) -> None:
-    """Print what the comparison says."""
-    raise NotImplementedError
+    """Print what the controls say, as :meth:`spiketicket.measure.verdict.Verdict.to_dict` has it.
+
+    The verdict may come out of a file that any program wrote: what is not there is left out.
+    """
+    style = _STYLES.get(str(verdict.get("outcome")), "")
+    sentences = verdict.get("sentences")
+    for sentence in sentences if isinstance(sentences, list) else []:
+        print_line(str(sentence), style)
+        style = ""
+
+
+def _print_comparisons(verdict: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            f"ticket - {control.replace('_', ' ')}",
+            f"{row['difference']:+.2f}",
+            "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
+            row["basis"] or "-",
+            ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
+        ]
+        for control, row in verdict["comparisons"].items()
+    ]
+    if rows:
+        interval = f"{100 * verdict['confidence']:g} % interval"
+        print_table(("", "points", interval, "from", "McNemar p"), rows)
 
 
 def print_evaluation(result: Mapping[str, Any], *, title: str) -> None:
@@ -48,21 +73,20 @@ def percent(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def _row(arm: Mapping[str, Any]) -> list[str]:
-    return [
-        arm["title"],
-        percent(arm["test_accuracy"]),
-        percent(arm["validation_accuracy"]),
-        f"{arm['density']:.4g}",
-        f"{100 * (1 - arm['density']):.4g}",
-        "yes" if arm["binary"] else "no",
-        "yes" if arm["bn_affine"] else "no",
-        f"{arm['kept']:,}",
-        f"{arm['parameters']:,}",
-        size_text(arm["file_bytes"]),
-        f"{arm['trained_epochs']:g}",
-        time_text(arm["wall_s"]),
-    ]
+def _facts(arm: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "test accuracy %": percent(arm["test_accuracy"]),
+        "validation accuracy %": percent(arm["validation_accuracy"]),
+        "density": f"{arm['density']:.4g}",
+        "pruned %": f"{100 * (1 - arm['density']):.4g}",
+        "binary weights": "yes" if arm["binary"] else "no",
+        "BatchNorm trained": "yes" if arm["bn_affine"] else "no",
+        "parameters": f"{arm['parameters']:,}",
+        "parameters kept": f"{arm['kept']:,}",
+        "file": size_text(arm["file_bytes"]),
+        "epochs": f"{arm['trained_epochs']:g}",
+        "time": time_text(arm["wall_s"]),
+    }
 
 
 def _value(key: str, value: object) -> str:

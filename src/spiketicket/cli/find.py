@@ -30,6 +30,10 @@ def find(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", help="Add the result to this file, one line of JSON a recipe."),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -47,9 +51,12 @@ def find(
     from spiketicket.cli._result import print_find
 
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
-        result = run.find(
+        found = run.find(
             loaded, seeds=seeds, runs_dir=runs, device=where, threads=threads, reporter=reporter
-        ).to_dict()
+        )
+    if record is not None:
+        run.add_record(record, found)
+    result = found.to_dict()
     if as_json:
         print(json.dumps(result, indent=2))
     else:

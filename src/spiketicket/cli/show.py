@@ -14,8 +14,6 @@ from spiketicket.cli._options import JsonOption
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
 
-_KEYS = ("condition", "network", "accuracy", "data", "normalisation", "recipe_hash", "seed")
-
 
 def show(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
@@ -41,20 +39,19 @@ def _print_layers(summary: TicketSummary) -> None:
     rows = [
         [
             row.name,
-            row.kind,
-            " x ".join(str(side) for side in row.shape),
+            "x".join(str(side) for side in row.shape),
             f"{row.size:,}",
             f"{row.kept:,}",
             f"{row.density:.4f}",
-            "" if row.alpha is None else f"{row.alpha:.6g}",
+            row.kind if row.alpha is None else f"{row.alpha:.4g}",
             size_text(row.packed_bytes),
         ]
         for row in summary.layers
     ]
     total = [f"{summary.size:,}", f"{summary.kept:,}", f"{summary.density:.4f}"]
-    rows.append(["all", "", "", *total, "", size_text(summary.packed_bytes)])
-    columns = ("layer", "weights", "shape", "count", "kept", "density", "scale", "packed")
-    print_table(columns, rows, left=3)
+    rows.append(["all", "", *total, "", size_text(summary.packed_bytes)])
+    columns = ("layer", "shape", "weights", "kept", "density", "scale", "packed")
+    print_table(columns, rows, left=2)
 
 
 def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path: Path) -> None:
@@ -75,21 +72,25 @@ def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path:
 
 def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts from metadata that any program may have written: what is not there is left out."""
-    facts = [(key.replace("_", " "), _flat(key, metadata[key])) for key in _KEYS if key in metadata]
-    recipe = metadata.get("recipe")
-    if isinstance(recipe, dict) and "name" in recipe:
-        facts.append(("recipe", str(recipe["name"])))
-    if isinstance(metadata.get("classes"), list):
-        facts.append(("classes", str(len(metadata["classes"]))))
-    if "versions" in metadata:
-        facts.append(("made with", _flat("versions", metadata["versions"])))
-    facts.append(("digest", str(metadata.get("digest", ""))))
-    return facts
+    found: list[tuple[str, object]] = [("condition", metadata.get("condition"))]
+    network, recipe, data = (_table(metadata, key) for key in ("network", "recipe", "data"))
+    found += [("network", network.get("name")), *_table(network, "args").items()]
+    found += [("data", data.get("name")), ("checksum", data.get("checksum"))]
+    found += [(key, metadata.get(key)) for key in ("classes", "normalisation")]
+    found += [("recipe", recipe.get("name")), ("recipe hash", metadata.get("recipe_hash"))]
+    found += [("seed", metadata.get("seed")), ("accuracy %", metadata.get("accuracy"))]
+    found += [("made with", metadata.get("versions")), ("digest", metadata.get("digest"))]
+    return [(str(name), _flat(value)) for name, value in found if value is not None]
 
 
-def _flat(key: str, value: object) -> str:
+def _table(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = metadata.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _flat(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_flat(key, inner)}" for name, inner in value.items())
-    if key == "accuracy" and isinstance(value, float):
-        return f"{value:.2f} %"
-    return str(value)
+        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_flat(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

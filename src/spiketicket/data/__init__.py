@@ -133,4 +133,4 @@ def get_dataset(name: str, root: str = "", progress: Progress | None = None) -> 
 
 
 def _choice(name: str) -> _Choice:
-    return cast(_Choice, registry.load("data", name))
+    return cast("_Choice", registry.load("data", name))

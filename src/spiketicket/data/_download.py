@@ -6,15 +6,15 @@ file that is already there and is not the official one stays as it is, and is an
 
 from __future__ import annotations
 
-import importlib
 import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 from spiketicket.data import _store
 from spiketicket.data._types import Archive, DataFile, DatasetInfo, Progress
@@ -172,16 +172,20 @@ def _download(
     urls: tuple[str, ...], path: Path, md5: str, target: Path, progress: Progress | None
 ) -> None:
     """Write what one of the ``urls`` gives to ``path``; ``target`` is for messages."""
-    # Imported here because it takes long and few commands need it; by name because it has no types.
-    pooch = importlib.import_module("pooch")
+    # Imported here because it takes long and few commands need it.
+    import pooch
+
     problems = []
     for url in urls:
         bar = _Bar(target.name, progress) if progress else False
         # A server that packs the file once more for the journey would change its md5.
         headers = {"Accept-Encoding": "identity"}
-        get = pooch.HTTPDownloader(bar, _CHUNK, timeout=_TIMEOUT_S, headers=headers)
         try:
-            get(url, str(path), None)
+            with _closing_responses() as hooks:
+                get = pooch.HTTPDownloader(
+                    bar, _CHUNK, timeout=_TIMEOUT_S, headers=headers, hooks=hooks
+                )
+                get(url, str(path), None)
         except OSError as error:
             # Errors of the network are OSErrors too, but only those of the disk have a number.
             if error.errno is not None:
@@ -197,6 +201,17 @@ def _download(
         where=target.name,
         remedy=f"Try again later, or put the file with md5 {md5} at {target} yourself",
     )
+
+
+@contextmanager
+def _closing_responses() -> Iterator[dict[str, Callable[..., None]]]:
+    """Hooks for requests that close its connections; pooch leaves them open on an error."""
+    with ExitStack() as opened:
+
+        def keep(response: Any, *_: Any, **__: Any) -> None:
+            opened.callback(response.close)
+
+        yield {"response": keep}
 
 
 def _unpack(path: Path, info: DatasetInfo, folder: Path, absent: tuple[DataFile, ...]) -> None:
@@ -223,8 +238,8 @@ def _unpack(path: Path, info: DatasetInfo, folder: Path, absent: tuple[DataFile,
 def _unpack_one(
     archive: tarfile.TarFile, member: tarfile.TarInfo, entry: DataFile, folder: Path
 ) -> None:
-    source = archive.extractfile(member)
-    assert source is not None, "a regular file has content"
+    # None comes back only for members that are no regular files.
+    source = cast("IO[bytes]", archive.extractfile(member))
     with _temporary(folder / entry.name) as path:
         with source, path.open("wb") as out:
             while chunk := source.read(_CHUNK):

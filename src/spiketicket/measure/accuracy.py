@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from spiketicket.data._batches import ordered_batches
 
 
 @dataclass(frozen=True)
@@ -22,21 +20,20 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, x: Tensor, y: Tensor, mean: Sequence[float], std: Sequence[float],
-    batch_size: int,
-) -> Evaluation:  # fmt: skip
-    """Run every sample once, in order, in evaluation mode (the mode is put back afterwards).
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+    """Run every batch once, in order, in evaluation mode (the mode is put back afterwards).
 
-    ``x`` is uint8 ``[N, C, H, W]``, ``y`` int64 ``[N]``.
+    ``batches`` are inputs as the model takes them and classes int64 ``[b]``.
     """
-    training, loss, parts = model.training, 0.0, []
+    training = model.training
+    loss, truth, parts = 0.0, [], []
     model.eval()
-    for images, classes in ordered_batches(x, y, mean, std, batch_size):
-        logits = model(images.contiguous(memory_format=torch.channels_last)).float()
-        loss += functional.cross_entropy(logits, classes, reduction="sum").item()
+    for x, y in batches:
+        logits = model(x).float()
+        loss += functional.cross_entropy(logits, y, reduction="sum").item()
         parts.append(logits.argmax(1))
+        truth.append(y)
     model.train(training)
-    predictions = torch.cat(parts)
-    accuracy = (predictions == y).double().mean().item()
-    return Evaluation(loss / len(y), accuracy, predictions.cpu())
+    predictions, classes = torch.cat(parts), torch.cat(truth)
+    accuracy = (predictions == classes).double().mean().item()
+    return Evaluation(loss / len(classes), accuracy, predictions.cpu())

@@ -27,7 +27,9 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
     Raises:
         UserError: there is none, or two layers share one weight.
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, PRUNABLE)}
+    layers: dict[str, nn.Module] = {
+        name: m for name, m in model.named_modules() if isinstance(m, PRUNABLE)
+    }
     if not layers:
         raise UserError("the network has no convolution and no linear layer to search")
     seen: dict[int, str] = {}
@@ -40,7 +42,9 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
             )
         first = seen.setdefault(id(layer.weight), name)
         if first != name:
-            raise UserError(f"shares its weight with {first}; a ticket needs them apart", where=name)
+            raise UserError(
+                f"shares its weight with {first}; a ticket needs them apart", where=name
+            )
     return layers
 
 
@@ -73,7 +77,9 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
         return torch.ones_like(magnitude, dtype=torch.bool)
     if flat.device.type == "cpu":
         values = flat.numpy()
-        threshold = torch.from_numpy(np.partition(values, size - kept)[size - kept : size - kept + 1])
+        threshold = torch.from_numpy(
+            np.partition(values, size - kept)[size - kept : size - kept + 1]
+        )
     else:
         threshold = torch.topk(flat, kept, sorted=True).values[-1:]
     mask = flat > threshold
@@ -86,7 +92,7 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
 def random_masks(
     shapes: Mapping[str, tuple[int, ...]], kept: Mapping[str, int], stream: Stream
 ) -> dict[str, Tensor]:
-    """A uniformly random mask a layer with exactly ``kept[name]`` entries, a function of the stream."""
+    """A uniformly random mask a layer with exactly ``kept[name]`` entries."""
     masks = {}
     for name, shape in shapes.items():
         flat = np.zeros(math.prod(shape), dtype=bool)

@@ -1,7 +1,8 @@
 """Trained weights, for the dense net and the random-mask controls: optional fixed mask, optional
 binary weights with the straight-through estimator.
 
-    W_eff = W * M    or    alpha * sign(W) * M,  alpha = sum(|W|*M) / sum(M),  dL/dW := dL/dW_eff * M
+    W_eff  = W * M    or    alpha * sign(W) * M,  alpha = sum(|W|*M) / sum(M)
+    dL/dW := dL/dW_eff * M
 
 (BinaryConnect/XNOR-Net: Courbariaux et al. 2015, Rastegari et al. 2016.) A masked weight can
 never come back: the mask is part of the forward pass, not a correction after the step.
@@ -52,7 +53,7 @@ class TrainedWeight(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.binary:
-            out: Tensor = _Binary.apply(weight, self.scale(weight), self.mask)
+            out: Tensor = _Binary.apply(weight, self.scale(weight), self.mask)  # type: ignore[no-untyped-call]
             return out
         return weight if self.mask is None else weight * self.mask
 
@@ -67,12 +68,16 @@ def attach_trained(
     leaves them untrained, so that only BatchNorm statistics move.
     """
     for name, layer in prunable(model).items():
-        weight = cast(nn.Parameter, layer.weight)
+        weight = cast("nn.Parameter", layer.weight)
         shape = tuple(weight.shape)
         value = initial_weight(weight_init, shape, fan_in(shape), Stream(seed, "weight", name))
         with torch.no_grad():
             weight.copy_(value)
         mask = None if masks is None else masks[name].to(weight.device)
-        parametrize.register_parametrization(layer, "weight", TrainedWeight(mask, binary), unsafe=True)
-        cast(nn.Parameter, cast(Any, layer).parametrizations.weight.original).requires_grad_(not frozen)
+        parametrize.register_parametrization(
+            layer, "weight", TrainedWeight(mask, binary), unsafe=True
+        )
+        cast("nn.Parameter", cast("Any", layer).parametrizations.weight.original).requires_grad_(
+            not frozen
+        )
     return [p for p in model.parameters() if p.requires_grad]

@@ -96,7 +96,8 @@ class PopupWeight(nn.Module):
         self.register_buffer("effective", torch.empty_like(weight), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
-        out: Tensor = _Popup.apply(self.effective, weight, self.scores)
+        """The effective weight; gradients go to the scores."""
+        out: Tensor = _Popup.apply(self.effective, weight, self.scores)  # type: ignore[no-untyped-call]
         return out
 
     @torch.no_grad()
@@ -123,7 +124,7 @@ class EdgePopup:
     ) -> None:
         self.config, self.epochs = config, epochs
         self.layers = prunable(model)
-        shapes = {n: tuple(cast(Tensor, m.weight).shape) for n, m in self.layers.items()}
+        shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in self.layers.items()}
         for name, shape in shapes.items():
             kept_count(math.prod(shape), config.density, f"layer {name}")
         for name, layer in self.layers.items():
@@ -134,7 +135,7 @@ class EdgePopup:
         self.update(0.0)
 
     def _attach(self, name: str, layer: nn.Module, binary: bool, seed: int) -> None:
-        weight = cast(nn.Parameter, layer.weight)
+        weight = cast("nn.Parameter", layer.weight)
         shape, config = tuple(weight.shape), self.config
         fan = fan_in(shape) * (config.density if config.scale_fan else 1.0)
         value = initial_weight(config.weight_init, shape, fan, Stream(seed, "weight", name))
@@ -158,7 +159,9 @@ class EdgePopup:
         """Density after ``epoch`` epochs (fractional), following the ramp."""
         target, ramp = self.config.density, self.config.ramp_epochs
         if ramp is None:
-            ramp = math.ceil(self.epochs / 4) if self.config.scope == "global" and target <= 0.5 else 0
+            ramp = (
+                math.ceil(self.epochs / 4) if self.config.scope == "global" and target <= 0.5 else 0
+            )
         if epoch >= ramp:
             return target
         return 1.0 - (1.0 - target) * (1.0 - (1.0 - epoch / ramp) ** 3)
@@ -172,7 +175,9 @@ class EdgePopup:
             flat = torch.cat([m.reshape(-1) for m in magnitudes.values()])
             chosen = top_mask(flat, kept_count(flat.numel(), density, "the network"))
             parts = chosen.split([m.numel() for m in magnitudes.values()])
-            masks = {n: p.view(m.shape) for (n, m), p in zip(magnitudes.items(), parts, strict=True)}
+            masks = {
+                n: p.view(m.shape) for (n, m), p in zip(magnitudes.items(), parts, strict=True)
+            }
         else:
             masks = {
                 n: top_mask(m, kept_count(m.numel(), density, f"layer {n}"))
@@ -197,9 +202,7 @@ class EdgePopup:
             popup.refresh(_original(self.layers[name]))
 
 
-def attach(
-    model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int
-) -> EdgePopup:
+def attach(model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int) -> EdgePopup:
     """Put the search on every convolution and linear layer of ``model``, in place.
 
     The layers' weights are replaced by random ones of the seed and are never touched again.
@@ -208,11 +211,11 @@ def attach(
 
 
 def _popup(layer: nn.Module) -> PopupWeight:
-    return cast(PopupWeight, cast(Any, layer).parametrizations.weight[0])
+    return cast("PopupWeight", cast("Any", layer).parametrizations.weight[0])
 
 
 def _original(layer: nn.Module) -> Tensor:
-    return cast(Tensor, cast(Any, layer).parametrizations.weight.original)
+    return cast("Tensor", cast("Any", layer).parametrizations.weight.original)
 
 
 def _initial_scores(kind: str, shape: tuple[int, ...], stream: Stream) -> Tensor:

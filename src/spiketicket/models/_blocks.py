@@ -66,7 +66,8 @@ class Block(nn.Module):
 
 def over_time(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer without a state to every step of ``[T, B, ...]`` in one call."""
-    return cast(Tensor, layer(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+    y: Tensor = layer(x.flatten(0, 1))
+    return torch.unflatten(y, 0, x.shape[:2])
 
 
 def norm_fire(
@@ -82,14 +83,24 @@ def norm_fire(
         even = y.dim() == 5 and y.shape[-1] % 2 == 0 and y.shape[-2] % 2 == 0
         if kernel == "native" and y.dtype in (torch.float32, torch.bfloat16) and (even or not pool):
             return _fused(y, norm, neuron, steps, pool)
-    channels_last = y.movedim(2, -1)
-    stats = _batch_stats_eager(channels_last.float()) if norm.training else None
-    a, b = _scale_and_shift(norm, stats, y.numel() // y.shape[2])
-    z = (channels_last.float() * a + b).movedim(-1, 2)
+    spikes = fire(normalise(y, norm), neuron, steps).to(y.dtype)
+    return over_time(_POOL, spikes) if pool else spikes
+
+
+def fire(z: Tensor, neuron: nn.Module, steps: int) -> Tensor:
+    """The neuron's output on ``[T, B, ...]``; a neuron with a state sees all ``steps``."""
     if isinstance(neuron, LIF) and z.shape[0] != steps:
         z = z.expand(steps, *z.shape[1:])
-    spikes = neuron(z).to(y.dtype)
-    return over_time(_POOL, spikes) if pool else spikes
+    spikes: Tensor = neuron(z)
+    return spikes
+
+
+def normalise(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
+    """BatchNorm of ``[T, B, C(, H, W)]`` as ``a*y + b`` in float32."""
+    channels_last = y.movedim(2, -1).float()
+    stats = _batch_stats_eager(channels_last) if norm.training else None
+    a, b = _scale_and_shift(norm, stats, y.numel() // y.shape[2])
+    return (channels_last * a + b).movedim(-1, 2)
 
 
 _POOL = nn.MaxPool2d(2)
@@ -125,9 +136,8 @@ def _scale_and_shift(
     norm: nn.BatchNorm1d | nn.BatchNorm2d, stats: tuple[Tensor, Tensor] | None, count: int
 ) -> tuple[Tensor, Tensor]:
     """``a`` and ``b`` of ``z = a*y + b``; in training also moves the running statistics."""
-    assert norm.running_mean is not None and norm.running_var is not None
     if stats is None:
-        mean, var = norm.running_mean, norm.running_var
+        mean, var = _running(norm)
     else:
         mean, var = stats
         _move_running_statistics(norm, mean.detach(), var.detach(), count)
@@ -142,14 +152,16 @@ def _scale_and_shift(
 def _move_running_statistics(
     norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int
 ) -> None:
-    assert norm.running_mean is not None and norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
+    batches = cast("Tensor", norm.num_batches_tracked).add_(1)
     # momentum None is a plain average over all batches so far, as in torch
-    share = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    unbiased = var * (count / max(count - 1, 1))
-    norm.running_mean.lerp_(mean, share)
-    norm.running_var.lerp_(unbiased, share)
+    share = 1.0 / float(batches) if norm.momentum is None else norm.momentum
+    running_mean, running_var = _running(norm)
+    running_mean.lerp_(mean, share)
+    running_var.lerp_(var * (count / max(count - 1, 1)), share)
+
+
+def _running(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    return cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
 
 
 def time_first(x: Tensor, timesteps: int) -> Tensor:
@@ -159,7 +171,7 @@ def time_first(x: Tensor, timesteps: int) -> Tensor:
         UserError: neither four nor five axes, or frames of another number of time steps.
     """
     if x.dim() == 4:
-        return x.unsqueeze(0)
+        return x.contiguous(memory_format=torch.channels_last).unsqueeze(0)
     if x.dim() != 5:
         raise UserError("input must be [B, C, H, W] or [T, B, C, H, W]", value=tuple(x.shape))
     if x.shape[0] != timesteps:

@@ -1,14 +1,13 @@
 """A small convolutional network for small images: three 3x3 convolutions and a linear classifier.
 
-    c-M-2c-M-4c-classes, c = 32 at width 1; the last convolution is pooled too where the image is
-    at least 16 pixels.
+c-M-2c-M-4c-classes, c = 32 at width 1; the last convolution is pooled too where the image is
+at least 16 pixels.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
@@ -62,4 +61,4 @@ def build(
     config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
 ) -> nn.Module:
     """The network; parameters are torch's own initial values, to be replaced by a seed's."""
-    return ConvNet(config, neuron, shape, kernel).to(memory_format=torch.channels_last)
+    return ConvNet(config, neuron, shape, kernel)

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.models._blocks import Block, DataShape, is_stateful, make_neuron, scaled, time_first
+from spiketicket.models._blocks import (
+    Block,
+    DataShape,
+    is_stateful,
+    make_neuron,
+    scaled,
+    time_first,
+)
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
@@ -78,4 +84,4 @@ def build(
     config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
 ) -> nn.Module:
     """The network; parameters are torch's own initial values, to be replaced by a seed's."""
-    return VGG9(config, neuron, shape, kernel).to(memory_format=torch.channels_last)
+    return VGG9(config, neuron, shape, kernel)

@@ -80,7 +80,7 @@ def lif(current: Tensor, config: Config) -> Tensor:
     one, zero = torch.ones(channels), torch.zeros(channels)
     rows = work.contiguous().view(steps, count // channels, channels)
     shape = Shape(steps, 1, count // channels, 1, channels, 0, 0)
-    spikes: Tensor = _Fused.apply(rows, one, zero, None, None, shape, config)
+    spikes: Tensor = _Fused.apply(rows, one, zero, None, None, shape, config)  # type: ignore[no-untyped-call]
     return spikes.view(current.shape).to(current.dtype)
 
 
@@ -101,7 +101,7 @@ def norm_lif_pool(
         ``[T, rows, C]`` spikes of the dtype of ``y``.
     """
     mean, rstd = stats if stats is not None else (None, None)
-    out: Tensor = _Fused.apply(y, a, b, mean, rstd, shape, config)
+    out: Tensor = _Fused.apply(y, a, b, mean, rstd, shape, config)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -42,10 +42,11 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return grads[0] * derivative(*ctx.surrogate, x), None, None
+        name, alpha = ctx.surrogate
+        return grads[0] * derivative(name, alpha, x), None, None
 
 
 def spike(x: Tensor, name: SurrogateName, alpha: float) -> Tensor:
     """0/1 spikes of the dtype of ``x`` where ``x >= 0``, with a surrogate gradient."""
-    out: Tensor = _Spike.apply(x, name, alpha)
+    out: Tensor = _Spike.apply(x, name, alpha)  # type: ignore[no-untyped-call]
     return out

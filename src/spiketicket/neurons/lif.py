@@ -1,4 +1,6 @@
-"""Leaky integrate-and-fire neuron, multi-step (Cheng et al. 2024, section III; names as SpikingJelly's).
+"""Leaky integrate-and-fire neuron, multi-step (Cheng et al. 2024, section III).
+
+Argument names are SpikingJelly's.
 
     U[n] = lambda * V[n-1] + I[n]                      charge; V[-1] = V_reset
     S[n] = 1 if U[n] >= V_threshold else 0             fire
@@ -13,6 +15,8 @@ membrane leaks to: ``U = V - (V - V_reset) / tau + I``.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -98,8 +102,7 @@ class LIF(nn.Module):
             return _native.lif(current, self.config)
         if kernel == "compile":
             flat = current.flatten(1)
-            spikes: Tensor = _compiled()(flat, self.config)
-            return spikes.view(current.shape)
+            return _compiled()(flat, self.config).view(current.shape)
         return simulate(current, self.config)
 
     def extra_repr(self) -> str:
@@ -123,13 +126,9 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
     return "compile" if device.type == "cuda" else "eager"
 
 
-_compiled_simulate: list[object] = []
-
-
-def _compiled():  # type: ignore[no-untyped-def]
-    if not _compiled_simulate:
-        _compiled_simulate.append(torch.compile(simulate, dynamic=None))
-    return _compiled_simulate[0]
+@functools.cache
+def _compiled() -> Callable[[Tensor, Config], Tensor]:
+    return torch.compile(simulate)
 
 
 def make(config: Config, kernel: Kernel = "auto") -> nn.Module:

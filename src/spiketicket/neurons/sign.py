@@ -32,14 +32,15 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grads[0] * (x.abs() <= 1)
+        grad: Tensor = grads[0] * (x.abs() <= 1)
+        return grad
 
 
 class Sign(nn.Module):
     """``[T, ...]`` to ``[T, ...]`` of -1/+1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = _Sign.apply(x)
+        out: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
         return out
 
 

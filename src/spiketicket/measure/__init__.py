@@ -1,0 +1,1 @@
+"""What a net does and costs: every measurement states its assumptions."""

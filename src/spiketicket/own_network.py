@@ -1,0 +1,175 @@
+"""A ticket search on your own network: any ``nn.Module`` with convolutions or linear layers.
+
+ticket = spiketicket.search(MyNet(), loader, validation=val_loader, density=0.5, epochs=10)
+ticket.save("my.ticket")
+net = spiketicket.load_into(MyNet(), spiketicket.Ticket.load("my.ticket"))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from spiketicket import registry
+from spiketicket.bake import to_ticket
+from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.philox import Stream
+from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig
+from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.ticket import Ticket
+from spiketicket.train import Stage, Trainee, Validate, autocast, fit
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+
+
+def search(
+    model: nn.Module, loader: Loader, *, validation: Loader | None = None, density: float = 0.5,
+    weights: Literal["binary", "float"] = "binary", epochs: int = 10, lr: float = 0.02,
+    precision: Literal["fp32", "bf16"] = "fp32", seed: int = 0, method: str = "edge_popup",
+    options: dict[str, Any] | None = None, train_norms: bool = False,
+    logits: Callable[[Any], Tensor] | None = None, folder: Path | str | None = None,
+    reporter: Reporter | None = None,
+) -> Ticket:  # fmt: skip
+    """Find a ticket in a copy of ``model``; the model itself is left as it is.
+
+    Args:
+        model: called with a batch of the loader. Neurons with a state are reset before every
+            batch by their ``reset()`` (SpikingJelly) or ``reset_mem()`` (snnTorch).
+        loader: yields (inputs, classes int64 [b]); iterated once an epoch, must have a length.
+        validation: chooses the best epoch; without it the last epoch is taken.
+        density: fraction of the weights kept, in (0, 1).
+        weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
+        lr: learning rate of Adam on the scores.
+        method, options: the search method and further fields of its ``Config``.
+        train_norms: also train the scale and shift of normalisation layers.
+        logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
+            ``[B, classes]`` or averages ``[T, B, classes]`` over time.
+        folder: keeps checkpoints there, so that a stopped search can be run again and goes on.
+
+    Raises:
+        UserError: no layer to search, a density that keeps nothing, a loss that is not a number.
+    """
+    choice = registry.load("methods", method)
+    config = choice.Config(name=method, density=density, **(options or {}))
+    train = TrainConfig(
+        epochs=epochs, batch_size=1, precision=precision, scores=ScoreOptimizerConfig(lr=lr)
+    )
+    net = copy.deepcopy(model)
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
+    parameters = list(popup.parameters())
+    if train_norms:
+        parameters += _norm_parameters(net)
+    wrapped = _Resetting(net, logits or _mean_over_time)
+    batches = _LoaderBatches(loader, seed)
+    trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
+
+    with _folder(folder) as place:
+        stage = Stage("ticket", seed, place, f"search/{seed}/{epochs}/{config!r}")
+        check = None if validation is None else _validation(validation, precision)
+        fitted = fit(trainee, batches, check, train, stage, reporter or NullReporter())
+    metadata = {
+        "network": {"name": type(model).__name__},
+        "seed": seed,
+        "method": config.model_dump(mode="json"),
+        "weights": weights,
+        "accuracy": {"validation": None if validation is None else 100 * fitted.validation},
+    }
+    return to_ticket(net, metadata)
+
+
+def _validation(loader: Loader, precision: str) -> Validate:
+    def validate(model: nn.Module) -> Evaluation:
+        with autocast(next(model.parameters()).device, precision):
+            return evaluate(model, loader)
+
+    return validate
+
+
+class _Resetting(nn.Module):
+    """Resets neuron states, computes every layer's weight once, and makes logits."""
+
+    def __init__(self, net: nn.Module, logits: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.net = net
+        self.logits = logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        reset_state(self.net)
+        with parametrize.cached():
+            return self.logits(self.net(x))
+
+
+def reset_state(model: nn.Module) -> None:
+    """Forget the membrane potentials of SpikingJelly and snnTorch neurons in the model."""
+    for module in model.modules():
+        for name in ("reset", "reset_mem"):
+            method = getattr(module, name, None)
+            if callable(method):
+                method()
+                break
+
+
+@dataclass(frozen=True)
+class _LoaderBatches:
+    """A loader as batches: its order and augmentation drawn anew from (seed, epoch)."""
+
+    loader: Loader
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        try:
+            return len(self.loader)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise UserError("the loader must have a length", where="loader") from error
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        number = int(Stream(self.seed, "loader", epoch).bits(1)[0])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            generator = getattr(self.loader, "generator", None)
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(number)
+            for step, (x, y) in enumerate(self.loader):
+                if step >= start:
+                    yield x, y
+
+
+def _mean_over_time(output: Any) -> Tensor:
+    if not isinstance(output, Tensor) or output.dim() not in (2, 3):
+        raise UserError(
+            "the model must return logits [B, classes] or [T, B, classes]",
+            value=type(output).__name__,
+            remedy="Give search(..., logits=function of the output)",
+        )
+    return output.mean(0) if output.dim() == 3 else output
+
+
+def _norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    found = [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters()]
+    for parameter in found:
+        parameter.requires_grad_(True)
+    return found
+
+
+@contextlib.contextmanager
+def _folder(folder: Path | str | None) -> Iterator[Path]:
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(folder)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)

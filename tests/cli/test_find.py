@@ -1,0 +1,89 @@
+"""find, train and eval: what is asked of the run, and what is printed of its answer."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+Run = Callable[..., Result]
+
+
+def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any) -> None:
+    assert spike("find").exit_code == 0
+    ((recipe, given),) = fake_run.calls
+    assert recipe.name == "digits-binw"
+    assert given.pop("reporter") is not None
+    assert given == {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", "threads": None}
+
+
+def test_find_passes_its_options_on(spike: Run, fake_run: Any, tmp_path: Path) -> None:
+    result = spike(
+        "find", "digits-binw", "--set", "ticket.density=0.25", "--set", "seed=7", "--seeds", "3",
+        "--runs", str(tmp_path), "--threads", "1",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    ((recipe, given),) = fake_run.calls
+    assert (recipe.ticket.density, recipe.seed) == (0.25, 7)
+    assert (given["seeds"], given["runs_dir"], given["threads"]) == (3, tmp_path, 1)
+
+
+def test_a_file_goes_before_a_packaged_name(
+    spike: Run, fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spiketicket.cli._options import packaged_recipes
+
+    monkeypatch.chdir(tmp_path)
+    text = packaged_recipes()["digits-binw"].read_text()
+    Path("digits-binw").write_text(text.replace('name = "digits-binw"', 'name = "mine"'))
+    spike("find", "digits-binw")
+    assert fake_run.calls[0][0].name == "mine"
+
+
+def test_find_prints_the_arms_and_where_things_are(spike: Run, fake_run: Any) -> None:
+    result = spike("find")
+    for text in ("97.50 ± 0.71", "96.25 ± 0.35", "BinW-SNN, seeds 0, 1", "1,234", "4.3 kB",
+                 "1 min 15 s", "trained", "runs/x/a.ticket"):  # fmt: skip
+        assert text in result.stdout
+    assert "Wins: 97.50 % against the dense net's 97.75 %" in result.stdout
+    assert re.search(r"ticket - random trained +\+6\.50 +\+0\.15 to \+12\.85", result.stdout)
+    assert result.stderr == "be aware\nticket, seed 0: 97.00% on the test set\n"
+
+
+def test_quiet_still_says_what_matters(spike: Run, fake_run: Any) -> None:
+    result = spike("find", "--quiet")
+    assert result.stderr == "be aware\n"
+    assert "97.50" in result.stdout
+
+
+@pytest.mark.parametrize("command", [["find"], ["train"], ["eval", "a.ticket"]], ids=" ".join)
+def test_json_is_all_there_is(spike: Run, fake_run: Any, command: list[str]) -> None:
+    result = spike(*command, "--json")
+    assert isinstance(json.loads(result.stdout), dict)
+    assert result.stderr == ""
+
+
+def test_train_prints_the_dense_net(spike: Run, fake_run: Any) -> None:
+    result = spike("train", "--set", "seed=3")
+    assert result.exit_code == 0
+    assert "dense," in result.stdout
+    assert "digits-binw, seed 3" in result.stdout
+    assert "seeds" not in fake_run.calls[0][1]
+
+
+def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> None:
+    result = spike("eval", str(tmp_path / "a.ticket"), "--root", "/data")
+    assert "97.25 %" in result.stdout
+    assert fake_run.calls == [(tmp_path / "a.ticket", {"root": "/data", "device": "cpu"})]
+
+
+def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -> None:
+    from spiketicket.measure.verdict import ArmScores, judge
+
+    fake_run.verdict = judge(
+        ArmScores([97.0]), None, None, None, margin=1.0, confidence=0.95
+    ).to_dict()
+    assert "Unproven: the ticket was not compared with" in spike("find").stdout

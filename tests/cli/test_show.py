@@ -1,0 +1,105 @@
+"""show: what is in a ticket, checked, and without PyTorch."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from spiketicket.ticket import Ticket, TicketLayer
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def ticket(tmp_path: Path) -> Path:
+    mask = np.array([[True, False], [True, True]])
+    signs = np.array([[1, 0], [-1, 1]], np.int8)
+    values = np.array([[0.5, 0.0], [0.0, 0.25]], np.float32)
+    layers = (
+        TicketLayer(name="conv", shape=(2, 2), kind="binary", mask=mask, alpha=0.125, signs=signs),
+        TicketLayer(name="head", shape=(2, 2), kind="float", mask=values != 0, values=values),
+    )
+    metadata: dict[str, Any] = {
+        "condition": "BinW-SNN",
+        "network": {"name": "convnet", "args": {"model": {"timesteps": 4}}},
+        "accuracy": {"test": 97.25, "test_count": 360},
+        "data": {"name": "digits", "checksum": "abc"},
+        "recipe": {"name": "digits-binw"},
+        "recipe_hash": "0123456789",
+        "seed": 3,
+        "classes": ["0", "1"],
+        "versions": {"numpy": "2.0"},
+    }
+    path = tmp_path / "a.ticket"
+    Ticket(layers, {"norm.running_mean": np.zeros(2, np.float32)}, metadata).save(path)
+    return path
+
+
+def test_show_prints_layers_and_provenance(spike: Run, ticket: Path) -> None:
+    result = spike("show", str(ticket))
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["conv", "2x2", "4", "3", "0.7500", "0.125", "6", "bytes"] in rows
+    assert ["head", "2x2", "4", "2", "0.5000", "float", "9", "bytes"] in rows
+    assert ["all", "8", "5", "0.6250", "15", "bytes"] in rows
+    for text in ("BinW-SNN", "convnet", "test 97.25", "digits-binw", "0123456789", "37.50 %",
+                 "checked", Ticket.load(ticket).digest()):  # fmt: skip
+        assert text in result.stdout
+
+
+def test_show_json(spike: Run, ticket: Path) -> None:
+    facts = json.loads(spike("show", str(ticket), "--json").stdout)
+    assert facts["summary"]["density"] == 0.625
+    assert facts["seed"] == 3
+    assert facts["digest"] == Ticket.load(ticket).digest()
+
+
+def test_show_of_a_bare_ticket(spike: Run, tmp_path: Path) -> None:
+    Ticket(()).save(tmp_path / "bare.ticket")
+    assert spike("show", str(tmp_path / "bare.ticket")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"verdict": {"outcome": ["x"], "sentences": ["Wins.", 3, None]}, "recipe": "x"},
+        {"verdict": [1], "classes": 3, "network": [], "accuracy": "high", "versions": None},
+        {"verdict": {"sentences": "x"}, "recipe": {"name": [1]}, "accuracy": {"test": None}},
+        {"condition": "[bold]\x1b[31m\x07\u202e"},
+    ],
+)
+def test_show_of_metadata_that_another_program_wrote(
+    spike: Run, tmp_path: Path, metadata: dict[str, Any]
+) -> None:
+    Ticket((), {}, metadata).save(tmp_path / "odd.ticket")
+    result = spike("show", str(tmp_path / "odd.ticket"))
+    assert result.exit_code == 0
+    assert not {"\x1b", "\x07", "\u202e"} & set(result.stdout)
+    assert "[bold]" in result.stdout or "[bold]" not in str(metadata)
+
+
+def test_show_notices_one_flipped_bit(spike: Run, ticket: Path) -> None:
+    content = bytearray(ticket.read_bytes())
+    content[-1] ^= 1
+    ticket.write_bytes(content)
+    result = spike("show", str(ticket))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"error: {ticket}")
+
+
+def test_show_needs_no_torch(ticket: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from spiketicket.cli import main
+sys.argv = ["spiketicket", "show", {str(ticket)!r}]
+main()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

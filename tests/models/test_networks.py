@@ -1,0 +1,81 @@
+"""Parameter counts, shapes, and what every registered network has to keep to."""
+
+import pytest
+import torch
+
+from spiketicket import registry
+from spiketicket.errors import UserError
+from spiketicket.models import convnet, resnet19, vgg9
+from spiketicket.models._blocks import DataShape
+from spiketicket.neurons import lif, relu, sign, step
+
+CIFAR = DataShape(3, 32, 32, 10)
+NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config()]
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_vgg9_has_the_published_parameters():
+    assert count(vgg9.build(vgg9.Config(), lif.Config(), CIFAR)) == 2_261_184
+    assert count(vgg9.build(vgg9.Config(bn_affine=True), lif.Config(), CIFAR)) == 2_264_000
+
+
+def test_resnet19_has_the_published_parameters():
+    affine = resnet19.Config(bn_affine=True)
+    assert count(resnet19.build(affine, lif.Config(), CIFAR)) == 12_630_858
+    shape = DataShape(3, 32, 32, 100)
+    assert count(resnet19.build(affine, lif.Config(), shape)) == 12_653_988
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=lambda c: c.name)
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_every_network_learns_from_images_and_frames(name, neuron):
+    module = registry.load("models", name)
+    config = module.Config(width=0.125, timesteps=3)
+    model = module.build(config, neuron, DataShape(2, 16, 16, 5))
+    images = torch.randn(4, 2, 16, 16)
+    logits = model(images)
+    assert logits.shape == (4, 5)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    model.eval()
+    with torch.no_grad():
+        frames = images.expand(3, *images.shape)
+        torch.testing.assert_close(model(images), model(frames), rtol=1e-5, atol=1e-5)
+        assert torch.equal(model(images), model(images))
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_wrong_number_of_frames_is_an_error(name):
+    module = registry.load("models", name)
+    model = module.build(module.Config(width=0.125), lif.Config(), DataShape(2, 16, 16, 5))
+    with pytest.raises(UserError, match="3 time steps, the network 4"):
+        model(torch.randn(3, 1, 2, 16, 16))
+    with pytest.raises(UserError, match=r"must be \[B, C, H, W\]"):
+        model(torch.randn(2, 16, 16))
+
+
+@pytest.mark.parametrize("module", [vgg9, convnet])
+def test_image_sizes_that_the_pools_do_not_divide_are_refused(module):
+    with pytest.raises(UserError, match="multiples of"):
+        module.build(module.Config(), lif.Config(), DataShape(1, 30, 30, 10))
+
+
+def test_a_stateless_net_runs_once_for_all_timesteps(monkeypatch):
+    model = convnet.build(convnet.Config(timesteps=4), relu.Config(), DataShape(1, 8, 8, 10))
+    seen = []
+    for block in model.features:
+        block.synapse.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
+    model(torch.randn(5, 1, 8, 8))
+    assert seen == [5, 5, 5]
+
+
+def test_a_spiking_net_computes_its_first_convolution_once():
+    model = convnet.build(convnet.Config(timesteps=4), lif.Config(), DataShape(1, 8, 8, 10))
+    seen = []
+    for block in model.features:
+        block.synapse.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
+    model(torch.randn(5, 1, 8, 8))
+    assert seen == [5, 20, 20]

@@ -1,0 +1,250 @@
+"""A run folder from end to end: arms, exactness of the saved ticket, claims, bad places."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import spiketicket
+from spiketicket import _files, stage
+from spiketicket.bake import from_ticket, load_into, to_ticket
+from spiketicket.errors import UserError
+from spiketicket.recipe import parse_recipe
+from spiketicket.run import claimed, evaluate_ticket, find, train_dense
+from spiketicket.ticket import Ticket, TicketError
+
+BASE = {
+    "name": "tiny",
+    "data": {"name": "digits", "train_limit": 300},
+    "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
+    "neuron": {"name": "lif"},
+    "ticket": {"name": "edge_popup", "density": 0.3},
+    "train": {"epochs": 2, "batch_size": 64},
+}
+
+
+def recipe(**sections):
+    return parse_recipe({**BASE, **{k: {**BASE.get(k, {}), **v} for k, v in sections.items()}})
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return find(recipe(), seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
+
+
+def test_every_arm_is_there_with_its_own_facts(found):
+    result = json.loads(json.dumps(found.to_dict()))
+    arms = {row["arm"]: row for row in result["arms"]}
+    assert list(arms) == ["ticket", "dense", "random_trained", "random_frozen"]
+    assert arms["dense"]["density"] == 1
+    for name in ("ticket", "random_trained", "random_frozen"):
+        assert arms[name]["density"] == pytest.approx(0.3, abs=1e-3)
+        assert arms[name]["kept"] == arms["ticket"]["kept"]
+    assert all(len(row["test_accuracy"]) == 2 for row in arms.values())
+    assert arms["random_frozen"]["trained_epochs"] == 0
+    assert max(arms["random_frozen"]["test_accuracy"]) < 35
+    assert result["condition"] == "BinW-SNN"
+    assert result["verdict"]["outcome"] in ("wins", "ties", "loses")
+    assert [Path(t).name for t in result["tickets"]] == [
+        "tiny-seed0.ticket",
+        "tiny-seed1.ticket",
+    ]
+
+
+def test_random_masks_have_the_tickets_count_in_every_layer(found):
+    folder = found.folder / "seed-0"
+    counts = [
+        [layer.kept for layer in Ticket.load(folder / arm / "model.ticket").layers]
+        for arm in ("ticket", "random_trained", "random_frozen")
+    ]
+    assert counts[0] == counts[1] == counts[2]
+    masks = [
+        Ticket.load(folder / arm / "model.ticket").layers[1].mask
+        for arm in ("ticket", "random_trained", "random_frozen")
+    ]
+    assert np.array_equal(masks[1], masks[2])
+    assert not np.array_equal(masks[0], masks[1])
+
+
+def test_the_frozen_control_and_the_ticket_share_their_random_weights(found):
+    folder = found.folder / "seed-0"
+    ticket, frozen = (
+        Ticket.load(folder / arm / "model.ticket") for arm in ("ticket", "random_frozen")
+    )
+    for a, b in zip(ticket.layers, frozen.layers, strict=True):
+        both = a.mask & b.mask
+        assert both.any()
+        assert np.array_equal(a.signs[both], b.signs[both])
+
+
+def test_a_finished_run_is_read_not_repeated(found, monkeypatch):
+    monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
+    again = find(recipe(), seeds=2, runs_dir=found.folder.parent)
+    assert again.to_dict() == found.to_dict()
+
+
+def test_evaluating_the_file_gives_the_stated_accuracy(found):
+    for path in found.tickets:
+        result = evaluate_ticket(path)
+        assert result.test_accuracy == result.stated_accuracy
+        assert result.test_count == 360
+
+
+def test_the_ticket_file_says_where_it_comes_from(found):
+    meta = spiketicket.read_metadata(found.tickets[0])
+    assert meta["recipe_hash"] == found.recipe.hash
+    assert meta["seed"] == 0
+    assert meta["verdict"]["outcome"] == found.verdict["outcome"]
+    assert meta["condition"] == "BinW-SNN"
+    assert "root" not in meta["recipe"]["data"]
+
+
+@pytest.mark.parametrize("weights", ["binary", "float"])
+@pytest.mark.parametrize("neuron", ["lif", "relu", "sign", "step"])
+def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weights, neuron):
+    from spiketicket.arms import prepare
+    from spiketicket.models._blocks import DataShape
+
+    made = recipe(model={"weights": weights}, neuron={"name": neuron})
+    shape = DataShape(1, 8, 8, 10)
+    arm = prepare("ticket", made, shape, 3, torch.device("cpu"), None)
+    x = torch.randn(32, 1, 8, 8)
+    model = arm.trainee.model.train()
+    with torch.no_grad():
+        for _ in range(5):
+            model(x)
+    model.eval()
+    network = {
+        "model": made.model.model_dump(),
+        "neuron": made.neuron.model_dump(),
+        "shape": shape.__dict__,
+    }
+    to_ticket(model, {"network": {"name": "convnet", "args": network}}).save(tmp_path / "t")
+    plain = from_ticket(Ticket.load(tmp_path / "t"))
+    assert not any("parametrizations" in key for key in plain.state_dict())
+    with torch.no_grad():
+        assert torch.equal(model(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({"model": {"weights": "float"}, "neuron": {"name": "relu"}}, "ANN"),
+        ({"neuron": {"name": "relu"}}, "BNN"),
+        ({"neuron": {"name": "sign"}}, "BinAct-BNN"),
+        ({"model": {"weights": "float"}}, "SNN"),
+    ],
+)
+def test_the_other_conditions_run(tmp_path, sections, name):
+    result = find(recipe(**sections, train={"epochs": 1}), runs_dir=tmp_path).to_dict()
+    assert result["condition"] == name
+    assert max(result["arms"][0]["test_accuracy"]) > 5
+
+
+def test_affine_batchnorm_is_trained_and_named(tmp_path):
+    made = recipe(model={"bn_affine": True}, controls={"dense": False, "random_trained": False})
+    result = find(made, runs_dir=tmp_path)
+    row = result.to_dict()["arms"][0]
+    assert row["bn_affine"] is True
+    tensors = Ticket.load(result.tickets[0]).tensors
+    assert not np.all(tensors["features.0.norm.weight"] == 1)
+    assert row["parameters"] > row["kept"] > 0.3 * row["parameters"]
+    assert result.verdict["outcome"] == "unproven"
+
+
+def test_dense_training_alone_is_the_dense_arm_of_find(tmp_path, found):
+    alone = train_dense(recipe(), runs_dir=tmp_path)
+    assert alone.test_accuracy == found.arms["dense"][0].test_accuracy
+
+
+def test_a_ticket_for_another_network_names_what_differs(found):
+    ticket = Ticket.load(found.tickets[0])
+    other = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    with pytest.raises(TicketError, match=r"another network: \d+ entries differ"):
+        load_into(other, ticket)
+    meta = json.loads(json.dumps(dict(ticket.metadata)))
+    meta.pop("format_version")
+    meta["network"]["args"]["model"]["width"] = 64.0
+    meta["network"]["args"]["shape"]["height"] = 2**19
+    with pytest.raises(TicketError, match="do not fit the network"):
+        from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
+    meta["network"]["args"]["model"]["width"] = "wide"
+    with pytest.raises(TicketError, match="does not name a network"):
+        from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
+    meta["network"] = {"name": "os"}
+    with pytest.raises(UserError):
+        from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
+
+
+def test_two_processes_never_share_a_run_folder(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom spiketicket.run import claimed\n"
+        "from spiketicket.errors import UserError\n"
+        "try:\n    with claimed(Path(sys.argv[1])): print('got it')\n"
+        "except UserError as e: print(e)\n"
+    )
+
+    def other():
+        command = [sys.executable, "-c", code, str(tmp_path / "run")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with claimed(tmp_path / "run"):
+        assert f"in use by process {os.getpid()}" in other()
+    assert other() == "got it\n"
+
+
+def test_other_data_in_the_same_folder_is_refused(found, tmp_path):
+    place = found.folder / "data.json"
+    before = place.read_bytes()
+    place.write_text('{"name": "digits", "checksum": "0123"}')
+    try:
+        with pytest.raises(UserError, match=r"other digits data.*checksum 0123"):
+            find(recipe(), runs_dir=found.folder.parent)
+    finally:
+        place.write_bytes(before)
+
+
+def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UserError, match=r"cannot be written.*--runs"):
+        find(recipe(), runs_dir=blocked)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_full_or_read_only_disk_leaves_no_half_file(tmp_path, monkeypatch, code):
+    target = tmp_path / "result.json"
+    _files.write_json(target, {"whole": 1})
+
+    def refuse(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(_files.os, "fsync", refuse)
+    with pytest.raises(UserError, match=r"disk is full|cannot be written"):
+        _files.write_json(target, {"half": 1})
+    assert json.loads(target.read_text()) == {"whole": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SPIKETICKET_DATA" not in os.environ, reason="SPIKETICKET_DATA is not set")
+def test_the_real_cifar10_goes_through(tmp_path):
+    made = parse_recipe(
+        {
+            "name": "cifar-smoke",
+            "data": {"name": "cifar10", "train_limit": 512, "validation": 0.01, "flip": True},
+            "model": {"name": "vgg9", "width": 0.25, "timesteps": 2},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": 64, "precision": "bf16"},
+            "controls": {"dense": False, "random_trained": False},
+        }
+    )
+    result = find(made, runs_dir=tmp_path)
+    assert evaluate_ticket(result.tickets[0]).test_count == 10_000

@@ -1,0 +1,176 @@
+"""The loop: schedules, resume by real kills, divergence, and what a checkpoint refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from spiketicket import checkpoint
+from spiketicket.errors import UserError
+from spiketicket.recipe import TrainConfig, parse_recipe, to_toml
+from spiketicket.run import find
+from spiketicket.train import learning_rate, timesteps_at
+
+SMALL = {
+    "name": "small",
+    "data": {"name": "digits", "pad_crop": 1},
+    "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
+    "neuron": {"name": "lif"},
+    "ticket": {"name": "edge_popup", "density": 0.5},
+    "train": {"epochs": 3, "batch_size": 64, "checkpoint_steps": 3},
+}
+
+
+def small(**train):
+    return parse_recipe({**SMALL, "train": {**SMALL["train"], **train}})
+
+
+def contents(folder):
+    """Every file's bytes, but for what a clock wrote."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name in ("timing.json", ".claim", ".claimed-by"):
+            continue
+        data = path.read_bytes()
+        if path.name == "log.jsonl":
+            records = [json.loads(line) for line in data.splitlines()]
+            data = [{k: v for k, v in r.items() if k != "wall_s"} for r in records]
+        found[str(path.relative_to(folder))] = data
+    return found
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    rates = [learning_rate(step, 100, 0.1) for step in range(100)]
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert max(rates) == 1
+    assert 0 < rates[0] < 0.1
+    assert rates[-1] < 0.001
+    assert learning_rate(0, 100, 0) == 1
+
+
+def test_timesteps_follow_the_ramp():
+    config = TrainConfig(epochs=5, batch_size=1, timestep_ramp=((2, 1), (1, 2)))
+    assert [timesteps_at(e, config, 4) for e in range(6)] == [1, 1, 2, 4, 4, 4]
+
+
+def test_same_recipe_gives_the_same_bytes(tmp_path):
+    folders = [find(small(), runs_dir=tmp_path / side).folder for side in "ab"]
+    first, second = map(contents, folders)
+    assert len(first) > 10
+    assert first == second
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_many_moments_ends_with_the_bytes_of_one_that_was_not(tmp_path):
+    script, recipe = tmp_path / "run.py", tmp_path / "small.toml"
+    recipe.write_text(to_toml(small()))
+    script.write_text(
+        "import sys, torch\n"
+        "torch.set_num_threads(2)\n"
+        "from spiketicket.recipe import load_recipe\n"
+        "from spiketicket.run import find\n"
+        "find(load_recipe(sys.argv[1]), runs_dir=sys.argv[2])\n"
+    )
+
+    def start(runs):
+        return subprocess.Popen([sys.executable, str(script), str(recipe), str(runs)])
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole).wait() == 0
+    kills = 0
+    # Wait for a file that only the run writes, then a little longer each time, and kill.
+    for delay in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7):
+        before = _stamp(killed)
+        process = start(killed)
+        while process.poll() is None and _stamp(killed) == before:
+            time.sleep(0.005)
+        time.sleep(delay)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+    assert kills >= 3
+    assert start(killed).wait() == 0
+    name = small().folder_name
+    assert contents(whole / name) == contents(killed / name)
+
+
+def _stamp(runs):
+    watched = ("checkpoint.pt", "result.json", "model.ticket")
+    return [p.stat().st_mtime_ns for p in runs.rglob("*") if p.name in watched]
+
+
+def test_an_interrupted_run_goes_on_and_counts_all_its_time(tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Interrupter:
+        def __getattr__(self, name):
+            def call(*args):
+                if name == "step" and args[:2] == (1, 5):
+                    raise Stop
+
+            return call
+
+    with pytest.raises(Stop):
+        find(small(), runs_dir=tmp_path / "a", reporter=Interrupter())
+    result = find(small(), runs_dir=tmp_path / "a")
+    plain = find(small(), runs_dir=tmp_path / "b")
+    assert contents(result.folder) == contents(plain.folder)
+    assert not list(result.folder.rglob("checkpoint.pt"))
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_causes(tmp_path, monkeypatch):
+    from spiketicket import train
+
+    real = train.functional.cross_entropy
+    calls = []
+
+    def broken(*args, **options):
+        calls.append(1)
+        return real(*args, **options) * (float("nan") if len(calls) == 25 else 1)
+
+    monkeypatch.setattr(train.functional, "cross_entropy", broken)
+    with pytest.raises(UserError, match=r"epoch 1, step \d+ .*learning rate") as caught:
+        find(small(), runs_dir=tmp_path)
+    assert "stage ticket, seed 0" in str(caught.value)
+    assert list(tmp_path.rglob("checkpoint.pt"))
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    path = tmp_path / "checkpoint.pt"
+    assert checkpoint.load(path, "key", model, optimizer) is None
+    checkpoint.save(path, "key", checkpoint.Progress(epoch=3), model, optimizer, {})
+    loaded = checkpoint.load(path, "key", model, optimizer)
+    assert loaded is not None
+    assert loaded[0].epoch == 3
+    with pytest.raises(UserError, match="belongs to another training"):
+        checkpoint.load(path, "other", model, optimizer)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"not a checkpoint"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            checkpoint.load(path, "key", model, optimizer)
+
+
+def test_checkpoints_never_run_code(tmp_path):
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(marker),))
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": 1, "key": "key", "progress": Evil()}, path)
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.load(path, "key", model, torch.optim.Adam(model.parameters()))
+    assert not marker.exists()
