@@ -290,6 +290,6 @@ def _processor_name() -> str:
 
 
 def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
-    facts = read_json(folder / "result.json")
+    facts = read_json(folder / "result.json") or {}
     timing = read_json(folder / "timing.json") or {"wall_s": None}
     return ArmResult(name, seed, folder, facts, timing)

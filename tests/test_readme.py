@@ -1,0 +1,56 @@
+"""The README's tables are those of results/, and its Python and TOML blocks are valid."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spiketicket.recipe import parse_recipe
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_tables_come_from_the_results():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "benchmarks" / "readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.rewritten(TEXT) == TEXT
+
+
+def test_the_recipe_block_is_a_recipe():
+    for block in blocks("toml"):
+        assert parse_recipe(tomllib.loads(block)).name
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))))
+def test_links_point_to_files(link):
+    assert (ROOT / link).exists()
+
+
+def test_python_blocks_run(tmp_path, monkeypatch):
+    import torch
+    from torch import nn
+    from torch.utils.data import TensorDataset
+
+    class MyNet(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
+
+    x, y = torch.randn(130, 4, 4), torch.arange(130) % 3
+    names = {
+        "MyNet": MyNet,
+        "train_set": TensorDataset(x, y),
+        "val_set": TensorDataset(x[:30], y[:30]),
+    }
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["weights"].shape == (20, 16)
+    assert isinstance(names["net"], MyNet)
