@@ -50,7 +50,8 @@ def find_table(result: dict[str, Any], path: Path) -> str:
     seeds = ", ".join(str(s) for s in result["seeds"])
     lines = [
         f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
-        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`, [{path.name}](results/{path.name}),"
+        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
+        f" [{path.name}](results/{path.name}),"
         f" {result['device']}, {result['threads']} threads)",
         "",
         "| | test accuracy % | density | weights kept | file bytes | epochs | wall time s |",
@@ -73,7 +74,8 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
     machine = race[0]
     lines = [
         f"**One search step** of VGG-9, T=4, batch {machine['batch']},"
-        f" {machine['threads']} threads, {machine['device']}, torch {machine['torch']}; processes in turn, medians of"
+        f" {machine['threads']} threads, {machine['device']}, torch {machine['torch']};"
+        f" processes in turn, medians of"
         f" {machine['rounds']} rounds ([{path.name}](results/{path.name})):",
         "",
         "| | ms an image | times ours | peak MiB |",

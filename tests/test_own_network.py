@@ -105,6 +105,8 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
 
     with pytest.raises(Stop):
         search(folder=tmp_path, reporter=Interrupter())
+    with pytest.raises(UserError, match="belongs to another training"):
+        search(folder=tmp_path, weights="float")
     assert search(folder=tmp_path) == search() != search(seed=1)
 
 
@@ -112,6 +114,12 @@ def test_unusable_networks_and_outputs_are_named(digits):
     loader, _ = digits
     with pytest.raises(UserError, match="no convolution and no linear layer"):
         spiketicket.search(nn.Sequential(nn.Flatten()), loader)
+    with pytest.raises(UserError, match="search: density: "):
+        spiketicket.search(plain_net(), loader, density=2)
+    with pytest.raises(UserError, match="search: epochs: "):
+        spiketicket.search(plain_net(), loader, epochs=0)
+    with pytest.raises(UserError, match="no batch"):
+        spiketicket.search(plain_net(), [])
     with pytest.raises(UserError, match="keeps no weight"):
         spiketicket.search(plain_net(), loader, density=1e-9)
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,14 @@ from spiketicket import _files, stage
 from spiketicket.bake import from_ticket, load_into, to_ticket
 from spiketicket.errors import UserError
 from spiketicket.recipe import parse_recipe
-from spiketicket.run import claimed, evaluate_ticket, find, train_dense
+from spiketicket.run import (
+    add_record,
+    check_record,
+    claimed,
+    evaluate_ticket,
+    find,
+    train_dense,
+)
 from spiketicket.ticket import Ticket, TicketError
 
 BASE = {
@@ -87,6 +95,9 @@ def test_a_finished_run_is_read_not_repeated(found, monkeypatch):
     monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
     again = find(recipe(), seeds=2, runs_dir=found.folder.parent)
     assert again.to_dict() == found.to_dict()
+    before = {p: p.stat().st_mtime_ns for p in found.folder.rglob("*")}
+    find(recipe(), seeds=2, runs_dir=found.folder.parent)
+    assert {p: p.stat().st_mtime_ns for p in found.folder.rglob("*")} == before
 
 
 def test_evaluating_the_file_gives_the_stated_accuracy(found):
@@ -130,6 +141,83 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
     assert not any("parametrizations" in key for key in plain.state_dict())
     with torch.no_grad():
         assert torch.equal(model(x), plain(x))
+
+
+@pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
+def test_every_network_is_a_function_of_the_seed(name):
+    from spiketicket.arms import prepare
+    from spiketicket.models._blocks import DataShape
+
+    made = recipe(model={"name": name, "bn_affine": True}, ticket={"scale_fan": True})
+
+    def states(arm, kept=None):
+        found = []
+        for _ in range(2):
+            torch.rand(1)
+            args = (DataShape(1, 16, 16, 10), 3, torch.device("cpu"), kept)
+            found.append(prepare(arm, made, *args).trainee)
+        first, second = (trainee.model.state_dict() for trainee in found)
+        assert all(torch.equal(first[key], second[key]) for key in first)
+        return found[0], first
+
+    trainee, ticket = states("ticket")
+    layers = [k.rsplit(".parametrizations", 1)[0] for k in ticket if k.endswith(".scores")]
+    kept = {k: int(ticket[f"{k}.parametrizations.weight.0.mask"].sum()) for k in layers}
+    _, frozen = states("random_frozen", kept)
+    states("dense")
+    for layer in layers:
+        key = f"{layer}.parametrizations.weight.original"
+        assert torch.equal(ticket[key], frozen[key])
+    # every scale and shift of BatchNorm is searched along
+    norms = [m for m in trainee.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    trained = {id(p) for p in trainee.parameters}
+    assert all(id(p) in trained for m in norms for p in m.parameters())
+
+
+def test_the_best_epoch_is_one_with_the_density_and_the_timesteps_asked_for(tmp_path):
+    made = recipe(
+        ticket={"scope": "global", "density": 0.2, "ramp_epochs": 2},
+        train={"epochs": 4, "timestep_ramp": [[3, 1]]},
+        controls={"dense": False, "random_trained": False},
+    )
+    result = find(made, runs_dir=tmp_path).arms["ticket"][0]
+    assert result.facts["best_epoch"] == 3
+    assert result.facts["density"] == pytest.approx(0.2, abs=1e-4)
+
+
+@pytest.mark.parametrize("key", ["normalisation", "eval_batch_size", "data", "accuracy"])
+def test_a_ticket_that_does_not_say_how_to_test_it_is_refused(found, tmp_path, key):
+    ticket = Ticket.load(found.tickets[0])
+    meta = {k: v for k, v in ticket.metadata.items() if k != "format_version"}
+    for value in (None, {}, "x", 0, {"config": {"name": "digits", "extra": 1}}):
+        Ticket(ticket.layers, ticket.tensors, {**meta, key: value}).save(tmp_path / "t")
+        with pytest.raises(UserError, match=r"does not say how|is not the data"):
+            evaluate_ticket(tmp_path / "t")
+
+
+@pytest.mark.parametrize("file", ["result.json", "timing.json"])
+def test_damaged_files_of_a_run_are_named(found, tmp_path, file):
+    runs = tmp_path / "runs"
+    shutil.copytree(found.folder.parent, runs)
+    (runs / found.folder.name / "seed-0" / "dense" / file).write_text("{}")
+    with pytest.raises(UserError, match=r"is missing or damaged.*Delete"):
+        find(recipe(), seeds=2, runs_dir=runs)
+
+
+def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
+    path = tmp_path / "results" / "find.jsonl"
+    add_record(path, found)
+    other = {**json.loads(path.read_text()), "hash": "other"}
+    path.write_text(json.dumps(other) + "\n")
+    add_record(path, found)
+    add_record(path, found)
+    assert [json.loads(x)["hash"] for x in path.read_text().splitlines()] == [
+        "other",
+        found.recipe.hash,
+    ]
+    path.write_text("not results\n")
+    with pytest.raises(UserError, match="not a file of results"):
+        check_record(path)
 
 
 @pytest.mark.parametrize(

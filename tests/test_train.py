@@ -1,5 +1,7 @@
 """The loop: schedules, resume by real kills, divergence, and what a checkpoint refuses."""
 
+import hashlib
+import io
 import json
 import os
 import signal
@@ -12,9 +14,9 @@ import torch
 
 from spiketicket import checkpoint
 from spiketicket.errors import UserError
-from spiketicket.recipe import TrainConfig, parse_recipe, to_toml
+from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
 from spiketicket.run import find
-from spiketicket.train import learning_rate, timesteps_at
+from spiketicket.train import learning_rate, make_optimizer, timesteps_at
 
 SMALL = {
     "name": "small",
@@ -155,7 +157,9 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
     with pytest.raises(UserError, match="belongs to another training"):
         checkpoint.load(path, "other", model, optimizer)
     whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"not a checkpoint"):
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (whole[: len(whole) // 2], b"", b"not a checkpoint", bytes(flipped)):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="damaged"):
             checkpoint.load(path, "key", model, optimizer)
@@ -169,8 +173,26 @@ def test_checkpoints_never_run_code(tmp_path):
             return (os.mkdir, (str(marker),))
 
     path = tmp_path / "checkpoint.pt"
-    torch.save({"format": 1, "key": "key", "progress": Evil()}, path)
+    buffer = io.BytesIO()
+    torch.save({"format": 2, "key": "key", "progress": Evil()}, buffer)
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
     model = torch.nn.Linear(2, 2)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="does not fit: UnpicklingError"):
         checkpoint.load(path, "key", model, torch.optim.Adam(model.parameters()))
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_optimizers_have_the_settings_they_were_given(name):
+    weight = torch.nn.Parameter(torch.ones(3))
+    config = OptimizerConfig(name=name, lr=0.5, weight_decay=0.25, momentum=0.75)
+    optimizer = make_optimizer([weight], config)
+    plain = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    other = torch.nn.Parameter(torch.ones(3))
+    options = {"momentum": 0.75} if name == "sgd" else {}
+    reference = plain([other], lr=0.5, weight_decay=0.25, **options)
+    for _ in range(3):
+        for parameter, rule in ((weight, optimizer), (other, reference)):
+            parameter.grad = parameter.detach() * 2 - 1
+            rule.step()
+    torch.testing.assert_close(weight, other)

@@ -4,12 +4,15 @@ ticket            the search: frozen random weights, a mask found by scores
 dense             the dense net of the same condition, trained
 random_trained    a random mask of the ticket's density in every layer, its weights trained
 random_frozen     such a mask on the frozen random weights; only BatchNorm statistics move
+
+Biases start at zero. The trained controls train them, the ticket and the frozen control do not:
+a ticket search trains no weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
@@ -17,7 +20,7 @@ from torch import Tensor, nn
 
 from spiketicket import registry
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import prunable, random_masks
+from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
 from spiketicket.methods._trained import attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
@@ -75,6 +78,10 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
         config = config.model_copy(update={"bn_affine": bn_affine})
     module = registry.load("models", config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
+    for layer in prunable(network).values():
+        # torch draws biases from its global stream, which no seed of ours reaches
+        if isinstance(layer.bias, nn.Parameter):
+            nn.init.zeros_(layer.bias)
     return network
 
 
@@ -102,8 +109,9 @@ def prepare(
         model,
         binary=recipe.model.weights == "binary",
         seed=seed,
-        # Trained weights start from a normal: the usual start of a dense net.
-        weight_init=_frozen_init(recipe) if frozen else "kaiming_normal",
+        # Trained weights start from a normal, the usual start of a dense net; frozen ones are
+        # those of the ticket.
+        start=_ticket_start(recipe) if frozen else WeightStart("kaiming_normal"),
         frozen=frozen,
         masks=masks,
     )
@@ -122,10 +130,14 @@ def _ticket_arm(recipe: Recipe, shape: DataShape, seed: int, device: torch.devic
     parameters = list(search.parameters())
     optimizer: OptimizerConfig = recipe.train.scores
     if recipe.model.bn_affine:
-        parameters += [p for n, p in model.named_parameters() if ".norm." in n]
-    trainee = Trainee(model, parameters, optimizer, search.update, search.restore)
-    return Arm("ticket", replace(trainee), recipe.model.bn_affine)
+        parameters += norm_parameters(model)
+    trainee = Trainee(
+        model, parameters, optimizer, search.update, search.restore, search.complete_after
+    )
+    return Arm("ticket", trainee, recipe.model.bn_affine)
 
 
-def _frozen_init(recipe: Recipe) -> str:
-    return str(getattr(recipe.ticket, "weight_init", "kaiming_normal"))
+def _ticket_start(recipe: Recipe) -> WeightStart:
+    method = registry.load("methods", recipe.ticket.name)
+    start: WeightStart = method.weight_start(recipe.ticket, recipe.model.weights == "binary")
+    return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from torch import nn
 from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
 
-_FORMAT = 1
+_FORMAT = 2
+_DIGEST = 32
 
 
 @dataclass
@@ -52,7 +54,8 @@ def save(
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_bytes(path, buffer.getvalue())
+    payload = buffer.getvalue()
+    write_bytes(path, hashlib.sha256(payload).digest() + payload)
 
 
 def load(
@@ -68,13 +71,20 @@ def load(
     if not path.exists():
         return None
     remedy = "Delete it to start this stage again"
+    stored = path.read_bytes()
+    payload = stored[_DIGEST:]
+    if hashlib.sha256(payload).digest() != stored[:_DIGEST]:
+        raise UserError("the checkpoint is damaged", where=str(path), remedy=remedy)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise UserError("the checkpoint is damaged", where=str(path), remedy=remedy) from error
-    if content.get("format") != _FORMAT or content.get("key") != key:
-        what = "the checkpoint belongs to another training"
-        raise UserError(what, where=str(path), value=content.get("key"), remedy=remedy)
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    return Progress(**content["progress"]), content["best"]
+        content: dict[str, Any] = torch.load(
+            io.BytesIO(payload), map_location="cpu", weights_only=True
+        )
+        if content["format"] != _FORMAT or content["key"] != key:
+            what = "the checkpoint belongs to another training"
+            raise UserError(what, where=str(path), value=content["key"], remedy=remedy)
+        model.load_state_dict(content["model"])
+        optimizer.load_state_dict(content["optimizer"])
+        return Progress(**content["progress"]), content["best"]
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        what = f"the checkpoint does not fit: {type(error).__name__}"
+        raise UserError(what, where=str(path), remedy=remedy) from error

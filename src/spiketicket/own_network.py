@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -23,6 +25,7 @@ from spiketicket import registry
 from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.methods._layers import norm_parameters
 from spiketicket.philox import Stream
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig
 from spiketicket.reporting import NullReporter, Reporter
@@ -46,6 +49,8 @@ def search(
         model: called with a batch of the loader. Neurons with a state are reset before every
             batch by their ``reset()`` (SpikingJelly) or ``reset_mem()`` (snnTorch).
         loader: yields (inputs, classes int64 [b]); iterated once an epoch, must have a length.
+            torch's random numbers are seeded from (seed, epoch) for it; an augmentation that
+            draws from numpy or ``random`` is the caller's to seed.
         validation: chooses the best epoch; without it the last epoch is taken.
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
@@ -54,29 +59,36 @@ def search(
         train_norms: also train the scale and shift of normalisation layers.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
             ``[B, classes]`` or averages ``[T, B, classes]`` over time.
-        folder: keeps checkpoints there, so that a stopped search can be run again and goes on.
+        folder: keeps checkpoints there, so that a stopped search can be run again with the same
+            arguments and goes on.
 
     Raises:
         UserError: no layer to search, a density that keeps nothing, a loss that is not a number.
     """
     choice = registry.load("methods", method)
-    config = choice.Config(name=method, density=density, **(options or {}))
-    train = TrainConfig(
-        epochs=epochs, batch_size=1, precision=precision, scores=ScoreOptimizerConfig(lr=lr)
-    )
+    try:
+        config = choice.Config(name=method, density=density, **(options or {}))
+        train = TrainConfig(
+            epochs=epochs, batch_size=1, precision=precision, scores=ScoreOptimizerConfig(lr=lr)
+        )
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors()]
+        raise UserError("; ".join(lines), where="search") from error
     net = copy.deepcopy(model)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
     parameters = list(popup.parameters())
     if train_norms:
-        parameters += _norm_parameters(net)
+        parameters += [p.requires_grad_(True) for p in norm_parameters(net)]
     wrapped = _Resetting(net, logits or _mean_over_time)
     batches = _LoaderBatches(loader, seed)
     trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
 
     with _folder(folder) as place:
-        stage = Stage("ticket", seed, place, f"search/{seed}/{epochs}/{config!r}")
+        shapes = sorted((k, tuple(v.shape)) for k, v in net.state_dict().items())
+        key = repr((seed, train, config, weights, train_norms, validation is None, shapes))
+        stage = Stage("ticket", seed, place, hashlib.sha256(key.encode()).hexdigest())
         check = None if validation is None else _validation(validation, precision)
         fitted = fit(trainee, batches, check, train, stage, reporter or NullReporter())
     metadata = {
@@ -114,11 +126,10 @@ class _Resetting(nn.Module):
 def reset_state(model: nn.Module) -> None:
     """Forget the membrane potentials of SpikingJelly and snnTorch neurons in the model."""
     for module in model.modules():
-        for name in ("reset", "reset_mem"):
-            method = getattr(module, name, None)
-            if callable(method):
+        libraries = {kind.__module__.partition(".")[0] for kind in type(module).__mro__}
+        for library, name in (("spikingjelly", "reset"), ("snntorch", "reset_mem")):
+            if library in libraries and callable(method := getattr(module, name, None)):
                 method()
-                break
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,12 @@ class _LoaderBatches:
     @property
     def steps(self) -> int:
         try:
-            return len(self.loader)  # type: ignore[arg-type]
+            steps = len(self.loader)  # type: ignore[arg-type]
         except TypeError as error:
             raise UserError("the loader must have a length", where="loader") from error
+        if not steps:
+            raise UserError("the loader has no batch", where="loader")
+        return steps
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         number = int(Stream(self.seed, "loader", epoch).bits(1)[0])
@@ -155,14 +169,6 @@ def _mean_over_time(output: Any) -> Tensor:
             remedy="Give search(..., logits=function of the output)",
         )
     return output.mean(0) if output.dim() == 3 else output
-
-
-def _norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
-    found = [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters()]
-    for parameter in found:
-        parameter.requires_grad_(True)
-    return found
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ Every stage is skipped when its result is there, so a stopped run goes on where 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -31,10 +32,11 @@ from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import evaluate
 from spiketicket.measure.verdict import ArmScores, judge
+from spiketicket.neurons import _native
 from spiketicket.recipe import Recipe, to_dict, to_toml
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.stage import ArmResult, Experiment, run_arm
-from spiketicket.ticket import Ticket
+from spiketicket.ticket import Ticket, TicketError
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,21 @@ class FindResult:
     recipe: Recipe
     folder: Path
     seeds: tuple[int, ...]
-    device: str
-    threads: int
     arms: Mapping[ArmName, tuple[ArmResult, ...]]
     verdict: Mapping[str, Any]
     tickets: tuple[Path, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: verdict, and for every arm its accuracies in percent, a value a seed."""
+        timing = self.arms["ticket"][0].timing
         return {
             "name": self.recipe.name,
             "hash": self.recipe.hash,
             "folder": str(self.folder),
             "seeds": list(self.seeds),
             "condition": condition(self.recipe),
-            "device": self.device,
-            "threads": self.threads,
+            "device": timing["device"],
+            "threads": timing["threads"],
             "verdict": dict(self.verdict),
             "arms": [_arm_row(results) for results in self.arms.values()],
             "tickets": [str(path) for path in self.tickets],
@@ -86,42 +87,88 @@ def find(
             a loss that is not a number.
     """
     reporter = reporter or NullReporter()
-    experiment = _experiment(recipe, device, threads)
+    experiment = _experiment(recipe, device, threads, reporter)
     folder = Path(runs_dir) / recipe.folder_name
     chosen = tuple(range(recipe.seed, recipe.seed + seeds))
-    results: dict[ArmName, list[ArmResult]] = {name: [] for name in arm_names(recipe)}
+    if _finished(folder, recipe, chosen):
+        _check_data(folder, experiment)
+        found = _found(experiment, folder, chosen, reporter)
+        if read_json(folder / "result.json") == _without_times(found.to_dict()):
+            return found
     with claimed(folder):
         _open_folder(folder, experiment)
-        for seed in chosen:
-            kept: Mapping[str, int] | None = None
-            for name, done in results.items():
-                arm_folder = folder / f"seed-{seed}" / name
-                result = run_arm(experiment, name, seed, arm_folder, kept, reporter)
-                done.append(result)
-                kept = result.kept_by_layer if name == "ticket" else kept
-        arms = {name: tuple(rows) for name, rows in results.items()}
-        verdict = _verdict(recipe, arms, experiment)
-        tickets = tuple(_final_ticket(folder, recipe, r, verdict) for r in arms["ticket"])
-        found = FindResult(
-            recipe, folder, chosen, device, torch.get_num_threads(), arms, verdict, tickets
-        )
+        found = _found(experiment, folder, chosen, reporter)
+        for result in found.arms["ticket"]:
+            _save_final_ticket(folder, recipe, result, found.verdict)
         write_json(folder / "result.json", _without_times(found.to_dict()))
     return found
 
 
-def add_record(path: Path, found: FindResult) -> None:
-    """Put a result into a file of JSON lines, in place of the line with the same recipe hash.
+def _found(
+    experiment: Experiment, folder: Path, seeds: tuple[int, ...], reporter: Reporter
+) -> FindResult:
+    recipe = experiment.recipe
+    results: dict[ArmName, list[ArmResult]] = {name: [] for name in arm_names(recipe)}
+    for seed in seeds:
+        kept: Mapping[str, int] | None = None
+        for name, done in results.items():
+            arm_folder = folder / f"seed-{seed}" / name
+            result = run_arm(experiment, name, seed, arm_folder, kept, reporter)
+            done.append(result)
+            kept = result.kept_by_layer if name == "ticket" else kept
+    arms = {name: tuple(rows) for name, rows in results.items()}
+    tickets = tuple(_final_ticket(folder, recipe, seed) for seed in seeds)
+    return FindResult(recipe, folder, seeds, arms, _verdict(recipe, arms, experiment), tickets)
+
+
+def _finished(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> bool:
+    stages = [
+        folder / f"seed-{seed}" / name / "result.json"
+        for seed in seeds
+        for name in arm_names(recipe)
+    ]
+    tickets = [_final_ticket(folder, recipe, seed) for seed in seeds]
+    return all(path.exists() for path in [folder / "result.json", *stages, *tickets])
+
+
+def check_record(path: Path) -> None:
+    """Whether :func:`add_record` will be able to write; makes the folder, changes nothing else.
 
     Raises:
-        UserError: the file is not JSON lines, or cannot be written.
+        UserError: the file is not one of results, or its folder cannot be written.
     """
-    lines = path.read_text().splitlines() if path.exists() else []
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    _records(path)
+
+
+def add_record(path: Path, found: FindResult) -> None:
+    """Put a result into a file of JSON lines, in place of the same recipe's on the same device.
+
+    Raises:
+        UserError: as :func:`check_record`.
+    """
+    check_record(path)
+    new = found.record()
+    same = (new["hash"], new["device"])
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
+        lines = [json.dumps(row, sort_keys=True) for row in [*rows, new]]
+        write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        kept = [line for line in lines if json.loads(line)["hash"] != found.recipe.hash]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError("is not a file of results", where=str(path)) from error
-    kept.append(json.dumps(found.record(), sort_keys=True))
-    write_bytes(path, ("\n".join(kept) + "\n").encode())
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if all(isinstance(row["hash"], str) for row in rows):
+            return rows
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError("is not a file of results", where=str(path))
 
 
 def train_dense(
@@ -133,14 +180,13 @@ def train_dense(
     Raises:
         UserError: as :func:`find`.
     """
-    experiment = _experiment(recipe, device, threads)
+    reporter = reporter or NullReporter()
+    experiment = _experiment(recipe, device, threads, reporter)
     folder = Path(runs_dir) / recipe.folder_name
     with claimed(folder):
         _open_folder(folder, experiment)
         arm_folder = folder / f"seed-{recipe.seed}" / "dense"
-        return run_arm(
-            experiment, "dense", recipe.seed, arm_folder, None, reporter or NullReporter()
-        )
+        return run_arm(experiment, "dense", recipe.seed, arm_folder, None, reporter)
 
 
 @dataclass(frozen=True)
@@ -177,24 +223,28 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
 
     ticket = Ticket.load(path)
     meta = ticket.metadata
-    data = meta.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
-        raise UserError("the ticket does not say which data it is for", where=str(path))
-    options = {**data["config"], **({"root": root} if root else {})}
-    dataset = load_dataset(make_config(**options))
-    if dataset.checksum != data.get("checksum"):
+    try:
+        options = {k: v for k, v in meta["data"]["config"].items() if k != "root"}
+        config = make_config(**options, **({"root": root} if root else {}))
+        mean, std = ([float(v) for v in meta["normalisation"][k]] for k in ("mean", "std"))
+        size, checksum = int(meta["eval_batch_size"]), str(meta["data"]["checksum"])
+        stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
+        if size < 1 or min(std) <= 0:
+            raise ValueError("batch size and standard deviations must be positive")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"does not say how it is to be tested: {type(error).__name__}: {error}"
+        raise TicketError(what, where=str(path)) from error
+    dataset = load_dataset(config)
+    if dataset.checksum != checksum or not len(mean) == len(std) == len(dataset.mean):
         raise UserError(
             f"the data {dataset.name} here is not the data the ticket was made for",
             where=str(path),
             value=dataset.checksum[:16],
-            remedy=f"The ticket names checksum {str(data.get('checksum'))[:16]}",
+            remedy=f"The ticket names checksum {checksum[:16]}",
         )
     model = from_ticket(ticket).to(device)
-    norm = meta["normalisation"]
     samples = to_tensors(dataset.test, device)
-    size = int(meta["eval_batch_size"])
-    result = evaluate(model, ordered_batches(*samples, norm["mean"], norm["std"], size))
-    stated = meta.get("accuracy", {}).get("test")
+    result = evaluate(model, ordered_batches(*samples, mean, std, size))
     accuracy = 100 * result.accuracy
     return EvalResult(Path(path), dataset.name, len(dataset.test), accuracy, stated, device)
 
@@ -206,9 +256,9 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process works in it, or it cannot be written.
     """
+    lock = filelock.FileLock(folder / ".claim", timeout=0)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".claim", timeout=0)
         try:
             lock.acquire()
         except filelock.Timeout as error:
@@ -216,25 +266,35 @@ def claimed(folder: Path) -> Iterator[None]:
             who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
             remedy = "Wait for it or stop it, or use another folder with --runs"
             raise UserError(f"in use by {who}", where=str(folder), remedy=remedy) from error
-        try:
-            write_json(folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()})
-            yield
-        finally:
-            (folder / ".claimed-by").unlink(missing_ok=True)
-            lock.release()
+    try:
+        write_json(folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()})
+        yield
+    finally:
+        (folder / ".claimed-by").unlink(missing_ok=True)
+        lock.release()
 
 
-def _experiment(recipe: Recipe, device: str, threads: int | None) -> Experiment:
+def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Reporter) -> Experiment:
     if threads is not None:
         torch.set_num_threads(threads)
     if device == "cpu":
         _allocator.keep_freed_memory()
+        if recipe.train.kernel == "auto" and not _native.available():
+            reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
     return Experiment(recipe, load_dataset(recipe.data), torch.device(device))
 
 
 def _open_folder(folder: Path, experiment: Experiment) -> None:
-    """Write what the folder is for; the data's place is not hashed, so its content is compared."""
-    recipe, data = experiment.recipe, experiment.dataset
+    """Write what the folder is for."""
+    _check_data(folder, experiment)
+    data = experiment.dataset
+    write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})
+    write_bytes(folder / "recipe.toml", to_toml(experiment.recipe).encode())
+
+
+def _check_data(folder: Path, experiment: Experiment) -> None:
+    """The data's place is not hashed, so its content is compared."""
+    data = experiment.dataset
     known = read_json(folder / "data.json") or {"checksum": data.checksum}
     if known["checksum"] != data.checksum:
         raise UserError(
@@ -243,8 +303,6 @@ def _open_folder(folder: Path, experiment: Experiment) -> None:
             value=data.checksum[:16],
             remedy=f"Give the data with checksum {known['checksum'][:16]}, or another folder",
         )
-    write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})
-    write_bytes(folder / "recipe.toml", to_toml(recipe).encode())
 
 
 def _verdict(
@@ -265,13 +323,17 @@ def _verdict(
     return verdict.to_dict()
 
 
-def _final_ticket(
+def _final_ticket(folder: Path, recipe: Recipe, seed: int) -> Path:
+    return folder / f"{recipe.name}-seed{seed}.ticket"
+
+
+def _save_final_ticket(
     folder: Path, recipe: Recipe, result: ArmResult, verdict: Mapping[str, Any]
-) -> Path:
-    path = folder / f"{recipe.name}-seed{result.seed}.ticket"
+) -> None:
     ticket = Ticket.load(result.ticket)
-    Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict}).save(path)
-    return path
+    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict})
+    with explained(folder):
+        whole.save(_final_ticket(folder, recipe, result.seed))
 
 
 def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
+from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.models._blocks import DataShape
 from spiketicket.recipe import Recipe, to_dict
@@ -138,7 +139,12 @@ def run_arm(
             folder.mkdir(parents=True, exist_ok=True)
         arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept)
         batches, validation = experiment.split(seed)
-        stage = Stage(TITLES[name], seed, folder, f"{experiment.recipe.hash}/{name}/{seed}")
+        stage = Stage(
+            TITLES[name],
+            seed,
+            folder,
+            f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
+        )
         train = experiment.recipe.train
 
         def validate(model: nn.Module) -> Evaluation:
@@ -290,6 +296,14 @@ def _processor_name() -> str:
 
 
 def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
-    facts = read_json(folder / "result.json") or {}
-    timing = read_json(folder / "timing.json") or {"wall_s": None}
+    facts = _required(folder / "result.json", "kept_by_layer")
+    timing = _required(folder / "timing.json", "wall_s")
     return ArmResult(name, seed, folder, facts, timing)
+
+
+def _required(path: Path, key: str) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict) or key not in value:
+        remedy = f"Delete {path.parent} to run this stage again"
+        raise UserError("is missing or damaged", where=str(path), remedy=remedy)
+    return value

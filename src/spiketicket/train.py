@@ -38,6 +38,8 @@ class Trainee:
         optimizer: its settings.
         after_step: called after every optimizer step with the epochs done so far (fractional).
         restored: called after a state was loaded into the model.
+        complete_after: whether the model after an epoch is what was asked for (a density ramp is
+            over): only such epochs are chosen from.
     """
 
     model: nn.Module
@@ -45,6 +47,7 @@ class Trainee:
     optimizer: OptimizerConfig
     after_step: Callable[[float], None] = lambda epoch: None
     restored: Callable[[], None] = lambda: None
+    complete_after: Callable[[int], bool] = lambda epoch: True
 
 
 class Batches(Protocol):
@@ -92,7 +95,8 @@ def fit(
 ) -> Fitted:  # fmt: skip
     """Train for ``config.epochs`` epochs from the checkpoint in the stage's folder, if any.
 
-    The best epoch by ``validate`` is kept, or the last one where it is None.
+    The best epoch by ``validate`` is kept, or the last one where it is None, among those at the
+    final number of timesteps and with a trainee that is complete.
 
     Raises:
         UserError: the loss is not a number (with the step and the likely causes), the disk is
@@ -166,19 +170,21 @@ class _Loop:
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
         value = loss.item()
         if not math.isfinite(value):
-            raise self._diverged(value)
+            raise self._diverged("the loss", value)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        if not all(torch.isfinite(p.detach().sum()) for p in self.trainee.parameters):
+            raise self._diverged("a parameter", math.nan)
         self.trainee.after_step((done + 1) / self.steps)
         at.loss_sum += value * len(y)
         at.correct += int((logits.detach().argmax(1) == y).sum())
         at.seen += len(y)
 
-    def _diverged(self, value: float) -> UserError:
+    def _diverged(self, what: str, value: float) -> UserError:
         at = self.at
         return UserError(
-            f"the loss is not a number at epoch {at.epoch}, step {at.step}",
+            f"{what} is not a number at epoch {at.epoch}, step {at.step}",
             where=f"stage {self.stage.title}, seed {self.stage.seed}",
             value=value,
             remedy=f"Likely causes: a learning rate that is too high (it is"
@@ -195,12 +201,14 @@ class _Loop:
             "wall_s": round(at.wall_s, 3),
         }
         accuracy = math.nan
+        if not all(v.isfinite().all() for v in self.model.state_dict().values()):
+            raise self._diverged("a BatchNorm statistic", math.nan)
         if result is not None:
             accuracy = result.accuracy
             record |= {"validation_loss": result.loss, "validation_accuracy": accuracy}
         at.history.append(record)
         self._write_log()
-        if result is None or accuracy > at.best_accuracy:
+        if self._eligible(at.epoch) and (result is None or accuracy > at.best_accuracy):
             at.best_accuracy, at.best_epoch = accuracy, at.epoch
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.reporter.epoch_finished(
@@ -209,6 +217,11 @@ class _Loop:
         at.epoch, at.step = at.epoch + 1, 0
         at.loss_sum, at.correct, at.seen, at.epoch_wall_s = 0.0, 0, 0, 0.0
         self._save()
+
+    def _eligible(self, epoch: int) -> bool:
+        last = self.config.epochs - 1
+        final = timesteps_at(epoch, self.config, 0) == timesteps_at(last, self.config, 0)
+        return final and self.trainee.complete_after(epoch)
 
     def _save(self) -> None:
         checkpoint.save(self.file, self.stage.key, self.at, self.model, self.optimizer, self.best)

@@ -115,6 +115,19 @@ def test_ramp_is_cubic_and_ends_at_the_density():
     assert search(scope="layer", density=0.1)[1].density_at(0) == 0.1
 
 
+def test_a_ramp_longer_than_the_training_is_refused_and_only_the_end_is_complete():
+    with pytest.raises(UserError, match="does not end within the 4 epochs"):
+        search(ramp_epochs=5, epochs=4)
+    _, popup = search(ramp_epochs=3, epochs=4)
+    assert [popup.complete_after(epoch) for epoch in range(4)] == [False, False, True, True]
+
+
+def test_float_tickets_start_from_a_normal_so_that_they_are_not_the_binary_ones():
+    weights = [search(binary=b)[0][0].weight.detach().unique().numel() for b in (True, False)]
+    assert weights[0] == 3
+    assert weights[1] > 10
+
+
 def test_mask_is_not_recomputed_in_the_forward_pass(monkeypatch):
     from spiketicket.methods import edge_popup
 

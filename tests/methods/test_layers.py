@@ -9,6 +9,7 @@ from torch import nn
 
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import (
+    WeightStart,
     initial_weight,
     kept_count,
     prunable,
@@ -46,15 +47,17 @@ def test_kept_count_rounds_half_up(size, percent):
     else:
         assert abs(kept_count(size, percent / 100, "x") - exact) <= 0.5
     assert kept_count(2, 0.25, "x") == 1
+    assert kept_count(50, 0.29, "x") == 15  # 0.29 * 50 in floats is less than 14.5
     assert kept_count(6, 0.25, "x") == 2
 
 
-def test_kept_count_names_a_density_that_works():
+@pytest.mark.parametrize("size", [144, 1152, 7, 999_983])
+def test_kept_count_names_a_density_that_works(size):
     with pytest.raises(UserError) as caught:
-        kept_count(144, 0.001, "layer features.0.synapse")
+        kept_count(size, 1e-9, "layer features.0.synapse")
     assert "layer features.0.synapse" in str(caught.value)
     feasible = float(str(caught.value).rsplit(" ", 1)[1])
-    assert kept_count(144, feasible * 1.01, "x") == 1
+    assert kept_count(size, feasible, "x") == 1
 
 
 def test_random_masks_are_exact_and_of_the_seed():
@@ -69,10 +72,10 @@ def test_random_masks_are_exact_and_of_the_seed():
 
 
 def test_initial_weights():
-    constant = initial_weight("signed_constant", (64, 32, 3, 3), 288, Stream(0, "w"))
+    constant = initial_weight(WeightStart("signed_constant"), (64, 32, 3, 3), Stream(0, "w"))
     assert constant.abs().unique().tolist() == [np.float32(np.sqrt(2 / 288))]
     assert abs(float(constant.sign().mean())) < 0.02
-    normal = initial_weight("kaiming_normal", (64, 32, 3, 3), 288, Stream(0, "w"))
+    normal = initial_weight(WeightStart("kaiming_normal"), (64, 32, 3, 3), Stream(0, "w"))
     assert abs(float(normal.std()) / np.sqrt(2 / 288) - 1) < 0.02
 
 

@@ -106,6 +106,14 @@ def test_statistics_and_gradients_do_not_depend_on_the_number_of_threads():
 
 
 @needs_kernel
+def test_a_net_converted_to_bfloat16_gives_what_plain_torch_gives():
+    norm = nn.BatchNorm2d(64).bfloat16().eval()
+    y = torch.randn(4, 2, 64, 4, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    outputs = [norm_fire(y, norm, LIF(Config(), k), 4, False) for k in ("native", "eager")]
+    assert torch.equal(*outputs)
+
+
+@needs_kernel
 def test_bfloat16_is_close_to_float32():
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(4, 8, 64, 8, 8, generator=generator).bfloat16()

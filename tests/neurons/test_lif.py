@@ -142,6 +142,25 @@ def test_compiled_kernel_equals_the_definition():
     torch.testing.assert_close(grad, expected_grad, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("surrogate", ["sigmoid", "atan", "triangle"])
+def test_surrogate_gradient_at_every_magnitude(surrogate):
+    if not _native.available():
+        pytest.skip("no C compiler")
+    sizes = torch.logspace(-3, 37, 200)
+    current = torch.cat([-sizes, torch.zeros(1), sizes, torch.linspace(-40, 40, 401)])[None]
+    config = Config(surrogate=surrogate)
+    _, native = run("native", config, current, torch.ones_like(current))
+    _, eager = run("eager", config, current, torch.ones_like(current))
+    torch.testing.assert_close(native, eager, rtol=2e-5, atol=1e-6)
+
+
+def test_the_native_kernel_takes_no_other_device():
+    from spiketicket.errors import UserError
+
+    with pytest.raises(UserError, match="runs on a CPU only"):
+        LIF(Config(), "native")(torch.empty(2, 64, device="meta"))
+
+
 def test_without_a_compiler_auto_is_eager_and_native_says_why(monkeypatch):
     from spiketicket.errors import UserError
     from spiketicket.neurons import lif

@@ -61,8 +61,10 @@ def size_text(count: float | None) -> str:
     return "-" if count is None else decimal(round(count))
 
 
-def time_text(seconds: float) -> str:
+def time_text(seconds: float | None) -> str:
     """A duration in words."""
+    if seconds is None:
+        return "-"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -12,19 +12,20 @@ from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOptio
 
 
 def evaluate(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a ticket and test it on the test set it was made for."""
+    """Load tickets and test each on the test set it was made for."""
     where = require_device(device)
 
     from spiketicket import run
     from spiketicket.cli._result import print_evaluation
 
-    result = run.evaluate_ticket(ticket, root=root, device=where).to_dict()
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        print_evaluation(result, title=ticket.name)
+    for ticket in tickets:
+        result = run.evaluate_ticket(ticket, root=root, device=where).to_dict()
+        if as_json:
+            print(json.dumps(result, indent=2))
+        else:
+            print_evaluation(result, title=ticket.name)

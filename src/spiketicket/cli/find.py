@@ -50,6 +50,8 @@ def find(
     from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._result import print_find
 
+    if record is not None:
+        run.check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         found = run.find(
             loaded, seeds=seeds, runs_dir=runs, device=where, threads=threads, reporter=reporter

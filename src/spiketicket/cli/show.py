@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 
 def show(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check a ticket file and print its layers, sizes, provenance and verdict."""
+    """Check ticket files and print their layers, sizes, provenance and verdict."""
+    for ticket in tickets:
+        _show(ticket, as_json)
+
+
+def _show(ticket: Path, as_json: bool) -> None:
     from spiketicket.ticket import Ticket, describe, read_metadata
 
     # The header alone would do for the tables, but not tell whether the rest is intact.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from typing import Annotated
 
 import typer
@@ -40,13 +39,16 @@ def _facts() -> dict[str, str]:
             facts[package] = installed(package)
         except PackageNotFoundError:
             facts[package] = "not installed"
-    facts["compiler"] = next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "none")
-    facts["cpus"] = str(os.cpu_count())
+        facts["cpus"] = str(os.cpu_count())
     try:
         import torch
     except ModuleNotFoundError:
         return facts
     facts["threads"] = str(torch.get_num_threads())
+    from spiketicket.neurons import _native
+
+    facts["C compiler"] = _native.find_compiler() or "none"
+    facts["kernel"] = "native" if _native.available() else "plain PyTorch"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["cuda"] = ", ".join(names) or "no device"
     return facts

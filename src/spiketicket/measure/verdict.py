@@ -23,9 +23,11 @@ interval.
 
 1. ``unproven``: a control is missing, or a comparison has no interval.
 2. ``loses``: high(ticket - dense) < -margin, or high(ticket - random_frozen) <= 0.
-3. ``wins``: low(ticket - dense) >= -margin and low(ticket - random_trained) > 0.
+3. ``wins``: low(ticket - dense) >= -margin, low(ticket - random_trained) > 0 and
+   low(ticket - random_frozen) > 0.
 4. ``ties``: everything else: the interval of ticket - dense holds -margin and the question is
-   undecided; or the ticket is not inferior to the dense net, but a random mask of the same
+   undecided; or the ticket is not shown to be above the frozen floor, as after a budget too small
+   to learn anything; or the ticket is not inferior to the dense net, but a random mask of the same
    density with trained weights is not shown to be worse than the ticket, so that sparsity alone
    explains it (if the mask's net is better: high < 0) or may explain it.
 
@@ -258,6 +260,11 @@ def _outcome(found: dict[str, Comparison], margin: float, confidence: float) -> 
         return "ties", (
             f"Ties: {against_dense}; the interval holds both sides of the margin of "
             f"{margin:.2f} points, so it is undecided whether the ticket is as good."
+        )
+    if _low(frozen) <= 0:
+        return "ties", (
+            f"Ties: {against_dense}, but the ticket is not shown to be above {frozen.title} "
+            f"({_points(frozen)}): the budget may be too small to tell."
         )
     if _low(trained) <= 0:
         better = _high(trained) < 0

@@ -7,7 +7,10 @@ A ticket is made on the ``weight`` of every convolution and linear layer of a pl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,13 +57,14 @@ def kept_count(size: int, density: float, where: str) -> int:
     Raises:
         UserError: the number would be 0; names the smallest density that keeps one.
     """
-    kept = math.floor(density * size + 0.5)
+    # The decimal number as it is written: 0.29 * 50 is 14.5, where floats say 14.499999999999998.
+    kept = math.floor(Decimal(repr(density)) * size + Decimal("0.5"))
     if kept < 1:
         raise UserError(
             f"keeps no weight of the {size} of {where}",
             where="ticket.density",
             value=density,
-            remedy=f"The smallest feasible density here is {0.5 / size:.3g}",
+            remedy=f"The smallest feasible density here is {math.ceil(5e9 / size) / 1e10:.10g}",
         )
     return kept
 
@@ -101,15 +105,23 @@ def random_masks(
     return masks
 
 
-def initial_weight(kind: str, shape: tuple[int, ...], fan: float, stream: Stream) -> Tensor:
-    """A random weight: ``kaiming_normal`` N(0, 2/fan), or ``signed_constant`` +-sqrt(2/fan).
+@dataclass(frozen=True)
+class WeightStart:
+    """How weights start: ``kaiming_normal`` is N(0, 2/fan), ``signed_constant`` +-sqrt(2/fan).
 
-    ``fan`` is the fan-in, times the density where the caller asks for it (Ramanujan et al. 2020,
-    "scaled" initialisation). Comes from our own counter stream: the same bytes everywhere.
+    ``fan`` is the fan-in times ``fan_scale`` (the density, in the "scaled" initialisation of
+    Ramanujan et al. 2020).
     """
-    count, std = math.prod(shape), math.sqrt(2.0 / fan)
+
+    kind: Literal["kaiming_normal", "signed_constant"]
+    fan_scale: float = 1.0
+
+
+def initial_weight(start: WeightStart, shape: tuple[int, ...], stream: Stream) -> Tensor:
+    """A random weight from our own counter stream: the same bytes everywhere."""
+    count, std = math.prod(shape), math.sqrt(2.0 / (fan_in(shape) * start.fan_scale))
     values: NDArray[np.float32]
-    if kind == "signed_constant":
+    if start.kind == "signed_constant":
         values = stream.signs(count).astype(np.float32) * np.float32(std)
     else:
         values = stream.normal(count) * np.float32(std)
@@ -121,9 +133,7 @@ def fan_in(shape: tuple[int, ...]) -> int:
     return math.prod(shape[1:])
 
 
-def effective_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Path and weight as the forward pass uses it, of every covered layer."""
-    for name, module in model.named_modules():
-        if isinstance(module, PRUNABLE):
-            with torch.no_grad():
-                yield name, module.weight.detach()
+def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Scales and shifts of all normalisation layers."""
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    return [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters()]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spiketicket.methods._layers import fan_in, initial_weight, prunable
+from spiketicket.methods._layers import WeightStart, initial_weight, prunable
 from spiketicket.philox import Stream
 
 
@@ -59,7 +59,7 @@ class TrainedWeight(nn.Module):
 
 
 def attach_trained(
-    model: nn.Module, *, binary: bool, seed: int, weight_init: str, frozen: bool,
+    model: nn.Module, *, binary: bool, seed: int, start: WeightStart, frozen: bool,
     masks: Mapping[str, Tensor] | None = None,
 ) -> list[nn.Parameter]:  # fmt: skip
     """Give every prunable layer fresh weights of the seed, a mask if any, and return the weights.
@@ -70,7 +70,7 @@ def attach_trained(
     for name, layer in prunable(model).items():
         weight = cast("nn.Parameter", layer.weight)
         shape = tuple(weight.shape)
-        value = initial_weight(weight_init, shape, fan_in(shape), Stream(seed, "weight", name))
+        value = initial_weight(start, shape, Stream(seed, "weight", name))
         with torch.no_grad():
             weight.copy_(value)
         mask = None if masks is None else masks[name].to(weight.device)

@@ -25,6 +25,7 @@ from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import (
+    WeightStart,
     fan_in,
     initial_weight,
     kept_count,
@@ -41,7 +42,9 @@ class Config(MethodConfig):
     name: Literal["edge_popup"] = "edge_popup"
     scope: Literal["layer", "global"] = "layer"
     """One threshold a layer, or one for all layers."""
-    weight_init: Literal["signed_constant", "kaiming_normal"] = "signed_constant"
+    weight_init: Literal["signed_constant", "kaiming_normal"] | None = None
+    """None is signed_constant for binary weights and kaiming_normal for float ones: with a
+    signed constant a float ticket is the binary ticket of the same scores."""
     score_init: Literal["kaiming_uniform", "constant"] = "kaiming_uniform"
     scale_fan: bool = False
     """Whether the initial weights count only the kept part of their fan-in."""
@@ -123,6 +126,13 @@ class EdgePopup:
         self, model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int
     ) -> None:
         self.config, self.epochs = config, epochs
+        if self.ramp > epochs:
+            raise UserError(
+                f"the ramp does not end within the {epochs} epochs of training",
+                where="ticket.ramp_epochs",
+                value=self.ramp,
+                remedy="Make it shorter, or train.epochs larger",
+            )
         self.layers = prunable(model)
         shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in self.layers.items()}
         for name, shape in shapes.items():
@@ -137,8 +147,8 @@ class EdgePopup:
     def _attach(self, name: str, layer: nn.Module, binary: bool, seed: int) -> None:
         weight = cast("nn.Parameter", layer.weight)
         shape, config = tuple(weight.shape), self.config
-        fan = fan_in(shape) * (config.density if config.scale_fan else 1.0)
-        value = initial_weight(config.weight_init, shape, fan, Stream(seed, "weight", name))
+        start = weight_start(config, binary)
+        value = initial_weight(start, shape, Stream(seed, "weight", name))
         with torch.no_grad():
             weight.copy_(value)
         scores = torch.empty_like(weight)
@@ -155,13 +165,23 @@ class EdgePopup:
         """The scores: what the optimizer moves."""
         return [popup.scores for popup in self.popups().values()]
 
+    @property
+    def ramp(self) -> int:
+        """Epochs until the density is the one asked for."""
+        config = self.config
+        if config.ramp_epochs is not None:
+            return config.ramp_epochs
+        return (
+            math.ceil(self.epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
+        )
+
+    def complete_after(self, epoch: int) -> bool:
+        """Whether the masks at the end of this epoch have the density asked for."""
+        return epoch + 1 >= self.ramp
+
     def density_at(self, epoch: float) -> float:
         """Density after ``epoch`` epochs (fractional), following the ramp."""
-        target, ramp = self.config.density, self.config.ramp_epochs
-        if ramp is None:
-            ramp = (
-                math.ceil(self.epochs / 4) if self.config.scope == "global" and target <= 0.5 else 0
-            )
+        target, ramp = self.config.density, self.ramp
         if epoch >= ramp:
             return target
         return 1.0 - (1.0 - target) * (1.0 - (1.0 - epoch / ramp) ** 3)
@@ -200,6 +220,12 @@ class EdgePopup:
         """Recompute what is not stored in a state dict, after one was loaded."""
         for name, popup in self.popups().items():
             popup.refresh(_original(self.layers[name]))
+
+
+def weight_start(config: Config, binary: bool) -> WeightStart:
+    """How the frozen weights of a search start."""
+    kind = config.weight_init or ("signed_constant" if binary else "kaiming_normal")
+    return WeightStart(kind, config.density if config.scale_fan else 1.0)
 
 
 def attach(model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int) -> EdgePopup:

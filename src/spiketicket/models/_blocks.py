@@ -36,11 +36,6 @@ def make_neuron(config: NeuronConfig, kernel: Kernel) -> nn.Module:
     return module
 
 
-def is_stateful(config: NeuronConfig) -> bool:
-    """Whether a constant input can give different outputs at different time steps."""
-    return bool(load("neurons", config.name).STATEFUL)
-
-
 class Block(nn.Module):
     """Synapses (convolution or linear), BatchNorm, neuron and optional 2x2 max pooling.
 
@@ -141,11 +136,11 @@ def _scale_and_shift(
     else:
         mean, var = stats
         _move_running_statistics(norm, mean.detach(), var.detach(), count)
-    a = torch.rsqrt(var + norm.eps)
+    mean, a = mean.float(), torch.rsqrt(var.float() + norm.eps)
     if norm.affine:
-        a = a * norm.weight
+        a = a * norm.weight.float()
     b = -mean * a
-    return (a, b + norm.bias) if norm.affine else (a, b)
+    return (a, b + norm.bias.float()) if norm.affine else (a, b)
 
 
 @torch.no_grad()
@@ -156,8 +151,9 @@ def _move_running_statistics(
     # momentum None is a plain average over all batches so far, as in torch
     share = 1.0 / float(batches) if norm.momentum is None else norm.momentum
     running_mean, running_var = _running(norm)
-    running_mean.lerp_(mean, share)
-    running_var.lerp_(var * (count / max(count - 1, 1)), share)
+    unbiased = var * (count / max(count - 1, 1))
+    running_mean.lerp_(mean.to(running_mean.dtype), share)
+    running_var.lerp_(unbiased.to(running_var.dtype), share)
 
 
 def _running(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

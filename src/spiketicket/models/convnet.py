@@ -1,7 +1,7 @@
 """A small convolutional network for small images: three 3x3 convolutions and a linear classifier.
 
-c-M-2c-M-4c-classes, c = 32 at width 1; the last convolution is pooled too where the image is
-at least 16 pixels.
+c-M-2c-M-4c-classes, c = 32 at width 1; the last convolution is pooled too where the image has
+at least 16 pixels a side, in multiples of 8.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ConvNet(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        pools = 3 if min(shape.height, shape.width) >= 16 else 2
+        whole = shape.height % 8 == 0 and shape.width % 8 == 0
+        pools = 3 if whole and min(shape.height, shape.width) >= 16 else 2
         if shape.height % 2**pools or shape.width % 2**pools:
             raise UserError(
                 f"convnet pools {pools} times: image sides must be multiples of {2**pools}",

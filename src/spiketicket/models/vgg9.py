@@ -17,7 +17,6 @@ from spiketicket.errors import UserError
 from spiketicket.models._blocks import (
     Block,
     DataShape,
-    is_stateful,
     make_neuron,
     scaled,
     time_first,
@@ -50,7 +49,6 @@ class VGG9(nn.Module):
                 remedy="Choose another network or another image size",
             )
         self.timesteps = config.timesteps
-        self.stateful = is_stateful(neuron)
         affine, channels = config.bn_affine, shape.channels
         blocks = []
         for plan, pool in _PLAN:

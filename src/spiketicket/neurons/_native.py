@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -127,6 +128,10 @@ class _Fused(torch.autograd.Function):
         shape: Shape, config: Config,
     ) -> Tensor:  # fmt: skip
         a, b = a.detach().contiguous(), b.detach().contiguous()
+        if a.dtype != torch.float32 or b.dtype != torch.float32 or a.shape != b.shape:
+            raise ValueError(f"scale and shift must be float32, got {a.dtype}, {b.dtype}")
+        if a.numel() != shape.C or y.numel() % shape.C:
+            raise ValueError(f"sizes do not fit: {a.numel()} scales for {shape.C} channels")
         rows = shape.B * shape.H * shape.W // (4 if shape.pool else 1)
         out = y.new_empty(shape.T, rows, shape.C)
         status = _function("forward", y.dtype)(
@@ -180,8 +185,9 @@ def _lif(config: Config) -> Lif:
 
 
 def _at(tensor: Tensor) -> ctypes.c_void_p:
-    if not tensor.is_contiguous():
-        raise ValueError(f"the kernel needs contiguous memory, got strides {tensor.stride()}")
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        what = f"{tensor.device.type}, strides {tensor.stride()}"
+        raise ValueError(f"the kernel needs contiguous memory of the CPU, got {what}")
     return ctypes.c_void_p(tensor.data_ptr())
 
 
@@ -194,16 +200,21 @@ def _check(status: int) -> None:
         raise MemoryError("the neuron kernel could not allocate its scratch memory")
 
 
+def find_compiler() -> str | None:
+    """The command that compiles C here: CC, or the first of cc, gcc and clang."""
+    return os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+
+
 @functools.cache
 def _try_library() -> ctypes.CDLL | str:
-    compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    compiler = find_compiler()
     if compiler is None:
         return "no C compiler was found"
     try:
         return ctypes.CDLL(str(_built(compiler)))
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {error.stderr.strip()[:200]}"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return str(error)
 
 
@@ -222,7 +233,7 @@ def _built(compiler: str) -> Path:
         for name, text in texts.items():
             (Path(scratch) / name).write_text(text)
         made = Path(scratch) / "fused.so"
-        command = [compiler, *flags, str(Path(scratch) / "fused.c"), "-o", str(made)]
+        command = [*shlex.split(compiler), *flags, str(Path(scratch) / "fused.c"), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, text=True)
         made.replace(target)
     return target

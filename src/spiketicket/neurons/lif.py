@@ -20,14 +20,13 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from spiketicket.errors import UserError
 from spiketicket.neurons import _native
 from spiketicket.neurons._surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
-
-STATEFUL = True
 
 Kernel = Literal["auto", "native", "compile", "eager"]
 
@@ -42,7 +41,7 @@ class Config(NeuronConfig):
     v_threshold: Annotated[float, Gt(0)] = 1.0
     v_reset: float | Literal["soft"] = 0.0
     surrogate: SurrogateName = "sigmoid"
-    alpha: Annotated[float, Gt(0)] = 4.0
+    alpha: Annotated[float, Gt(0), Le(1e4)] = 4.0
     detach_reset: bool = True
     """Whether the reset is left out of the gradient."""
 
@@ -117,6 +116,9 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
         UserError: ``native`` was asked for and cannot be had.
     """
     if kernel == "native":
+        if device.type != "cpu":
+            what = "the native neuron kernel runs on a CPU only"
+            raise UserError(what, where="train.kernel", value=device.type, remedy='Use "auto"')
         _native.library()
         return kernel
     if kernel != "auto":

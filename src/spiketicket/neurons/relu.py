@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from spiketicket.recipe import NeuronConfig
 
-STATEFUL = False
-
 
 class Config(NeuronConfig):
     """A ReLU has no parameters."""

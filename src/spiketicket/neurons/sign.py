@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from spiketicket.recipe import NeuronConfig
 
-STATEFUL = False
-
 
 class Config(NeuronConfig):
     """A sign has no parameters."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from spiketicket.neurons._surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
-
-STATEFUL = False
 
 
 class Config(NeuronConfig):
@@ -23,7 +21,7 @@ class Config(NeuronConfig):
     name: Literal["step"] = "step"
     v_threshold: float = 0.0
     surrogate: SurrogateName = "sigmoid"
-    alpha: Annotated[float, Gt(0)] = 4.0
+    alpha: Annotated[float, Gt(0), Le(1e4)] = 4.0
 
 
 class Step(nn.Module):

@@ -34,10 +34,16 @@ static inline uint16_t store_bf16(float f) {
     return (uint16_t)((i + 0x7fffu + ((i >> 16) & 1u)) >> 16);
 }
 
-/* exp(x) for x <= 0, relative error below 2e-7; underflows to about 1e-38, never to a NaN. */
-static inline float exp_negative(float x) {
-    float far = x < -87.f ? 1.f : 0.f;
-    x -= far * (x + 87.f); /* a clamp that the vectoriser takes */
+/* exp(-|x|), relative error below 2e-7 down to exp(-87), and that below; never a NaN. */
+static inline float exp_minus_abs(float a) {
+    /* Non-negative floats are ordered as their bits: a clamp that the vectoriser takes. */
+    uint32_t i;
+    memcpy(&i, &a, 4);
+    i &= 0x7fffffffu;
+    i = i < 0x42ae0000u ? i : 0x42ae0000u; /* 87 */
+    float x;
+    memcpy(&x, &i, 4);
+    x = -x;
     float n = (float)(int32_t)(x * 1.44269504088896341f - 0.5f);
     float r = x - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;
@@ -55,7 +61,7 @@ static inline float exp_negative(float x) {
 }
 
 static inline float surrogate_sigmoid(float alpha, float x) {
-    float e = exp_negative(-fabsf(alpha * x)), s = 1.f / (1.f + e);
+    float e = exp_minus_abs(alpha * x), s = 1.f / (1.f + e);
     return alpha * e * s * s;
 }
 static inline float surrogate_atan(float alpha, float x) {
