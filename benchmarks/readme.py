@@ -95,6 +95,13 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" {r['peak_mib']} |"
         for r in race
     ]
+    for row in rows:
+        if row["kind"] == "limit":
+            lines += [
+                "",
+                f"The step's bf16 matrix products alone would take {row['ms_per_image']:.1f} ms"
+                f" an image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
+            ]
     if growth:
         lines += ["", "| T | width | ms an image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
         lines += [

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     rows = race(options.contenders, options.rounds, options.threads)
+    rows.append(limit(options.threads))
     if options.growth:
         rows += growth(options.rounds, options.threads)
     for row in rows:
@@ -68,6 +69,27 @@ def race(names: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
             row["times_ours"] = round(statistics.median(a / b for a, b in pairs), 2)
         rows.append(row)
     return rows
+
+
+def limit(threads: int) -> dict[str, Any]:
+    """What bf16 matrix products alone would take here: a floor for any bf16 implementation."""
+    import torch
+
+    torch.set_num_threads(threads)
+    a, b = torch.randn(2048, 2048).bfloat16(), torch.randn(2048, 2048).bfloat16()
+    times = []
+    for _ in range(8):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - started)
+    rate = 2048**3 / min(times)
+    # first convolution once, the rest at every timestep; forward and two backward products
+    macs = 3 * (4 * 153.9e6)
+    return {
+        "benchmark": "search_step", "kind": "limit", "threads": threads, "timesteps": 4,
+        "contender": "bf16 products alone", "width": 1.0, "gmac_per_s": round(rate / 1e9, 1),
+        "ms_per_image": round(1000 * macs / rate, 2), "peak_mib": 0,
+    }  # fmt: skip
 
 
 def growth(rounds: int, threads: int) -> list[dict[str, Any]]:

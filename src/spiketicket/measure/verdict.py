@@ -271,11 +271,11 @@ def _outcome(found: dict[str, Comparison], margin: float, confidence: float) -> 
         rival = "does better" if better else "does as well within the uncertainty"
         explains = "explains" if better else "may explain"
         return "ties", (
-            f"Ties: {against_dense}, within the margin of {margin:.2f} points, but {trained.title} "
+            f"Ties: {against_dense}, not below it by more than {margin:.2f} points, but {trained.title} "
             f"{rival} ({_points(trained)}): sparsity alone {explains} the accuracy."
         )
     return "wins", (
-        f"Wins: {against_dense}, within the margin of {margin:.2f} points, and better than "
+        f"Wins: {against_dense}, not below it by more than {margin:.2f} points, and better than "
         f"{trained.title}, {_points(trained)}."
     )
 

@@ -108,8 +108,9 @@ class PopupWeight(nn.Module):
         """Take a new mask; recomputes alpha and the effective weight."""
         self.mask.copy_(mask)
         if self.binary:
-            # float64 and one rounding: the same alpha whatever the order of summation
-            self.alpha.copy_((weight.double().abs() * mask).sum() / mask.sum())
+            # summed in float64 and rounded once, so that the order of summation does not matter
+            kept = torch.where(mask, weight.abs(), 0.0).sum(dtype=torch.float64)
+            self.alpha.copy_(kept / mask.sum())
         self.refresh(weight)
 
     @torch.no_grad()
