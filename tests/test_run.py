@@ -15,12 +15,11 @@ import torch
 import spiketicket
 from spiketicket import _files, stage
 from spiketicket.bake import from_ticket, load_into, to_ticket
+from spiketicket.claim import claimed
 from spiketicket.errors import UserError
 from spiketicket.recipe import parse_recipe
+from spiketicket.record import add_record, check_record
 from spiketicket.run import (
-    add_record,
-    check_record,
-    claimed,
     evaluate_ticket,
     find,
     train_dense,
@@ -206,11 +205,11 @@ def test_damaged_files_of_a_run_are_named(found, tmp_path, file):
 
 def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
     path = tmp_path / "results" / "find.jsonl"
-    add_record(path, found)
+    add_record(path, found.record())
     other = {**json.loads(path.read_text()), "hash": "other"}
     path.write_text(json.dumps(other) + "\n")
-    add_record(path, found)
-    add_record(path, found)
+    add_record(path, found.record())
+    add_record(path, found.record())
     assert [json.loads(x)["hash"] for x in path.read_text().splitlines()] == [
         "other",
         found.recipe.hash,

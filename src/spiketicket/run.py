@@ -11,22 +11,17 @@ Every stage is skipped when its result is there, so a stopped run goes on where 
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
-import os
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 
 from spiketicket import _allocator
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import ArmName, arm_names, condition
+from spiketicket.claim import claimed
 from spiketicket.data import load_dataset, make_config
 from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
@@ -131,46 +126,6 @@ def _finished(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> bool:
     return all(path.exists() for path in [folder / "result.json", *stages, *tickets])
 
 
-def check_record(path: Path) -> None:
-    """Whether :func:`add_record` will be able to write; makes the folder, changes nothing else.
-
-    Raises:
-        UserError: the file is not one of results, or its folder cannot be written.
-    """
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    _records(path)
-
-
-def add_record(path: Path, found: FindResult) -> None:
-    """Put a result into a file of JSON lines, in place of the same recipe's on the same device.
-
-    Raises:
-        UserError: as :func:`check_record`.
-    """
-    check_record(path)
-    new = found.record()
-    same = (new["hash"], new["device"])
-    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
-        rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
-        lines = [json.dumps(row, sort_keys=True) for row in [*rows, new]]
-        write_bytes(path, ("\n".join(lines) + "\n").encode())
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        if all(isinstance(row["hash"], str) for row in rows):
-            return rows
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise UserError("is not a file of results", where=str(path))
-
-
 def train_dense(
     recipe: Recipe, *, runs_dir: Path | str = "runs", device: str = "cpu",
     threads: int | None = None, reporter: Reporter | None = None,
@@ -247,31 +202,6 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
     result = evaluate(model, ordered_batches(*samples, mean, std, size))
     accuracy = 100 * result.accuracy
     return EvalResult(Path(path), dataset.name, len(dataset.test), accuracy, stated, device)
-
-
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process; the claim ends with the process, however it ends.
-
-    Raises:
-        UserError: another process works in it, or it cannot be written.
-    """
-    lock = filelock.FileLock(folder / ".claim", timeout=0)
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            owner = read_json(folder / ".claimed-by") or {}
-            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
-            remedy = "Wait for it or stop it, or use another folder with --runs"
-            raise UserError(f"in use by {who}", where=str(folder), remedy=remedy) from error
-    try:
-        write_json(folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()})
-        yield
-    finally:
-        (folder / ".claimed-by").unlink(missing_ok=True)
-        lock.release()
 
 
 def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Reporter) -> Experiment:

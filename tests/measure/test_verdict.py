@@ -53,7 +53,7 @@ def test_wins_by_hand():
     assert dense.control_accuracy == pytest.approx(98.1)
     assert result.sentences == (
         "Wins: 97.90 % against the dense net's 98.10 %, a difference of -0.20 points "
-        "(95 % interval -0.45 to +0.05), within the margin of 1.00 points, and better than a "
+        "(95 % interval -0.45 to +0.05), not below it by more than 1.00 points, and better than a "
         "random mask of the same density with trained weights, a difference of +7.40 points "
         "(+6.41 to +8.39).",
     )

@@ -49,15 +49,16 @@ def find(
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._result import print_find
+    from spiketicket.record import add_record, check_record
 
     if record is not None:
-        run.check_record(record)
+        check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         found = run.find(
             loaded, seeds=seeds, runs_dir=runs, device=where, threads=threads, reporter=reporter
         )
     if record is not None:
-        run.add_record(record, found)
+        add_record(record, found.record())
     result = found.to_dict()
     if as_json:
         print(json.dumps(result, indent=2))

@@ -271,7 +271,8 @@ def _outcome(found: dict[str, Comparison], margin: float, confidence: float) -> 
         rival = "does better" if better else "does as well within the uncertainty"
         explains = "explains" if better else "may explain"
         return "ties", (
-            f"Ties: {against_dense}, not below it by more than {margin:.2f} points, but {trained.title} "
+            f"Ties: {against_dense}, not below it by more than {margin:.2f} points, but "
+            f"{trained.title} "
             f"{rival} ({_points(trained)}): sparsity alone {explains} the accuracy."
         )
     return "wins", (

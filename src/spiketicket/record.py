@@ -1,0 +1,56 @@
+"""Results as JSON lines, as they are kept in ``results/``."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from spiketicket._files import explained, write_bytes
+from spiketicket.errors import UserError
+
+
+def check_record(path: Path) -> None:
+    """Whether :func:`add_record` will be able to write; makes the folder, changes nothing else.
+
+    Raises:
+        UserError: the file is not one of results, or its folder cannot be written.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    _records(path)
+
+
+def add_record(path: Path, new: Mapping[str, Any]) -> None:
+    """Put a result into a file of JSON lines, in place of the same recipe's on the same device.
+
+    ``new`` is what ``FindResult.record`` gives.
+
+    Raises:
+        UserError: as :func:`check_record`.
+    """
+    check_record(path)
+    same = (new["hash"], new["device"])
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
+        lines = [json.dumps(row, sort_keys=True) for row in [*rows, new]]
+        write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if all(isinstance(row["hash"], str) for row in rows):
+            return rows
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError("is not a file of results", where=str(path))
