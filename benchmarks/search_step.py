@@ -78,7 +78,7 @@ def limit(threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     a, b = torch.randn(2048, 2048).bfloat16(), torch.randn(2048, 2048).bfloat16()
     times = []
-    for _ in range(8):
+    for _ in range(100):
         started = time.perf_counter()
         torch.mm(a, b)
         times.append(time.perf_counter() - started)
