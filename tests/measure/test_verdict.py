@@ -280,11 +280,21 @@ def test_the_outcome_follows_from_the_printed_intervals(trial):
         expected = "unproven"
     elif c["dense"]["high"] < -margin or c["random_frozen"]["high"] <= 0:
         expected = "loses"
-    elif c["dense"]["low"] >= -margin and c["random_trained"]["low"] > 0:
+    elif (
+        c["dense"]["low"] >= -margin
+        and min(c["random_trained"]["low"], c["random_frozen"]["low"]) > 0
+    ):
         expected = "wins"
     else:
         expected = "ties"
     assert plain["outcome"] == expected
+
+
+def test_no_win_without_being_above_the_floor():
+    """A budget too small to learn anything: dense and trained mask at chance, the floor not."""
+    result = verdict(arm(60, 100), arm(11, 100, 3), arm(10, 100, 5), arm(59, 100, 1))
+    assert result.outcome == "ties"
+    assert "budget may be too small" in result.sentence
 
 
 @settings(deadline=None, max_examples=40)

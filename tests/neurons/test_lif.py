@@ -129,6 +129,7 @@ def test_bfloat16_input_gives_bfloat16_spikes():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 def test_compiled_kernel_equals_the_definition():
     config = Config(decay=0.75, v_reset="soft")
     current = torch.randn(4, 3, 10, generator=torch.Generator().manual_seed(2))
