@@ -269,6 +269,7 @@ def test_a_ticket_for_another_network_names_what_differs(found):
         from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
 
 
+@pytest.mark.slow
 def test_two_processes_never_share_a_run_folder(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom spiketicket.run import claimed\n"

@@ -107,6 +107,7 @@ def _stamp(runs):
     return [p.stat().st_mtime_ns for p in runs.rglob("*") if p.name in watched]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_counts_all_its_time(tmp_path):
     class Stop(Exception):
         pass
