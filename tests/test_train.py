@@ -14,9 +14,11 @@ import torch
 
 from spiketicket import checkpoint
 from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
+from spiketicket.reporting import NullReporter
 from spiketicket.run import find
-from spiketicket.train import learning_rate, make_optimizer, timesteps_at
+from spiketicket.train import Stage, Trainee, fit, learning_rate, make_optimizer, timesteps_at
 
 SMALL = {
     "name": "small",
@@ -197,3 +199,42 @@ def test_optimizers_have_the_settings_they_were_given(name):
             parameter.grad = parameter.detach() * 2 - 1
             rule.step()
     torch.testing.assert_close(weight, other)
+
+
+class FourBatches:
+    """Four random batches an epoch."""
+
+    steps = 4
+
+    def epoch(self, epoch, start=0):
+        for step in range(start, self.steps):
+            generator = torch.Generator().manual_seed(10 * epoch + step)
+            yield torch.randn(8, 3, generator=generator), torch.arange(8) % 2
+
+
+class Falling:
+    """A validation whose accuracy falls from epoch to epoch."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, model):
+        self.calls += 1
+        return Evaluation(1.0, 1.0 / self.calls, torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("ramp", "complete", "best"), [((), 0, 0), (((2, 1),), 0, 2), ((), 3, 3), (((1, 1),), 2, 2)]
+)
+def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp, complete, best):
+    model = torch.nn.Linear(3, 2)
+    model.timesteps = 4
+    config = TrainConfig(epochs=4, batch_size=8, timestep_ramp=ramp)
+    trainee = Trainee(
+        model, list(model.parameters()), config.weights, complete_after=lambda e: e >= complete
+    )
+    stage = Stage("toy", 0, tmp_path, "key")
+    fitted = fit(trainee, FourBatches(), Falling(), config, stage, NullReporter())
+    assert fitted.best_epoch == best
+    assert fitted.validation == 1 / (best + 1)
+    assert model.timesteps == 4
