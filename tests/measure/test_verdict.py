@@ -287,6 +287,9 @@ def test_the_outcome_follows_from_the_printed_intervals(trial):
         expected = "wins"
     else:
         expected = "ties"
+    if "itself is not shown" in plain["sentences"][0]:
+        assert expected == "wins"
+        expected = "ties"
     assert plain["outcome"] == expected
 
 
@@ -295,6 +298,9 @@ def test_no_win_without_being_above_the_floor():
     result = verdict(arm(60, 100), arm(11, 100, 3), arm(10, 100, 5), arm(59, 100, 1))
     assert result.outcome == "ties"
     assert "budget may be too small" in result.sentence
+    result = verdict(arm(60, 100), arm(11, 100, 3), arm(10, 100, 5), arm(10, 100, 1))
+    assert result.outcome == "ties"
+    assert "the dense net itself is not shown to be above" in result.sentence
 
 
 @settings(deadline=None, max_examples=40)

@@ -24,7 +24,8 @@ interval.
 1. ``unproven``: a control is missing, or a comparison has no interval.
 2. ``loses``: high(ticket - dense) < -margin, or high(ticket - random_frozen) <= 0.
 3. ``wins``: low(ticket - dense) >= -margin, low(ticket - random_trained) > 0 and
-   low(ticket - random_frozen) > 0.
+   low(ticket - random_frozen) > 0, and also low(dense - random_frozen) > 0: a dense net that
+   learned nothing is nothing to match.
 4. ``ties``: everything else: the interval of ticket - dense holds -margin and the question is
    undecided; or the ticket is not shown to be above the frozen floor, as after a budget too small
    to learn anything; or the ticket is not inferior to the dense net, but a random mask of the same
@@ -180,6 +181,10 @@ def judge(
     }
     missing = [_TITLES[name] for name, arm in arms.items() if arm is None]
     outcome, reason = _unproven(found, missing) or _outcome(found, margin, confidence)
+    if outcome == "wins" and dense is not None and random_frozen is not None:
+        learned = _compare("random_frozen", dense, random_frozen, confidence)
+        if _low(learned) <= 0:
+            outcome, reason = "ties", _nothing_to_match(learned)
     seeds = len(ticket.accuracy)
     sentences = (reason, *_reservations(list(found.values()), seeds))
     return Verdict(outcome, sentences, tuple(found.values()), margin, confidence, seeds)
@@ -278,6 +283,13 @@ def _outcome(found: dict[str, Comparison], margin: float, confidence: float) -> 
     return "wins", (
         f"Wins: {against_dense}, not below it by more than {margin:.2f} points, and better than "
         f"{trained.title}, {_points(trained)}."
+    )
+
+
+def _nothing_to_match(learned: Comparison) -> str:
+    return (
+        f"Ties: the ticket is ahead, but {_TITLES['dense']} itself is not shown to be above "
+        f"{learned.title} ({_points(learned)}): the budget is too small to compare with it."
     )
 
 
