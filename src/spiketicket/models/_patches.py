@@ -1,0 +1,120 @@
+"""Which patches of an image a network keeps: rankings with and without a trained selector.
+
+Every ranking gives scores ``[B, N]``; the k tokens with the largest are kept, in the order of
+their positions, the same ones at every time step. Without a selector: ``random`` (drawn anew for
+every image of every step), ``fixed`` (one random set for all images), ``center`` and
+``pixel_energy`` (sum of squared deviations from the image's mean). With one (Shen et al. 2022):
+``firing_rate`` and ``embedding_norm`` of the tokens, and the column sums of ``Q K^T``, which say
+how much every token is attended to, in the ``first`` or ``last`` block.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spiketicket.errors import UserError
+from spiketicket.philox import Stream
+
+Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
+Ranking = Literal[
+    "none", "random", "fixed", "center", "pixel_energy",
+    "firing_rate", "embedding_norm", "attention_first", "attention_last",
+]  # fmt: skip
+SCORES: tuple[Score, ...] = get_args(Score)
+
+
+def kept_tokens(tokens: int, keep: float) -> int:
+    """``keep * tokens``, rounded half up: k.
+
+    Raises:
+        UserError: no token would be left.
+    """
+    kept = math.floor(Decimal(repr(keep)) * tokens + Decimal("0.5"))
+    if kept < 1:
+        raise UserError(
+            f"leaves none of the {tokens} tokens", where="ticket.keep", value=keep,
+            remedy=f"The smallest feasible keep here is {0.5 / tokens:.4g}",
+        )  # fmt: skip
+    return kept
+
+
+def top_tokens(scores: Tensor, kept: int) -> Tensor:
+    """Ids int64 ``[B, k]`` of the largest scores ``[B, N]``, ascending; of equals the earlier."""
+    order = torch.sort(scores.float(), dim=1, descending=True, stable=True).indices
+    return order[:, :kept].sort(dim=1).values
+
+
+class PlainRanking(nn.Module):
+    """Scores ``[B, N]`` without a selector; ``x`` is ``[T, B, C, H, W]``."""
+
+    draws: Tensor
+
+    def __init__(self, kind: Ranking, grid: tuple[int, int], seed: int) -> None:
+        super().__init__()
+        self.kind, self.grid, self.seed = kind, grid, seed
+        if kind == "random":
+            # saved with the network, so that a resumed training draws what a whole one draws
+            self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, (rows, columns) = x.shape[1], self.grid
+        if self.kind == "pixel_energy":
+            image = x.float()
+            square = (image - image.mean(dim=(-2, -1), keepdim=True)).square().mean(0).sum(1)
+            size = (x.shape[-2] // rows, x.shape[-1] // columns)
+            return functional.avg_pool2d(square.unsqueeze(1), size).flatten(1)
+        if self.kind == "center":
+            r = torch.arange(rows, dtype=torch.float32) - (rows - 1) / 2
+            c = torch.arange(columns, dtype=torch.float32) - (columns - 1) / 2
+            near = -(r[:, None].square() + c[None, :].square()).flatten()
+            return near.to(x.device).expand(batch, -1)
+        count = rows * columns
+        if self.kind == "fixed":
+            drawn = Stream(self.seed, "fixed patches").uniform(count)
+            return torch.from_numpy(drawn).to(x.device).expand(batch, -1)
+        if self.training:
+            self.draws.add_(1)
+        draw = int(self.draws) if self.training else 0
+        drawn = Stream(self.seed, "random patches", draw).uniform(batch * count)
+        return torch.from_numpy(drawn.reshape(batch, count)).to(x.device)
+
+
+class Selector(nn.Module):
+    """A trained ConvPEP and as many blocks as a score needs; never trained, always evaluating.
+
+    Args:
+        conv_pep: of the trained net.
+        blocks: its encoder blocks up to the one whose attention is read (none for token scores).
+        score: which of them.
+    """
+
+    def __init__(self, conv_pep: nn.Module, blocks: nn.ModuleList, score: Score) -> None:
+        super().__init__()
+        self.conv_pep, self.blocks, self.score = conv_pep, blocks, score
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Selector:
+        del mode
+        return super().train(False)
+
+    @torch.no_grad()
+    def rank(self, x: Tensor, steps: int) -> Tensor:
+        """Scores ``[B, N]``."""
+        h = cast("Tensor", self.conv_pep(x, steps))
+        if self.score == "firing_rate":
+            return h.float().mean(dim=(0, 2)).flatten(1)
+        if self.score == "embedding_norm":
+            return h.float().mean(0).square().sum(1).sqrt().flatten(1)
+        if h.shape[0] != steps:
+            h = h.expand(steps, *h.shape[1:])
+        tokens = h.flatten(3).transpose(2, 3)
+        for block in list(self.blocks)[:-1]:
+            tokens = block(tokens, steps)
+        return cast("Tensor", cast("nn.Module", self.blocks[-1]).attention_columns(tokens, steps))  # type: ignore[operator]
