@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,11 @@ from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, 
 from spiketicket.methods._trained import attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
-from spiketicket.recipe import OptimizerConfig, Recipe
+from spiketicket.recipe import ModelConfig, OptimizerConfig, Recipe
 from spiketicket.train import Trainee
 
-ArmName = Literal["ticket", "dense", "random_trained", "random_frozen"]
+ArmName = str
+"""Name of a stage: its folder."""
 
 TITLES: dict[ArmName, str] = {
     "ticket": "ticket",
@@ -44,6 +45,10 @@ class Arm:
     name: ArmName
     trainee: Trainee
     bn_affine: bool
+    model: ModelConfig | None = None
+    """The network's config where it is not the recipe's."""
+    epochs: int | None = None
+    """Its own number of epochs, where it is not the recipe's."""
 
 
 def arm_names(recipe: Recipe) -> tuple[ArmName, ...]:

@@ -20,12 +20,14 @@ import torch
 
 from spiketicket import _allocator
 from spiketicket._files import explained, read_json, write_bytes, write_json
-from spiketicket.arms import ArmName, arm_names, condition
+from spiketicket.arms import ArmName
 from spiketicket.claim import claimed
 from spiketicket.data import load_dataset, make_config
 from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
+from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
 from spiketicket.measure.accuracy import evaluate
+from spiketicket.measure.ladder import judge_ladder
 from spiketicket.measure.verdict import ArmScores, judge
 from spiketicket.neurons import _native
 from spiketicket.recipe import Recipe, to_dict, to_toml
@@ -47,7 +49,7 @@ class FindResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: verdict, and for every arm its accuracies in percent, a value a seed."""
-        timing = self.arms["ticket"][0].timing
+        timing = self.arms[main_arm(self.recipe)][0].timing
         return {
             "name": self.recipe.name,
             "hash": self.recipe.hash,
@@ -63,7 +65,7 @@ class FindResult:
 
     def record(self) -> dict[str, Any]:
         """The line for ``results/``: :meth:`to_dict` without paths, with recipe and machine."""
-        timing = self.arms["ticket"][0].timing
+        timing = self.arms[main_arm(self.recipe)][0].timing
         rest = {k: v for k, v in self.to_dict().items() if k not in ("folder", "tickets")}
         machine = {k: v for k, v in timing.items() if k != "wall_s"}
         return {**rest, **machine, "recipe": to_dict(self.recipe)}
@@ -93,7 +95,7 @@ def find(
     with claimed(folder):
         _open_folder(folder, experiment)
         found = _found(experiment, folder, chosen, reporter)
-        for result in found.arms["ticket"]:
+        for result in found.arms[main_arm(recipe)]:
             _save_final_ticket(folder, recipe, result, found.verdict)
         write_json(folder / "result.json", _without_times(found.to_dict()))
     return found
@@ -246,6 +248,9 @@ def _verdict(
         for name, results in arms.items()
     }
     rules = recipe.verdict
+    if is_ladder(recipe):
+        rungs = [(p.name, p.rung) for p in plans(recipe) if p.rung]
+        return judge_ladder(scores, rungs, rules.margin, rules.confidence)
     verdict = judge(
         scores["ticket"], scores.get("dense"), scores.get("random_trained"),
         scores.get("random_frozen"), margin=rules.margin, confidence=rules.confidence,

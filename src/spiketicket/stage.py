@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spiketicket._files import explained, read_json, write_bytes, write_json
-from spiketicket.arms import TITLES, Arm, ArmName, condition, prepare
+from spiketicket.arms import Arm, ArmName
+from spiketicket.ladder import condition, facts, prepare, title
 from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
@@ -39,6 +40,7 @@ from spiketicket.reporting import Reporter
 from spiketicket.ticket import Ticket
 from spiketicket.train import Fitted, Stage, Validate, autocast, fit
 
+_LADDER = ("tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs")
 _STATISTICS_BATCHES = 100
 """Training batches that set the BatchNorm statistics of the frozen control."""
 
@@ -108,7 +110,7 @@ class ArmResult:
         facts = self.facts
         return {
             "arm": self.arm,
-            "title": TITLES[self.arm],
+            "title": title(self.arm),
             "density": facts["density"],
             "binary": facts["binary"],
             "bn_affine": facts["bn_affine"],
@@ -118,6 +120,7 @@ class ArmResult:
             "parameters": facts["parameters"],
             "file_bytes": facts["file_bytes"],
             "trained_epochs": facts["trained_epochs"],
+            **{k: facts[k] for k in _LADDER if k in facts},
             "wall_s": self.timing["wall_s"],
         }
 
@@ -133,19 +136,21 @@ def run_arm(
     """
     if (folder / "result.json").exists():
         result = _stored(name, seed, folder)
-        reporter.stage_started(TITLES[name], seed, 0, 0)
+        reporter.stage_started(title(name), seed, 0, 0)
     else:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept)
+        arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept, folder.parent)
         batches, validation = experiment.split(seed)
         stage = Stage(
-            TITLES[name],
+            title(name),
             seed,
             folder,
             f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
         )
         train = experiment.recipe.train
+        if arm.epochs is not None:
+            train = train.model_copy(update={"epochs": arm.epochs, "timestep_ramp": ()})
 
         def validate(model: nn.Module) -> Evaluation:
             with autocast(experiment.device, train.precision):
@@ -156,7 +161,7 @@ def run_arm(
         else:
             fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
         result = _finish(experiment, arm, seed, folder, fitted)
-    reporter.stage_finished(TITLES[name], f"{result.test_accuracy:.2f}% on the test set")
+    reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
     return result
 
 
@@ -223,7 +228,7 @@ def _facts(
     return {
         "arm": arm.name,
         "density": kept / size,
-        "binary": experiment.recipe.model.weights == "binary",
+        "binary": any(layer.kind == "binary" for layer in layers),
         "bn_affine": arm.bn_affine,
         "test_accuracy": accuracy["test"],
         "validation_accuracy": accuracy["validation"],
@@ -232,12 +237,19 @@ def _facts(
         "kept_by_layer": {layer.name: layer.kept for layer in layers},
         "file_bytes": (folder / "model.ticket").stat().st_size,
         "best_epoch": fitted.best_epoch,
-        "trained_epochs": experiment.recipe.train.epochs if arm.trainee.parameters else 0,
+        "trained_epochs": _epochs(experiment, arm),
+        **facts(arm.trainee.model, ticket),
         "condition": condition(experiment.recipe),
         "history": [
             {k: v for k, v in record.items() if k != "wall_s"} for record in fitted.history
         ],
     }
+
+
+def _epochs(experiment: Experiment, arm: Arm) -> int:
+    if not arm.trainee.parameters:
+        return 0
+    return experiment.recipe.train.epochs if arm.epochs is None else arm.epochs
 
 
 def _counts(name: str) -> bool:
@@ -246,7 +258,7 @@ def _counts(name: str) -> bool:
 
 def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
     recipe, data = experiment.recipe, experiment.dataset
-    model = recipe.model.model_copy(update={"bn_affine": arm.bn_affine})
+    model = arm.model or recipe.model.model_copy(update={"bn_affine": arm.bn_affine})
     network = {
         "model": model.model_dump(mode="json"),
         "neuron": recipe.neuron.model_dump(mode="json"),
@@ -262,6 +274,7 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "recipe_hash": recipe.hash,
         "arm": arm.name,
         "seed": seed,
+        **({} if arm.model is None else {"tokens": {"of": int(arm.trainee.model.tokens)}}),  # type: ignore[arg-type]
         "data": {"name": data.name, "checksum": data.checksum, "config": settings["data"]},
         "condition": condition(recipe),
         "eval_batch_size": recipe.train.batch_size,

@@ -40,6 +40,7 @@ class Trainee:
         restored: called after a state was loaded into the model.
         complete_after: whether the model after an epoch is what was asked for (a density ramp is
             over): only such epochs are chosen from.
+        also: further parameters with settings of their own, such as the scores of a part.
     """
 
     model: nn.Module
@@ -48,6 +49,7 @@ class Trainee:
     after_step: Callable[[float], None] = lambda epoch: None
     restored: Callable[[], None] = lambda: None
     complete_after: Callable[[int], bool] = lambda epoch: True
+    also: tuple[list[nn.Parameter], OptimizerConfig] | None = None
 
 
 class Batches(Protocol):
@@ -113,7 +115,9 @@ class _Loop:
         self.trainee, self.batches, self.validate = trainee, batches, validate
         self.config, self.stage, self.reporter = config, stage, reporter
         self.model, self.steps = trainee.model, batches.steps
-        self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer)
+        self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
         self.file, self.log = stage.folder / "checkpoint.pt", stage.folder / "log.jsonl"
         self.timesteps = getattr(self.model, "timesteps", None)
         if config.timestep_ramp and self.timesteps is None:
@@ -162,8 +166,9 @@ class _Loop:
     def _step(self, x: Tensor, y: Tensor) -> None:
         at, total = self.at, self.config.epochs * self.steps
         done = at.epoch * self.steps + at.step
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.trainee.optimizer.lr * learning_rate(done, total, self.config.warmup)
+        factor = learning_rate(done, total, self.config.warmup)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
         with autocast(x.device, self.config.precision):
             logits = self.model(x)
         smoothing = self.config.label_smoothing
@@ -174,7 +179,7 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        if not all(torch.isfinite(p.detach().sum()) for p in self.trainee.parameters):
+        if not all(torch.isfinite(p.detach().sum()) for p in self.trained):
             raise self._diverged("a parameter", math.nan)
         self.trainee.after_step((done + 1) / self.steps)
         at.loss_sum += value * len(y)
@@ -256,15 +261,42 @@ def learning_rate(step: int, total: int, warmup: float) -> float:
 
 
 def make_optimizer(
-    parameters: list[nn.Parameter], config: OptimizerConfig
-) -> torch.optim.Optimizer:
-    """The optimizer of a config over ``parameters``, in torch's fused form."""
+    parameters: list[nn.Parameter], config: OptimizerConfig,
+    also: tuple[list[nn.Parameter], OptimizerConfig] | None = None,
+) -> torch.optim.Optimizer:  # fmt: skip
+    """The optimizer of a config over ``parameters``, in torch's fused form.
+
+    ``also`` are further parameters with their own rate and decay.
+
+    Raises:
+        UserError: the two need different optimizers.
+    """
+    if also is not None:
+        return _joint(parameters, config, *also)
     lr, decay = config.lr, config.weight_decay
     if config.name == "sgd":
         momentum = config.momentum
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=True)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(parameters, lr=lr, weight_decay=decay, fused=True)
+
+
+def _joint(
+    parameters: list[nn.Parameter], config: OptimizerConfig,
+    others: list[nn.Parameter], second: OptimizerConfig,
+) -> torch.optim.Optimizer:  # fmt: skip
+    # Adam and AdamW differ by how they decay weights only.
+    for c in (config, second):
+        if c.name == "sgd" or (c.name == "adam" and c.weight_decay):
+            raise UserError(
+                "scores and weights trained together need adamw, or adam without weight decay",
+                where="train.scores, train.weights", value=c.name,
+            )  # fmt: skip
+    groups = [
+        {"params": p, "lr": c.lr, "weight_decay": c.weight_decay}
+        for p, c in ((parameters, config), (others, second))
+    ]
+    return torch.optim.AdamW(groups, fused=True)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from importlib.resources import files
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spiketicket.data import _split
 from spiketicket.data._types import Dataset, DatasetInfo, Samples
@@ -54,6 +55,9 @@ class Config(DataConfig):
     name: Literal["digits"] = "digits"
     size: Literal[8, 16, 32] = 8
     """Height and width: 8 as it is, or every pixel repeated 2 or 4 times each way."""
+    canvas: Literal[0, 16, 32] = 0
+    """Side of a black canvas on which every digit lies at a random place, the same for all seeds;
+    0 is none."""
 
 
 def load(config: Config) -> Dataset:
@@ -70,6 +74,9 @@ def load(config: Config) -> Dataset:
     pixels = ((255 * counts.astype(np.int64) + 8) // 16).astype(np.uint8)
     repeat = config.size // 8
     x = pixels.repeat(repeat, axis=1).repeat(repeat, axis=2)[:, np.newaxis]
+    mean, std = MEAN, STD
+    if config.canvas:
+        x, mean, std = _placed(x, config)
     test = _split.draw(y, TEST_COUNT, Stream(0, "digits", "test"))
     train = np.setdiff1d(np.arange(len(y)), test, assume_unique=True)
     return Dataset(
@@ -77,8 +84,27 @@ def load(config: Config) -> Dataset:
         train=Samples(x[train], y[train]),
         test=Samples(x[test], y[test]),
         classes=CLASSES,
-        mean=MEAN,
-        std=STD,
+        mean=mean,
+        std=std,
         licence=INFO.licence,
         citation=INFO.citation,
     )
+
+
+def _placed(
+    x: NDArray[np.uint8], config: Config
+) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[float, ...]]:
+    """Images on the canvas, and the mean and standard deviation that follow from MEAN and STD."""
+    side, free = config.canvas, config.canvas - config.size
+    if free < 0:
+        raise UserError(
+            f"must be at least data.size ({config.size})", where="data.canvas", value=side
+        )
+    places = Stream(0, "digits", "place").integers(2 * len(x), free + 1).reshape(-1, 2)
+    out = np.zeros((len(x), 1, side, side), np.uint8)
+    for image, digit, (row, column) in zip(out, x, places, strict=True):
+        image[:, row : row + config.size, column : column + config.size] = digit
+    share = (config.size / side) ** 2
+    mean = share * MEAN[0]
+    square = share * (STD[0] ** 2 + MEAN[0] ** 2)
+    return out, (round(mean, 4),), (round((square - mean**2) ** 0.5, 4),)

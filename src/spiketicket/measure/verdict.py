@@ -120,7 +120,7 @@ class Comparison:
     @property
     def title(self) -> str:
         """The control in words."""
-        return _TITLES[self.control]
+        return _TITLES.get(self.control, self.control.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -175,14 +175,14 @@ def judge(
         raise UserError("confidence must be between 0 and 1", value=confidence)
     arms = {"dense": dense, "random_trained": random_trained, "random_frozen": random_frozen}
     found = {
-        name: _compare(name, ticket, arm, confidence)
+        name: compare(name, ticket, arm, confidence)
         for name, arm in arms.items()
         if arm is not None
     }
     missing = [_TITLES[name] for name, arm in arms.items() if arm is None]
     outcome, reason = _unproven(found, missing) or _outcome(found, margin, confidence)
     if outcome == "wins" and dense is not None and random_frozen is not None:
-        learned = _compare("random_frozen", dense, random_frozen, confidence)
+        learned = compare("random_frozen", dense, random_frozen, confidence)
         if _low(learned) <= 0:
             outcome, reason = "ties", _nothing_to_match(learned)
     seeds = len(ticket.accuracy)
@@ -190,7 +190,8 @@ def judge(
     return Verdict(outcome, sentences, tuple(found.values()), margin, confidence, seeds)
 
 
-def _compare(name: str, ticket: ArmScores, control: ArmScores, confidence: float) -> Comparison:
+def compare(name: str, ticket: ArmScores, control: ArmScores, confidence: float) -> Comparison:
+    """One comparison, by the rules of this module; raises UserError when the arms differ."""
     seeds = len(ticket.accuracy)
     if len(control.accuracy) != seeds:
         raise UserError(

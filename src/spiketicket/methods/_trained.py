@@ -81,3 +81,25 @@ def attach_trained(
             not frozen
         )
     return [p for p in model.parameters() if p.requires_grad]
+
+
+def attach_kept(
+    model: nn.Module, layers: Mapping[str, Any], *, frozen: bool
+) -> list[nn.Parameter]:
+    """Keep the weights a model has now, under the masks of a ticket's layers, for fine-tuning.
+
+    ``layers`` are :class:`~spiketicket.ticket.TicketLayer` by path; a layer without one is dense
+    and float. Returns what is trained: all of it, or nothing where ``frozen``.
+    """
+    for name, layer in prunable(model).items():
+        known = layers.get(name)
+        mask = None if known is None else torch.from_numpy(known.mask.copy())
+        binary = known is not None and known.kind == "binary"
+        if mask is not None:
+            mask = mask.to(cast("Tensor", layer.weight).device)
+        parametrize.register_parametrization(
+            layer, "weight", TrainedWeight(mask, binary), unsafe=True
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(not frozen)
+    return [] if frozen else list(model.parameters())

@@ -1,0 +1,311 @@
+"""The stages of a recipe: the arms of a parameter ticket, or the ladder of a transformer's.
+
+A ladder's stages, each trained from scratch, each on the same data with the same budget:
+
+dense                    every patch, ConvPEP dense
+selector                 a short training of the dense net, which ranks the patches
+try_<score>              a short patch ticket a score, for ``score = "auto"``
+patch, patch_<rule>      the patch ticket, and as many patches kept by each control's rule
+pep_search               ConvPEP under a temporary linear head (``search = "two_stage"``)
+pepsp, multisp           with the ConvPEP ticket; then also with binary activations
+  .._random_trained      a random ConvPEP mask of the same density, weights trained
+  .._random_frozen       a random ConvPEP mask on the frozen random weights
+<last>_finetuned         the last ticket, its mask fixed, surviving weights trained further
+<last>_finetune_control  as many steps for everything but the ticket's ConvPEP
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from spiketicket import arms
+from spiketicket._files import read_json
+from spiketicket.arms import Arm, build_network
+from spiketicket.errors import UserError
+from spiketicket.methods import edge_popup
+from spiketicket.methods._ladder import LadderConfig, weight_start
+from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
+from spiketicket.methods._trained import attach_kept, attach_trained
+from spiketicket.models._blocks import DataShape
+from spiketicket.models._patches import SCORES
+from spiketicket.models._transformer import SpikingTransformer, TransformerConfig
+from spiketicket.philox import Stream
+from spiketicket.recipe import Recipe
+from spiketicket.ticket import Ticket
+from spiketicket.train import Trainee
+
+Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One stage of a ladder."""
+
+    name: str
+    pep: Pep = "dense"
+    """What ConvPEP is; ``found``, ``tuned`` and ``kept`` take it from the stage ``start``."""
+    epochs: int = 0
+    ranking: str = "none"
+    """``ticket`` is the recipe's score, ``auto`` resolved."""
+    activation: str = "as_neuron"
+    start: str = ""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    rung: str = ""
+    """The ticket this stage is, or is a control of."""
+
+
+def is_ladder(recipe: Recipe) -> bool:
+    """Whether the recipe's ticket is one of a transformer's patches."""
+    return isinstance(recipe.ticket, LadderConfig)
+
+
+def main_arm(recipe: Recipe) -> str:
+    """The stage whose net is the recipe's ticket."""
+    return _config(recipe).rungs[-1] if is_ladder(recipe) else "ticket"
+
+
+def arm_names(recipe: Recipe) -> tuple[str, ...]:
+    """All stages in the order they run."""
+    if is_ladder(recipe):
+        return tuple(plan.name for plan in plans(recipe))
+    return tuple(arms.arm_names(recipe))
+
+
+def title(name: str) -> str:
+    """A stage in words."""
+    return arms.TITLES.get(name) or _TITLES.get(name) or name.replace("_", " ")
+
+
+_TITLES = {
+    "patch": "patch ticket", "pepsp": "PEPSp ticket", "multisp": "MultiSp ticket",
+    "patch_random": "patches, random", "patch_fixed": "patches, one random set",
+    "patch_center": "patches, center", "patch_pixel_energy": "patches, pixel energy",
+    "pepsp_random_trained": "PEPSp, random mask trained",
+    "pepsp_random_frozen": "PEPSp, random mask frozen",
+    "multisp_random_trained": "MultiSp, random mask trained",
+    "multisp_random_frozen": "MultiSp, random mask frozen",
+    "multisp_finetuned": "MultiSp, fine-tuned", "pepsp_finetuned": "PEPSp, fine-tuned",
+    "patch_finetuned": "patch, fine-tuned",
+    "multisp_finetune_control": "MultiSp, rest trained", "patch_finetune_control":
+    "patch, rest trained", "pepsp_finetune_control": "PEPSp, rest trained",
+}  # fmt: skip
+
+
+def condition(recipe: Recipe) -> str:
+    """What kind of net the recipe is about."""
+    if not is_ladder(recipe):
+        return arms.condition(recipe)
+    config = _config(recipe)
+    parts = [recipe.model.name, f"keep {config.keep:g}"]
+    if config.rungs[-1] != "patch":
+        parts.append(f"{recipe.model.weights} ConvPEP at density {config.density:g}")
+    if config.rungs[-1] == "multisp":
+        parts.append(f"{config.activation} inside it")
+    return ", ".join(parts)
+
+
+def plans(recipe: Recipe) -> list[Plan]:
+    """The stages of a ladder.
+
+    Raises:
+        UserError: the network has no patches, or a field of the model is the ladder's to set.
+    """
+    config, epochs = _config(recipe), recipe.train.epochs
+    model = recipe.model
+    if not isinstance(model, TransformerConfig):
+        raise UserError(
+            "needs a network with patches", where="ticket.name", value=config.name,
+            remedy='Use model.name = "spikformer" or "sdt", or ticket.name = "edge_popup"',
+        )  # fmt: skip
+    if (model.keep, model.ranking, model.activation) != (1.0, "none", "as_neuron"):
+        raise UserError(
+            "model.keep, model.ranking and model.activation are set by the ticket",
+            where="model", remedy="Leave them out; set ticket.keep, score and activation",
+        )  # fmt: skip
+    if not config.rungs:
+        raise UserError("names no rung", where="ticket.rungs", value=config.rungs)
+    short = max(1, math.ceil(config.selector_share * epochs))
+    found = [Plan("selector", epochs=short)]
+    if recipe.controls.dense:
+        found.append(Plan("dense", epochs=epochs))
+    if config.score == "auto":
+        found += [Plan(f"try_{s}", epochs=short, ranking=s) for s in SCORES]
+    for rung in config.rungs:
+        found += _rung(recipe, config, rung)
+    if config.fine_tune_epochs:
+        last = found[[p.name for p in found].index(config.rungs[-1])]
+        for name, pep in (("finetuned", "tuned"), ("finetune_control", "kept")):
+            affine = {"bn_affine": True} if config.fine_tune_bn_affine else {}
+            found.append(
+                Plan(f"{last.name}_{name}", cast("Pep", pep), config.fine_tune_epochs, "ticket",
+                     last.activation, last.name, affine, last.name)
+            )  # fmt: skip
+    return found
+
+
+def _rung(recipe: Recipe, config: Any, rung: str) -> list[Plan]:
+    epochs = recipe.train.epochs
+    if rung == "patch":
+        rules = config.patch_controls
+        return [Plan("patch", epochs=epochs, ranking="ticket", rung=rung)] + [
+            Plan(f"patch_{rule}", epochs=epochs, ranking=rule, rung=rung) for rule in rules
+        ]
+    activation = config.activation if rung == "multisp" else "as_neuron"
+    found = []
+    searched: Pep = "searched"
+    start = ""
+    if config.search == "two_stage":
+        short = max(1, math.ceil(config.search_share * epochs))
+        start, searched = f"{rung}_search", "found"
+        found.append(
+            Plan(start, "searched", short, "none", activation, change={"depth": 0}, rung=rung)
+        )
+    found.append(Plan(rung, searched, epochs, "ticket", activation, start, rung=rung))
+    controls = recipe.controls
+    for name, wanted in (
+        ("random_trained", controls.random_trained), ("random_frozen", controls.random_frozen)
+    ):  # fmt: skip
+        if wanted:
+            pep = cast("Pep", name)
+            found.append(Plan(f"{rung}_{name}", pep, epochs, "ticket", activation, rung=rung))
+    return found
+
+
+def prepare(
+    name: str, recipe: Recipe, shape: DataShape, seed: int, device: torch.device,
+    kept: Mapping[str, int] | None, seed_folder: Path,
+) -> Arm:  # fmt: skip
+    """Build a stage's network and attach what it trains; ``seed_folder`` has the earlier stages.
+
+    Raises:
+        UserError: as the network and the method, for what does not fit.
+    """
+    if not is_ladder(recipe):
+        return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept)
+    plan = next(p for p in plans(recipe) if p.name == name)
+    config = _config(recipe)
+    ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
+    change: dict[str, Any] = {"activation": plan.activation, **plan.change}
+    if ranking != "none":
+        change |= {"keep": config.keep, "ranking": ranking, "ranking_seed": seed}
+    model_config = recipe.model.model_copy(update=change)
+    altered = recipe.model_copy(update={"model": model_config})
+    model = cast("SpikingTransformer", build_network(altered, shape)).to(device)
+    if model.selector is not None:
+        _load_selector(model, seed_folder / "selector" / "model.ticket")
+    trainee = _attach(plan, model, altered, seed, seed_folder)
+    return Arm(name, trainee, model_config.bn_affine, model_config, plan.epochs)
+
+
+def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
+    """The ticket's score; for ``auto`` the best of the trials on validation, earlier in a tie."""
+    config = _config(recipe)
+    if config.score != "auto":
+        return str(config.score)
+    reached = {
+        s: read_json(seed_folder / f"try_{s}" / "result.json")["validation_accuracy"]
+        for s in SCORES
+    }
+    return max(SCORES, key=lambda s: float(reached[s]))
+
+
+def _attach(
+    plan: Plan, model: SpikingTransformer, recipe: Recipe, seed: int, seed_folder: Path
+) -> Trainee:
+    config, binary = _config(recipe), recipe.model.weights == "binary"
+    pep, encoder = model.conv_pep, model.encoder
+    normal = WeightStart("kaiming_normal")
+    weights, train = recipe.train.weights, recipe.train
+    if plan.pep in ("tuned", "kept"):
+        layers = _load(model, seed_folder / plan.start / "model.ticket", ("conv_pep.", "encoder."))
+        body = attach_kept(encoder, {}, frozen=False)
+        inner = attach_kept(pep, layers, frozen=plan.pep == "kept")
+        # without its own BatchNorm affine, as the ticket is what stays fixed
+        inner = [] if plan.pep == "kept" else inner
+        return Trainee(model, body + inner, weights)
+    body = attach_trained(encoder, binary=False, seed=seed, start=normal, frozen=False)
+    if plan.pep == "dense":
+        inner = attach_trained(pep, binary=False, seed=seed, start=normal, frozen=False)
+        return Trainee(model, body + inner, weights)
+    if plan.pep == "found":
+        layers = _load(model, seed_folder / plan.start / "model.ticket", ("conv_pep.",))
+        attach_kept(pep, layers, frozen=True)
+        return Trainee(model, body + norm_parameters(pep), weights)
+    if plan.pep == "searched":
+        popup = edge_popup.Config(density=config.density)
+        search = edge_popup.attach(pep, popup, binary=binary, seed=seed, epochs=plan.epochs)
+        return Trainee(
+            model, body + norm_parameters(pep), weights, search.update, search.restore,
+            search.complete_after, (search.parameters(), train.scores),
+        )  # fmt: skip
+    frozen = plan.pep == "random_frozen"
+    inner = attach_trained(
+        pep, binary=binary, seed=seed, start=weight_start(config, binary) if frozen else normal,
+        frozen=frozen, masks=_random_masks(pep, config.density, seed),
+    )  # fmt: skip
+    return Trainee(model, body + (norm_parameters(pep) if frozen else inner), weights)
+
+
+def _random_masks(pep: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
+    from spiketicket.methods._layers import kept_count
+
+    shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in prunable(pep).items()}
+    kept = {n: kept_count(math.prod(s), density, f"layer {n}") for n, s in shapes.items()}
+    return random_masks(shapes, kept, Stream(seed, "random mask"))
+
+
+def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """Copy a ticket's state into a model; its ConvPEP layers by their path in ConvPEP."""
+    ticket = Ticket.load(path)
+    state = {
+        k: torch.from_numpy(v.copy()) for k, v in ticket.state().items() if k.startswith(prefixes)
+    }
+    _, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected:
+        raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
+    inside = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
+    return {layer.name.removeprefix("conv_pep."): layer for layer in inside}
+
+
+def _load_selector(model: SpikingTransformer, path: Path) -> None:
+    selector = cast("nn.Module", model.selector)
+    ticket, own = Ticket.load(path), selector.state_dict()
+    renamed = {k.removeprefix("encoder."): v for k, v in ticket.state().items()}
+    missing = [k for k in own if k not in renamed or tuple(own[k].shape) != renamed[k].shape]
+    tokens = ticket.metadata.get("tokens", {}).get("of", model.tokens)
+    if missing or tokens != model.tokens:
+        raise UserError(
+            f"the selector is for another network or another number of tokens than {model.tokens}",
+            where=str(path), value=missing[0] if missing else tokens,
+        )  # fmt: skip
+    selector.load_state_dict({k: torch.from_numpy(renamed[k].copy()) for k in own})
+
+
+def facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
+    """What a ladder's table adds: tokens, ConvPEP density, sparsity against both denominators,
+    dense multiply-accumulates an image by group, and the measured part of zeros."""
+    if not isinstance(model, SpikingTransformer):
+        return {}
+    pep = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
+    size, kept = sum(layer.size for layer in pep), sum(layer.kept for layer in pep)
+    net = sum(p.numel() for n, p in model.named_parameters() if ".parametrizations." not in n)
+    net += sum(layer.size for layer in ticket.layers)
+    return {
+        "tokens": {"kept": model.kept, "of": model.tokens},
+        "ranking": model.config.ranking,
+        "conv_pep_density": kept / size,
+        "net_density": 1 - (size - kept) / net,
+        "activation": model.config.activation,
+        "macs": model.macs(),
+    }
+
+
+def _config(recipe: Recipe) -> Any:
+    return recipe.ticket

@@ -1,0 +1,89 @@
+"""The verdict over a ladder of tickets: every rung against the dense net and its own controls.
+
+The differences and intervals are those of :mod:`spiketicket.measure.verdict`. A rung
+
+1. ``unproven``: has no dense net or no control beside it, or a comparison has no interval;
+2. ``loses``: high(rung - dense) < -margin;
+3. ``wins``: low(rung - dense) >= -margin, and low(rung - control) > 0 for every control;
+4. ``ties``: everything else; the controls that are not shown to be worse are named.
+
+The ladder's outcome is that of its last rung. A fine-tuned ticket is no rung: it is compared
+with the ticket it started from and with its own control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from spiketicket.measure.verdict import ArmScores, Comparison, compare
+
+RUNG_TITLES = {"patch": "Patch ticket", "pepsp": "PEPSp ticket", "multisp": "MultiSp ticket"}
+
+
+def judge_ladder(
+    scores: Mapping[str, ArmScores], stages: Sequence[tuple[str, str]], margin: float,
+    confidence: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Verdict as plain values; ``stages`` are (stage, rung it belongs to) in order."""
+    rungs: dict[str, Any] = {}
+    sentences: list[str] = []
+    for rung in dict.fromkeys(rung for _, rung in stages):
+        names = [n for n, r in stages if r == rung and n != rung and not n.endswith("_search")]
+        controls = [n for n in names if "finetune" not in n]
+        pairs = [n for n in ("dense", *controls) if n in scores]
+        found = {n: compare(n, scores[rung], scores[n], confidence) for n in pairs}
+        outcome, sentence = _outcome(rung, found, margin)
+        sentences.append(sentence)
+        rungs[rung] = {"outcome": outcome, "comparisons": _plain(found.values())}
+        tuned = f"{rung}_finetuned"
+        if tuned in names:
+            others = (rung, f"{rung}_finetune_control")
+            pairs_of = {n: compare(n, scores[tuned], scores[n], confidence) for n in others}
+            rungs[rung]["fine_tuning"] = _plain(pairs_of.values())
+            sentences.append(_tuning(rung, list(pairs_of.values())))
+    last = list(rungs.values())[-1]
+    return {
+        "outcome": last["outcome"], "sentences": sentences,
+        "comparisons": last["comparisons"], "rungs": rungs, "margin": margin,
+        "confidence": confidence, "seeds": len(next(iter(scores.values())).accuracy),
+    }  # fmt: skip
+
+
+def _outcome(rung: str, found: Mapping[str, Comparison], margin: float) -> tuple[str, str]:
+    title = RUNG_TITLES[rung]
+    dense = found.get("dense")
+    if dense is None or len(found) < 2 or any(c.low is None for c in found.values()):
+        return "unproven", f"{title} unproven: a control or an interval is missing."
+    low, high = dense.low or 0.0, dense.high or 0.0
+    against = f"{dense.difference:+.2f} points ({low:+.2f} to {high:+.2f}) against the dense net"
+    level = [n for n, c in found.items() if n != "dense" and (c.low or 0.0) <= 0]
+    if high < -margin:
+        return "loses", f"{title} loses: {against}.{_not_worse(level)}"
+    if low >= -margin and not level:
+        return "wins", f"{title} wins: {against}, and every control is shown to be worse."
+    reason = "" if low >= -margin else ", undecided"
+    return "ties", f"{title} ties: {against}{reason}.{_not_worse(level)}"
+
+
+def _not_worse(level: Sequence[str]) -> str:
+    shown = ", ".join(n.replace("_", " ") for n in level)
+    return f" Not shown to be worse than it: {shown}." if level else ""
+
+
+def _tuning(rung: str, pairs: Sequence[Comparison]) -> str:
+    parts = [
+        f"{c.difference:+.2f} points"
+        + ("" if c.low is None else f" ({c.low:+.2f} to {c.high:+.2f})")
+        + (" against before" if c.control == rung else " against training only the rest")
+        for c in pairs
+    ]
+    return f"Fine-tuning the {RUNG_TITLES[rung]}: {', '.join(parts)}."
+
+
+def _plain(comparisons: Any) -> dict[str, Any]:
+    return {
+        c.control: {**asdict(c), "title": c.title, "mcnemar_p": c.mcnemar_p and list(c.mcnemar_p)}
+        for c in comparisons
+    }

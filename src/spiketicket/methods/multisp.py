@@ -1,0 +1,33 @@
+"""MultiSp: fewer patches, a sparse (binary) ConvPEP, and binary activations inside it.
+
+Cheng et al., IROS 2024 (and arXiv 2311.12060, Algorithm 1). The ladder of tickets:
+
+    patch      the kept patches, everything else dense and trained
+    pepsp      and ConvPEP is a connection ticket: frozen random weights under a searched mask
+    multisp    and the activations inside ConvPEP are step (0/1) or sign (-1/+1)
+
+The encoder's weights are trained normally. ``search = "joint"`` trains ConvPEP's scores inside
+the whole network; ``"two_stage"`` searches it under a temporary linear head first, as Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Le, Lt
+
+from spiketicket.methods._ladder import LadderConfig, Rung, attach, weight_start
+
+__all__ = ["Config", "attach", "weight_start"]
+
+
+class Config(LadderConfig):
+    """The ladder up to the rung named last in ``rungs``."""
+
+    name: Literal["multisp"] = "multisp"
+    density: Annotated[float, Gt(0), Lt(1)]
+    search: Literal["joint", "two_stage"] = "joint"
+    search_share: Annotated[float, Gt(0), Le(1)] = 0.5
+    """Epochs under the temporary head, as a share of ``train.epochs``; read by two_stage."""
+    activation: Literal["lif", "step", "sign"] = "step"
+    rungs: tuple[Rung, ...] = ("patch", "pepsp", "multisp")

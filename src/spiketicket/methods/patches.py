@@ -1,0 +1,27 @@
+"""Patch tickets: only the most informative patches of every image reach the encoder.
+
+Shen et al., "Data-Level Lottery Ticket Hypothesis for Vision Transformers", 2022; on spiking
+transformers: Cheng et al., IROS 2024. A trained selector ranks the patches, and the ticket's
+network is trained from scratch on the kept ones. The controls keep as many patches by other
+rules (see ``models/_patches.py``); the selector is part of the ticket and of its cost.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from spiketicket.methods._ladder import LadderConfig, Rung, attach, weight_start
+
+__all__ = ["Config", "attach", "weight_start"]
+
+
+class Config(LadderConfig):
+    """A patch ticket; its ConvPEP is dense."""
+
+    name: Literal["patches"] = "patches"
+    density: Literal[1.0] = 1.0
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The tickets of the ladder, in order."""
+        return ("patch",)
