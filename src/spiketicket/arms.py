@@ -24,7 +24,7 @@ from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, 
 from spiketicket.methods._trained import attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
-from spiketicket.recipe import ModelConfig, OptimizerConfig, Recipe
+from spiketicket.recipe import ModelConfig, OptimizerConfig, Recipe, TrainConfig
 from spiketicket.train import Trainee
 
 ArmName = str
@@ -47,8 +47,8 @@ class Arm:
     bn_affine: bool
     model: ModelConfig | None = None
     """The network's config where it is not the recipe's."""
-    epochs: int | None = None
-    """Its own number of epochs, where it is not the recipe's."""
+    train: TrainConfig | None = None
+    """Its own budget, where it is not the recipe's."""
 
 
 def arm_names(recipe: Recipe) -> tuple[ArmName, ...]:

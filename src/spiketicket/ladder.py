@@ -31,13 +31,19 @@ from spiketicket.arms import Arm, build_network
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
 from spiketicket.methods._ladder import LadderConfig, weight_start
-from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
+from spiketicket.methods._layers import (
+    WeightStart,
+    kept_count,
+    norm_parameters,
+    prunable,
+    random_masks,
+)
 from spiketicket.methods._trained import attach_kept, attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.models._patches import SCORES
 from spiketicket.models._transformer import SpikingTransformer, TransformerConfig
 from spiketicket.philox import Stream
-from spiketicket.recipe import Recipe
+from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.ticket import Ticket
 from spiketicket.train import Trainee
 
@@ -68,7 +74,17 @@ def is_ladder(recipe: Recipe) -> bool:
 
 def main_arm(recipe: Recipe) -> str:
     """The stage whose net is the recipe's ticket."""
-    return _config(recipe).rungs[-1] if is_ladder(recipe) else "ticket"
+    return rungs(recipe)[-1] if is_ladder(recipe) else "ticket"
+
+
+def rungs(recipe: Recipe) -> tuple[str, ...]:
+    """The tickets of the ladder.
+
+    PEPSp is left out where MultiSp's activation is the network's own: the two are the same then.
+    """
+    config = _config(recipe)
+    same = "multisp" in config.rungs and config.activation == recipe.neuron.name
+    return tuple(r for r in config.rungs if not (same and r == "pepsp"))
 
 
 def arm_names(recipe: Recipe) -> tuple[str, ...]:
@@ -103,10 +119,12 @@ def condition(recipe: Recipe) -> str:
     if not is_ladder(recipe):
         return arms.condition(recipe)
     config = _config(recipe)
-    parts = [recipe.model.name, f"keep {config.keep:g}"]
-    if config.rungs[-1] != "patch":
+    kind = {"lif": "spiking", "relu": "ANN"}.get(recipe.neuron.name, recipe.neuron.name)
+    parts = [f"{kind} {recipe.model.name}", f"keep {config.keep:g}"]
+    last = rungs(recipe)[-1]
+    if last != "patch":
         parts.append(f"{recipe.model.weights} ConvPEP at density {config.density:g}")
-    if config.rungs[-1] == "multisp":
+    if last == "multisp":
         parts.append(f"{config.activation} inside it")
     return ", ".join(parts)
 
@@ -131,16 +149,16 @@ def plans(recipe: Recipe) -> list[Plan]:
         )  # fmt: skip
     if not config.rungs:
         raise UserError("names no rung", where="ticket.rungs", value=config.rungs)
-    short = max(1, math.ceil(config.selector_share * epochs))
+    short = _share(config.selector_share, epochs)
     found = [Plan("selector", epochs=short)]
     if recipe.controls.dense:
         found.append(Plan("dense", epochs=epochs))
     if config.score == "auto":
         found += [Plan(f"try_{s}", epochs=short, ranking=s) for s in SCORES]
-    for rung in config.rungs:
+    for rung in rungs(recipe):
         found += _rung(recipe, config, rung)
     if config.fine_tune_epochs:
-        last = found[[p.name for p in found].index(config.rungs[-1])]
+        last = found[[p.name for p in found].index(rungs(recipe)[-1])]
         for name, pep in (("finetuned", "tuned"), ("finetune_control", "kept")):
             affine = {"bn_affine": True} if config.fine_tune_bn_affine else {}
             found.append(
@@ -148,6 +166,10 @@ def plans(recipe: Recipe) -> list[Plan]:
                      last.activation, last.name, affine, last.name)
             )  # fmt: skip
     return found
+
+
+def _share(share: float, epochs: int) -> int:
+    return max(1, math.ceil(round(share * epochs, 9)))
 
 
 def _rung(recipe: Recipe, config: Any, rung: str) -> list[Plan]:
@@ -162,7 +184,7 @@ def _rung(recipe: Recipe, config: Any, rung: str) -> list[Plan]:
     searched: Pep = "searched"
     start = ""
     if config.search == "two_stage":
-        short = max(1, math.ceil(config.search_share * epochs))
+        short = _share(config.search_share, epochs)
         start, searched = f"{rung}_search", "found"
         found.append(
             Plan(start, "searched", short, "none", activation, change={"depth": 0}, rung=rung)
@@ -201,7 +223,18 @@ def prepare(
     if model.selector is not None:
         _load_selector(model, seed_folder / "selector" / "model.ticket")
     trainee = _attach(plan, model, altered, seed, seed_folder)
-    return Arm(name, trainee, model_config.bn_affine, model_config, plan.epochs)
+    train = _budget(recipe.train, plan)
+    return Arm(name, trainee, model_config.bn_affine, model_config, train)
+
+
+def _budget(train: TrainConfig, plan: Plan) -> TrainConfig:
+    # A shorter stage has as large a part of its epochs at fewer time steps, fine-tuning none.
+    if plan.pep in ("tuned", "kept"):
+        return train.model_copy(update={"epochs": plan.epochs, "timestep_ramp": ()})
+    share = plan.epochs / train.epochs
+    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
+    short = tuple((e, t) for e, t in ramp if e)
+    return train.model_copy(update={"epochs": plan.epochs, "timestep_ramp": short})
 
 
 def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
@@ -209,8 +242,8 @@ def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
     config = _config(recipe)
     if config.score != "auto":
         return str(config.score)
-    reached = {
-        s: read_json(seed_folder / f"try_{s}" / "result.json")["validation_accuracy"]
+    reached: dict[str, Any] = {
+        s: cast("Any", read_json(seed_folder / f"try_{s}" / "result.json"))["validation_accuracy"]
         for s in SCORES
     }
     return max(SCORES, key=lambda s: float(reached[s]))
@@ -254,8 +287,6 @@ def _attach(
 
 
 def _random_masks(pep: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
-    from spiketicket.methods._layers import kept_count
-
     shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in prunable(pep).items()}
     kept = {n: kept_count(math.prod(s), density, f"layer {n}") for n, s in shapes.items()}
     return random_masks(shapes, kept, Stream(seed, "random mask"))
@@ -289,8 +320,7 @@ def _load_selector(model: SpikingTransformer, path: Path) -> None:
 
 
 def facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
-    """What a ladder's table adds: tokens, ConvPEP density, sparsity against both denominators,
-    dense multiply-accumulates an image by group, and the measured part of zeros."""
+    """Tokens, ConvPEP density, density of the whole net, and dense operations by group."""
     if not isinstance(model, SpikingTransformer):
         return {}
     pep = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]

@@ -27,20 +27,26 @@ from torch import Tensor, nn
 
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import Arm, ArmName
-from spiketicket.ladder import condition, facts, prepare, title
 from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
 from spiketicket.errors import UserError
+from spiketicket.ladder import condition, facts, prepare, title
 from spiketicket.measure.accuracy import Evaluation, evaluate
+from spiketicket.measure.operations import count_operations
 from spiketicket.models._blocks import DataShape
+from spiketicket.models._transformer import SpikingTransformer
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import Reporter
 from spiketicket.ticket import Ticket
 from spiketicket.train import Fitted, Stage, Validate, autocast, fit
 
-_LADDER = ("tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs")
+_LADDER = (
+    "tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs", "operations",
+)  # fmt: skip
+_COUNTED_IMAGES = 256
+"""First images of the test set on which operations are counted."""
 _STATISTICS_BATCHES = 100
 """Training batches that set the BatchNorm statistics of the frozen control."""
 
@@ -140,7 +146,9 @@ def run_arm(
     else:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        arm = prepare(name, experiment.recipe, experiment.shape, seed, experiment.device, kept, folder.parent)
+        arm = prepare(
+            name, experiment.recipe, experiment.shape, seed, experiment.device, kept, folder.parent
+        )
         batches, validation = experiment.split(seed)
         stage = Stage(
             title(name),
@@ -148,9 +156,7 @@ def run_arm(
             folder,
             f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
         )
-        train = experiment.recipe.train
-        if arm.epochs is not None:
-            train = train.model_copy(update={"epochs": arm.epochs, "timestep_ramp": ()})
+        train = arm.train or experiment.recipe.train
 
         def validate(model: nn.Module) -> Evaluation:
             with autocast(experiment.device, train.precision):
@@ -205,7 +211,8 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
         "validation": 100 * fitted.validation,
         "test_count": len(experiment.dataset.test),
     }
-    Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy}).save(
+    counted = _operations(model, experiment)
+    Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy, **counted}).save(
         folder / "model.ticket"
     )
     predictions = io.BytesIO()
@@ -213,9 +220,21 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
     write_bytes(folder / "predictions.npy", predictions.getvalue())
     wall_s = fitted.wall_s + time.perf_counter() - started
     write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
-    write_json(folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder))
+    write_json(
+        folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
+    )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return _stored(arm.name, seed, folder)
+
+
+def _operations(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
+    """Operations an image by group, for a transformer; see ``measure/operations.py``."""
+    if not isinstance(model, SpikingTransformer):
+        return {}
+    x, y = (part[:_COUNTED_IMAGES] for part in experiment.test)
+    data, batch = experiment.dataset, experiment.recipe.train.batch_size
+    images = (inputs for inputs, _ in ordered_batches(x, y, data.mean, data.std, batch))
+    return {"operations": {"images": len(y), **count_operations(model, images)}}
 
 
 def _facts(
@@ -249,7 +268,7 @@ def _facts(
 def _epochs(experiment: Experiment, arm: Arm) -> int:
     if not arm.trainee.parameters:
         return 0
-    return experiment.recipe.train.epochs if arm.epochs is None else arm.epochs
+    return (arm.train or experiment.recipe.train).epochs
 
 
 def _counts(name: str) -> bool:

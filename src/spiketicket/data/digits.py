@@ -74,7 +74,8 @@ def load(config: Config) -> Dataset:
     pixels = ((255 * counts.astype(np.int64) + 8) // 16).astype(np.uint8)
     repeat = config.size // 8
     x = pixels.repeat(repeat, axis=1).repeat(repeat, axis=2)[:, np.newaxis]
-    mean, std = MEAN, STD
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
     if config.canvas:
         x, mean, std = _placed(x, config)
     test = _split.draw(y, TEST_COUNT, Stream(0, "digits", "test"))

@@ -23,9 +23,9 @@ class LadderConfig(MethodConfig):
 
     keep: Annotated[float, Gt(0), Le(1)] = 0.5
     """Fraction of the tokens kept; the same rule in training, validation and test."""
-    score: Literal[
-        "auto", "firing_rate", "embedding_norm", "attention_first", "attention_last"
-    ] = "firing_rate"
+    score: Literal["auto", "firing_rate", "embedding_norm", "attention_first", "attention_last"] = (
+        "firing_rate"
+    )
     """What the trained selector ranks by; ``auto`` tries all four and takes the best by
     validation accuracy."""
     selector_share: Annotated[float, Gt(0), Le(1)] = 0.25

@@ -83,9 +83,7 @@ def attach_trained(
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def attach_kept(
-    model: nn.Module, layers: Mapping[str, Any], *, frozen: bool
-) -> list[nn.Parameter]:
+def attach_kept(model: nn.Module, layers: Mapping[str, Any], *, frozen: bool) -> list[nn.Parameter]:
     """Keep the weights a model has now, under the masks of a ticket's layers, for fine-tuning.
 
     ``layers`` are :class:`~spiketicket.ticket.TicketLayer` by path; a layer without one is dense

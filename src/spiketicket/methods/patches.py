@@ -8,7 +8,9 @@ rules (see ``models/_patches.py``); the selector is part of the ticket and of it
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from spiketicket.methods._ladder import LadderConfig, Rung, attach, weight_start
 
@@ -19,7 +21,7 @@ class Config(LadderConfig):
     """A patch ticket; its ConvPEP is dense."""
 
     name: Literal["patches"] = "patches"
-    density: Literal[1.0] = 1.0
+    density: Annotated[float, Ge(1), Le(1)] = 1.0
 
     @property
     def rungs(self) -> tuple[Rung, ...]:

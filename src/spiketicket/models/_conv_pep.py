@@ -11,11 +11,13 @@ image, the whole of it is computed once and not once a time step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spiketicket.models._blocks import norm_fire, normalise, over_time
+from spiketicket.models._blocks import fire, norm_fire, normalise, over_time
 
 STAGES = 4
 
@@ -42,8 +44,7 @@ class ConvPEP(nn.Module):
         super().__init__()
         widths = (channels, dim // 8, dim // 4, dim // 2, dim)
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1, bias=False)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(w, affine=bn_affine) for w in widths[1:])
         self.neurons = nn.ModuleList(neuron() for _ in range(STAGES))
@@ -55,9 +56,8 @@ class ConvPEP(nn.Module):
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
         h = x
-        for i, (conv, norm, neuron) in enumerate(
-            zip(self.convs, self.norms, self.neurons, strict=True)
-        ):
+        for i in range(STAGES):
+            conv, norm, neuron = self.convs[i], cast("Any", self.norms[i]), self.neurons[i]
             y = over_time(conv, h)
             if self.membrane and i == STAGES - 1:
                 return self._membrane_end(y, norm, neuron, steps)
@@ -71,22 +71,22 @@ class ConvPEP(nn.Module):
             )
         return h
 
-    def _membrane_end(self, y: Tensor, norm: nn.Module, neuron: nn.Module, steps: int) -> Tensor:
-        from spiketicket.models._blocks import fire
-
-        z = normalise(y, norm).to(y.dtype)  # type: ignore[arg-type]
+    def _membrane_end(
+        self, y: Tensor, norm: nn.BatchNorm2d, neuron: nn.Module, steps: int
+    ) -> Tensor:
+        z = normalise(y, norm)
         if self.pooled[-1]:
             z = over_time(_POOL3 if self.pool_kernel == 3 else _POOL2, z)
         if self.rpe_conv is None or self.rpe_norm is None:
             return z
         spikes = fire(z, neuron, steps)
-        return z + normalise(over_time(self.rpe_conv, spikes), self.rpe_norm).to(z.dtype)
+        return z + normalise(over_time(self.rpe_conv, spikes), self.rpe_norm)
 
     def macs(self, height: int, width: int) -> list[int]:
         """Multiply-accumulates of each convolution for one image and one step, dense."""
         counts = []
         for conv, pooled in zip(self.convs, self.pooled, strict=True):
-            counts.append(conv.weight.numel() * height * width)
+            counts.append(cast("Tensor", conv.weight).numel() * height * width)
             if pooled:
                 height, width = height // 2, width // 2
         if self.rpe_conv is not None:

@@ -18,11 +18,45 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from spiketicket.errors import UserError
 from spiketicket.models._blocks import fire, norm_fire, normalise
 
 MakeNeuron = Callable[[], nn.Module]
-SCALE = 0.125
-"""The published constant; fewer tokens mean less drive unless the caller rescales."""
+
+
+class SpikingProduct(nn.Module):
+    """``scale * (q k^T) v`` over heads, without softmax, or standard attention.
+
+    A module of its own without parameters, so that its operations can be counted from outside.
+    Fewer tokens mean less drive unless ``scale`` makes up for it.
+    """
+
+    def __init__(self, scale: float, kind: Literal["spiking", "softmax"]) -> None:
+        super().__init__()
+        self.scale, self.kind = scale, kind
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.kind == "softmax":
+            weights = torch.softmax((q @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5, -1)
+            mixed: Tensor = weights.to(v.dtype) @ v
+        elif q.shape[-2] > q.shape[-1]:
+            # the products are sums of spikes: whole numbers, so the order changes nothing
+            mixed = q @ (k.transpose(-1, -2) @ v) * self.scale
+        else:
+            mixed = (q @ k.transpose(-1, -2)) @ v * self.scale
+        return mixed
+
+
+class SpikeDrivenProduct(nn.Module):
+    """``scale * sum_n k * v``, then handed to a neuron whose spikes mask ``q``."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, k: Tensor, v: Tensor) -> Tensor:
+        summed: Tensor = (k * v).sum(2, keepdim=True) * self.scale
+        return summed
 
 
 class TokenLinear(nn.Module):
@@ -40,10 +74,11 @@ class TokenLinear(nn.Module):
         y: Tensor = self.linear(x)
         rows = y.flatten(1, 2)
         if self.neuron is None:
-            out = normalise(rows, self.norm).to(y.dtype)
+            # float32 whatever the precision: residuals add it up over all blocks
+            out = normalise(rows, self.norm)
         else:
             out = norm_fire(rows, self.norm, self.neuron, steps, False)
-        return out.unflatten(1, y.shape[1:3])
+        return torch.unflatten(out, 1, y.shape[1:3])
 
 
 class SpikingBlock(nn.Module):
@@ -51,13 +86,15 @@ class SpikingBlock(nn.Module):
 
     def __init__(
         self, dim: int, heads: int, hidden: int, neuron: MakeNeuron, attention_neuron: MakeNeuron,
-        *, bn_affine: bool, kind: Literal["spiking", "softmax"], gain: float,
+        *, bn_affine: bool, qkv_bias: bool, kind: Literal["spiking", "softmax"], scale: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.heads, self.kind, self.gain = heads, kind, gain
+        self.heads = heads
         self.q, self.k, self.v, self.proj = (
-            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=True) for _ in range(4)
+            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=bias)
+            for bias in (qkv_bias, qkv_bias, qkv_bias, True)
         )
+        self.product = SpikingProduct(scale, kind)
         self.attention_neuron = attention_neuron()
         self.fc1 = TokenLinear(dim, hidden, neuron(), bn_affine=bn_affine, bias=True)
         self.fc2 = TokenLinear(hidden, dim, neuron(), bn_affine=bn_affine, bias=True)
@@ -69,26 +106,19 @@ class SpikingBlock(nn.Module):
 
     def _attention(self, x: Tensor, steps: int) -> Tensor:
         q, k, v = (self._heads(layer(x, steps)) for layer in (self.q, self.k, self.v))
-        if self.kind == "softmax":
-            weights = torch.softmax((q @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5, -1)
-            mixed = weights.to(v.dtype) @ v
-        elif q.shape[-2] > q.shape[-1]:
-            # the products are sums of spikes: whole numbers, so the order changes nothing
-            mixed = q @ (k.transpose(-1, -2) @ v) * (SCALE * self.gain)
-        else:
-            mixed = (q @ k.transpose(-1, -2)) @ v * (SCALE * self.gain)
-        mixed = mixed.transpose(2, 3).flatten(3)
+        mixed = self.product(q, k, v).transpose(2, 3).flatten(3)
         spikes = fire(mixed.contiguous(), self.attention_neuron, steps).to(x.dtype)
         out: Tensor = self.proj(spikes, steps)
         return out
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(2, 3)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(2, 3)
 
     def attention_columns(self, x: Tensor, steps: int) -> Tensor:
         """Column sums of ``Q K^T`` over queries, heads and time: ``[B, N]``."""
         q, k = self.q(x, steps).float(), self.k(x, steps).float()
-        return (k * q.sum(2, keepdim=True)).sum(dim=(0, 3))
+        columns: Tensor = (k * q.sum(2, keepdim=True)).sum(dim=(0, 3))
+        return columns
 
 
 class SpikeDrivenBlock(nn.Module):
@@ -96,14 +126,19 @@ class SpikeDrivenBlock(nn.Module):
 
     def __init__(
         self, dim: int, heads: int, hidden: int, neuron: MakeNeuron, attention_neuron: MakeNeuron,
-        *, bn_affine: bool, kind: Literal["spiking", "softmax"], gain: float,
+        *, bn_affine: bool, qkv_bias: bool, kind: Literal["spiking", "softmax"], scale: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        del heads, kind  # k * v is element by element: heads do not meet
-        self.gain = gain
+        if kind != "spiking":
+            raise UserError(
+                "this network's attention has no queries times keys to put through a softmax",
+                where="model.attention", value=kind, remedy='Use "spiking", or spikformer',
+            )  # fmt: skip
+        del heads  # k * v is element by element: heads do not meet
+        self.product = SpikeDrivenProduct(scale)
         self.first, self.hidden_neuron, self.input_neuron = neuron(), neuron(), neuron()
         self.q, self.k, self.v = (
-            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=False) for _ in range(3)
+            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=qkv_bias) for _ in range(3)
         )
         self.attention_neuron = attention_neuron()
         self.proj = TokenLinear(dim, dim, None, bn_affine=bn_affine, bias=True)
@@ -113,8 +148,8 @@ class SpikeDrivenBlock(nn.Module):
     def forward(self, x: Tensor, steps: int) -> Tensor:
         s = fire(x, self.first, steps)
         q, k, v = (layer(s, steps) for layer in (self.q, self.k, self.v))
-        summed = (k * v).sum(2, keepdim=True) * self.gain
-        x = x + self.proj(q * fire(summed, self.attention_neuron, steps).to(q.dtype), steps)
+        mask = fire(self.product(k, v), self.attention_neuron, steps).to(q.dtype)
+        x = x + self.proj(q * mask, steps)
         h = self.fc1(fire(x, self.input_neuron, steps), steps)
         out: Tensor = x + self.fc2(fire(h, self.hidden_neuron, steps), steps)
         return out
@@ -122,4 +157,5 @@ class SpikeDrivenBlock(nn.Module):
     def attention_columns(self, x: Tensor, steps: int) -> Tensor:
         """How much a token adds to the attention's sum ``k * v``: ``[B, N]``."""
         s = fire(x, self.first, steps)
-        return (self.k(s, steps) * self.v(s, steps)).float().sum(dim=(0, 3))
+        columns: Tensor = (self.k(s, steps) * self.v(s, steps)).float().sum(dim=(0, 3))
+        return columns

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket.errors import UserError
+from spiketicket.models._blocks import fire
 from spiketicket.philox import Stream
 
 Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
@@ -92,11 +93,14 @@ class Selector(nn.Module):
         conv_pep: of the trained net.
         blocks: its encoder blocks up to the one whose attention is read (none for token scores).
         score: which of them.
+        neuron: fires on the tokens first, where they are membrane potentials and not spikes.
     """
 
-    def __init__(self, conv_pep: nn.Module, blocks: nn.ModuleList, score: Score) -> None:
+    def __init__(
+        self, conv_pep: nn.Module, blocks: nn.ModuleList, score: Score, neuron: nn.Module | None
+    ) -> None:
         super().__init__()
-        self.conv_pep, self.blocks, self.score = conv_pep, blocks, score
+        self.conv_pep, self.blocks, self.score, self.neuron = conv_pep, blocks, score, neuron
         self.requires_grad_(False)
         self.eval()
 
@@ -109,6 +113,7 @@ class Selector(nn.Module):
         """Scores ``[B, N]``."""
         h = cast("Tensor", self.conv_pep(x, steps))
         if self.score == "firing_rate":
+            h = h if self.neuron is None else fire(h, self.neuron, steps)
             return h.float().mean(dim=(0, 2)).flatten(1)
         if self.score == "embedding_norm":
             return h.float().mean(0).square().sum(1).sqrt().flatten(1)
@@ -117,4 +122,5 @@ class Selector(nn.Module):
         tokens = h.flatten(3).transpose(2, 3)
         for block in list(self.blocks)[:-1]:
             tokens = block(tokens, steps)
-        return cast("Tensor", cast("nn.Module", self.blocks[-1]).attention_columns(tokens, steps))  # type: ignore[operator]
+        columns: Tensor = cast("Any", self.blocks[-1]).attention_columns(tokens, steps)
+        return columns

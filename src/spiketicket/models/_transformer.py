@@ -1,12 +1,12 @@
 """The frame of the spiking transformers: ConvPEP, token choice, encoder, head.
 
-    x -> ConvPEP -> keep k of N tokens -> blocks -> mean over the k tokens and over T -> head
+x -> ConvPEP -> keep k of N tokens -> blocks -> mean over the k tokens and over T -> head
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from annotated_types import Ge, Gt, Interval, Le
@@ -21,6 +21,7 @@ from spiketicket.models._patches import (
     SCORES,
     PlainRanking,
     Ranking,
+    Score,
     Selector,
     kept_tokens,
     top_tokens,
@@ -30,13 +31,13 @@ from spiketicket.recipe import ModelConfig, NeuronConfig
 from spiketicket.registry import load
 
 PRESETS = {
-    # dim, depth, heads
-    "nano": (64, 2, 4),
-    "tiny": (192, 12, 3),
-    "small": (384, 12, 6),
-    "4-384": (384, 4, 12),
-    "2-256": (256, 2, 16),
-    "2-512": (512, 2, 8),
+    # dim, depth, heads, scale of the attention
+    "nano": (64, 2, 4, 0.125),
+    "tiny": (192, 12, 3, 0.125),
+    "small": (384, 12, 6, 0.125),
+    "4-384": (384, 4, 12, 0.125),
+    "2-256": (256, 2, 16, 0.25),
+    "2-512": (512, 2, 8, 0.125),
 }
 GRID = 8
 """Tokens a side, as published, unless ``pools`` says otherwise."""
@@ -50,6 +51,10 @@ class TransformerConfig(ModelConfig):
     depth: Annotated[int, Ge(0)] | None = None
     """Encoder blocks; 0 leaves the head on ConvPEP's tokens."""
     heads: Annotated[int, Ge(1)] | None = None
+    scale: Annotated[float, Gt(0)] | None = None
+    """Constant on the attention product; Spike-driven Transformer has none and takes 1."""
+    qkv_bias: bool = True
+    """Whether queries, keys and values have a bias, which the BatchNorm after it undoes."""
     mlp_ratio: Annotated[float, Gt(0)] = 4.0
     pools: Annotated[int, Interval(ge=0, le=4)] | None = None
     """ConvPEP stages that halve the image; None gives 8x8 tokens, or as near as 4 pools come."""
@@ -79,7 +84,7 @@ class TransformerConfig(ModelConfig):
         dim, depth, heads = (
             given if given is not None else preset
             for given, preset in zip(
-                (self.dim, self.depth, self.heads), PRESETS[self.preset], strict=True
+                (self.dim, self.depth, self.heads), PRESETS[self.preset][:3], strict=True
             )
         )
         if dim % 8 or dim % heads:
@@ -114,6 +119,11 @@ class SpikingTransformer(nn.Module):
         *, membrane: bool,
     ) -> None:  # fmt: skip
         super().__init__()
+        if config.width != 1:
+            raise UserError(
+                "a transformer's size is its dim", where="model.width", value=config.width,
+                remedy="Set model.dim instead",
+            )  # fmt: skip
         self.timesteps, self.config = config.timesteps, config
         self.grid = token_grid(config, shape)
         self.tokens = math.prod(self.grid)
@@ -123,11 +133,13 @@ class SpikingTransformer(nn.Module):
                 "fewer tokens need a ranking", where="model.keep", value=config.keep,
                 remedy='Set model.ranking, or use ticket.name = "patches" or "multisp"',
             )  # fmt: skip
-        self.kept = self.tokens if config.ranking == "none" else kept_tokens(self.tokens, config.keep)
+        every = config.ranking == "none"
+        self.kept = self.tokens if every else kept_tokens(self.tokens, config.keep)
         self._parts = (config, neuron, shape, kernel, membrane)
         self.conv_pep = self._make_conv_pep(config.activation)
+        gain = self.tokens / self.kept if config.rescale else 1.0
         self.encoder = Encoder(
-            self._make_blocks(), self._encoder_neuron() if membrane else None,
+            self._make_blocks(gain), self._encoder_neuron() if membrane else None,
             config.sizes()[0], shape.classes,
         )  # fmt: skip
         self.selector = self._make_selector() if learned else None
@@ -165,7 +177,7 @@ class SpikingTransformer(nn.Module):
             patches = _patches(frames, self.grid)
             chosen = _gather(patches.flatten(3), ids).unflatten(3, patches.shape[3:])
             h: Tensor = self.conv_pep(chosen.flatten(1, 2), steps)
-            return h.flatten(2).unflatten(1, ids.shape)
+            return torch.unflatten(h.flatten(2), 1, ids.shape)
         if execution == "zero_fill":
             mask = torch.zeros(len(ids), self.tokens, device=ids.device, dtype=frames.dtype)
             image = mask.scatter(1, ids, 1.0).view(-1, 1, *self.grid)
@@ -187,7 +199,7 @@ class SpikingTransformer(nn.Module):
     def _encoder_neuron(self) -> nn.Module:
         return make_neuron(self._parts[1], self._parts[3])
 
-    def _make_blocks(self) -> list[nn.Module]:
+    def _make_blocks(self, gain: float) -> list[nn.Module]:
         config, neuron, _, kernel, membrane = self._parts
         dim, depth, heads = config.sizes()
         # published: the neuron after the attention fires at half the threshold
@@ -195,25 +207,28 @@ class SpikingTransformer(nn.Module):
         if neuron.name == "lif":
             half = neuron.model_copy(update={"v_threshold": 0.5 * float(neuron.v_threshold)})  # type: ignore[attr-defined]
         kind = SpikeDrivenBlock if membrane else SpikingBlock
+        scale = config.scale or (1.0 if membrane else PRESETS[config.preset][3])
         return [
             kind(
                 dim, heads, round(dim * config.mlp_ratio), self._encoder_neuron,
                 lambda: make_neuron(half, kernel), bn_affine=config.bn_affine,
-                kind=config.attention, gain=self.tokens / self.kept if config.rescale else 1.0,
+                qkv_bias=config.qkv_bias, kind=config.attention, scale=scale * gain,
             )
             for _ in range(depth)
         ]  # fmt: skip
 
     def _make_selector(self) -> Selector:
         score = self.config.ranking
-        blocks = self._make_blocks() if score.startswith("attention") else []
+        blocks = self._make_blocks(1.0) if score.startswith("attention") else []
         if score == "attention_first":
             blocks = blocks[:1]
         if score.startswith("attention") and not blocks:
             raise UserError("there is no block to read", where="model.ranking", value=score)
-        for block in blocks:
-            block.gain = 1.0  # type: ignore[assignment]
-        return Selector(self._make_conv_pep("as_neuron"), nn.ModuleList(blocks), score)  # type: ignore[arg-type]
+        membrane = self._parts[4]
+        return Selector(
+            self._make_conv_pep("as_neuron"), nn.ModuleList(blocks), cast("Score", score),
+            self._encoder_neuron() if membrane else None,
+        )  # fmt: skip
 
     def macs(self) -> dict[str, int]:
         """Dense multiply-accumulates of one image over all time steps, by group."""

@@ -21,10 +21,11 @@ class Config(TransformerConfig):
     """Sizes and token choice: see :class:`TransformerConfig`."""
 
     name: Literal["sdt"] = "sdt"
+    qkv_bias: bool = False
 
 
 def build(
     config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
 ) -> nn.Module:
-    """The network; parameters are torch own initial values, to be replaced by a seed."""
+    """The network; parameters are torch's own initial values, to be replaced by a seed."""
     return SpikingTransformer(config, neuron, shape, kernel, membrane=True)
