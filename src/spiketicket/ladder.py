@@ -309,14 +309,19 @@ def _load_selector(model: SpikingTransformer, path: Path) -> None:
     selector = cast("nn.Module", model.selector)
     ticket, own = Ticket.load(path), selector.state_dict()
     renamed = {k.removeprefix("encoder."): v for k, v in ticket.state().items()}
-    missing = [k for k in own if k not in renamed or tuple(own[k].shape) != renamed[k].shape]
+    # Where fine-tuning gives BatchNorm a scale and a shift, the selector keeps its 1 and 0.
+    plain = {k for k in own if k not in renamed and k.endswith(("norm.weight", "norm.bias"))}
+    plain |= {k for k in own if k not in renamed and k.startswith("conv_pep.norms.")}
+    wanted = [k for k in own if k not in plain]
+    missing = [k for k in wanted if k not in renamed or tuple(own[k].shape) != renamed[k].shape]
     tokens = ticket.metadata.get("tokens", {}).get("of", model.tokens)
     if missing or tokens != model.tokens:
         raise UserError(
             f"the selector is for another network or another number of tokens than {model.tokens}",
             where=str(path), value=missing[0] if missing else tokens,
         )  # fmt: skip
-    selector.load_state_dict({k: torch.from_numpy(renamed[k].copy()) for k in own})
+    state = {k: torch.from_numpy(renamed[k].copy()) for k in wanted}
+    selector.load_state_dict(own | state)
 
 
 def facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:

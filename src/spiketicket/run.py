@@ -275,10 +275,25 @@ def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
     rows = [r.to_dict() for r in results]
     return {
         **rows[0],
+        **_over_seeds(rows),
         "test_accuracy": [r["test_accuracy"][0] for r in rows],
         "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
         "wall_s": sum(r["wall_s"] or 0.0 for r in rows),
     }
+
+
+def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Operations as means over the seeds, and the rankings that the seeds came to."""
+    if "operations" not in rows[0]:
+        return {}
+    counted = [row["operations"] for row in rows]
+    mean = {
+        group: {k: sum(c[group][k] for c in counted) / len(counted) for k in counts}
+        for group, counts in counted[0].items()
+        if group != "images"
+    }
+    rankings = sorted({str(row["ranking"]) for row in rows})
+    return {"operations": {"images": counted[0]["images"], **mean}, "rankings": rankings}
 
 
 def _without_times(result: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spiketicket.cli._console import print_facts, print_line, print_table, size_text, time_text
+from spiketicket.cli._ladder import is_ladder, print_ladder, print_rungs
 
 _STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "unproven": "bold"}
 
@@ -16,7 +17,10 @@ def print_find(result: Mapping[str, Any]) -> None:
     seeds = ", ".join(str(seed) for seed in result["seeds"])
     title = f"{result['name']}: {result['condition']}, seed{'s' * (len(result['seeds']) > 1)} "
     print_arms(result["arms"], title=title + seeds)
-    _print_comparisons(result["verdict"])
+    if "rungs" in result["verdict"]:
+        print_rungs(result["verdict"])
+    else:
+        _print_comparisons(result["verdict"])
     print_verdict(result["verdict"])
     for path in result["tickets"]:
         print_line(f"ticket   {path}")
@@ -24,7 +28,16 @@ def print_find(result: Mapping[str, Any]) -> None:
 
 
 def print_arms(arms: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Print one column for each of the nets that were compared: so it fits a terminal."""
+    """Print one column for each of the nets that were compared: so it fits a terminal.
+
+    A ladder has many, and a row for each.
+    """
+    if is_ladder(arms):
+        accuracy = [
+            (percent(arm["test_accuracy"]), percent(arm["validation_accuracy"])) for arm in arms
+        ]
+        print_ladder(arms, accuracy, title=title)
+        return
     columns = ("", *(arm["title"].replace(", ", ",\n") for arm in arms))
     facts = [_facts(arm) for arm in arms]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)

@@ -36,12 +36,12 @@ def judge_ladder(
         found = {n: compare(n, scores[rung], scores[n], confidence) for n in pairs}
         outcome, sentence = _outcome(rung, found, margin)
         sentences.append(sentence)
-        rungs[rung] = {"outcome": outcome, "comparisons": _plain(found.values())}
+        rungs[rung] = {"outcome": outcome, "comparisons": _plain(rung, found.values())}
         tuned = f"{rung}_finetuned"
         if tuned in names:
             others = (rung, f"{rung}_finetune_control")
             pairs_of = {n: compare(n, scores[tuned], scores[n], confidence) for n in others}
-            rungs[rung]["fine_tuning"] = _plain(pairs_of.values())
+            rungs[rung]["fine_tuning"] = _plain(tuned, pairs_of.values())
             sentences.append(_tuning(rung, list(pairs_of.values())))
     last = list(rungs.values())[-1]
     return {
@@ -82,8 +82,13 @@ def _tuning(rung: str, pairs: Sequence[Comparison]) -> str:
     return f"Fine-tuning the {RUNG_TITLES[rung]}: {', '.join(parts)}."
 
 
-def _plain(comparisons: Any) -> dict[str, Any]:
+def _plain(of: str, comparisons: Any) -> dict[str, Any]:
     return {
-        c.control: {**asdict(c), "title": c.title, "mcnemar_p": c.mcnemar_p and list(c.mcnemar_p)}
+        c.control: {
+            **asdict(c),
+            "of": of.replace("_", " "),
+            "title": c.control.replace("_", " "),
+            "mcnemar_p": None if c.mcnemar_p is None else list(c.mcnemar_p),
+        }
         for c in comparisons
     }
