@@ -45,7 +45,7 @@ from spiketicket.models._transformer import SpikingTransformer, TransformerConfi
 from spiketicket.philox import Stream
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.ticket import Ticket
-from spiketicket.train import Trainee
+from spiketicket.train import Trainee, check_together
 
 Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
 
@@ -200,6 +200,37 @@ def _rung(recipe: Recipe, config: Any, rung: str) -> list[Plan]:
     return found
 
 
+def check(recipe: Recipe, shape: DataShape) -> None:
+    """Refuse what would fail in a later stage, before the first one is trained.
+
+    Raises:
+        UserError: a stage's network cannot be, its ticket would keep nothing, or scores and
+            weights have optimizers that do not go together.
+    """
+    if not is_ladder(recipe):
+        return
+    config = _config(recipe)
+    auto = config.score == "auto"
+    for plan in plans(recipe):
+        scores = SCORES if auto else (config.score,)
+        for ranking in scores if plan.ranking == "ticket" else (plan.ranking,):
+            altered = _altered(recipe, plan, ranking, recipe.seed)
+            with torch.device("meta"):
+                model = cast("SpikingTransformer", build_network(altered, shape))
+        if plan.pep not in ("dense", "tuned", "kept"):
+            _kept_counts(model.conv_pep, config.density)
+        if plan.pep == "searched":
+            check_together(recipe.train.weights, recipe.train.scores)
+
+
+def _altered(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recipe:
+    """The recipe with the network of a stage."""
+    change: dict[str, Any] = {"activation": plan.activation, **plan.change}
+    if ranking != "none":
+        change |= {"keep": _config(recipe).keep, "ranking": ranking, "ranking_seed": seed}
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=change)})
+
+
 def prepare(
     name: str, recipe: Recipe, shape: DataShape, seed: int, device: torch.device,
     kept: Mapping[str, int] | None, seed_folder: Path,
@@ -212,19 +243,14 @@ def prepare(
     if not is_ladder(recipe):
         return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept)
     plan = next(p for p in plans(recipe) if p.name == name)
-    config = _config(recipe)
     ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
-    change: dict[str, Any] = {"activation": plan.activation, **plan.change}
-    if ranking != "none":
-        change |= {"keep": config.keep, "ranking": ranking, "ranking_seed": seed}
-    model_config = recipe.model.model_copy(update=change)
-    altered = recipe.model_copy(update={"model": model_config})
+    altered = _altered(recipe, plan, ranking, seed)
     model = cast("SpikingTransformer", build_network(altered, shape)).to(device)
     if model.selector is not None:
         _load_selector(model, seed_folder / "selector" / "model.ticket")
     trainee = _attach(plan, model, altered, seed, seed_folder)
     train = _budget(recipe.train, plan)
-    return Arm(name, trainee, model_config.bn_affine, model_config, train)
+    return Arm(name, trainee, altered.model.bn_affine, altered.model, train)
 
 
 def _budget(train: TrainConfig, plan: Plan) -> TrainConfig:
@@ -288,8 +314,14 @@ def _attach(
 
 def _random_masks(pep: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
     shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in prunable(pep).items()}
-    kept = {n: kept_count(math.prod(s), density, f"layer {n}") for n, s in shapes.items()}
-    return random_masks(shapes, kept, Stream(seed, "random mask"))
+    return random_masks(shapes, _kept_counts(pep, density), Stream(seed, "random mask"))
+
+
+def _kept_counts(pep: nn.Module, density: float) -> dict[str, int]:
+    return {
+        name: kept_count(cast("Tensor", layer.weight).numel(), density, f"layer conv_pep.{name}")
+        for name, layer in prunable(pep).items()
+    }
 
 
 def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
@@ -330,7 +362,9 @@ def facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
         return {}
     pep = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     size, kept = sum(layer.size for layer in pep), sum(layer.kept for layer in pep)
-    net = sum(p.numel() for n, p in model.named_parameters() if ".parametrizations." not in n)
+    # The net whose sparsity is stated is the one that classifies, without its selector.
+    own = [(n, p) for n, p in model.named_parameters() if not n.startswith("selector.")]
+    net = sum(p.numel() for n, p in own if ".parametrizations." not in n)
     net += sum(layer.size for layer in ticket.layers)
     return {
         "tokens": {"kept": model.kept, "of": model.tokens},

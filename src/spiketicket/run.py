@@ -25,7 +25,7 @@ from spiketicket.claim import claimed
 from spiketicket.data import load_dataset, make_config
 from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
+from spiketicket.ladder import arm_names, check, condition, is_ladder, main_arm, plans
 from spiketicket.measure.accuracy import evaluate
 from spiketicket.measure.ladder import judge_ladder
 from spiketicket.measure.verdict import ArmScores, judge
@@ -213,7 +213,9 @@ def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Repo
         _allocator.keep_freed_memory()
         if recipe.train.kernel == "auto" and not _native.available():
             reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
-    return Experiment(recipe, load_dataset(recipe.data), torch.device(device))
+    experiment = Experiment(recipe, load_dataset(recipe.data), torch.device(device))
+    check(recipe, experiment.shape)
+    return experiment
 
 
 def _open_folder(folder: Path, experiment: Experiment) -> None:

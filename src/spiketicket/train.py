@@ -285,18 +285,26 @@ def _joint(
     parameters: list[nn.Parameter], config: OptimizerConfig,
     others: list[nn.Parameter], second: OptimizerConfig,
 ) -> torch.optim.Optimizer:  # fmt: skip
-    # Adam and AdamW differ by how they decay weights only.
-    for c in (config, second):
-        if c.name == "sgd" or (c.name == "adam" and c.weight_decay):
-            raise UserError(
-                "scores and weights trained together need adamw, or adam without weight decay",
-                where="train.scores, train.weights", value=c.name,
-            )  # fmt: skip
+    check_together(config, second)
     groups = [
         {"params": p, "lr": c.lr, "weight_decay": c.weight_decay}
         for p, c in ((parameters, config), (others, second))
     ]
     return torch.optim.AdamW(groups, fused=True)
+
+
+def check_together(weights: OptimizerConfig, scores: OptimizerConfig) -> None:
+    """Whether one optimizer can do for both.
+
+    Raises:
+        UserError: it cannot; Adam and AdamW differ only by how they decay weights.
+    """
+    for where, c in (("train.weights", weights), ("train.scores", scores)):
+        if c.name == "sgd" or (c.name == "adam" and c.weight_decay):
+            raise UserError(
+                "weights and scores that are trained together need adamw, or adam without"
+                " weight decay", where=f"{where}.name", value=c.name,
+            )  # fmt: skip
 
 
 @contextlib.contextmanager

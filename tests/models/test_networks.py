@@ -7,6 +7,7 @@ from spiketicket import registry
 from spiketicket.errors import UserError
 from spiketicket.models import convnet, resnet19, vgg9
 from spiketicket.models._blocks import DataShape
+from spiketicket.models._transformer import TransformerConfig
 from spiketicket.neurons import lif, relu, sign, step
 
 CIFAR = DataShape(3, 32, 32, 10)
@@ -15,6 +16,13 @@ NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config()]
 
 def count(model):
     return sum(p.numel() for p in model.parameters())
+
+
+def small(module):
+    """Options of a network that trains in no time."""
+    if issubclass(module.Config, TransformerConfig):
+        return {"dim": 16, "depth": 1, "heads": 2}
+    return {"width": 0.125}
 
 
 def test_vgg9_has_the_published_parameters():
@@ -33,7 +41,7 @@ def test_resnet19_has_the_published_parameters():
 @pytest.mark.parametrize("name", registry.names("models"))
 def test_every_network_learns_from_images_and_frames(name, neuron):
     module = registry.load("models", name)
-    config = module.Config(width=0.125, timesteps=3)
+    config = module.Config(timesteps=3, **small(module))
     model = module.build(config, neuron, DataShape(2, 16, 16, 5))
     images = torch.randn(4, 2, 16, 16)
     logits = model(images)
@@ -50,7 +58,7 @@ def test_every_network_learns_from_images_and_frames(name, neuron):
 @pytest.mark.parametrize("name", registry.names("models"))
 def test_wrong_number_of_frames_is_an_error(name):
     module = registry.load("models", name)
-    model = module.build(module.Config(width=0.125), lif.Config(), DataShape(2, 16, 16, 5))
+    model = module.build(module.Config(**small(module)), lif.Config(), DataShape(2, 16, 16, 5))
     with pytest.raises(UserError, match="3 time steps, the network 4"):
         model(torch.randn(3, 1, 2, 16, 16))
     with pytest.raises(UserError, match=r"must be \[B, C, H, W\]"):
