@@ -238,3 +238,38 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
     assert fitted.best_epoch == best
     assert fitted.validation == 1 / (best + 1)
     assert model.timesteps == 4
+
+
+@pytest.mark.parametrize("first", ["adam", "adamw"])
+@pytest.mark.parametrize("second", ["adam", "adamw"])
+def test_scores_and_weights_move_together_as_each_would_alone(first, second):
+    """The oracle is torch's own optimizer for each of the two."""
+    one = OptimizerConfig(name=first, lr=0.01, weight_decay=0.1 if first == "adamw" else 0.0)
+    two = OptimizerConfig(name=second, lr=0.1, weight_decay=0.2 if second == "adamw" else 0.0)
+    together = [torch.nn.Parameter(torch.linspace(-1, 1, 5)) for _ in range(2)]
+    apart = [torch.nn.Parameter(p.detach().clone()) for p in together]
+    joint = make_optimizer(together[:1], one, (together[1:], two))
+    alone = [make_optimizer([p], c) for p, c in zip(apart, (one, two), strict=True)]
+    for step in range(4):
+        for p, q in zip(together, apart, strict=True):
+            p.grad = torch.sin(torch.arange(5.0) + step)
+            q.grad = p.grad.clone()
+        for optimizer in (joint, *alone):
+            optimizer.step()
+    for p, q in zip(together, apart, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("weights", "scores", "where"),
+    [
+        ({"name": "sgd"}, {"name": "adam"}, "train.weights.name"),
+        ({"name": "adamw"}, {"name": "sgd"}, "train.scores.name"),
+        ({"name": "adam", "weight_decay": 0.1}, {"name": "adam"}, "train.weights.name"),
+    ],
+)
+def test_optimizers_that_cannot_be_one_are_refused(weights, scores, where):
+    one, two = (OptimizerConfig(lr=0.1, **o) for o in (weights, scores))
+    with pytest.raises(UserError) as caught:
+        make_optimizer([torch.nn.Parameter(torch.ones(1))], one, ([], two))
+    assert caught.value.where == where

@@ -76,3 +76,37 @@ def test_damaged_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "_SHA256", "0" * 64)
     with pytest.raises(UserError, match=r"digits.npz: is damaged. Install spiketicket again"):
         load_dataset(make_config("digits"))
+
+
+@pytest.mark.parametrize(("size", "canvas"), [(8, 16), (16, 32), (8, 32), (32, 32)])
+def test_every_digit_lies_whole_on_its_canvas(size: int, canvas: int) -> None:
+    plain = load_dataset(make_config("digits", size=size))
+    placed = load_dataset(make_config("digits", size=size, canvas=canvas))
+    assert placed.shape == (1, canvas, canvas)
+    corners = set()
+    for part in ("train", "test"):
+        before, after = getattr(plain, part), getattr(placed, part)
+        assert np.array_equal(before.y, after.y)
+        for small, large in zip(before.x[:, 0], after.x[:, 0], strict=True):
+            assert np.array_equal(large[large > 0], small[small > 0])
+            rows, columns = (np.flatnonzero(large.any(axis)) for axis in (1, 0))
+            r, c = (np.flatnonzero(small.any(axis)) for axis in (1, 0))
+            top, left = rows[0] - r[0], columns[0] - c[0]
+            assert 0 <= top <= canvas - size
+            assert 0 <= left <= canvas - size
+            assert np.array_equal(large[top : top + size, left : left + size], small)
+            corners.add((int(top), int(left)))
+    places = (canvas - size + 1) ** 2
+    assert len(corners) == places if places < 300 else len(corners) > 0.9 * places
+
+
+def test_the_canvas_has_the_constants_of_its_pixels() -> None:
+    placed = load_dataset(make_config("digits", size=16, canvas=32))
+    pixels = placed.train.x / 255
+    assert placed.mean == pytest.approx((pixels.mean(),), abs=1e-3)
+    assert placed.std == pytest.approx((pixels.std(),), abs=1e-3)
+
+
+def test_a_canvas_smaller_than_the_digit_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.canvas: must be at least data\.size \(32\)"):
+        load_dataset(make_config("digits", size=32, canvas=16))

@@ -3,9 +3,11 @@
 The differences and intervals are those of :mod:`spiketicket.measure.verdict`. A rung
 
 1. ``unproven``: has no dense net or no control beside it, or a comparison has no interval;
-2. ``loses``: high(rung - dense) < -margin;
-3. ``wins``: low(rung - dense) >= -margin, and low(rung - control) > 0 for every control;
-4. ``ties``: everything else; the controls that are not shown to be worse are named.
+2. ``ties``: the dense net is not shown to be better than the constant answer, the most frequent
+   class of the test set: there is nothing to match;
+3. ``loses``: high(rung - dense) < -margin;
+4. ``wins``: low(rung - dense) >= -margin, and low(rung - control) > 0 for every control;
+5. ``ties``: everything else; the controls that are not shown to be worse are named.
 
 The ladder's outcome is that of its last rung. A fine-tuned ticket is no rung: it is compared
 with the ticket it started from and with its own control.
@@ -26,7 +28,11 @@ def judge_ladder(
     scores: Mapping[str, ArmScores], stages: Sequence[tuple[str, str]], margin: float,
     confidence: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Verdict as plain values; ``stages`` are (stage, rung it belongs to) in order."""
+    """Verdict as plain values; ``stages`` are (stage, rung it belongs to) in order.
+
+    ``scores`` are those of the stages, and of the ``constant`` answer.
+    """
+    learned = "dense" not in scores or _learned(scores, confidence)
     rungs: dict[str, Any] = {}
     sentences: list[str] = []
     for rung in dict.fromkeys(rung for _, rung in stages):
@@ -34,7 +40,7 @@ def judge_ladder(
         controls = [n for n in names if "finetune" not in n]
         pairs = [n for n in ("dense", *controls) if n in scores]
         found = {n: compare(n, scores[rung], scores[n], confidence) for n in pairs}
-        outcome, sentence = _outcome(rung, found, margin)
+        outcome, sentence = _outcome(rung, found, margin, learned)
         sentences.append(sentence)
         rungs[rung] = {"outcome": outcome, "comparisons": _plain(rung, found.values())}
         tuned = f"{rung}_finetuned"
@@ -51,11 +57,20 @@ def judge_ladder(
     }  # fmt: skip
 
 
-def _outcome(rung: str, found: Mapping[str, Comparison], margin: float) -> tuple[str, str]:
+def _learned(scores: Mapping[str, ArmScores], confidence: float) -> bool:
+    low = compare("constant", scores["dense"], scores["constant"], confidence).low
+    return low is None or low > 0
+
+
+def _outcome(
+    rung: str, found: Mapping[str, Comparison], margin: float, learned: bool
+) -> tuple[str, str]:
     title = RUNG_TITLES[rung]
     dense = found.get("dense")
     if dense is None or len(found) < 2 or any(c.low is None for c in found.values()):
         return "unproven", f"{title} unproven: a control or an interval is missing."
+    if not learned:
+        return "ties", f"{title} ties: the dense net learned nothing, so there is none to match."
     low, high = dense.low or 0.0, dense.high or 0.0
     against = f"{dense.difference:+.2f} points ({low:+.2f} to {high:+.2f}) against the dense net"
     level = [n for n, c in found.items() if n != "dense" and (c.low or 0.0) <= 0]
