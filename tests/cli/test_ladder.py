@@ -28,10 +28,10 @@ def result() -> dict[str, Any]:
     stages = [("patch", "patch"), ("patch_random", "patch"), ("patch_finetuned", "patch"),
               ("patch_finetune_control", "patch")]  # fmt: skip
     scores = {
-        name: ArmScores([level, level + 0.3, level + 0.1])
-        for name, level in [("dense", 91.0), ("patch", 91.2), ("patch_random", 80.0),
+        name: ArmScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
+        for turn, (name, level) in enumerate([("dense", 91.0), ("patch", 91.2), ("patch_random", 80.0),
                             ("patch_finetuned", 91.3), ("patch_finetune_control", 91.3),
-                            ("constant", 10.0)]
+                            ("constant", 10.0)])
     }  # fmt: skip
     dense = row("dense", "dense, trained", conv_pep_density=1.0, net_density=1.0,
                 tokens={"kept": 64, "of": 64}, ranking="none")  # fmt: skip
