@@ -2,9 +2,7 @@
 
     python benchmarks/search_step.py [--rounds 7] [--growth] [--output results/search_step.jsonl]
 
-Every contender lives in a process of its own. The processes take turns, one step each, round
-after round, while the others sleep: a drifting clock speed meets all of them, and each ratio is
-the median of the ratios within a round. Peak memory is the process's own.
+Timed in turns, as turns.py says.
 
 Contenders (VGG-9, T=4, batch 64, 32x32, binary weights, density 0.5, Adam on the scores):
     ours            the shipped path: bf16, fused native kernel, one mask a step
@@ -21,14 +19,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from turns import take_turns
 
 BATCH, DENSITY = 64, 0.5
 CONTENDERS = (
@@ -59,7 +56,7 @@ def main() -> None:
 def race(names: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
     """One row a contender, timed in turns."""
     cases = [{"contender": name, "timesteps": 4, "width": 1.0} for name in names]
-    timed = take_turns(cases, rounds, threads)
+    timed = take_turns(_make, cases, rounds, threads)
     ours = next((t for c, t in zip(cases, timed, strict=True) if c["contender"] == "ours"), None)
     rows = []
     for case, result in zip(cases, timed, strict=True):
@@ -97,7 +94,7 @@ def growth(rounds: int, threads: int) -> list[dict[str, Any]]:
     """Our step against T and width."""
     sizes = [(t, 1.0) for t in (1, 2, 4, 8)] + [(4, 2.0)]
     cases = [{"contender": "ours", "timesteps": t, "width": w} for t, w in sizes]
-    timed = take_turns(cases, rounds, threads)
+    timed = take_turns(_make, cases, rounds, threads)
     return [summary("growth", c, t, threads) for c, t in zip(cases, timed, strict=True)]
 
 
@@ -119,55 +116,6 @@ def summary(
         "peak_mib": round(result["peak_mib"]),
         "first_step_s": round(result["first_step_s"], 2),
     }
-
-
-def take_turns(cases: list[dict[str, Any]], rounds: int, threads: int) -> list[dict[str, Any]]:
-    """Seconds a step of every case, the cases in turn within each round."""
-    context = multiprocessing.get_context("spawn")
-    workers = []
-    for case in cases:
-        here, there = context.Pipe()
-        process = context.Process(target=_worker, args=(there, case, threads), daemon=True)
-        process.start()
-        workers.append((here, process, here.recv()))  # waits for the warm-up
-    seconds: list[list[float]] = [[] for _ in cases]
-    for _ in range(rounds):
-        for (pipe, _, ready), times in zip(workers, seconds, strict=True):
-            if "error" not in ready:
-                pipe.send("step")
-                times.append(pipe.recv())
-    results = []
-    for (pipe, process, ready), times in zip(workers, seconds, strict=True):
-        if "error" not in ready:
-            pipe.send("stop")
-            ready = {**ready, **pipe.recv(), "seconds": times}
-        results.append(ready)
-        process.join()
-    return results
-
-
-def _worker(pipe: Connection, case: dict[str, Any], threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    try:
-        step = _make(case)
-        started = time.perf_counter()
-        step()
-        first = time.perf_counter() - started
-        step()
-    except Exception as error:
-        pipe.send({"error": f"{type(error).__name__}: {str(error)[:200]}"})
-        return
-    pipe.send({"first_step_s": first})
-    while pipe.recv() == "step":
-        started = time.perf_counter()
-        step()
-        pipe.send(time.perf_counter() - started)
-    from spiketicket.stage import machine
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send({"peak_mib": peak, "machine": machine(torch.device("cpu"))})
 
 
 def _make(case: dict[str, Any]) -> Callable[[], None]:

@@ -9,6 +9,10 @@ from spiketicket.cli._result import print_find
 from spiketicket.measure.ladder import judge_ladder
 from spiketicket.measure.verdict import ArmScores
 
+LEVELS = {
+    "dense": 91.0, "patch": 91.2, "patch_random": 80.0, "patch_finetuned": 91.3,
+    "patch_finetune_control": 91.3, "constant": 10.0,
+}  # fmt: skip
 GROUPS = {"dense": 4e6, "acs": 1e6, "macs": 5e5}
 
 
@@ -29,9 +33,7 @@ def result() -> dict[str, Any]:
               ("patch_finetune_control", "patch")]  # fmt: skip
     scores = {
         name: ArmScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
-        for turn, (name, level) in enumerate([("dense", 91.0), ("patch", 91.2), ("patch_random", 80.0),
-                            ("patch_finetuned", 91.3), ("patch_finetune_control", 91.3),
-                            ("constant", 10.0)])
+        for turn, (name, level) in enumerate(LEVELS.items())
     }  # fmt: skip
     dense = row("dense", "dense, trained", conv_pep_density=1.0, net_density=1.0,
                 tokens={"kept": 64, "of": 64}, ranking="none")  # fmt: skip
