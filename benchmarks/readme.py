@@ -39,6 +39,9 @@ def tables() -> str:
     parts = []
     for path in sorted((ROOT / "results").glob("find-*.jsonl")):
         parts += [find_table(json.loads(line), path) for line in path.read_text().splitlines()]
+    step = ROOT / "results" / "transformer_step.jsonl"
+    if step.exists():
+        parts.append(step_table([json.loads(x) for x in step.read_text().splitlines()], step))
     bench = ROOT / "results" / "search_step.jsonl"
     if bench.exists():
         parts.append(bench_table([json.loads(x) for x in bench.read_text().splitlines()], bench))
@@ -48,16 +51,19 @@ def tables() -> str:
 def find_table(result: dict[str, Any], path: Path) -> str:
     """One experiment: an arm a row."""
     seeds = ", ".join(str(s) for s in result["seeds"])
+    ladder = "rungs" in result["verdict"]
     lines = [
         f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
         f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
         f" [{path.name}](results/{path.name}),"
         f" {result['device']}, {result['threads']} threads)",
         "",
-        "| | test accuracy % | density | weights kept | file bytes | epochs | wall time s |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(LADDER_HEAD if ladder else HEAD),
     ]
     for arm in result["arms"]:
+        if ladder:
+            lines.append(ladder_row(arm))
+            continue
         accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
         lines.append(
             f"| {arm['title']} | {accuracy} | {arm['density']:.3g} | {arm['kept']:,} |"
@@ -65,6 +71,52 @@ def find_table(result: dict[str, Any], path: Path) -> str:
         )
     sentences = " ".join(result["verdict"]["sentences"])
     return "\n".join([*lines, "", f"> {sentences}"])
+
+
+HEAD = (
+    "| | test accuracy % | density | weights kept | file bytes | epochs | wall time s |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+LADDER_HEAD = (
+    "| | test accuracy % | tokens | ConvPEP density | pruned of the net % | operations an image,"
+    " million: ConvPEP / encoder / attention / selector | file bytes | epochs | wall time s |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def ladder_row(arm: dict[str, Any]) -> str:
+    """One stage of a ladder."""
+    accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+    done = []
+    for group in ("conv_pep", "encoder_linear", "attention", "selector"):
+        counts = arm["operations"].get(group)
+        done.append("-" if counts is None else f"{(counts['acs'] + counts['macs']) / 1e6:.3g}")
+    return (
+        f"| {arm['title']} | {accuracy} | {arm['tokens']['kept']} of {arm['tokens']['of']} |"
+        f" {arm['conv_pep_density']:.3g} | {100 * (1 - arm['net_density']):.1f} |"
+        f" {' / '.join(done)} | {arm['file_bytes']:,} | {arm['trained_epochs']} |"
+        f" {arm['wall_s']:.0f} |"
+    )
+
+
+def step_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """The transformer's training step: peers, tickets, ConvPEP alone."""
+    timed = [r for r in rows if "ms_per_image" in r]
+    first = timed[0]
+    lines = [
+        f"**One training step** of Spikformer TINY, T=4, batch {first['batch']},"
+        f" {first['threads']} threads, {first['device']}, torch {first['torch']}; processes in"
+        f" turn, medians of {first['rounds']} rounds ([{path.name}](results/{path.name})):",
+        "",
+        "| race | | ms an image | times the first | range |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['kind']} | {r['contender']} | {r['ms_per_image']:.2f} | {r['times_first']:.2f} |"
+        f" {r['times_first_min']:.2f} to {r['times_first_max']:.2f} |"
+        for r in timed
+    ]
+    return "\n".join(lines)
 
 
 def bench_table(rows: list[dict[str, Any]], path: Path) -> str:

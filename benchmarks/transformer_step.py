@@ -47,11 +47,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--races", nargs="*", default=list(RACES), choices=list(RACES))
+    parser.add_argument("--skip", nargs="*", default=[], help="contenders to leave out")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     rows = [operations()]
     for kind in options.races:
-        rows += race(kind, options.rounds, options.threads, options.batch)
+        names = [name for name in RACES[kind] if name not in options.skip]
+        rows += race(kind, names, options.rounds, options.threads, options.batch)
     print(table(rows))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +69,11 @@ def operations() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def race(kind: str, rounds: int, threads: int, batch: int) -> list[dict[str, Any]]:
+def race(
+    kind: str, names: list[str], rounds: int, threads: int, batch: int
+) -> list[dict[str, Any]]:
     """One row a contender, with its time in those of the race's first."""
-    cases = [{"contender": name, "batch": batch} for name in RACES[kind]]
+    cases = [{"contender": name, "batch": batch} for name in names]
     timed = take_turns(_make, cases, rounds, threads)
     rows = []
     for case, result in zip(cases, timed, strict=True):
