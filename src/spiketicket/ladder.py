@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -249,6 +249,8 @@ def prepare(
     if model.selector is not None:
         _load_selector(model, seed_folder / "selector" / "model.ticket")
     trainee = _attach(plan, model, altered, seed, seed_folder)
+    if plan.pep != "dense":
+        trainee = replace(trainee, fresh_statistics=True)
     train = _budget(recipe.train, plan)
     return Arm(name, trainee, altered.model.bn_affine, altered.model, train)
 

@@ -40,15 +40,13 @@ from spiketicket.models._transformer import SpikingTransformer
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import Reporter
 from spiketicket.ticket import Ticket
-from spiketicket.train import Fitted, Stage, Validate, autocast, fit
+from spiketicket.train import Fitted, Stage, Validate, autocast, estimate_statistics, fit
 
 _LADDER = (
     "tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs", "operations",
 )  # fmt: skip
 _COUNTED_IMAGES = 256
 """First images of the test set on which operations are counted."""
-_STATISTICS_BATCHES = 100
-"""Training batches that set the BatchNorm statistics of the frozen control."""
 
 
 @dataclass(frozen=True)
@@ -175,18 +173,10 @@ def _statistics_only(
     arm: Arm, batches: TrainBatches, validate: Validate, experiment: Experiment, stage: Stage,
     reporter: Reporter,
 ) -> Fitted:  # fmt: skip
-    """Plain averages of the BatchNorm statistics over a pass of training batches."""
     reporter.stage_started(stage.title, stage.seed, 0, 0)
     started, model, train = time.perf_counter(), arm.trainee.model, experiment.recipe.train
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.momentum = None
-    model.train()
-    with torch.no_grad(), autocast(experiment.device, train.precision):
-        for step, (x, _) in enumerate(batches.epoch(0)):
-            if step == _STATISTICS_BATCHES:
-                break
-            model(x)
+    with autocast(experiment.device, train.precision):
+        estimate_statistics(model, batches.epoch(0))
     result = validate(model)
     return Fitted(-1, result.accuracy, time.perf_counter() - started, [])
 

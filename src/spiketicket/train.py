@@ -7,6 +7,7 @@ Plain and resumable: what a step does is a function of the checkpoint before it 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import time
@@ -41,6 +42,8 @@ class Trainee:
         complete_after: whether the model after an epoch is what was asked for (a density ramp is
             over): only such epochs are chosen from.
         also: further parameters with settings of their own, such as the scores of a part.
+        fresh_statistics: whether BatchNorm statistics are estimated anew before an epoch is
+            judged. The running averages lag behind a mask that still moves.
     """
 
     model: nn.Module
@@ -50,6 +53,7 @@ class Trainee:
     restored: Callable[[], None] = lambda: None
     complete_after: Callable[[int], bool] = lambda epoch: True
     also: tuple[list[nn.Parameter], OptimizerConfig] | None = None
+    fresh_statistics: bool = False
 
 
 class Batches(Protocol):
@@ -159,6 +163,9 @@ class _Loop:
             )
             if at.step % self.config.checkpoint_steps == 0 and at.step < self.steps:
                 self._save()
+        if self.trainee.fresh_statistics and self._eligible(epoch):
+            with autocast(next(self.model.parameters()).device, self.config.precision):
+                estimate_statistics(self.model, self.batches.epoch(epoch))
         result = self.validate(self.model) if self.validate else None
         at.wall_s += time.perf_counter() - since
         self._finish_epoch(result)
@@ -240,6 +247,29 @@ class _Loop:
         if self.timesteps is not None:
             now = timesteps_at(epoch, self.config, int(self.timesteps))
             self.model.timesteps = now  # type: ignore[assignment]
+
+
+STATISTICS_BATCHES = 100
+"""Training batches that BatchNorm statistics are estimated on."""
+
+
+@torch.no_grad()
+def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+    """Set BatchNorm statistics to their plain averages over the first batches, in place.
+
+    Normalisations that ``model.train()`` leaves in evaluation mode stay as they are.
+    """
+    model.train()
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
+    norms = [m for m in model.modules() if isinstance(m, kinds) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    for x, _ in itertools.islice(batches, STATISTICS_BATCHES):
+        model(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def timesteps_at(epoch: int, config: TrainConfig, final: int) -> int:

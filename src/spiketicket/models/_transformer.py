@@ -64,7 +64,8 @@ class TransformerConfig(ModelConfig):
     """``softmax`` is standard attention, for the ANN twin (neuron "relu"); the twin without it
     keeps the softmax-free product."""
     activation: Literal["as_neuron", "lif", "step", "sign"] = "as_neuron"
-    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once an image."""
+    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once an image.
+    ``step`` takes over a LIF neuron's threshold and surrogate."""
     keep: Annotated[float, Gt(0), Le(1)] = 1.0
     """Fraction of the tokens that reach the encoder."""
     ranking: Ranking = "none"
@@ -272,6 +273,11 @@ def _activation(activation: str, neuron: NeuronConfig) -> NeuronConfig:
     if activation in ("as_neuron", neuron.name):
         return neuron
     config: NeuronConfig = load("neurons", activation).Config()
+    if activation == "step" and neuron.name == "lif":
+        # The same neuron without its memory. Firing at 0 instead, half of what BatchNorm gives
+        # fires, nearly all of it after a max pool, and a searched mask no longer trains well.
+        same = neuron.model_dump(include={"v_threshold", "surrogate", "alpha"})
+        config = config.model_copy(update=same)
     return config
 
 
