@@ -431,3 +431,12 @@ def test_these_methods_need_a_transformer_of_this_package(name):
     config = method.Config(density=1.0 if name == "patches" else 0.5)
     with pytest.raises(UserError, match="needs a network with patches"):
         method.attach(torch.nn.Linear(2, 2), config, binary=True, seed=0, epochs=1)
+
+
+def test_a_masked_conv_pep_is_judged_with_fresh_statistics(tmp_path, seed):
+    wanted = {}
+    for plan in ladder.plans(recipe()):
+        arm = ladder.prepare(plan.name, recipe(), SHAPE, 0, CPU, None, seed)
+        wanted[plan.name] = arm.trainee.fresh_statistics
+    plain = {"selector", "dense"} | {n for n in wanted if n.startswith("patch")}
+    assert {n for n, fresh in wanted.items() if not fresh} == plain

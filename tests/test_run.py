@@ -287,6 +287,22 @@ def test_two_processes_never_share_a_run_folder(tmp_path):
     assert other() == "got it\n"
 
 
+def test_what_a_killed_writer_left_is_gone_when_the_run_goes_on(tmp_path):
+    stage = tmp_path / "run" / "seed-0" / "ticket"
+    stage.mkdir(parents=True)
+    killed = (
+        "import os, sys\nfrom pathlib import Path\nfrom spiketicket import _files\n"
+        "_files.os.fsync = lambda _: os._exit(9)\n"
+        "_files.write_bytes(Path(sys.argv[1]), b'half')\n"
+    )
+    left = subprocess.run([sys.executable, "-c", killed, str(stage / "checkpoint.pt")], check=False)
+    assert left.returncode == 9
+    assert len(list(stage.iterdir())) == 1
+    (stage / "mine.tmp").touch()
+    with claimed(tmp_path / "run"):
+        assert [p.name for p in stage.iterdir()] == ["mine.tmp"]
+
+
 def test_other_data_in_the_same_folder_is_refused(found, tmp_path):
     place = found.folder / "data.json"
     before = place.read_bytes()

@@ -18,7 +18,15 @@ from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
 from spiketicket.reporting import NullReporter
 from spiketicket.run import find
-from spiketicket.train import Stage, Trainee, fit, learning_rate, make_optimizer, timesteps_at
+from spiketicket.train import (
+    Stage,
+    Trainee,
+    estimate_statistics,
+    fit,
+    learning_rate,
+    make_optimizer,
+    timesteps_at,
+)
 
 SMALL = {
     "name": "small",
@@ -273,3 +281,64 @@ def test_optimizers_that_cannot_be_one_are_refused(weights, scores, where):
     with pytest.raises(UserError) as caught:
         make_optimizer([torch.nn.Parameter(torch.ones(1))], one, ([], two))
     assert caught.value.where == where
+
+
+class _FixedNorm(torch.nn.BatchNorm1d):
+    def train(self, mode=True):
+        return super().train(False)
+
+
+def _normed():
+    torch.manual_seed(0)
+    body = [torch.nn.Linear(4, 6), torch.nn.BatchNorm1d(6), torch.nn.Linear(6, 3), _FixedNorm(3)]
+    return torch.nn.Sequential(*body)
+
+
+class _Draws:
+    steps = 5
+
+    def epoch(self, epoch, start=0):
+        draw = torch.Generator().manual_seed(epoch)
+        for step in range(self.steps):
+            x, y = torch.randn(8, 4, generator=draw) + 3, torch.randint(3, (8,), generator=draw)
+            if step >= start:
+                yield x, y
+
+
+def test_statistics_are_the_plain_averages_of_the_batches():
+    model, fixed = _normed(), torch.full((3,), 0.5)
+    model[3].running_mean.copy_(fixed)
+    model[1].running_mean.fill_(100)
+    estimate_statistics(model, _Draws().epoch(0))
+    inner = [model[0](x).detach() for x, _ in _Draws().epoch(0)]
+    mean = torch.stack([h.mean(0) for h in inner]).mean(0)
+    var = torch.stack([h.var(0) for h in inner]).mean(0)
+    torch.testing.assert_close(model[1].running_mean, mean)
+    torch.testing.assert_close(model[1].running_var, var)
+    assert model[1].momentum == 0.1
+    assert torch.equal(model[3].running_mean, fixed)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path, fresh):
+    model, judged = _normed(), []
+
+    def validate(trained):
+        judged.append({k: v.clone() for k, v in trained.state_dict().items()})
+        return Evaluation(0.5 + 0.1 * len(judged), 1.0, torch.zeros(1))
+
+    config = TrainConfig(epochs=3, batch_size=8)
+    trainee = Trainee(
+        model, list(model.parameters()), OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
+        fresh_statistics=fresh, complete_after=lambda epoch: epoch >= 1,
+    )  # fmt: skip
+    fit(trainee, _Draws(), validate, config, Stage("x", 0, tmp_path, "k"), NullReporter())
+    estimated = []
+    for epoch, state in enumerate(judged):
+        again = _normed()
+        again.load_state_dict(state)
+        estimate_statistics(again, _Draws().epoch(epoch))
+        same = torch.allclose(again[1].running_mean, state["1.running_mean"], atol=1e-6)
+        estimated.append(same)
+    assert estimated == [False, fresh, fresh]
+    assert all(torch.equal(v, judged[2][k]) for k, v in model.state_dict().items())

@@ -14,6 +14,9 @@ from typing import Any
 from spiketicket.errors import UserError
 
 
+_TEMPORARY = ".*.????????????????.tmp"
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a temporary file beside ``path``, flush it to the disk, then put it in place."""
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
@@ -33,6 +36,12 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder nobody else writes to."""
+    for path in folder.rglob(_TEMPORARY):
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-from spiketicket._files import explained, read_json, write_json
+from spiketicket._files import explained, read_json, remove_temporaries, write_json
 from spiketicket.errors import UserError
 
 
@@ -32,6 +32,8 @@ def claimed(folder: Path) -> Iterator[None]:
             remedy = "Wait for it or stop it, or use another folder with --runs"
             raise UserError(f"in use by {who}", where=str(folder), remedy=remedy) from error
     try:
+        with explained(folder):
+            remove_temporaries(folder)
         write_json(folder / ".claimed-by", {"pid": os.getpid(), "host": socket.gethostname()})
         yield
     finally:

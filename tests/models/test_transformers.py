@@ -267,3 +267,21 @@ def test_what_cannot_be_is_named(module, options, where):
     with pytest.raises(UserError) as caught:
         build(module, **options)
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize("module", NETS)
+def test_step_is_the_nets_own_neuron_without_memory(module):
+    neuron = {"v_threshold": 0.7, "surrogate": "atan", "alpha": 2.0}
+    step, forgetful = (
+        settled(build(module, **SMALL, neuron=lif.Config(**neuron, decay=d), activation=activation))
+        for d, activation in ((0.5, "step"), (0.0, "lif"))
+    )
+    frames = torch.randn(3, 4, 3, 32, 32)
+    tokens = []
+    for model in (step, forgetful):
+        x = frames.clone().requires_grad_()
+        out = model.conv_pep(x, 3)
+        out.sum().backward()
+        tokens.append((out.detach(), x.grad))
+    assert float(tokens[0][0].mean()) > 0.05
+    torch.testing.assert_close(tokens[0], tokens[1], rtol=1e-5, atol=1e-5)
