@@ -8,6 +8,7 @@ from torch import nn
 
 from spiketicket.models._blocks import Block, norm_fire
 from spiketicket.neurons import _native
+from spiketicket.neurons import step as step_neuron
 from spiketicket.neurons.lif import LIF, Config, simulate
 
 needs_kernel = pytest.mark.skipif(not _native.available(), reason="no C compiler")
@@ -77,6 +78,32 @@ def test_evaluation_is_bit_equal_between_kernels(pool):
     outputs = [norm_fire(y, norm, LIF(Config(), k), 4, pool) for k in ("native", "eager")]
     assert torch.equal(*outputs)
     assert 0 < outputs[0].mean() < 1
+
+
+@needs_kernel
+@settings(max_examples=30, deadline=None)
+@given(
+    threshold=st.sampled_from([-0.5, 0.0, 0.3, 1.0]),
+    surrogate=st.sampled_from(["sigmoid", "atan", "triangle"]),
+    frames=st.integers(1, 3),
+    pool=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_a_fused_step_equals_plain_torch(threshold, surrogate, frames, pool, seed):
+    generator = torch.Generator().manual_seed(seed)
+    config = step_neuron.Config(v_threshold=threshold, surrogate=surrogate, alpha=2.0)
+    y = torch.randn(frames, 2, 20, 4, 4, generator=generator)
+    weight = torch.randn(1, 20, 1, 1, generator=generator)
+    found = []
+    for kernel in ("native", "eager"):
+        x, norm = y.clone().requires_grad_(), nn.BatchNorm2d(20).eval()
+        # four time steps are asked for: without a membrane as many come out as went in
+        out = norm_fire(x, norm, step_neuron.make(config, kernel), 4, pool)
+        (out * weight).sum().backward()
+        found.append((out.detach(), x.grad, norm.weight.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert len(found[0][0]) == frames
+    torch.testing.assert_close(found[0][1:], found[1][1:], rtol=1e-4, atol=1e-5)
 
 
 @needs_kernel

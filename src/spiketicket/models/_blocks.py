@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.neurons import _native
+from spiketicket.neurons import _native, lif
 from spiketicket.neurons.lif import LIF, Kernel, resolve_kernel
+from spiketicket.neurons.step import Step, as_lif
 from spiketicket.recipe import NeuronConfig
 from spiketicket.registry import load
 
@@ -68,16 +69,18 @@ def over_time(layer: nn.Module, x: Tensor) -> Tensor:
 def norm_fire(
     y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, neuron: nn.Module, steps: int, pool: bool
 ) -> Tensor:
-    """``pool(neuron(norm(y)))`` over ``[T, B, C(, H, W)]``; one fused pass for LIF on a CPU.
+    """``pool(neuron(norm(y)))`` over ``[T, B, C(, H, W)]``; one fused pass for spikes on a CPU.
 
     BatchNorm is ``z = a*y + b`` with one scale and one shift a channel, in float32, whatever
     the kernel, so that spikes do not depend on which kernel computed them.
     """
-    if isinstance(neuron, LIF):
+    if isinstance(neuron, LIF | Step):
         kernel = resolve_kernel(neuron.kernel, y.device)
         even = y.dim() == 5 and y.shape[-1] % 2 == 0 and y.shape[-2] % 2 == 0
         if kernel == "native" and y.dtype in (torch.float32, torch.bfloat16) and (even or not pool):
-            return _fused(y, norm, neuron, steps, pool)
+            if isinstance(neuron, Step):
+                return _fused(y, norm, as_lif(neuron.config), y.shape[0], pool)
+            return _fused(y, norm, neuron.config, steps, pool)
     spikes = fire(normalise(y, norm), neuron, steps).to(y.dtype)
     return over_time(_POOL, spikes) if pool else spikes
 
@@ -102,7 +105,7 @@ _POOL = nn.MaxPool2d(2)
 
 
 def _fused(
-    y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, neuron: LIF, steps: int, pool: bool
+    y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d, config: lif.Config, steps: int, pool: bool
 ) -> Tensor:
     rows = y.movedim(2, -1).contiguous()
     *size, channels = rows.shape
@@ -114,7 +117,7 @@ def _fused(
     stats = _native.batch_stats(flat.detach()) if norm.training else None
     a, b = _scale_and_shift(norm, stats, flat.numel() // channels)
     mean_rstd = None if stats is None else (stats[0], torch.rsqrt(stats[1] + norm.eps))
-    out = _native.norm_lif_pool(flat, a, b, mean_rstd, shape, neuron.config)
+    out = _native.norm_lif_pool(flat, a, b, mean_rstd, shape, config)
     if len(size) == 4:
         k = 2 if pool else 1
         return out.view(steps, size[1], height // k, width // k, channels).movedim(-1, 2)

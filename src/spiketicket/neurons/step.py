@@ -1,7 +1,7 @@
 """Binary activation 0/1 without a membrane, ``y = 1 if x >= v_threshold else 0``.
 
-A spike that remembers nothing: LIF with ``decay = 0`` gives the same output. The gradient is a
-surrogate's (see ``_surrogate.py``).
+A spike that remembers nothing: LIF with ``decay = 0`` gives the same output and gradient. The
+gradient is a surrogate's (see ``_surrogate.py``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
+from spiketicket.neurons import lif
 from spiketicket.neurons._surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
 
@@ -25,17 +26,24 @@ class Config(NeuronConfig):
 
 
 class Step(nn.Module):
-    """``[T, ...]`` to ``[T, ...]`` of 0/1."""
+    """``[T, ...]`` to ``[T, ...]`` of 0/1; ``kernel`` is for who computes more in one pass."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kernel: lif.Kernel = "auto") -> None:
         super().__init__()
-        self.config = config
+        self.config, self.kernel = config, kernel
 
     def forward(self, x: Tensor) -> Tensor:
         c = self.config
         return spike(x - c.v_threshold, c.surrogate, c.alpha)
 
 
-def make(config: Config, kernel: str = "auto") -> nn.Module:
-    """The activation as a module; it has one way to be computed."""
-    return Step(config)
+def as_lif(config: Config) -> lif.Config:
+    """The LIF neuron without memory that gives the same; its threshold may be any number."""
+    return lif.Config.model_construct(
+        decay=0.0, v_threshold=config.v_threshold, surrogate=config.surrogate, alpha=config.alpha
+    )
+
+
+def make(config: Config, kernel: lif.Kernel = "auto") -> nn.Module:
+    """The activation as a module."""
+    return Step(config, kernel)
