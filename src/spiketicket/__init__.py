@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spiketicket.run import evaluate_ticket, find, train_dense
     from spiketicket.ticket import Ticket, read_metadata
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Ticket": "ticket",
