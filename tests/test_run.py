@@ -7,18 +7,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 import spiketicket
-from spiketicket import _files, stage
+from spiketicket import _files, _processor, run, stage
 from spiketicket.bake import from_ticket, load_into, to_ticket
 from spiketicket.claim import claimed
 from spiketicket.errors import UserError
 from spiketicket.recipe import parse_recipe
 from spiketicket.record import add_record, check_record
+from spiketicket.reporting import NullReporter
 from spiketicket.run import (
     evaluate_ticket,
     find,
@@ -352,3 +354,16 @@ def test_the_real_cifar10_goes_through(tmp_path):
     )
     result = find(made, runs_dir=tmp_path)
     assert evaluate_ticket(result.tickets[0]).test_count == 10_000
+
+
+@pytest.mark.parametrize(("flags", "told"), [("avx2 fma", 1), ("avx512_bf16", 0), ("", 0)])
+def test_emulated_bfloat16_is_told(flags, told, monkeypatch):
+    class Listener(NullReporter):
+        said: ClassVar[list[str]] = []
+
+        def message(self, text):
+            self.said.append(text)
+
+    monkeypatch.setattr(_processor, "features", lambda: flags)
+    run._experiment(recipe(train={"precision": "bf16"}), "cpu", None, Listener())
+    assert len([m for m in Listener.said if "emulates bfloat16" in m]) == told

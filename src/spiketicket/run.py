@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spiketicket import _allocator
+from spiketicket import _allocator, _processor
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import claimed
@@ -214,6 +214,11 @@ def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Repo
         _allocator.keep_freed_memory()
         if recipe.train.kernel == "auto" and not _native.available():
             reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
+        if recipe.train.precision == "bf16" and not _processor.computes_bfloat16():
+            reporter.message(
+                "this processor emulates bfloat16, many times slower than float32: another"
+                " recipe, --set train.precision=fp32, is fast here"
+            )
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device(device))
     check(recipe, experiment.shape)
     return experiment

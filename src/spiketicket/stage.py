@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spiketicket import _processor
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import Arm, ArmName
 from spiketicket.bake import from_ticket, to_ticket
@@ -304,17 +305,8 @@ def versions() -> dict[str, str]:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """The device and threads that a wall time depends on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor.name()
     return {"device": name, "threads": torch.get_num_threads(), **versions()}
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:

@@ -24,6 +24,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from spiketicket import _processor
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -222,8 +223,8 @@ def _built(compiler: str) -> Path:
     source = resources.files(__package__) / "_kernel"
     texts = {name: (source / name).read_text() for name in ("fused.c", "fused.h")}
     flags = _FLAGS.split() + ["-fopenmp"] * (platform.system() == "Linux")
-    flags += ["-mprefer-vector-width=512"] * ("avx512f" in _processor())
-    key = repr((texts, flags, compiler, _processor())).encode()
+    flags += ["-mprefer-vector-width=512"] * ("avx512f" in _processor.features())
+    key = repr((texts, flags, compiler, _processor.features())).encode()
     folder = platformdirs.user_cache_path("spiketicket") / "kernels"
     target = folder / f"fused-{hashlib.sha256(key).hexdigest()[:16]}.so"
     if target.exists():
@@ -237,11 +238,3 @@ def _built(compiler: str) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True)
         made.replace(target)
     return target
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
