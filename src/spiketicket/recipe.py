@@ -132,7 +132,8 @@ class TrainConfig(Section):
     """Optimizer steps between two checkpoints."""
     timestep_ramp: tuple[RampStep, ...] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
-    remaining epochs at ``model.timesteps``."""
+    remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
+    neighbouring frames are added up."""
 
     @model_validator(mode="after")
     def _ramp_leaves_epochs(self) -> TrainConfig:

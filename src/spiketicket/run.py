@@ -220,8 +220,27 @@ def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Repo
                 " recipe, --set train.precision=fp32, is fast here"
             )
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device(device))
+    _check_frames(experiment)
     check(recipe, experiment.shape)
     return experiment
+
+
+def _check_frames(experiment: Experiment) -> None:
+    """Whether the network and its ramp go through as many time steps as a recording has frames."""
+    recipe, frames = experiment.recipe, experiment.dataset.frames
+    if experiment.dataset.train.x.ndim != 5:
+        return
+    if recipe.model.timesteps != frames:
+        raise UserError(
+            f"the recordings have {frames} frames", where="model.timesteps",
+            value=recipe.model.timesteps, remedy=f"Set it to {frames}, or data.steps to it",
+        )  # fmt: skip
+    for _, steps in recipe.train.timestep_ramp:
+        if frames % steps:
+            raise UserError(
+                f"must divide the {frames} frames of a recording", where="train.timestep_ramp",
+                value=steps,
+            )  # fmt: skip
 
 
 def _open_folder(folder: Path, experiment: Experiment) -> None:

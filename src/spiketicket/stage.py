@@ -61,7 +61,7 @@ class Experiment:
     @property
     def shape(self) -> DataShape:
         """What networks are built for."""
-        return DataShape(*self.dataset.shape, len(self.dataset.classes))
+        return DataShape(*self.dataset.shape, len(self.dataset.classes), self.dataset.frames)
 
     @cached_property
     def test(self) -> tuple[Tensor, Tensor]:

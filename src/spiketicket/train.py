@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -138,8 +138,12 @@ class _Loop:
         self.reporter.stage_started(
             self.stage.title, self.stage.seed, self.config.epochs, self.steps
         )
-        while self.at.epoch < self.config.epochs:
-            self._epoch()
+        merging = self.model.register_forward_pre_hook(_fewer_frames)
+        try:
+            while self.at.epoch < self.config.epochs:
+                self._epoch()
+        finally:
+            merging.remove()
         self._use_timesteps(self.config.epochs)
         self.model.load_state_dict(self.best)
         self.trainee.restored()
@@ -270,6 +274,14 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
         model(x)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def _fewer_frames(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Frames for the fewer time steps of a ramp: neighbours are added up."""
+    x, steps = inputs[0], getattr(model, "timesteps", None)
+    if not isinstance(x, Tensor) or x.dim() != 5 or steps in (None, len(x)) or len(x) % steps:
+        return inputs
+    return (x.unflatten(0, (steps, -1)).sum(1), *inputs[1:])
 
 
 def timesteps_at(epoch: int, config: TrainConfig, final: int) -> int:

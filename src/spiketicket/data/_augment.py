@@ -18,12 +18,16 @@ from spiketicket.philox import Stream
 def augment(x: Tensor, pad_crop: int, flip: bool, stream: Stream) -> Tensor:
     """Shift each image by up to ``pad_crop`` pixels each way, then mirror half of them.
 
-    ``x`` is uint8 [B, C, H, W], and so is the result, on the same device. The image is padded with
+    ``x`` is uint8 [B, C, H, W] or frames [B, T, C, H, W], and so is the result, on the same device;
+    all frames of a sample are shifted and mirrored alike. The image is padded with
     zeros (black, before normalisation) on all four sides and a window of the old size is cut at
     a place drawn for each image, all (2 * pad_crop + 1)**2 places being equally likely. With
     ``flip`` each image is mirrored left to right with probability 1/2. With neither, ``x`` itself
     is returned.
     """
+    if x.dim() == 5:
+        flat = augment(x.flatten(1, 2), pad_crop, flip, stream)
+        return flat.view(x.shape)
     batch, _, height, width = x.shape
     if pad_crop:
         places = 2 * pad_crop + 1
@@ -43,7 +47,7 @@ def augment(x: Tensor, pad_crop: int, flip: bool, stream: Stream) -> Tensor:
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(x / 255 - mean) / std`` for each channel.
 
-    ``x`` is uint8 [B, C, H, W]; returns float32 of that shape. Computed as ``x * scale + shift``
+    ``x`` is [..., C, H, W]; returns float32 of that shape. Computed as ``x * scale + shift``
     in float32, one multiplication and one addition, with ``scale = 1 / (255 * std)`` and
     ``shift = -mean / std`` rounded once from double precision: another program gets the same
     bits from the same two constants.
@@ -52,4 +56,4 @@ def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     shift = torch.tensor(
         [-m / s for m, s in zip(mean, std, strict=True)], dtype=torch.float32, device=x.device
     )
-    return x.to(torch.float32).mul_(scale.view(1, -1, 1, 1)).add_(shift.view(1, -1, 1, 1))
+    return x.to(torch.float32).mul_(scale.view(-1, 1, 1)).add_(shift.view(-1, 1, 1))

@@ -21,8 +21,12 @@ from spiketicket.philox import Stream
 
 
 def to_tensors(samples: Samples, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, C, H, W] and classes int64 [N] on a device; no copy is made on the CPU."""
-    return torch.from_numpy(samples.x).to(device), torch.from_numpy(samples.y).to(device)
+    """Images uint8 [N, C, H, W] or frames [N, T, C, H, W], and classes int64 [N], on a device.
+
+    No copy is made of uint8 on the CPU; uint16, which torch hardly computes with, becomes int32.
+    """
+    x = samples.x if samples.x.dtype == np.uint8 else samples.x.astype(np.int32)
+    return torch.from_numpy(x).to(device), torch.from_numpy(samples.y).to(device)
 
 
 def batch_sizes(count: int, batch_size: int) -> tuple[int, ...]:
@@ -68,8 +72,9 @@ def epoch_batches(
 class TrainBatches:
     """Training samples on a device, and how to make batches of them.
 
-    ``x`` is uint8 [N, C, H, W], ``y`` int64 [N], on one device. Raises UserError when a batch is
-    larger than the set, or ``pad_crop`` could push a whole image out of sight.
+    ``x`` is uint8 [N, C, H, W] or frames [N, T, C, H, W], ``y`` int64 [N], on one device. Raises
+    UserError when a batch is larger than the set, or ``pad_crop`` could push a whole image out of
+    sight.
     """
 
     x: Tensor
@@ -83,7 +88,7 @@ class TrainBatches:
 
     def __post_init__(self) -> None:
         batch_sizes(len(self.y), self.batch_size)
-        side = min(self.x.shape[2:])
+        side = min(self.x.shape[-2:])
         if not 0 <= self.pad_crop < side:
             what = f"must be less than the images' {side} pixels"
             raise UserError(what, where="data.pad_crop", value=self.pad_crop)
@@ -94,16 +99,15 @@ class TrainBatches:
         return len(batch_sizes(len(self.y), self.batch_size))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented, normalised images float32 [b, C, H, W] and classes int64 [b].
-
-        From step ``start`` of the epoch on.
+        """Augmented, normalised images float32 [b, C, H, W] or frames [T, b, C, H, W], and classes
+        int64 [b], from step ``start`` of the epoch on.
         """
         batches = epoch_batches(len(self.y), self.batch_size, self.seed, epoch, start)
         for step, indices in enumerate(batches, start):
             chosen = torch.from_numpy(indices).to(self.x.device)
             stream = Stream(self.seed, "data", "augment", epoch, step)
             x = augment(self.x.index_select(0, chosen), self.pad_crop, self.flip, stream)
-            yield normalise(x, self.mean, self.std), self.y.index_select(0, chosen)
+            yield _time_first(normalise(x, self.mean, self.std)), self.y.index_select(0, chosen)
 
 
 def ordered_batches(
@@ -111,8 +115,13 @@ def ordered_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised images and classes in the samples' order, for evaluation; the last may be short.
 
-    ``x`` is uint8 [N, C, H, W], ``y`` int64 [N]; yields float32 [b, C, H, W] and int64 [b].
+    ``x`` is uint8 [N, C, H, W] or frames [N, T, C, H, W], ``y`` int64 [N]; yields float32
+    [b, C, H, W] or [T, b, C, H, W], and int64 [b].
     """
     for start in range(0, len(y), batch_size):
         part = slice(start, start + batch_size)
-        yield normalise(x[part], mean, std), y[part]
+        yield _time_first(normalise(x[part], mean, std)), y[part]
+
+
+def _time_first(x: Tensor) -> Tensor:
+    return x.transpose(0, 1).contiguous() if x.dim() == 5 else x

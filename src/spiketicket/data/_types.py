@@ -18,19 +18,22 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Images and their classes.
+    """Images, or the frames of recordings, and their classes.
 
-    ``x`` is uint8 [N, C, H, W], ``y`` int64 [N] with values from 0. Raises UserError for any other
-    type or shape, and when there is no sample.
+    ``x`` is uint8 [N, C, H, W] for images, uint8 or uint16 [N, T, C, H, W] for frames; ``y`` is
+    int64 [N] with values from 0. Raises UserError for any other type or shape, and when there is
+    no sample.
     """
 
-    x: NDArray[np.uint8]
+    x: NDArray[np.uint8] | NDArray[np.uint16]
     y: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.x.dtype != np.uint8 or self.x.ndim != 4:
+        image = self.x.dtype == np.uint8 and self.x.ndim == 4
+        if not image and not (self.x.dtype in (np.uint8, np.uint16) and self.x.ndim == 5):
             got = f"{self.x.dtype} {list(self.x.shape)}"
-            raise UserError("images must be uint8 [N, C, H, W]", where="Samples.x", value=got)
+            what = "images must be uint8 [N, C, H, W], frames uint8 or uint16 [N, T, C, H, W]"
+            raise UserError(what, where="Samples.x", value=got)
         if self.y.dtype != np.int64 or self.y.shape != self.x.shape[:1]:
             got = f"{self.y.dtype} {list(self.y.shape)}"
             what = f"classes must be int64 [{len(self.x)}], one for every image"
@@ -55,7 +58,8 @@ class Dataset:
     """Training and test samples with all that is needed to use them and to cite them.
 
     ``mean`` and ``std`` have one value a channel: of the training pixels scaled to 0..1, to be
-    used by ``spiketicket.data._augment.normalise``. ``checksum`` is computed: the sha256 of the
+    used by ``spiketicket.data._augment.normalise``. Frames of events are not normalised: a mean of
+    0 and a std of 1/255 leave the counts as they are. ``checksum`` is computed: the sha256 of the
     classes and of both parts' types, shapes and bytes. ``notes`` says what a reader should know
     about how the files were read.
 
@@ -78,8 +82,8 @@ class Dataset:
             what = "training and test images differ in shape"
             shapes = [list(self.train.x.shape[1:]), list(self.test.x.shape[1:])]
             raise UserError(what, where=self.name, value=shapes)
-        if not len(self.mean) == len(self.std) == self.train.x.shape[1]:
-            what = f"mean and std must have {self.train.x.shape[1]} values, one a channel"
+        if not len(self.mean) == len(self.std) == self.shape[0]:
+            what = f"mean and std must have {self.shape[0]} values, one a channel"
             raise UserError(what, where=self.name, value=[len(self.mean), len(self.std)])
         if min(self.std) <= 0:
             what = "every channel's std must be > 0"
@@ -89,8 +93,14 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return self.train.x.shape[1], self.train.x.shape[2], self.train.x.shape[3]
+        """Channels, height and width of an image or frame."""
+        channels, height, width = self.train.x.shape[-3:]
+        return channels, height, width
+
+    @property
+    def frames(self) -> int:
+        """Frames of a sample; 1 for an image, which does not change in time."""
+        return self.train.x.shape[1] if self.train.x.ndim == 5 else 1
 
     def _check_classes(self) -> None:
         known = len(self.classes)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Lt
@@ -185,7 +185,7 @@ def _picture(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     return pixels.transpose(2, 0, 1)
 
 
-def _moments(x: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _moments(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over 255, from exact counts of the values.
 
     A channel without any spread has nothing to divide by, and 1 as its deviation.

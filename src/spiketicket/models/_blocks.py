@@ -23,12 +23,16 @@ from spiketicket.registry import load
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a network is built for: channels, height and width of its input, and its classes."""
+    """What a network is built for: channels, height and width of its input, and its classes.
+
+    ``frames`` is the number of time steps at which its input differs: 1 for a static image.
+    """
 
     channels: int
     height: int
     width: int
     classes: int
+    frames: int = 1
 
 
 def make_neuron(config: NeuronConfig, kernel: Kernel) -> nn.Module:

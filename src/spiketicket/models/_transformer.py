@@ -236,14 +236,16 @@ class SpikingTransformer(nn.Module):
         config, _, shape, _, membrane = self._parts
         dim, depth, _ = config.sizes()
         steps, k = self.timesteps, self.kept
-        convs = self.conv_pep.macs(shape.height, shape.width)
+        convs, static = self.conv_pep.macs(shape.height, shape.width), shape.frames == 1
         if config.execution == "isolated" and config.ranking != "none":
             side = 2 ** pool_count(config, shape)
             convs = [k * n for n in self.conv_pep.macs(side, side)]
         blocks = depth * k * (4 * dim * dim + 2 * dim * round(dim * config.mlp_ratio))
         product = depth * (2 * k * dim if membrane else 2 * k * k * dim)
         groups = {
-            "conv_pep": _pep_macs(convs, steps, _remembers(config.activation, self._parts[1])),
+            "conv_pep": _pep_macs(
+                convs, steps, _remembers(config.activation, self._parts[1]), static=static
+            ),
             "encoder_linear": steps * blocks,
             "attention": steps * product,
             "head": dim * shape.classes,
@@ -255,13 +257,16 @@ class SpikingTransformer(nn.Module):
                 4 * dim * dim + 2 * dim * round(dim * config.mlp_ratio) + 2 * self.tokens * dim
             ) + (2 * self.tokens * dim * dim if read else 0)
             groups["selector"] = (
-                _pep_macs(whole, steps, _remembers("as_neuron", self._parts[1])) + steps * inner
+                _pep_macs(whole, steps, _remembers("as_neuron", self._parts[1]), static=static)
+                + steps * inner
             )
         return groups
 
 
-def _pep_macs(convs: list[int], steps: int, remembers: bool) -> int:
+def _pep_macs(convs: list[int], steps: int, remembers: bool, *, static: bool) -> int:
     """A static image meets the first convolution once; all of them where nothing remembers."""
+    if not static:
+        return steps * sum(convs)
     return convs[0] + (steps if remembers else 1) * sum(convs[1:])
 
 

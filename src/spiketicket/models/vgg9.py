@@ -1,16 +1,19 @@
-"""VGG-9 for 32x32 images: six 3x3 convolutions, two hidden linear layers, a classifier, no biases.
+"""VGG-9: six 3x3 convolutions, two hidden linear layers, a classifier, no biases.
 
     64-64-M-128-128-M-256-256-M-fc256-fc256-classes
 
-2,261,184 weights at 10 classes and width 1 (Cheng et al. 2024 give the layer plan; the layer
+for 32x32 images. Larger ones are pooled after the other convolutions too, the first ones first,
+until 4x4 positions (or as near as the pools come) are left. 2,261,184 weights at 10 classes, three
+channels and width 1 (Cheng et al. 2024 give the layer plan; the layer
 sizes are Diffenderfer & Kailkhura's VGG-small family scaled to nine layers).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
@@ -32,6 +35,8 @@ class Config(ModelConfig):
 
     name: Literal["vgg9"] = "vgg9"
     hidden: Annotated[int, Ge(1)] = 256
+    pools: Annotated[int, Interval(ge=3, le=6)] | None = None
+    """Convolutions that a 2x2 max pooling follows; None leads to 4x4 positions."""
 
 
 class VGG9(nn.Module):
@@ -41,23 +46,27 @@ class VGG9(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        if shape.height % 8 or shape.width % 8:
+        pools = _pool_count(config, shape)
+        if shape.height % 2**pools or shape.width % 2**pools:
             raise UserError(
-                "vgg9 pools three times: image height and width must be multiples of 8",
+                f"vgg9 pools {pools} times: image height and width must be multiples of {2**pools}",
                 where="model.name",
                 value=(shape.height, shape.width),
-                remedy="Choose another network or another image size",
+                remedy="Choose another network or another image size, or set model.pools",
             )
+        extra = pools - 3
         self.timesteps = config.timesteps
         affine, channels = config.bn_affine, shape.channels
         blocks = []
         for plan, pool in _PLAN:
             width = scaled(plan, config.width)
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            if not pool and extra:
+                pool, extra = True, extra - 1
             blocks.append(Block(conv, make_neuron(neuron, kernel), bn_affine=affine, pool=pool))
             channels = width
         self.features = nn.ModuleList(blocks)
-        size, hidden = channels * (shape.height // 8) * (shape.width // 8), []
+        size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
         for _ in range(2):
             width = scaled(config.hidden, config.width)
             linear = nn.Linear(size, width, bias=False)
@@ -76,6 +85,12 @@ class VGG9(nn.Module):
             h = block(h, steps)
         logits: Tensor = self.classifier(h.float().mean(0))
         return logits
+
+
+def _pool_count(config: Config, shape: DataShape) -> int:
+    if config.pools is not None:
+        return config.pools
+    return min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
 
 
 def build(

@@ -1,0 +1,135 @@
+"""Recordings of event cameras: read from any known format, by content and name.
+
+    from spiketicket.events import read_events, read_spans
+    events = read_events("user01_natural.aedat")
+    events.t, events.x, events.y, events.p, events.sensor, events.notes
+    gestures = read_spans("user01_natural.aedat", [(53036986, 59508469), (64889467, 73697045)])
+
+A format is one file in ``formats``. Times are microseconds and are those of the file, only made
+to rise where its clock wrapped; (0, 0) is the top left pixel. What is done to files with faults is
+told at the top of ``_reading``. No torch is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from spiketicket.errors import UserError
+from spiketicket.events import _reading
+from spiketicket.events._reading import Recording, Span
+from spiketicket.events._types import EVENT, EventArray, Events, check_sensor
+
+__all__ = ["EVENT", "EventArray", "Events", "known_suffixes", "read_events", "read_span",
+           "read_spans"]  # fmt: skip
+
+_SURE: Final = 4
+"""Bytes of a signature that events, which begin with any bytes, do not have by chance."""
+
+
+class _Format(Protocol):
+    TITLE: str
+    SUFFIXES: tuple[str, ...]
+    MAGIC: bytes
+
+    def open_recording(self, path: Path, sensor: tuple[int, int] | None) -> Recording: ...
+
+
+def read_events(path: str | Path, *, sensor: tuple[int, int] | None = None) -> Events:
+    """All events of a recording, in order of time.
+
+    ``sensor`` is its width and height; it is needed for formats that do not tell it (``.bin``,
+    ``.npz``, ``.npy``, some ``.dat``), else the largest addresses are taken, with a note. About
+    13 bytes of memory an event.
+
+    Raises:
+        UserError: no such file, a format that is not known or not what its name says, a recording
+            without events or of another sensor, or a file that is damaged from its start.
+    """
+    return _read(Path(path), sensor, None)[0]
+
+
+def read_spans(
+    path: str | Path, spans: Sequence[Span], *, sensor: tuple[int, int] | None = None
+) -> list[Events]:
+    """The events with start <= t < stop of each (start, stop) in ``spans``, in one pass.
+
+    Only the events of the spans are kept in memory; spans may overlap, and a span without events
+    gives Events of length 0.
+
+    Raises:
+        UserError: as :func:`read_events`, or a span that does not end behind its start.
+    """
+    for start, stop in spans:
+        if stop <= start:
+            what = "a span must end behind its start"
+            raise UserError(what, where=str(path), value=[start, stop])
+    return _read(Path(path), sensor, list(spans)) if spans else []
+
+
+def read_span(
+    path: str | Path, start_us: int, stop_us: int, *, sensor: tuple[int, int] | None = None
+) -> Events:
+    """The events with ``start_us`` <= t < ``stop_us``; see :func:`read_spans`."""
+    return read_spans(path, [(start_us, stop_us)], sensor=sensor)[0]
+
+
+def known_suffixes() -> tuple[str, ...]:
+    """The ends of names that recordings may have, sorted: ".aedat", ".bin", ..."""
+    return tuple(sorted({suffix for known in _formats() for suffix in known.SUFFIXES}))
+
+
+def _read(path: Path, sensor: tuple[int, int] | None, spans: Sequence[Span] | None) -> list[Events]:
+    if sensor is not None:
+        check_sensor(sensor, where="sensor")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+        recording = _format(path, head).open_recording(path, sensor)
+        return _reading.gather(recording, path, spans)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except MemoryError as error:
+        what = "does not fit into memory"
+        remedy = "Read parts of it with spiketicket.events.read_spans"
+        raise UserError(what, where=str(path), remedy=remedy) from error
+
+
+def _format(path: Path, head: bytes) -> _Format:
+    if not head:
+        raise UserError("is empty", where=str(path))
+    suffix = path.suffix.lower()
+    named = [known for known in _formats() if suffix in known.SUFFIXES]
+    is_it = [known for known in _formats() if known.MAGIC and head.startswith(known.MAGIC)]
+    for known in is_it:
+        if known in named:
+            return known
+    sure = [known for known in is_it if len(known.MAGIC) >= _SURE]
+    plain = [known for known in named if not known.MAGIC]
+    if plain and not sure:
+        return plain[0]
+    if sure:
+        what = f"is {sure[0].TITLE} by its content, which is named {_either(sure[0].SUFFIXES)}"
+    elif named:
+        titles = " or ".join(known.TITLE for known in named)
+        what = f"is not {titles}, as its name says: it starts with other bytes"
+    else:
+        what = "is not named like a recording of events"
+    listed = "; ".join(f"{_either(known.SUFFIXES)}: {known.TITLE}" for known in _formats())
+    raise UserError(what, where=str(path), value=head, remedy=f"Known formats are {listed}")
+
+
+def _either(suffixes: Sequence[str]) -> str:
+    return " or ".join(suffixes)
+
+
+@cache
+def _formats() -> tuple[_Format, ...]:
+    folder = Path(__file__).parent / "formats"
+    names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+    modules = (f"{__package__}.formats.{name}" for name in names if not name.startswith("_"))
+    return tuple(cast("_Format", importlib.import_module(module)) for module in modules)

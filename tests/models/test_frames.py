@@ -1,0 +1,154 @@
+"""Networks on the frames of recordings: sizes, every frame seen, time steps of a ramp."""
+
+import pytest
+import torch
+
+from spiketicket import registry
+from spiketicket.bake import from_ticket, to_ticket
+from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import Evaluation
+from spiketicket.measure.operations import count_operations
+from spiketicket.methods._layers import prunable
+from spiketicket.models._blocks import DataShape
+from spiketicket.neurons import lif
+from spiketicket.recipe import OptimizerConfig, TrainConfig
+from spiketicket.reporting import NullReporter
+from spiketicket.train import Stage, Trainee, estimate_statistics, fit
+
+
+def build(name, shape, **options):
+    module = registry.load("models", name)
+    return module.build(module.Config(**options), lif.Config(), shape)
+
+
+def weights(model):
+    return sum(m.weight.numel() for m in prunable(model).values())
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_vgg9_pools_recordings_to_its_published_size(side):
+    with torch.device("meta"):
+        model = build("vgg9", DataShape(2, side, side, 11))
+    stem, head = 64 * 9, 256
+    assert weights(model) == 2_261_184 - stem + head
+    features = torch.empty(0)
+    kept = build("vgg9", DataShape(2, side, side, 11), width=0.1, timesteps=2, hidden=20)
+
+    def note(layer, inputs):
+        nonlocal features
+        features = inputs[0]
+
+    kept.hidden[0].register_forward_pre_hook(note)
+    kept(torch.ones(2, 1, 2, side, side))
+    assert features.shape[-1] == 26 * 16
+
+
+def test_vgg9_with_pools_of_your_own():
+    with torch.device("meta"):
+        assert build("vgg9", DataShape(2, 48, 48, 10)).hidden[0].synapse.in_features == 256 * 9
+        wide = build("vgg9", DataShape(2, 128, 128, 10), pools=3)
+    assert wide.hidden[0].synapse.in_features == 256 * 16 * 16
+    with pytest.raises(UserError, match="multiples of 16"):
+        build("vgg9", DataShape(2, 72, 72, 10))
+
+
+@pytest.mark.parametrize(
+    ("preset", "side", "grid"),
+    [("2-256", 128, (8, 8)), ("2-256", 64, (8, 8)), ("2-256", 48, (6, 6)), ("tiny", 128, (8, 8))],
+)
+def test_spikformer_has_as_many_tokens_as_published(preset, side, grid):
+    with torch.device("meta"):
+        model = build("spikformer", DataShape(2, side, side, 10, 16), preset=preset, timesteps=16)
+    assert model.grid == grid
+
+
+NETS = [
+    ("convnet", {"width": 0.25}),
+    ("vgg9", {"width": 0.1}),
+    ("resnet19", {"width": 0.05}),
+    ("spikformer", {"dim": 16, "depth": 1, "heads": 2}),
+    ("sdt", {"dim": 16, "depth": 1, "heads": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), NETS)
+def test_every_frame_is_seen_and_their_order_matters(name, options):
+    torch.manual_seed(0)
+    model = build(name, DataShape(2, 32, 32, 10, 3), timesteps=3, **options)
+    x = torch.randint(0, 4, (3, 4, 2, 32, 32)).float() * 2
+    estimate_statistics(model, iter([(x, x)]))
+    model.eval()
+    with torch.no_grad():
+        logits = model(x)
+        for t in range(3):
+            changed = x.clone()
+            changed[t] = 0
+            assert not torch.equal(model(changed), logits), t
+        assert not torch.allclose(model(x.flip(0)), logits)
+    model.timesteps = 2
+    with pytest.raises(UserError, match="3 time steps, the network 2"):
+        model(x)
+
+
+@pytest.mark.parametrize("activation", ["as_neuron", "step"])
+def test_a_transformers_dense_operations_are_those_of_every_frame(activation):
+    shape = DataShape(2, 16, 16, 10, 3)
+    model = build(
+        "spikformer", shape, dim=16, depth=1, heads=2, pools=1, timesteps=3, activation=activation
+    )
+    counted = count_operations(model, [torch.ones(3, 2, 2, 16, 16)])
+    assert {g: c["dense"] for g, c in counted.items()} == model.macs()
+    still = build("spikformer", DataShape(2, 16, 16, 10), dim=16, depth=1, heads=2, timesteps=3)
+    assert still.macs()["conv_pep"] < model.macs()["conv_pep"]
+
+
+def test_a_ticket_remembers_its_frames():
+    from spiketicket.methods.edge_popup import Config, attach
+
+    shape = DataShape(2, 8, 8, 4, 3)
+    model = build("convnet", shape, width=0.25, timesteps=3)
+    attach(model, Config(density=0.5), binary=True, seed=0, epochs=1)
+    args = {
+        "model": {"name": "convnet", "width": 0.25, "timesteps": 3},
+        "neuron": {"name": "lif"},
+        "shape": shape.__dict__,
+    }
+    ticket = to_ticket(model, {"network": {"name": "convnet", "args": args}})
+    x = torch.randint(0, 3, (3, 2, 2, 8, 8)).float()
+    assert torch.equal(from_ticket(ticket)(x), model.eval()(x))
+
+
+def test_a_ramp_adds_up_neighbouring_frames(tmp_path):
+    seen = []
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.timesteps = 4
+            self.linear = torch.nn.Linear(1, 2)
+
+        def forward(self, x):
+            seen.append((self.timesteps, x.detach().clone()))
+            return self.linear(x.mean((0, 2, 3)))
+
+    class Batches:
+        steps = 1
+
+        def epoch(self, epoch, start=0):
+            yield from [(x, torch.tensor([0, 1]))][start:]
+
+    x = torch.arange(8.0).view(4, 2, 1, 1, 1)
+
+    def validate(model):
+        model(x)
+        return Evaluation(1.0, 0.5, torch.zeros(2))
+
+    net = Net()
+    config = TrainConfig(epochs=3, batch_size=2, timestep_ramp=((1, 1), (1, 2)))
+    trainee = Trainee(net, list(net.parameters()), OptimizerConfig(name="adam", lr=0.1))
+    fit(trainee, Batches(), validate, config, Stage("x", 0, tmp_path, "k"), NullReporter())
+    assert [(t, len(h)) for t, h in seen] == [(1, 1)] * 2 + [(2, 2)] * 2 + [(4, 4)] * 2
+    assert torch.equal(seen[0][1], x.sum(0, keepdim=True))
+    assert torch.equal(seen[2][1], torch.stack([x[0] + x[1], x[2] + x[3]]))
+    net(torch.ones(2, 2, 1, 1, 1))  # nothing is left on the model
+    assert len(seen[-1][1]) == 2
