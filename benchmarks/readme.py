@@ -56,7 +56,7 @@ def find_table(result: dict[str, Any], path: Path) -> str:
         f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
         f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
         f" [{path.name}](results/{path.name}),"
-        f" {result['device']}, {result['threads']} threads)",
+        f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})",
         "",
         *(LADDER_HEAD if ladder else HEAD),
     ]

@@ -119,6 +119,26 @@ def build(
     return made
 
 
+def build_section(
+    section: str, choices: Choices, table: Mapping[str, Any], texts: Sequence[str]
+) -> BaseModel:
+    """Validate one section by itself, with the overrides ``texts`` (``section.key=value``).
+
+    Raises:
+        RecipeError: a line for every mistake.
+    """
+    overrides = Overrides(texts)
+    tables = overrides.applied_to({section: table})
+    family, base = choices[section]
+    made = _section(section, family, base, tables.pop(section), "", overrides)
+    for other in tables:
+        line = UserError("is of another section", where=f"--set {other}", remedy=f"Set {section}.*")
+        overrides.problems.append(str(line))
+    if overrides.problems:
+        raise RecipeError(overrides.problems)
+    return made
+
+
 def _section(
     section: str,
     family: str,

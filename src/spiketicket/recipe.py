@@ -13,7 +13,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tomli_w
 from annotated_types import Ge, Gt, Interval, Le, Lt
@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from spiketicket._recipe_io import build
+from spiketicket._recipe_io import build, build_section
 from spiketicket.errors import UserError
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -231,6 +231,16 @@ def parse_recipe(
         RecipeError: one line for every mistake, in the tables and in the overrides.
     """
     return build(Recipe, _CHOICES, data, source, overrides)
+
+
+def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> DataConfig:
+    """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
+
+    Raises:
+        RecipeError: one line for every mistake.
+    """
+    table = {"name": name, **({"root": root} if root else {})}
+    return cast("DataConfig", build_section("data", _CHOICES, table, overrides))
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Experiment:
         x, y = to_tensors(train, self.device)
         batches = TrainBatches(
             x, y, self.dataset.mean, self.dataset.std, recipe.train.batch_size, seed,
-            data.pad_crop, data.flip,
+            data.pad_crop, data.flip, getattr(data, "drop_events", 0.0),
         )  # fmt: skip
         return batches, to_tensors(validation, self.device)
 

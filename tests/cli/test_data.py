@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
 from spiketicket import registry
@@ -44,3 +45,52 @@ def test_get_of_data_that_comes_with_the_package(spike: Run, tmp_path: Path) -> 
     result = spike("data", "get", "digits", "--root", str(tmp_path))
     assert result.exit_code == 2
     assert "comes with this package" in result.stderr
+
+
+def recording(path: Path, last: int = 3000) -> Path:
+    events = [(t, t // 10 % 34, t // 100 % 34, t // 50 % 2) for t in range(0, last, 10)]
+    rows = (bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(rows))
+    return path
+
+
+def test_view_writes_a_picture_and_names_it(spike: Run, tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.bin")
+    out = tmp_path / "a.png"
+    sensor = ("--set", "data.sensor=[34, 34]")
+    result = spike("data", "view", str(path), "-o", str(out), *sensor)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(out)
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_view_of_what_is_no_recording_is_an_error(spike: Run, tmp_path: Path) -> None:
+    for target, said in (("nowhere.bin", "is no file"), ("digits:1", "no recordings of events")):
+        result = spike("data", "view", target, "-o", str(tmp_path / "x.png"))
+        assert result.exit_code == 2
+        assert said in result.stderr
+    path = recording(tmp_path / "a.bin")
+    result = spike("data", "view", str(path), "-o", str(tmp_path / "x.bmp2"))
+    assert result.exit_code == 2
+    assert "is no picture format" in result.stderr
+    assert not (tmp_path / "x.bmp2").exists()
+
+
+def test_check_of_recordings_shows_them_and_names_a_broken_one(
+    spike: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIKETICKET_CACHE", str(tmp_path / "cache"))
+    for name in ("a", "b"):
+        for i in range(3):
+            recording(tmp_path / "mine" / name / f"{i}.bin")
+    options = ("--root", str(tmp_path / "mine"), "--set", "data.test_fraction=0.34")
+    result = spike("data", "check", "event_folder", *options)
+    assert result.exit_code == 0
+    for fact in ("300", "2.99 ms", "thousand events a second", "train samples"):
+        assert fact in result.stdout
+    (tmp_path / "mine" / "b" / "1.bin").write_bytes(b"\0\0")
+    result = spike("data", "check", "event_folder", *options)
+    assert result.exit_code == 2
+    assert "1.bin" in result.stdout
+    assert "1.bin" in result.stderr

@@ -1,18 +1,29 @@
-"""``spiketicket data``: which datasets there are, whether their files are right, and get them."""
+"""``spiketicket data``: which datasets there are, whether they are right, get and see them."""
 
 from __future__ import annotations
 
 import json
+import re
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket.cli._options import JsonOption, RootOption
+from spiketicket.cli._options import JsonOption, RootOption, SetOption
 
 if TYPE_CHECKING:
-    from spiketicket.data import CheckReport
+    from spiketicket.data import CheckReport, Survey
 
 app = typer.Typer(help="List, check and get datasets.", no_args_is_help=True)
+
+
+class Part(StrEnum):
+    """Samples to train with, or to test with."""
+
+    train = "train"
+    test = "test"
+
 
 NameArgument = Annotated[str, typer.Argument(help="A dataset; `data list` names them.")]
 
@@ -33,19 +44,47 @@ def list_all(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def check(name: NameArgument, root: RootOption = "", as_json: JsonOption = False) -> None:
-    """Check a dataset's files against their checksums, and load it; exit 2 if it is unusable."""
+def check(
+    name: NameArgument, root: RootOption = "", settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Check a dataset's files, read every recording, and load it; exit 2 if it is unusable."""
     from dataclasses import asdict
 
-    from spiketicket.data import check_dataset, make_config
+    from spiketicket.data import check_dataset
+    from spiketicket.recipe import parse_data
 
-    report = check_dataset(make_config(name, root=root))
+    report = check_dataset(parse_data(name, root, settings or ()))
     if as_json:
         print(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
     else:
         _print_report(report)
     if not report.ok:
         raise typer.Exit(2)
+
+
+@app.command()
+def view(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The picture (.png, .svg, .pdf). Default: named by it."),
+    ] = None,
+    part: Annotated[Part, typer.Option("--part", help="Which samples INDEX counts.")] = Part.train,
+    root: RootOption = "",
+    settings: SetOption = None,
+) -> None:
+    """Write a picture of a recording: its frames over time, and its rate of events."""
+    from spiketicket.data._view import recording_of
+    from spiketicket.report.event_picture import write_picture
+
+    title, frames, events = recording_of(target, part.value, root, settings or ())
+    place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".png")
+    write_picture(place, title, frames, events)
+    print(place)
 
 
 @app.command()
@@ -70,6 +109,8 @@ def _print_report(report: CheckReport) -> None:
     if report.files:
         rows = [[file.name, file.state, file.path] for file in report.files]
         print_table(("file", "state", "path"), rows, left=3, title=report.folder)
+    if report.survey is not None:
+        print_facts(_recordings(report.survey), title=f"{report.name}: recordings")
     if not report.ok:
         print(f"error: {report.problem}", file=sys.stderr)
         return
@@ -82,3 +123,26 @@ def _print_report(report: CheckReport) -> None:
         ("checksum", report.checksum),
     ]
     print_facts([*facts, *(("note", note) for note in report.notes)], title=report.name)
+
+
+def _recordings(survey: Survey) -> list[tuple[str, str]]:
+    """Numbers, durations and rates of the recordings, and those that cannot be read."""
+    rates = [n / (d / 1e6) for n, d in zip(survey.counts, survey.durations_us, strict=True) if d]
+    facts = [("files", f"{len(survey.counts) + len(survey.broken):,}")]
+    if survey.counts:
+        facts += [
+            ("events", _spread([float(n) for n in survey.counts], "")),
+            ("duration", _spread([d / 1000 for d in survey.durations_us], " ms")),
+        ]
+    if rates:
+        facts.append(("rate", _spread([r / 1000 for r in rates], " thousand events a second")))
+    facts.append(("read with a remark", f"{survey.noted:,}"))
+    facts.append(("broken", f"{len(survey.broken):,}"))
+    return [*facts, *(("broken file", line) for line in survey.broken[:20])]
+
+
+def _spread(values: list[float], unit: str) -> str:
+    from statistics import median
+
+    middle, low, high = median(values), min(values), max(values)
+    return f"{middle:,.4g}{unit} (from {low:,.4g} to {high:,.4g})"

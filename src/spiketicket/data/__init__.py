@@ -1,4 +1,4 @@
-"""Datasets: one file each, found by name; images in memory as uint8.
+"""Datasets: one file each, found by name; images, and frames of recordings, in memory.
 
     from spiketicket.data import load_dataset, make_config
     dataset = load_dataset(make_config("cifar10", root="~/data"))
@@ -26,6 +26,7 @@ from spiketicket.data._types import (
     FileCheck,
     Progress,
     Samples,
+    Survey,
 )
 from spiketicket.errors import UserError
 from spiketicket.recipe import DataConfig
@@ -39,6 +40,7 @@ __all__ = [
     "GetReport",
     "Progress",
     "Samples",
+    "Survey",
     "carve",
     "check_dataset",
     "console_progress",
@@ -98,14 +100,17 @@ def check_dataset(config: DataConfig) -> CheckReport:
     info = _choice(config.name).INFO
     folder = ""
     files: tuple[FileCheck, ...] = ()
+    seen: Survey | None = None
     try:
         if info.files:
             place = _store.locate(info, _store.data_root(config.root, info.name))
             folder = str(place)
             files = _store.inspect(info, place)
+        survey = getattr(_choice(config.name), "survey", None)
+        seen = survey(config) if survey else None
         dataset = load_dataset(config)
     except UserError as error:
-        return CheckReport(info.name, folder, files, problem=str(error))
+        return CheckReport(info.name, folder, files, problem=str(error), survey=seen)
     known = len(dataset.classes)
     return CheckReport(
         name=info.name,
@@ -117,6 +122,7 @@ def check_dataset(config: DataConfig) -> CheckReport:
         test_counts=tuple(dataset.test.counts(known).tolist()),
         checksum=dataset.checksum,
         notes=dataset.notes,
+        survey=seen,
     )
 
 

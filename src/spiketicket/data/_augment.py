@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -42,6 +43,15 @@ def augment(x: Tensor, pad_crop: int, flip: bool, stream: Stream) -> Tensor:
         mirrored = torch.from_numpy(stream.child("flip").signs(batch) > 0).to(x.device)
         x = torch.where(mirrored.view(batch, 1, 1, 1), x.flip(3), x)
     return x
+
+
+def thin(x: Tensor, drop: float, stream: Stream) -> Tensor:
+    """Leave out each event of count frames with probability ``drop``; whole numbers, any shape."""
+    flat = x.reshape(-1).cpu().numpy()
+    place = np.repeat(np.flatnonzero(flat), flat[flat > 0])
+    kept = place[stream.uniform(len(place)) >= drop]
+    counts = np.bincount(kept, minlength=flat.size).astype(flat.dtype)
+    return torch.from_numpy(counts).view(x.shape).to(x.device)
 
 
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

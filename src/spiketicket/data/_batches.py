@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spiketicket.data._augment import augment, normalise
+from spiketicket.data._augment import augment, normalise, thin
 from spiketicket.data._types import Samples
 from spiketicket.errors import UserError
 from spiketicket.philox import Stream
@@ -85,6 +85,7 @@ class TrainBatches:
     seed: int
     pad_crop: int = 0
     flip: bool = False
+    drop_events: float = 0.0
 
     def __post_init__(self) -> None:
         batch_sizes(len(self.y), self.batch_size)
@@ -107,6 +108,8 @@ class TrainBatches:
             chosen = torch.from_numpy(indices).to(self.x.device)
             stream = Stream(self.seed, "data", "augment", epoch, step)
             x = augment(self.x.index_select(0, chosen), self.pad_crop, self.flip, stream)
+            if self.drop_events:
+                x = thin(x, self.drop_events, stream.child("drop"))
             yield _time_first(normalise(x, self.mean, self.std)), self.y.index_select(0, chosen)
 
 

@@ -46,13 +46,35 @@ def carve(
     :func:`quotas`. Both results keep the samples' order. ``part`` names the draw: another name is
     another, independent draw. ``classes`` and ``where`` are for messages.
 
+    Samples that belong together stay together: with groups, that fraction of the groups is drawn,
+    each in the class of its first sample, or in none where a group has samples of many classes.
+
     Raises:
         UserError: a class would have no sample in the part, or none left.
     """
-    total = len(samples)
+    y = samples.y
+    if samples.groups is None:
+        inside = np.zeros(len(y), bool)
+        inside[drawn(y, fraction, seed, classes, part, where)] = True
+    else:
+        inside = _drawn_groups(y, samples.groups, fraction, seed, classes, part, where)
+    rest, taken = (samples.take(np.flatnonzero(m)) for m in (~inside, inside))
+    return rest, taken
+
+
+def drawn(
+    y: NDArray[np.int64], fraction: float, seed: int, classes: tuple[str, ...], part: str,
+    where: str,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Indices of the ``fraction`` of the samples of classes ``y`` that :func:`carve` splits off.
+
+    Raises:
+        UserError: as :func:`carve`.
+    """
+    total = len(y)
     # The decimal number as it is written: 0.29 * 50 is 14.5, where floats say 14.499999999999998.
     count = math.floor(Decimal(repr(float(fraction))) * total + Decimal("0.5"))
-    present, sizes = np.unique(samples.y, return_counts=True)
+    present, sizes = np.unique(y, return_counts=True)
     shares = quotas(sizes, count)
     for label, size, share in zip(present, sizes, shares, strict=True):
         if not 0 < share < size:
@@ -64,9 +86,27 @@ def carve(
                 value=fraction,
                 remedy=_feasible(int(sizes.min()), part),
             )
-    chosen = draw(samples.y, count, Stream(seed, "data", part))
-    rest = np.setdiff1d(np.arange(total), chosen, assume_unique=True)
-    return samples.take(rest), samples.take(chosen)
+    return draw(y, count, Stream(seed, "data", part))
+
+
+def _drawn_groups(
+    y: NDArray[np.int64], group: NDArray[np.int64], fraction: float, seed: int,
+    classes: tuple[str, ...], part: str, where: str,
+) -> NDArray[np.bool_]:  # fmt: skip
+    groups, first, of = np.unique(group, return_index=True, return_inverse=True)
+    label = y[first]
+    if (y != label[of]).any():
+        label, classes = np.zeros_like(label), ("of all classes",)
+    chosen = np.zeros(len(groups), bool)
+    chosen[drawn(label, fraction, seed, classes, part, where)] = True
+    inside = chosen[of]
+    for side, name in ((~inside, "training"), (inside, part)):
+        if missing := set(y.tolist()) - set(y[side].tolist()):
+            raise UserError(
+                f"leaves class {min(missing)} no sample for {name}: recordings stay whole",
+                where=where, value=fraction, remedy="Use another fraction or seed",
+            )  # fmt: skip
+    return inside
 
 
 def limit(samples: Samples, count: int, seed: int) -> Samples:

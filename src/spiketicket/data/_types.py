@@ -21,12 +21,14 @@ class Samples:
     """Images, or the frames of recordings, and their classes.
 
     ``x`` is uint8 [N, C, H, W] for images, uint8 or uint16 [N, T, C, H, W] for frames; ``y`` is
-    int64 [N] with values from 0. Raises UserError for any other type or shape, and when there is
-    no sample.
+    int64 [N] with values from 0. ``groups``, int64 [N], says which samples belong together, such
+    as those of one recording: a split has a group on one side only. Raises UserError for any other
+    type or shape, and when there is no sample.
     """
 
     x: NDArray[np.uint8] | NDArray[np.uint16]
     y: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         image = self.x.dtype == np.uint8 and self.x.ndim == 4
@@ -38,6 +40,9 @@ class Samples:
             got = f"{self.y.dtype} {list(self.y.shape)}"
             what = f"classes must be int64 [{len(self.x)}], one for every image"
             raise UserError(what, where="Samples.y", value=got)
+        if self.groups is not None and self.groups.shape != self.y.shape:
+            what = f"groups must be int64 [{len(self.x)}], one for every image"
+            raise UserError(what, where="Samples.groups", value=list(self.groups.shape))
         if self.x.size == 0:
             raise UserError("there is no sample", where="Samples.x", value=list(self.x.shape))
 
@@ -46,7 +51,8 @@ class Samples:
 
     def take(self, indices: NDArray[np.int64]) -> Samples:
         """The samples at ``indices`` (int64 [n]), in that order, copied."""
-        return Samples(self.x[indices], self.y[indices])
+        groups = None if self.groups is None else self.groups[indices]
+        return Samples(self.x[indices], self.y[indices], groups)
 
     def counts(self, classes: int) -> NDArray[np.int64]:
         """How many samples each of the ``classes`` has, int64 [classes]."""
@@ -189,6 +195,20 @@ class FileCheck:
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What the recordings of a data set are: microseconds and events of each that can be read.
+
+    ``broken`` says in a line each what is wrong with the others, ``noted`` how many were read
+    with a remark.
+    """
+
+    durations_us: tuple[int, ...]
+    counts: tuple[int, ...]
+    broken: tuple[str, ...]
+    noted: int = 0
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """What a check of a dataset found.
 
@@ -207,6 +227,7 @@ class CheckReport:
     test_counts: tuple[int, ...] = ()
     checksum: str = ""
     notes: tuple[str, ...] = ()
+    survey: Survey | None = None
 
     @property
     def ok(self) -> bool:

@@ -14,7 +14,6 @@ kept in memory, channels * size * size bytes each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from spiketicket.data import _split, _store
+from spiketicket.data._folders import PARTS, Tree, class_folders, has_parts, same_classes
 from spiketicket.data._types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
 from spiketicket.recipe import DataConfig
@@ -32,9 +32,6 @@ SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".t
 # Named, because some of Pillow's other readers start programs.
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
 _EIGHT_BIT: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
-_PARTS: Final = ("train", "test")
-
-Tree = Mapping[str, Sequence[Path]]
 
 INFO = DatasetInfo(
     name="image_folder",
@@ -74,10 +71,10 @@ def load(config: Config) -> Dataset:
     """
     folder = _store.data_root(config.root, INFO.name) / config.folder
     notes: list[str] = []
-    split = _has_parts(folder)
+    split = has_parts(folder, INFO.obtain)
     if split:
-        trees = [_tree(folder / part, notes) for part in _PARTS]
-        classes = _same_classes(folder, *trees)
+        trees = [_tree(folder / part, notes) for part in PARTS]
+        classes = same_classes(folder, *trees)
         train, test = (_samples(tree, classes, config) for tree in trees)
     else:
         tree = _tree(folder, notes)
@@ -96,62 +93,8 @@ def load(config: Config) -> Dataset:
     return Dataset(name, train, test, classes, mean, std, licence, citation, tuple(notes))
 
 
-def _has_parts(folder: Path) -> bool:
-    if not folder.is_dir():
-        raise UserError("is not a folder", where=str(folder), remedy=INFO.obtain)
-    found = [part for part in _PARTS if (folder / part).is_dir()]
-    if len(found) == 1:
-        missing = next(part for part in _PARTS if part not in found)
-        what = f"has a folder {found[0]} but no folder {missing}"
-        remedy = f"Add {missing}/, or put the class folders there without {found[0]}/"
-        raise UserError(what, where=str(folder), remedy=remedy)
-    return bool(found)
-
-
-def _tree(folder: Path, notes: list[str]) -> Tree:
-    """The picture files of each class, both sorted; what was left out is told in ``notes``."""
-    tree = {
-        path.name: _pictures(path, notes)
-        for path in sorted(_listed(folder), key=lambda path: path.name)
-        if path.is_dir()
-    }
-    if len(tree) < 2:
-        found = f"only the class {next(iter(tree))}" if tree else "no class folder"
-        what = f"holds {found}; at least two classes are needed"
-        raise UserError(what, where=str(folder), remedy=INFO.obtain)
-    return tree
-
-
-def _pictures(folder: Path, notes: list[str]) -> list[Path]:
-    entries = sorted(_listed(folder), key=lambda path: path.name)
-    if nested := next((path for path in entries if path.is_dir()), None):
-        what = "is a folder inside a class folder, which may hold pictures only"
-        raise UserError(what, where=str(nested))
-    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES]
-    if not pictures:
-        what = f"holds no picture ({', '.join(suffix[1:] for suffix in SUFFIXES)})"
-        raise UserError(what, where=str(folder))
-    if others := [path for path in entries if path.suffix.lower() not in SUFFIXES]:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        notes.append(f"left out, as it is not a picture: {others[0]}{more}")
-    return pictures
-
-
-def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, without hidden files such as a desktop's thumbnails."""
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=str(folder)) from error
-
-
-def _same_classes(folder: Path, train: Tree, test: Tree) -> tuple[str, ...]:
-    for one, other, where in ((test, train, "train"), (train, test, "test")):
-        if missing := sorted(set(one) - set(other)):
-            part = "test" if where == "train" else "train"
-            what = f"has no folder for {', '.join(missing)}, which {part} has"
-            raise UserError(what, where=str(folder / where))
-    return tuple(train)
+def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:
+    return class_folders(folder, SUFFIXES, "picture", INFO.obtain, notes)
 
 
 def _samples(tree: Tree, classes: tuple[str, ...], config: Config) -> Samples:

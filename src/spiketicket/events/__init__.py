@@ -12,10 +12,10 @@ told at the top of ``_reading``. No torch is needed.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -86,6 +86,8 @@ def known_suffixes() -> tuple[str, ...]:
 def _read(path: Path, sensor: tuple[int, int] | None, spans: Sequence[Span] | None) -> list[Events]:
     if sensor is not None:
         check_sensor(sensor, where="sensor")
+    if path.exists() and not path.is_file():
+        raise UserError("is not a file", where=str(path))
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -127,7 +129,7 @@ def _either(suffixes: Sequence[str]) -> str:
     return " or ".join(suffixes)
 
 
-@cache
+@functools.cache
 def _formats() -> tuple[_Format, ...]:
     folder = Path(__file__).parent / "formats"
     names = sorted(module.name for module in pkgutil.iter_modules([str(folder)]))

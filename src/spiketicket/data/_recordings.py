@@ -1,0 +1,295 @@
+"""What the data sets of recordings share: files to frames, by way of the cache.
+
+A sample is a recording or a span of one, framed as the recipe says. The frames are cached under
+everything that they are a function of: the files' contents, the spans, and the framing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+from annotated_types import Ge, Lt
+from numpy.typing import NDArray
+
+from spiketicket.data import _store
+from spiketicket.data._types import DatasetInfo, Samples, Survey
+from spiketicket.errors import UserError
+from spiketicket.events import Events, read_events, read_spans
+from spiketicket.events.cache import cached, source_digest
+from spiketicket.events.frames import FrameConfig, narrow, to_frames
+from spiketicket.recipe import DataConfig
+
+MEAN, STD = 0.0, 1 / 255
+"""Of a channel: counts reach the network as they are."""
+
+
+class RecordingConfig(DataConfig, FrameConfig):
+    """Framing, and what is done to training frames at random beside ``pad_crop`` and ``flip``."""
+
+    drop_events: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability with which each event of a training sample is left out, drawn anew each time."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sample's file and class; ``span_us`` (start, stop) where it is a part of the recording.
+
+    ``stated`` is where the span is stated: a file beside the recording, and a line. Such a span is
+    a recording of its own: its first and last event set the time steps, and it must have events.
+    ``group`` names what a split keeps together; where it is empty, that is the file.
+    ``transposed`` exchanges rows and columns, for a camera that lay on its side.
+    """
+
+    path: Path
+    label: int
+    span_us: tuple[int, int] | None = None
+    stated: str = ""
+    group: str = ""
+    transposed: bool = False
+
+    @property
+    def where(self) -> str:
+        """The file that is to be looked at when something is wrong with the sample."""
+        return str(self.path.with_name(self.stated) if self.stated else self.path)
+
+
+Parts = Mapping[str, Sequence[Recording]]
+"""The recordings of ``train`` and of ``test``."""
+
+_Notes = list[tuple[str, str]]
+"""Names of files, and what is to be told of them."""
+
+_NEVER: Final = 2**63 - 1
+"""Behind the time of any event."""
+
+
+def folder_of(info: DatasetInfo, root: str, folder: str, has: Callable[[Path], bool]) -> Path:
+    """``folder`` below the data root, or the first of the data set's own names that ``has`` it.
+
+    Raises:
+        UserError: there is none; names the folders looked in and how to get the files.
+    """
+    base = _store.data_root(root, info.name)
+    places = [base / folder] if folder else [*(base / name for name in info.folders), base]
+    found = next((place for place in places if has(place)), None)
+    if found is None:
+        looked = ", ".join(str(place) for place in places)
+        raise UserError(f"{info.name}: no recordings found; looked in {looked}", remedy=info.obtain)
+    return found
+
+
+def present_classes(
+    classes: Sequence[str], parts: Parts, folder: Path, notes: list[str]
+) -> tuple[tuple[str, ...], Parts]:
+    """The classes that have a recording, and the parts with their labels counted among those.
+
+    What is left out is told in ``notes``; any number of files is a data set.
+
+    Raises:
+        UserError: a class has recordings for test only.
+    """
+    labels = {part: {row.label for row in rows} for part, rows in parts.items()}
+    if untrained := sorted(labels["test"] - labels["train"]):
+        what = f"has no training recording of {classes[untrained[0]]}, but one for test"
+        raise UserError(what, where=str(folder))
+    kept = {label: index for index, label in enumerate(sorted(labels["train"]))}
+    if missing := [name for label, name in enumerate(classes) if label not in kept]:
+        notes.append(f"classes without a recording are left out: {', '.join(missing)}")
+    renamed = {
+        part: [replace(row, label=kept[row.label]) for row in rows] for part, rows in parts.items()
+    }
+    return tuple(classes[label] for label in kept), renamed
+
+
+def frame_config(config: RecordingConfig) -> FrameConfig:
+    """The framing alone."""
+    return FrameConfig(**{name: getattr(config, name) for name in FrameConfig.model_fields})
+
+
+def framed(
+    name: str, config: RecordingConfig, root: Path, parts: Parts,
+    sensor: tuple[int, int] | None = None,
+) -> tuple[dict[str, Samples], tuple[str, ...]]:  # fmt: skip
+    """Frames of every recording, by part, and notes on how they were read.
+
+    Samples of one file, or of one ``group``, are of one group of the samples, so that a split
+    never has it on both sides.
+
+    Raises:
+        UserError: a file cannot be read, or gives no frames (with its path); a stated span is
+            without events (with the place where it is stated).
+    """
+    framing = frame_config(config)
+    files = sorted({r.path for rows in parts.values() for r in rows})
+    where = {path: index for index, path in enumerate(files)}
+    together = {_together(r) for rows in parts.values() for r in rows}
+    group = {name: index for index, name in enumerate(sorted(together))}
+    key = {
+        "dataset": name,
+        "source": source_digest(files, root),
+        "framing": framing.model_dump(mode="json"),
+        "sensor": sensor,
+        "samples": {
+            part: [[where[r.path], r.label, r.span_us, r.stated, r.transposed] for r in rows]
+            for part, rows in parts.items()
+        },
+    }
+    found = cached(key, lambda: _build(parts, framing, sensor))
+    samples = {
+        part: Samples(
+            found.arrays[f"{part}_x"],
+            np.array([r.label for r in rows], np.int64),
+            np.array([group[_together(r)] for r in rows], np.int64),
+        )
+        for part, rows in parts.items()
+    }
+    read = [str(note) for note in found.arrays["notes"]]
+    return samples, (*read, *found.notes)
+
+
+def _together(row: Recording) -> tuple[str, ...]:
+    return (row.group,) if row.group else row.path.parts
+
+
+def _build(
+    parts: Parts, framing: FrameConfig, sensor: tuple[int, int] | None
+) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    notes: _Notes = []
+    for part, rows in parts.items():
+        name = f"{part}_x"
+        for index, events in _read(rows, sensor, notes):
+            frames = _frames(events, framing, rows[index])
+            # Frames are by far the most of the memory: bytes, as long as no count is above 255.
+            if name not in arrays:
+                arrays[name] = np.empty((len(rows), *frames.shape), frames.dtype)
+            arrays[name] = arrays[name].astype(
+                np.promote_types(arrays[name].dtype, frames.dtype), copy=False
+            )
+            _check_size(frames, arrays[name], rows[index], rows[0])
+            arrays[name][index] = frames
+    kind = np.result_type(*(array.dtype for array in arrays.values()))
+    arrays = {name: array.astype(kind, copy=False) for name, array in arrays.items()}
+    # An array of texts has the width of its longest; without any it has none.
+    arrays["notes"] = np.array(_told(notes), dtype=np.str_)
+    return arrays
+
+
+def _frames(events: Events, framing: FrameConfig, row: Recording) -> NDArray[Any]:
+    try:
+        return narrow(to_frames(events, framing, None if row.stated else row.span_us))
+    except UserError as error:
+        raise UserError(
+            error.what, where=row.where, value=error.value, remedy=error.remedy
+        ) from error
+
+
+def _check_size(
+    frames: NDArray[Any], array: NDArray[Any], row: Recording, first: Recording
+) -> None:
+    if frames.shape != array.shape[1:]:
+        raise UserError(
+            f"has frames of another size than {first.path.name}: {list(frames.shape[1:])}"
+            f" and not {list(array.shape[2:])}",
+            where=str(row.path),
+            remedy="Set data.height and data.width, or the sensor's size",
+        )
+
+
+def _told(notes: _Notes) -> list[str]:
+    """A line for each kind of note: thousands of files may have the same one."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name, note in notes:
+        kinds[re.sub(r"\d+", "#", note)].append(f"{name}: {note}")
+    return [
+        f"{first} (and {len(more)} more alike)" if more else first
+        for first, *more in kinds.values()
+    ]
+
+
+def _read(
+    rows: Sequence[Recording], sensor: tuple[int, int] | None, notes: _Notes
+) -> Iterator[tuple[int, Events]]:
+    """Every sample's events with its index; a file is read once for all its spans."""
+    by_file: dict[Path, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_file[row.path].append(index)
+    for path, indices in by_file.items():
+        cut = [i for i in indices if rows[i].span_us is not None]
+        if cut:
+            parts = _spans(path, [rows[i] for i in cut], sensor, notes)
+        else:
+            cut, parts = indices, [read_events(path, sensor=sensor)] * len(indices)
+        notes += [(path.name, note) for note in parts[0].notes]
+        for index, events in zip(cut, parts, strict=True):
+            yield index, _turned(events, rows[index])
+
+
+def _spans(
+    path: Path, rows: Sequence[Recording], sensor: tuple[int, int] | None, notes: _Notes
+) -> list[Events]:
+    """The events of each row's span of a file; stated spans are checked against the file's end."""
+    spans = [row.span_us for row in rows if row.span_us is not None]
+    if not rows[0].stated:
+        return read_spans(path, spans, sensor=sensor)
+    rest = (max(stop for _, stop in spans) - 1, _NEVER)
+    *parts, behind = read_spans(path, [*spans, rest], sensor=sensor)
+    for row, (start, stop), part in zip(rows, spans, parts, strict=True):
+        if not len(part):
+            what = f"{path.name} has no event from {start} to {stop} us"
+            remedy = "Correct the times, or take the line out; is the recording cut off?"
+            raise UserError(what, where=row.where, remedy=remedy)
+    last = max(int(part.t[-1]) for part in (*parts, behind) if len(part))
+    for row, (_, stop) in zip(rows, spans, strict=True):
+        if last < stop - 1:
+            what = f"ends {stop - 1 - last} us behind the last event of {path.name}"
+            notes.append((row.stated, what))
+    return parts
+
+
+def _turned(events: Events, row: Recording) -> Events:
+    if not row.transposed:
+        return events
+    data = events.data.copy()
+    data["x"], data["y"] = events.y, events.x
+    return Events(data, events.height, events.width, events.notes)
+
+
+def one(
+    parts: Parts, index: int, part: str, sensor: tuple[int, int] | None = None
+) -> tuple[Events, str]:
+    """The events of one sample, and its file's name.
+
+    Raises:
+        UserError: there are not as many samples.
+    """
+    rows = parts[part]
+    if not 0 <= index < len(rows):
+        raise UserError(
+            f"must be from 0 to {len(rows) - 1}, the {part} samples", where="index", value=index
+        )
+    row = rows[index]
+    if row.span_us is None:
+        return _turned(read_events(row.path, sensor=sensor), row), row.path.name
+    return _turned(read_spans(row.path, [row.span_us], sensor=sensor)[0], row), row.path.name
+
+
+def survey(parts: Parts, sensor: tuple[int, int] | None = None) -> Survey:
+    """Read every recording of a data set by itself: how long, how many events, which are broken."""
+    durations, counts, broken, notes = [], [], [], 0
+    for path in sorted({r.path for rows in parts.values() for r in rows}):
+        try:
+            events = read_events(path, sensor=sensor)
+        except UserError as error:
+            broken.append(str(error))
+            continue
+        durations.append(events.duration_us)
+        counts.append(len(events))
+        notes += bool(events.notes)
+    return Survey(tuple(durations), tuple(counts), tuple(broken), notes)

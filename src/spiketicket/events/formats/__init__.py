@@ -1,0 +1,1 @@
+"""The formats of event recordings: one file each, found by name."""
