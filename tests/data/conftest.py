@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import importlib.util
 import io
 import struct
 import tarfile
@@ -157,3 +158,23 @@ def formats() -> Any:
         setattr(Formats, function.__name__, staticmethod(function))
     Formats.gzip = staticmethod(gzip.compress)  # type: ignore[attr-defined]
     return Formats
+
+
+@pytest.fixture(scope="session")
+def encode() -> ModuleType:
+    """The encoders of recordings, which are those of the tests of events."""
+    path = Path(__file__).parents[1] / "events" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("encoders_of_recordings", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def frame_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of frames of the test's own."""
+    folder = tmp_path_factory.mktemp("frames")
+    monkeypatch.setenv("SPIKETICKET_CACHE", str(folder))
+    return folder

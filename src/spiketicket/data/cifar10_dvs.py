@@ -1,0 +1,149 @@
+"""CIFAR10-DVS: pictures of CIFAR-10 that move on a screen before an event camera.
+
+10,000 recordings of about 1.3 s, 128x128 pixels; any number of them, in one of two layouts:
+
+    airplane/cifar10_airplane_0.aedat   automobile/...     official: ten folders of AEDAT 2.0
+    events_np/airplane/cifar10_airplane_0.npz  ...         SpikingJelly's
+
+There is no official split. As is usual, nine in ten recordings of each class are for training and
+one in ten for test; here they are drawn with ``split_seed``. Some published results take the
+first hundred of each class for test instead, as TEBN did: they cannot be compared with these.
+
+Rows and columns of the official files are exchanged here, since the camera lay on its side: its
+published readers do so, one to write its arrays (SpikingJelly) and one to show the recordings
+(events-tfds). So x is 127 - the address's y, y is 127 - the address's x, and ON is where the
+polarity bit is 0, which is what SpikingJelly's files hold: both layouts give the same frames.
+
+Source: README.txt of the data set; spikingjelly/datasets/cifar10_dvs.py in
+github.com/fangwei123456/spikingjelly; github.com/jackd/events-tfds.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Interval, Lt
+
+from spiketicket.data import _split
+from spiketicket.data._recordings import (
+    MEAN,
+    STD,
+    Parts,
+    Recording,
+    RecordingConfig,
+    folder_of,
+    framed,
+    one,
+    present_classes,
+)
+from spiketicket.data._recordings import survey as survey_parts
+from spiketicket.data._types import Dataset, DatasetInfo, Survey
+from spiketicket.errors import UserError
+from spiketicket.events import Events
+
+SENSOR = (128, 128)
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+INFO = DatasetInfo(
+    name="cifar10_dvs",
+    title="CIFAR10-DVS: 10,000 recordings, 128x128 events, 10 classes",
+    licence="CC BY 4.0",
+    citation=(
+        "H. Li, H. Liu, X. Ji, G. Li, L. Shi (2017). CIFAR10-DVS: An Event-Stream Dataset for "
+        "Object Classification. Frontiers in Neuroscience 11:309"
+    ),
+    homepage="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
+    obtain="Unpack the ten zip files of the homepage to DIR/CIFAR10-DVS/airplane and so on",
+    folders=("CIFAR10-DVS", "CIFAR10DVS", "CIFAR10_DVS"),
+)
+
+_PLACES: Final = (("", ".aedat"), ("extract", ".aedat"), ("events_np", ".npz"))
+"""Where the class folders may lie below the data set's folder, and how their files are named."""
+
+
+class Config(RecordingConfig):
+    """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
+
+    name: Literal["cifar10_dvs"] = "cifar10_dvs"
+    folder: str = ""
+    steps: Annotated[int, Interval(ge=1, le=4096)] = 10
+    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Fraction of each class that is the test part."""
+    split_seed: Annotated[int, Ge(0)] = 0
+    """Seed of that draw; the recipe's own seed does not change it."""
+
+
+def load(config: Config) -> Dataset:
+    """Frames of every recording there is; classes without one are left out, with a note.
+
+    Raises:
+        UserError: no recordings, a class too small for ``test_fraction``, a file in the folder of
+            another class, a file that cannot be read.
+    """
+    folder, classes, parts, notes = _found(config)
+    samples, read = framed(INFO.name, config, folder, parts, SENSOR)
+    channels = config.channels
+    return Dataset(
+        INFO.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
+        (STD,) * channels, INFO.licence, INFO.citation, (*notes, *read),
+    )  # fmt: skip
+
+
+def survey(config: Config) -> Survey:
+    """What the recordings are, broken ones told apart."""
+    return survey_parts(_found(config)[2], SENSOR)
+
+
+def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
+    """The events of one sample, upright, and its file's name."""
+    return one(_found(config)[2], index, part, SENSOR)
+
+
+def _found(config: Config) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
+    folder = folder_of(INFO, config.root, config.folder, lambda p: _place(p) is not None)
+    place, suffix = _place(folder) or ("", ".aedat")
+    rows = [
+        row
+        for label, name in enumerate(CLASSES)
+        if (folder / place / name).is_dir()
+        for row in _listed(folder / place / name, label, suffix)
+    ]
+    official = suffix == ".aedat"
+    notes = ["official files, rows and columns exchanged" if official else "SpikingJelly's files"]
+    y = np.array([row.label for row in rows], np.int64)
+    fraction, seed = config.test_fraction, config.split_seed
+    chosen = set(_split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
+    notes.append(
+        f"no official split: {len(rows) - len(chosen):,} for training and {len(chosen):,} for test"
+        f" are drawn by class with data.split_seed {seed}"
+    )
+    train, test = ([r for i, r in enumerate(rows) if (i in chosen) == side] for side in (0, 1))
+    classes, parts = present_classes(CLASSES, {"train": train, "test": test}, folder, notes)
+    return folder, classes, parts, notes
+
+
+def _place(folder: Path) -> tuple[str, str] | None:
+    """The first place with a class folder, so that one without recordings is an error."""
+    for place, suffix in _PLACES:
+        if any((folder / place / name).is_dir() for name in CLASSES):
+            return place, suffix
+    return None
+
+
+def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
+    """The recordings of a class by number, which all layouts share."""
+    found = []
+    for path in folder.glob(f"[!.]*{suffix}"):
+        match = re.fullmatch(r"cifar10_([a-z]+)_(\d{1,9})", path.stem, re.ASCII)
+        if match is not None and match[1] in CLASSES and match[1] != CLASSES[label]:
+            what = f"lies among the recordings of {CLASSES[label]}"
+            raise UserError(what, where=str(path), remedy=f"Move it to the folder {match[1]}")
+        found.append((int(match[2]) if match else -1, path.name, path))
+    if not found:
+        raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
+    return [Recording(path, label, transposed=suffix == ".aedat") for *_, path in sorted(found)]
