@@ -41,7 +41,7 @@ def recipe(root, **sections):
         "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 4, "batch_size": 8, "timestep_ramp": [[1, 1], [1, 2]]},
+        "train": {"epochs": 12, "batch_size": 8, "timestep_ramp": [[1, 1], [2, 2]]},
     }  # fmt: skip
     return parse_recipe({**base, **{k: {**base.get(k, {}), **v} for k, v in sections.items()}})
 
