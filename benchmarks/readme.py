@@ -39,6 +39,8 @@ def tables() -> str:
     parts = []
     for path in sorted((ROOT / "results").glob("find-*.jsonl")):
         parts += [find_table(json.loads(line), path) for line in path.read_text().splitlines()]
+    for path in sorted((ROOT / "results").glob("train-*.jsonl")):
+        parts.append(train_table([json.loads(x) for x in path.read_text().splitlines()], path))
     step = ROOT / "results" / "transformer_step.jsonl"
     if step.exists():
         parts.append(step_table([json.loads(x) for x in step.read_text().splitlines()], step))
@@ -71,6 +73,26 @@ def find_table(result: dict[str, Any], path: Path) -> str:
         )
     sentences = " ".join(result["verdict"]["sentences"])
     return "\n".join([*lines, "", f"> {sentences}"])
+
+
+def train_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Dense nets trained alone: a recipe a row."""
+    first = rows[0]
+    lines = [
+        f"**{first['name']}, the dense net alone**, {first['recipe']['train']['epochs']} epochs"
+        f" ([{path.name}](results/{path.name}), {first['device']}, {first['threads']} threads,"
+        f" spiketicket {first['spiketicket']}):",
+        "",
+        "| seed | recipe hash | test accuracy % | validation accuracy % | wall time s |",
+        "| ---: | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        arm = row["arms"][0]
+        lines.append(
+            f"| {row['seeds'][0]} | `{row['hash']}` | {arm['test_accuracy'][0]:.2f} |"
+            f" {arm['validation_accuracy'][0]:.2f} | {arm['wall_s']:.0f} |"
+        )
+    return "\n".join(lines)
 
 
 HEAD = (

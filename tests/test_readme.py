@@ -50,7 +50,9 @@ def test_python_blocks_run(tmp_path, monkeypatch):
         "val_set": TensorDataset(x[:30], y[:30]),
     }
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "recording.bin").write_bytes(bytes([1, 2, 0x80, 0, 9]))
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["weights"].shape == (20, 16)
     assert isinstance(names["net"], MyNet)
+    assert names["events"].t.tolist() == [9]

@@ -205,6 +205,17 @@ def test_damaged_files_of_a_run_are_named(found, tmp_path, file):
         find(recipe(), seeds=2, runs_dir=runs)
 
 
+def test_a_dense_net_trained_alone_can_be_recorded(found):
+    alone = train_dense(found.recipe, runs_dir=found.folder.parent)
+    line = json.loads(json.dumps(run.arm_record(found.recipe, alone)))
+    (row,) = line["arms"]
+    assert row["test_accuracy"] == [found.arms["dense"][0].test_accuracy]
+    assert (line["hash"], line["seeds"], line["threads"]) == (
+        found.recipe.hash, [0], found.to_dict()["threads"],
+    )  # fmt: skip
+    assert parse_recipe(line["recipe"]).hash == found.recipe.hash
+
+
 def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
     path = tmp_path / "results" / "find.jsonl"
     add_record(path, found.record())

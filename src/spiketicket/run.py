@@ -147,6 +147,16 @@ def train_dense(
         return run_arm(experiment, "dense", recipe.seed, arm_folder, None, reporter)
 
 
+def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:
+    """The line for ``results/`` of one stage: its row, with recipe and machine."""
+    machine = {k: v for k, v in result.timing.items() if k != "wall_s"}
+    return {
+        "name": recipe.name, "hash": recipe.hash, "seeds": [result.seed],
+        "condition": condition(recipe), "arms": [result.to_dict()], **machine,
+        "recipe": to_dict(recipe),
+    }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class EvalResult:
     """Accuracy of a ticket file, beside what the file itself states (percent)."""

@@ -43,6 +43,10 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads. Default: what PyTorch takes."),
 ]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", help="Add the result to this file, one line of JSON a recipe."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 RootOption = Annotated[

@@ -15,6 +15,7 @@ from spiketicket.cli._options import (
     JsonOption,
     QuietOption,
     RecipeArgument,
+    RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
@@ -30,10 +31,7 @@ def find(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
-    record: Annotated[
-        Path | None,
-        typer.Option("--record", help="Add the result to this file, one line of JSON a recipe."),
-    ] = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -12,6 +12,7 @@ from spiketicket.cli._options import (
     JsonOption,
     QuietOption,
     RecipeArgument,
+    RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
@@ -26,6 +27,7 @@ def train(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -38,11 +40,17 @@ def train(
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._result import print_arms
+    from spiketicket.record import add_record, check_record
 
+    if record is not None:
+        check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
-        result = run.train_dense(
+        trained = run.train_dense(
             loaded, runs_dir=runs, device=where, threads=threads, reporter=reporter
-        ).to_dict()
+        )
+    if record is not None:
+        add_record(record, run.arm_record(loaded, trained))
+    result = trained.to_dict()
     if as_json:
         print(json.dumps(result, indent=2))
     else:
