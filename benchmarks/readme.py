@@ -59,6 +59,7 @@ def find_table(result: dict[str, Any], path: Path) -> str:
         f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
         f" [{path.name}](results/{path.name}),"
         f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})",
+        *(f"\n{note}." for note in result.get("notes", ())),
         "",
         *(LADDER_HEAD if ladder else HEAD),
     ]

@@ -36,6 +36,9 @@ def test_an_unknown_format_and_a_bad_place_are_named(tmp_path):
     frames = np.ones((1, 1, 2, 2), np.uint8)
     with pytest.raises(UserError, match="is no picture format"):
         write_picture(tmp_path / "x.bin", "x", frames)
+    with pytest.raises(UserError, match="at most 400"):
+        write_picture(tmp_path / "x.png", "x", np.ones((401, 1, 2, 2), np.uint8))
+    write_picture(tmp_path / "x.png", "a$_$", frames)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         write_picture(tmp_path / "file" / "x.png", "x", frames)

@@ -1,10 +1,13 @@
 """Tickets on recordings from end to end: a parameter ticket, a ladder, and what does not fit."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.recipe import parse_recipe
+from spiketicket.reporting import NullReporter
 from spiketicket.run import evaluate_ticket, find
 from spiketicket.ticket import Ticket
 
@@ -88,4 +91,31 @@ def test_other_time_steps_than_frames_are_named_before_anything_is_trained(
 ):
     with pytest.raises(UserError, match=text):
         find(recipe(root, **sections), runs_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_be_known_about_the_data_is_told_everywhere(tmp_path):
+    class Listener(NullReporter):
+        said: ClassVar[list[str]] = []
+
+        def message(self, text):
+            self.said.append(text)
+
+    made = parse_recipe({
+        **recipe(tmp_path).model_dump(mode="json"),
+        "data": {"name": "digits_events", "steps": 2, "train_limit": 60, "validation": 0.7},
+        "model": {"name": "convnet", "width": 0.1, "timesteps": 2},
+        "train": {"epochs": 1, "batch_size": 30},
+        "controls": {"dense": False, "random_trained": False, "random_frozen": False},
+    })  # fmt: skip
+    result = find(made, runs_dir=tmp_path, reporter=Listener())
+    assert any("simulated" in said for said in Listener.said)
+    assert "simulated" in result.to_dict()["notes"][0]
+    assert "simulated" in Ticket.load(result.tickets[0]).metadata["data"]["notes"][0]
+
+
+def test_a_split_that_a_later_seed_cannot_have_is_named_at_once(root, tmp_path):
+    few = recipe(root, data={"window_us": 1000, "validation": 0.01})
+    with pytest.raises(UserError, match="leaves class"):
+        find(few, seeds=3, runs_dir=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -225,7 +225,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
 
 def _altered(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recipe:
     """The recipe with the network of a stage."""
-    change: dict[str, Any] = {"activation": plan.activation, **plan.change}
+    change: dict[str, Any] = {"activation": plan.activation, "step": "neuron", **plan.change}
     if ranking != "none":
         change |= {"keep": _config(recipe).keep, "ranking": ranking, "ranking_seed": seed}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=change)})

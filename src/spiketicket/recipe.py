@@ -240,7 +240,10 @@ def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> Data
         RecipeError: one line for every mistake.
     """
     table = {"name": name, **({"root": root} if root else {})}
-    return cast("DataConfig", build_section("data", _CHOICES, table, overrides))
+    made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
+    if made.name != name:
+        raise UserError(f"the dataset is {name}", where="--set data.name", value=made.name)
+    return made
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

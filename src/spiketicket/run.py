@@ -23,7 +23,7 @@ from spiketicket import _allocator, _processor
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import claimed
-from spiketicket.data import load_dataset, make_config
+from spiketicket.data import load_dataset, make_config, training_split
 from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, check, condition, is_ladder, main_arm, plans
@@ -47,6 +47,8 @@ class FindResult:
     arms: Mapping[ArmName, tuple[ArmResult, ...]]
     verdict: Mapping[str, Any]
     tickets: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    """What is to be known about how the data was read."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: verdict, and for every arm its accuracies in percent, a value a seed."""
@@ -57,6 +59,7 @@ class FindResult:
             "folder": str(self.folder),
             "seeds": list(self.seeds),
             "condition": condition(self.recipe),
+            "notes": list(self.notes),
             "device": timing["device"],
             "threads": timing["threads"],
             "verdict": dict(self.verdict),
@@ -88,6 +91,9 @@ def find(
     experiment = _experiment(recipe, device, threads, reporter)
     folder = Path(runs_dir) / recipe.folder_name
     chosen = tuple(range(recipe.seed, recipe.seed + seeds))
+    if experiment.dataset.train.groups is not None:
+        for seed in chosen:  # a split that cannot be shows now, not hours later
+            training_split(experiment.dataset, recipe.data, seed)
     if _finished(folder, recipe, chosen):
         _check_data(folder, experiment)
         found = _found(experiment, folder, chosen, reporter)
@@ -116,7 +122,9 @@ def _found(
             kept = result.kept_by_layer if name == "ticket" else kept
     arms = {name: tuple(rows) for name, rows in results.items()}
     tickets = tuple(_final_ticket(folder, recipe, seed) for seed in seeds)
-    return FindResult(recipe, folder, seeds, arms, _verdict(recipe, arms, experiment), tickets)
+    verdict = _verdict(recipe, arms, experiment)
+    notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
+    return FindResult(recipe, folder, seeds, arms, verdict, tickets, notes)
 
 
 def _finished(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> bool:
@@ -230,6 +238,8 @@ def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Repo
                 " recipe, --set train.precision=fp32, is fast here"
             )
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device(device))
+    for note in experiment.dataset.notes:
+        reporter.message(f"{experiment.dataset.name}: {note}")
     _check_frames(experiment)
     check(recipe, experiment.shape)
     return experiment
@@ -243,13 +253,13 @@ def _check_frames(experiment: Experiment) -> None:
     if recipe.model.timesteps != frames:
         raise UserError(
             f"the recordings have {frames} frames", where="model.timesteps",
-            value=recipe.model.timesteps, remedy=f"Set it to {frames}, or data.steps to it",
+            value=recipe.model.timesteps, remedy="Set model.timesteps and data.steps to the same",
         )  # fmt: skip
     for _, steps in recipe.train.timestep_ramp:
         if frames % steps:
             raise UserError(
                 f"must divide the {frames} frames of a recording", where="train.timestep_ramp",
-                value=steps,
+                value=steps, remedy="Use divisors, or another data.steps",
             )  # fmt: skip
 
 

@@ -285,7 +285,12 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "arm": arm.name,
         "seed": seed,
         **({} if arm.model is None else {"tokens": {"of": int(arm.trainee.model.tokens)}}),  # type: ignore[arg-type]
-        "data": {"name": data.name, "checksum": data.checksum, "config": settings["data"]},
+        "data": {
+            "name": data.name,
+            "checksum": data.checksum,
+            "config": settings["data"],
+            **({"notes": list(data.notes)} if data.notes else {}),
+        },
         "condition": condition(recipe),
         "eval_batch_size": recipe.train.batch_size,
         "licence": data.licence,

@@ -94,8 +94,13 @@ def test_what_is_missing_of_nmnist_is_named(nmnist, tmp_path):
         load_dataset(parse_data("nmnist", str(nmnist), ["data.folder=other"]))
     for path in (nmnist / "N-MNIST" / "Train" / "7").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="class 7 has no training sample"):
+    with pytest.raises(UserError, match="has no training recording of 7, but one for test"):
         load_dataset(parse_data("nmnist", str(nmnist)))
+    for path in (nmnist / "N-MNIST" / "Test" / "7").iterdir():
+        path.unlink()
+    rest = load_dataset(parse_data("nmnist", str(nmnist)))
+    assert rest.classes == tuple("012345689")
+    assert "left out: 7" in rest.notes[0]
 
 
 def test_a_broken_recording_is_named_and_told_apart(nmnist):
@@ -194,16 +199,16 @@ def test_one_class_is_none(tmp_path):
         load_dataset(parse_data("event_folder", str(tmp_path)))
 
 
-def test_recordings_of_different_sensors_need_a_size(tmp_path):
+def test_recordings_of_different_sensors_are_not_mixed(tmp_path):
     for name, side in (("a", 20), ("b", 30)):
         for i in range(4):
             corner = (4001, side - 1, side - 1, 1)
             write(tmp_path / name / f"{i}.bin", [*events(i, side=side), corner])
-    config = parse_data("event_folder", str(tmp_path), ["data.test_fraction=0.25"])
-    with pytest.raises(UserError, match=r"frames of another size than .*data\.height"):
-        load_dataset(config)
-    sized = ["data.test_fraction=0.25", "data.height=10", "data.width=10"]
-    assert load_dataset(parse_data("event_folder", str(tmp_path), sized)).shape == (2, 10, 10)
+    settings = ["data.test_fraction=0.25", "data.height=10", "data.width=10"]
+    with pytest.raises(UserError, match=r"of another sensor than .*Set data\.sensor"):
+        load_dataset(parse_data("event_folder", str(tmp_path), settings))
+    known = parse_data("event_folder", str(tmp_path), [*settings, "data.sensor=[30, 30]"])
+    assert load_dataset(known).shape == (2, 10, 10)
 
 
 def test_groups_with_samples_of_many_classes_are_drawn_whole():
@@ -267,6 +272,25 @@ def test_what_cannot_be_viewed_is_named(target, text, nmnist):
         recording_of(target, "test", str(nmnist))
 
 
+@pytest.mark.parametrize(
+    ("settings", "part", "root", "text"),
+    [
+        (["data.window_us=5"], "train", "", "a file is shown whole"),
+        ([], "test", "", "--part: is for samples of a dataset"),
+        ([], "train", "somewhere", "--root: is for samples of a dataset"),
+    ],
+)
+def test_options_that_a_file_has_no_use_for_are_refused(nmnist, settings, part, root, text):
+    path = nmnist / "N-MNIST" / "Test" / "4" / "00040.bin"
+    with pytest.raises(UserError, match=text):
+        recording_of(str(path), part, root, settings)
+
+
+def test_events_are_dropped_of_counts_only():
+    with pytest.raises(RecipeError, match="drop_events needs values=sum"):
+        parse_data("nmnist", "", ["data.drop_events=0.1", "data.values=binary"])
+
+
 def test_settings_of_a_dataset_are_checked_as_those_of_a_recipe():
     with pytest.raises(RecipeError, match=r"data\.steps: must be a whole number"):
         parse_data("nmnist", "", ["data.steps=many"])
@@ -274,3 +298,5 @@ def test_settings_of_a_dataset_are_checked_as_those_of_a_recipe():
         parse_data("nmnist", "", ["model.width=2"])
     with pytest.raises(RecipeError, match="unknown dataset"):
         parse_data("nmnits")
+    with pytest.raises(UserError, match="the dataset is nmnist"):
+        parse_data("nmnist", "", ["data.name=digits"])

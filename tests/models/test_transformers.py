@@ -273,7 +273,15 @@ def test_what_cannot_be_is_named(module, options, where):
 def test_step_is_the_nets_own_neuron_without_memory(module):
     neuron = {"v_threshold": 0.7, "surrogate": "atan", "alpha": 2.0}
     step, forgetful = (
-        settled(build(module, **SMALL, neuron=lif.Config(**neuron, decay=d), activation=activation))
+        settled(
+            build(
+                module,
+                **SMALL,
+                neuron=lif.Config(**neuron, decay=d),
+                activation=activation,
+                step="neuron",
+            )
+        )
         for d, activation in ((0.5, "step"), (0.0, "lif"))
     )
     frames = torch.randn(3, 4, 3, 32, 32)

@@ -31,6 +31,10 @@ class GuardedGroup(TyperGroup):
         except KeyboardInterrupt:
             print("stopped; run the same command again to go on", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
+        except MemoryError as error:
+            remedy = "Use smaller frames, fewer samples or fewer time steps"
+            print(f"error: does not fit into memory: {error}. {remedy}", file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from None
         except (UserError, OSError, ImportError) as error:
             text = explained(error)
             if text is None:

@@ -22,6 +22,8 @@ def print_find(result: Mapping[str, Any]) -> None:
     else:
         _print_comparisons(result["verdict"])
     print_verdict(result["verdict"])
+    for note in result.get("notes", ()):
+        print_line(f"data     {note}")
     for path in result["tickets"]:
         print_line(f"ticket   {path}")
     print_line(f"run      {result['folder']}")

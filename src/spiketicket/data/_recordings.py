@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from annotated_types import Ge, Lt
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from spiketicket.data import _store
 from spiketicket.data._types import DatasetInfo, Samples, Survey
@@ -34,6 +35,12 @@ class RecordingConfig(DataConfig, FrameConfig):
 
     drop_events: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability with which each event of a training sample is left out, drawn anew each time."""
+
+    @model_validator(mode="after")
+    def _events_are_counted(self) -> RecordingConfig:
+        if self.drop_events and self.values == "binary":
+            raise ValueError("drop_events needs values=sum: binary frames do not count events")
+        return self
 
 
 @dataclass(frozen=True)
@@ -162,9 +169,12 @@ def _build(
 ) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     notes: _Notes = []
+    seen: tuple[tuple[int, int], Path] | None = None
     for part, rows in parts.items():
         name = f"{part}_x"
         for index, events in _read(rows, sensor, notes):
+            seen = seen or (events.sensor, rows[index].path)
+            _check_sensor(events.sensor, rows[index].path, *seen)
             frames = _frames(events, framing, rows[index])
             # Frames are by far the most of the memory: bytes, as long as no count is above 255.
             if name not in arrays:
@@ -172,7 +182,6 @@ def _build(
             arrays[name] = arrays[name].astype(
                 np.promote_types(arrays[name].dtype, frames.dtype), copy=False
             )
-            _check_size(frames, arrays[name], rows[index], rows[0])
             arrays[name][index] = frames
     kind = np.result_type(*(array.dtype for array in arrays.values()))
     arrays = {name: array.astype(kind, copy=False) for name, array in arrays.items()}
@@ -190,15 +199,16 @@ def _frames(events: Events, framing: FrameConfig, row: Recording) -> NDArray[Any
         ) from error
 
 
-def _check_size(
-    frames: NDArray[Any], array: NDArray[Any], row: Recording, first: Recording
+def _check_sensor(
+    sensor: tuple[int, int], path: Path, first: tuple[int, int], first_path: Path
 ) -> None:
-    if frames.shape != array.shape[1:]:
+    """Frames of sensors of different sizes would not show the same place at the same pixel."""
+    if sensor != first:
         raise UserError(
-            f"has frames of another size than {first.path.name}: {list(frames.shape[1:])}"
-            f" and not {list(array.shape[2:])}",
-            where=str(row.path),
-            remedy="Set data.height and data.width, or the sensor's size",
+            f"is of another sensor than {first_path.name}: {list(sensor)} and not {list(first)}",
+            where=str(path),
+            remedy="Set data.sensor = [width, height] where the files do not tell it, or keep"
+            " recordings of other sensors in another folder",
         )
 
 

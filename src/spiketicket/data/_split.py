@@ -94,16 +94,18 @@ def _drawn_groups(
     classes: tuple[str, ...], part: str, where: str,
 ) -> NDArray[np.bool_]:  # fmt: skip
     groups, first, of = np.unique(group, return_index=True, return_inverse=True)
-    label = y[first]
+    label, shown = y[first], classes
     if (y != label[of]).any():
-        label, classes = np.zeros_like(label), ("of all classes",)
+        label, shown = np.zeros_like(label), ("of any kind",)
     chosen = np.zeros(len(groups), bool)
-    chosen[drawn(label, fraction, seed, classes, part, where)] = True
+    chosen[drawn(label, fraction, seed, shown, part, where)] = True
     inside = chosen[of]
     for side, name in ((~inside, "training"), (inside, part)):
         if missing := set(y.tolist()) - set(y[side].tolist()):
+            lost = min(missing)
+            shown_as = classes[lost] if lost < len(classes) else str(lost)
             raise UserError(
-                f"leaves class {min(missing)} no sample for {name}: recordings stay whole",
+                f"leaves class {shown_as} no sample for {name}: recordings stay whole",
                 where=where, value=fraction, remedy="Use another fraction or seed",
             )  # fmt: skip
     return inside

@@ -33,8 +33,15 @@ def recording_of(
         known = ", ".join(registry.names("data"))
         remedy = f"Give a recording, or DATASET:INDEX with one of {known}"
         raise UserError("is no file and no sample of a dataset", value=target, remedy=remedy)
+    for option, given in (("--root", root), ("--part", part if part != "train" else "")):
+        if given:
+            raise UserError(
+                "is for samples of a dataset, not for a file", where=option, value=given
+            )
     # The framing of a file is set as that of event_folder is.
     config = parse_data("event_folder", "", settings)
+    if getattr(config, "window_us", None) is not None:
+        raise UserError("is for a dataset: a file is shown whole", where="data.window_us")
     sensor = getattr(config, "sensor", None)
     events = read_events(target, sensor=sensor)
     return _shown(Path(target).name, events, config)

@@ -23,6 +23,7 @@ from spiketicket.data._recordings import (
     folder_of,
     framed,
     one,
+    present_classes,
 )
 from spiketicket.data._recordings import survey as survey_parts
 from spiketicket.data._types import Dataset, DatasetInfo, Survey
@@ -43,12 +44,12 @@ INFO = DatasetInfo(
     ),
     homepage="https://www.garrickorchard.com/datasets/n-mnist",
     obtain="Unpack Train.zip and Test.zip of the homepage to DIR/N-MNIST/Train and /Test",
-    folders=("N-MNIST", "NMNIST"),
+    folders=("N-MNIST", "NMNIST", "N-MNIST-1k"),
 )
 
 
 class Config(RecordingConfig):
-    """Recordings below ``root``; ``folder`` names another folder than N-MNIST or NMNIST there."""
+    """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
 
     name: Literal["nmnist"] = "nmnist"
     folder: str = ""
@@ -59,14 +60,16 @@ def load(config: Config) -> Dataset:
     """Frames of every recording there is.
 
     Raises:
-        UserError: no recordings, a digit without any, a file that cannot be read.
+        UserError: no recordings, a digit that only the test part has, a file that cannot be read.
     """
-    folder, parts = _found(config)
+    folder, found = _found(config)
+    told: list[str] = []
+    classes, parts = present_classes(CLASSES, found, folder, told)
     samples, notes = framed(INFO.name, config, folder, parts, SENSOR)
     channels = config.channels
     return Dataset(
-        INFO.name, samples["train"], samples["test"], CLASSES, (MEAN,) * channels,
-        (STD,) * channels, INFO.licence, INFO.citation, notes,
+        INFO.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
+        (STD,) * channels, INFO.licence, INFO.citation, (*told, *notes),
     )  # fmt: skip
 
 

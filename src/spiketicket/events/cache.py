@@ -31,10 +31,11 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+import spiketicket
 from spiketicket.errors import UserError
 
 FORMAT = 1
-"""Version of the cache's layout and of the framing; part of every key."""
+"""Version of the cache's layout; part of every key, as the package's version is."""
 
 CACHE_VARIABLE = "SPIKETICKET_CACHE"
 
@@ -103,7 +104,9 @@ def cache_key(parts: Mapping[str, object]) -> str:
     Raises:
         UserError: anything else is in it.
     """
-    text = _canonical({"format": FORMAT, "parts": _plain(parts, "cache key")})
+    plain = _plain(parts, "cache key")
+    # Another version of the readers, filters or framing may give other arrays.
+    text = _canonical({"format": FORMAT, "version": spiketicket.__version__, "parts": plain})
     return hashlib.sha256(text).hexdigest()
 
 

@@ -64,8 +64,10 @@ class TransformerConfig(ModelConfig):
     """``softmax`` is standard attention, for the ANN twin (neuron "relu"); the twin without it
     keeps the softmax-free product."""
     activation: Literal["as_neuron", "lif", "step", "sign"] = "as_neuron"
-    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once an image.
-    ``step`` takes over a LIF neuron's threshold and surrogate."""
+    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once an image."""
+    step: Literal["zero", "neuron"] = "zero"
+    """Where ``step`` fires inside ConvPEP: at 0, as the tickets of version 0.1.0 do, or at the LIF
+    neuron's own threshold, as the ladder sets it."""
     keep: Annotated[float, Gt(0), Le(1)] = 1.0
     """Fraction of the tokens that reach the encoder."""
     ranking: Ranking = "none"
@@ -193,7 +195,7 @@ class SpikingTransformer(nn.Module):
         config, neuron, shape, kernel, membrane = self._parts
         return ConvPEP(
             shape.channels, config.sizes()[0], pools=pool_count(config, shape), rpe=config.rpe,
-            neuron=lambda: make_neuron(_activation(activation, neuron), kernel),
+            neuron=lambda: make_neuron(_activation(activation, neuron, config.step), kernel),
             bn_affine=config.bn_affine, pool_kernel=config.pool_kernel, membrane=membrane,
         )  # fmt: skip
 
@@ -274,11 +276,11 @@ def _remembers(activation: str, neuron: NeuronConfig) -> bool:
     return activation == "lif" or (activation == "as_neuron" and neuron.name == "lif")
 
 
-def _activation(activation: str, neuron: NeuronConfig) -> NeuronConfig:
+def _activation(activation: str, neuron: NeuronConfig, step: str) -> NeuronConfig:
     if activation in ("as_neuron", neuron.name):
         return neuron
     config: NeuronConfig = load("neurons", activation).Config()
-    if activation == "step" and neuron.name == "lif":
+    if activation == "step" and step == "neuron" and neuron.name == "lif":
         # The same neuron without its memory. Firing at 0 instead, half of what BatchNorm gives
         # fires, nearly all of it after a max pool, and a searched mask no longer trains well.
         same = neuron.model_dump(include={"v_threshold", "surrogate", "alpha"})

@@ -90,7 +90,9 @@ class VGG9(nn.Module):
 def _pool_count(config: Config, shape: DataShape) -> int:
     if config.pools is not None:
         return config.pools
-    return min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
+    ideal = min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
+    fit = [n for n in range(ideal, 3, -1) if not (shape.height % 2**n or shape.width % 2**n)]
+    return fit[0] if fit else 3
 
 
 def build(

@@ -224,7 +224,8 @@ def _built(compiler: str) -> Path:
     texts = {name: (source / name).read_text() for name in ("fused.c", "fused.h")}
     flags = _FLAGS.split() + ["-fopenmp"] * (platform.system() == "Linux")
     flags += ["-mprefer-vector-width=512"] * ("avx512f" in _processor.features())
-    key = repr((texts, flags, compiler, _processor.features())).encode()
+    kind = _processor.features() or _processor.name()
+    key = repr((texts, flags, compiler, kind, platform.machine())).encode()
     folder = platformdirs.user_cache_path("spiketicket") / "kernels"
     target = folder / f"fused-{hashlib.sha256(key).hexdigest()[:16]}.so"
     if target.exists():

@@ -17,7 +17,7 @@ from spiketicket.events import Events
 
 ON, OFF, BACK = (0.10, 0.45, 0.85), (0.85, 0.25, 0.15), (1.0, 1.0, 1.0)
 """Colours of events that became brighter and darker, and of a pixel without events."""
-_COLUMNS, _BINS = 8, 60
+_COLUMNS, _BINS, _MOST = 8, 60, 400
 
 
 def write_picture(
@@ -29,8 +29,11 @@ def write_picture(
     rate, which is left out without it.
 
     Raises:
-        UserError: an unknown format, or a place that cannot be written.
+        UserError: an unknown format, more than 400 frames, or a place that cannot be written.
     """
+    if len(frames) > _MOST:
+        what = f"must be at most {_MOST} for a picture"
+        raise UserError(what, where="data.steps", value=len(frames))
     figure = _figure(title, frames, events)
     known = figure.canvas.get_supported_filetypes()
     kind = path.suffix.lower().removeprefix(".")
@@ -66,7 +69,7 @@ def _figure(title: str, frames: NDArray[Any], events: Events | None) -> Figure:
     figure = Figure(figsize=(1.5 * columns + 0.6, 1.7 * rows + curve + 0.5), dpi=120)
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     heights = [1.7] * rows + ([curve] if events is not None else [])
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     most = float(np.quantile(frames[frames > 0], 0.99)) if (frames > 0).any() else 1.0
