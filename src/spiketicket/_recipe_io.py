@@ -231,7 +231,7 @@ def _within(path: KeyPath, outer: KeyPath) -> bool:
 
 
 def _in_source(source: str, path: KeyPath) -> str:
-    return f"{source}: {_dotted(path)}" if path else source
+    return ": ".join(part for part in (source, _dotted(path)) if part)
 
 
 def _dotted(path: KeyPath) -> str:

@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from spiketicket import registry
 from spiketicket._recipe_io import build, build_section
 from spiketicket.errors import UserError
 
@@ -237,8 +238,10 @@ def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> Data
     """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
 
     Raises:
-        RecipeError: one line for every mistake.
+        UserError: unknown dataset.
+        RecipeError: one line for every mistake in the overrides.
     """
+    registry.load("data", name)
     table = {"name": name, **({"root": root} if root else {})}
     made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
     if made.name != name:

@@ -39,7 +39,8 @@ def test_info_is_whole(name: str) -> None:
     assert all((info.title, info.licence, info.obtain))
     assert len(info.title) <= 100
     assert "\n" not in info.title
-    assert (not info.files) == (not info.folders)
+    # official files are looked for in folders; recordings lie in folders without a fixed list
+    assert info.folders or not info.files
     md5s = [entry.md5 for entry in info.files]
     md5s += [entry.download_md5 for entry in info.files if entry.urls]
     urls = [url for entry in info.files for url in entry.urls]
@@ -61,7 +62,7 @@ def test_config_has_its_name_and_defaults(name: str) -> None:
     assert (config.name, config.root) == (name, "somewhere")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"digits"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"digits", "digits_events"}))
 def test_an_empty_folder_is_a_problem_and_no_crash(name: str, tmp_path: Path) -> None:
     config = make_config(name, root=str(tmp_path))
     report = check_dataset(config)

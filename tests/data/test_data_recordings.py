@@ -296,7 +296,7 @@ def test_settings_of_a_dataset_are_checked_as_those_of_a_recipe():
         parse_data("nmnist", "", ["data.steps=many"])
     with pytest.raises(RecipeError, match="is of another section"):
         parse_data("nmnist", "", ["model.width=2"])
-    with pytest.raises(RecipeError, match="unknown dataset"):
+    with pytest.raises(UserError, match="unknown dataset"):
         parse_data("nmnits")
     with pytest.raises(UserError, match="the dataset is nmnist"):
         parse_data("nmnist", "", ["data.name=digits"])
