@@ -440,3 +440,13 @@ def test_a_masked_conv_pep_is_judged_with_fresh_statistics(tmp_path, seed):
         wanted[plan.name] = arm.trainee.fresh_statistics
     plain = {"selector", "dense"} | {n for n in wanted if n.startswith("patch")}
     assert {n for n, fresh in wanted.items() if not fresh} == plain
+
+
+def test_the_ladders_step_fires_where_the_neuron_does_and_an_older_tickets_at_zero(seed):
+    made = from_ticket(Ticket.load(seed / "multisp" / "model.ticket"))
+    assert made.conv_pep.neurons[0].config.v_threshold == 1
+    ticket = Ticket.load(seed / "multisp" / "model.ticket")
+    meta = json.loads(json.dumps(ticket.metadata))
+    del meta["network"]["args"]["model"]["step"]
+    older = from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
+    assert older.conv_pep.neurons[0].config.v_threshold == 0
