@@ -39,7 +39,8 @@ def recipe(root, **sections):
         "name": "events",
         "data": {
             "name": "event_folder", "root": str(root), "folder": "mine", "sensor": [16, 16],
-            "steps": 4, "validation": 0.25, "drop_events": 0.1, "pad_crop": 1,
+            "steps": 4, "validation": 0.25, "drop_events": 0.1, "jitter_events": 0.2,
+            "pad_crop": 1,
         },
         "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
         "neuron": {"name": "lif"},

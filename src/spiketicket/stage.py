@@ -76,6 +76,7 @@ class Experiment:
         batches = TrainBatches(
             x, y, self.dataset.mean, self.dataset.std, recipe.train.batch_size, seed,
             data.pad_crop, data.flip, getattr(data, "drop_events", 0.0),
+            getattr(data, "jitter_events", 0.0),
         )  # fmt: skip
         return batches, to_tensors(validation, self.device)
 

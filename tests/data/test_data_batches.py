@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from spiketicket.data import load_dataset, make_config  # noqa: E402
-from spiketicket.data._augment import augment, normalise  # noqa: E402
+from spiketicket.data._augment import augment, jitter, normalise, thin  # noqa: E402
 from spiketicket.data._batches import (  # noqa: E402
     TrainBatches,
     batch_sizes,
@@ -179,3 +179,51 @@ def test_to_tensors_shares_memory() -> None:
     x, y = to_tensors(samples)
     assert (x.dtype, y.dtype) == (torch.uint8, torch.int64)
     assert x.data_ptr() == samples.x.ctypes.data
+
+
+def test_jittered_frames_are_those_of_jittered_events() -> None:
+    """The library's jitter of event times, framed, moves as many events from frame to frame."""
+    from spiketicket.events import Events
+    from spiketicket.events import augment as events_augment
+    from spiketicket.events._types import EVENT
+    from spiketicket.events.frames import FrameConfig, to_frames
+
+    share, width, steps, count = 0.6, 1000, 4, 40_000
+    data = np.zeros(count, EVENT)
+    data["t"] = np.sort(Stream(0, "times").integers(count, steps * width))
+    events = Events(data, 1, 1)
+    config, span = FrameConfig(steps=steps), (0, steps * width)
+    counts = to_frames(events, config, span_us=span)
+    moved = events_augment.jitter(events, int(share * width), Stream(1, "jitter"))
+    moved.data["t"] = np.clip(moved.t, 0, steps * width - 1)
+    expected = to_frames(moved, config, span_us=span).sum((1, 2, 3)).astype(np.int64)
+    # One event a pixel and sample, so that the frames it may go to are known.
+    frames = torch.zeros(count, steps, 1, 1, 1, dtype=torch.int16)
+    frames[torch.arange(count), torch.from_numpy(data["t"] // width).long()] = 1
+    found = jitter(frames, share, Stream(2, "jitter"))
+    assert found.sum((1, 2, 3, 4)).eq(1).all()
+    step = found.flatten(1).argmax(1) - frames.flatten(1).argmax(1)
+    assert step.abs().max() == 1
+    assert step.ne(0).float().mean() == pytest.approx(0.75 * share / 2, abs=0.01)
+    assert counts.sum() == count
+    assert found.sum((0, 2, 3, 4)).numpy() == pytest.approx(expected, abs=6 * 100)
+
+
+def test_dropping_and_jittering_keep_what_they_should() -> None:
+    frames = torch.from_numpy(Stream(3, "x").integers(2 * 3 * 2 * 5 * 4, 6)).to(torch.uint8)
+    frames = frames.view(2, 3, 2, 5, 4)
+    moved = jitter(frames, 1.0, Stream(4, "j"))
+    assert moved.sum(1).equal(frames.sum(1))
+    assert not moved.equal(frames)
+    assert thin(frames, 0.5, Stream(5, "d")).le(frames).all()
+
+
+def test_training_draws_the_jitter_anew_each_epoch() -> None:
+    x = torch.full((4, 3, 1, 8, 8), 2, dtype=torch.uint8)
+    batches = TrainBatches(
+        x, torch.zeros(4, dtype=torch.int64), (0.0,), (1 / 255,), 4, 0, jitter_events=0.5
+    )
+    first, again, second = (next(batches.epoch(e))[0] for e in (0, 0, 1))
+    assert first.equal(again)
+    assert not first.equal(second)
+    assert first.sum() == x.sum()

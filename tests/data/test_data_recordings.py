@@ -286,9 +286,10 @@ def test_options_that_a_file_has_no_use_for_are_refused(nmnist, settings, part, 
         recording_of(str(path), part, root, settings)
 
 
-def test_events_are_dropped_of_counts_only():
-    with pytest.raises(RecipeError, match="drop_events needs values=sum"):
-        parse_data("nmnist", "", ["data.drop_events=0.1", "data.values=binary"])
+@pytest.mark.parametrize("option", ["drop_events", "jitter_events"])
+def test_events_are_dropped_and_jittered_of_counts_only(option):
+    with pytest.raises(RecipeError, match=f"{option} needs values=sum"):
+        parse_data("nmnist", "", [f"data.{option}=0.1", "data.values=binary"])
 
 
 def test_settings_of_a_dataset_are_checked_as_those_of_a_recipe():

@@ -54,6 +54,24 @@ def thin(x: Tensor, drop: float, stream: Stream) -> Tensor:
     return torch.from_numpy(counts).view(x.shape).to(x.device)
 
 
+def jitter(x: Tensor, jitter: float, stream: Stream) -> Tensor:
+    """Count frames [N, T, C, H, W] as if every event's time had been changed at random.
+
+    The change is uniform within ``jitter`` of a frame's duration, either way, and a frame's events
+    are taken to be spread evenly over it: a quarter of ``jitter`` is then the probability that an
+    event is counted in the next frame, and as much in the one before. Those of the first and the
+    last frame do not leave the recording, so no event is lost.
+    """
+    flat = x.reshape(-1).cpu().numpy()
+    place = np.repeat(np.flatnonzero(flat), flat[flat > 0])
+    steps, size = x.shape[1], x[0, 0].numel()
+    draw, share = stream.uniform(len(place)), jitter / 4
+    step = place // size % steps
+    moved = np.clip(step + (draw >= 1 - share) - (draw < share).astype(np.int64), 0, steps - 1)
+    counts = np.bincount(place + (moved - step) * size, minlength=flat.size).astype(flat.dtype)
+    return torch.from_numpy(counts).view(x.shape).to(x.device)
+
+
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(x / 255 - mean) / std`` for each channel.
 

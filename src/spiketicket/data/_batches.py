@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spiketicket.data._augment import augment, normalise, thin
+from spiketicket.data._augment import augment, jitter, normalise, thin
 from spiketicket.data._types import Samples
 from spiketicket.errors import UserError
 from spiketicket.philox import Stream
@@ -86,6 +86,7 @@ class TrainBatches:
     pad_crop: int = 0
     flip: bool = False
     drop_events: float = 0.0
+    jitter_events: float = 0.0
 
     def __post_init__(self) -> None:
         batch_sizes(len(self.y), self.batch_size)
@@ -110,6 +111,8 @@ class TrainBatches:
             x = augment(self.x.index_select(0, chosen), self.pad_crop, self.flip, stream)
             if self.drop_events:
                 x = thin(x, self.drop_events, stream.child("drop"))
+            if self.jitter_events:
+                x = jitter(x, self.jitter_events, stream.child("jitter"))
             yield _time_first(normalise(x, self.mean, self.std)), self.y.index_select(0, chosen)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Interval, Lt
 from numpy.typing import NDArray
 from pydantic import model_validator
 
@@ -35,11 +35,15 @@ class RecordingConfig(DataConfig, FrameConfig):
 
     drop_events: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability with which each event of a training sample is left out, drawn anew each time."""
+    jitter_events: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    """Largest change of an event's time in training, either way, as a share of a frame's duration;
+    drawn anew each time."""
 
     @model_validator(mode="after")
     def _events_are_counted(self) -> RecordingConfig:
-        if self.drop_events and self.values == "binary":
-            raise ValueError("drop_events needs values=sum: binary frames do not count events")
+        for name in ("drop_events", "jitter_events"):
+            if getattr(self, name) and self.values == "binary":
+                raise ValueError(f"{name} needs values=sum: binary frames do not count events")
         return self
 
 
