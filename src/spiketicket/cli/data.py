@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +85,8 @@ def view(
     title, frames, events = recording_of(target, part.value, root, settings or ())
     place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".png")
     write_picture(place, title, frames, events)
+    for note in events.notes:
+        print(f"note: {note}", file=sys.stderr)
     print(place)
 
 
@@ -102,8 +105,6 @@ def get(name: NameArgument, root: RootOption = "") -> None:
 
 
 def _print_report(report: CheckReport) -> None:
-    import sys
-
     from spiketicket.cli._console import print_facts, print_table
 
     if report.files:
