@@ -1,53 +1,116 @@
-"""Write the tables of README.md from the files in results/.
+"""Write the tables of README.md and docs/results.md from the files in results/.
 
 python benchmarks/readme.py           rewrite the part between the markers
-python benchmarks/readme.py --check   exit 1 if it is not up to date
+python benchmarks/readme.py --check   exit 1 if one of them is not up to date
+
+README.md gets a row an outcome, docs/results.md every arm and every contender.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/results.md")
+RESULTS = ROOT / "results"
+RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def main() -> int:
-    readme = ROOT / "README.md"
-    before = readme.read_text()
-    after = rewritten(before)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            print("README.md: the tables are not those of results/; run benchmarks/readme.py")
-        return int(before != after)
-    readme.write_text(after)
-    return 0
+    old = [page for page in PAGES if (ROOT / page).read_text() != rewritten(page)]
+    for page in old:
+        if "--check" in sys.argv[1:]:
+            print(f"{page}: the tables are not those of results/; run benchmarks/readme.py")
+        else:
+            (ROOT / page).write_text(rewritten(page))
+    return int(bool(old) and "--check" in sys.argv[1:])
 
 
-def rewritten(text: str) -> str:
-    """The README with its tables made anew."""
-    start, rest = text.split(BEGIN)
+def rewritten(page: str) -> str:
+    """A page, by its path below the root, with its tables made anew."""
+    start, rest = (ROOT / page).read_text().split(BEGIN)
     end = rest.split(END)[1]
-    return f"{start}{BEGIN}\n{tables()}{END}{end}"
+    parts = summary() if page == "README.md" else tables()
+    body = "".join(f"\n{part}\n" for part in parts)
+    return f"{start}{BEGIN}\n{body}{END}{end}"
 
 
-def tables() -> str:
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The results in a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def tables() -> list[str]:
     """All tables, as Markdown."""
     parts = []
-    for path in sorted((ROOT / "results").glob("find-*.jsonl")):
-        parts += [find_table(json.loads(line), path) for line in path.read_text().splitlines()]
-    for path in sorted((ROOT / "results").glob("train-*.jsonl")):
-        parts.append(train_table([json.loads(x) for x in path.read_text().splitlines()], path))
-    step = ROOT / "results" / "transformer_step.jsonl"
-    if step.exists():
-        parts.append(step_table([json.loads(x) for x in step.read_text().splitlines()], step))
-    bench = ROOT / "results" / "search_step.jsonl"
-    if bench.exists():
-        parts.append(bench_table([json.loads(x) for x in bench.read_text().splitlines()], bench))
-    return "".join(f"\n{part}\n" for part in parts)
+    for path in sorted(RESULTS.glob("find-*.jsonl")):
+        parts += [find_table(row, path) for row in rows_of(path)]
+    parts += [train_table(rows_of(path), path) for path in sorted(RESULTS.glob("train-*.jsonl"))]
+    makers = {
+        "transformer_step": step_table, "search_step": bench_table,
+        "event_readers": readers_table, "event_frames": frames_table,
+    }  # fmt: skip
+    for name, make in makers.items():
+        path = RESULTS / f"{name}.jsonl"
+        if path.exists():
+            parts.append(make(rows_of(path), path))
+    return parts
+
+
+def summary() -> list[str]:
+    """A row an outcome: each ticket, and each rung of a ladder, beside its controls."""
+    lines = [
+        "| recipe | net | ticket | its accuracy % | dense net % | random mask or patches,"
+        " trained % | verdict |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for path in sorted(RESULTS.glob("find-*.jsonl")):
+        for result in rows_of(path):
+            lines += summary_rows(result)
+    return ["\n".join(lines)]
+
+
+def summary_rows(result: dict[str, Any]) -> list[str]:
+    """The rows of one experiment."""
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    recipe, verdict = result["recipe"], result["verdict"]
+    binary = "binary, " if recipe["model"]["weights"] == "binary" else ""
+    net = f"{recipe['model']['name']}, T={recipe['model']['timesteps']}"
+    if "rungs" not in verdict:
+        what = f"{binary}density {recipe['ticket']['density']:g}"
+        rows = [("ticket", what, "random_trained", verdict["outcome"])]
+    else:
+        keep, density = f"keep {recipe['ticket']['keep']:g}", recipe["ticket"].get("density", 1)
+        rows = [
+            (
+                rung,
+                f"{RUNGS[rung]}: {keep}"
+                + ("" if rung == "patch" else f", ConvPEP {binary}density {density:g}"),
+                "patch_random" if rung == "patch" else f"{rung}_random_trained",
+                found["outcome"],
+            )
+            for rung, found in ((r, verdict["rungs"][r]) for r in RUNGS if r in verdict["rungs"])
+        ]
+    return [
+        f"| [{result['name']}](src/spiketicket/recipes/{result['name']}.toml) | {net} | {what} |"
+        f" {spread(arms.get(arm))} | {spread(arms.get('dense'))} | {spread(arms.get(control))} |"
+        f" {outcome} |"
+        for arm, what, control, outcome in rows
+    ]
+
+
+def spread(arm: dict[str, Any] | None) -> str:
+    """Mean and standard deviation over the seeds."""
+    if arm is None:
+        return "-"
+    values = arm["test_accuracy"]
+    mean = f"{statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
 
 
 def find_table(result: dict[str, Any], path: Path) -> str:
@@ -57,7 +120,7 @@ def find_table(result: dict[str, Any], path: Path) -> str:
     lines = [
         f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
         f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
-        f" [{path.name}](results/{path.name}),"
+        f" [{path.name}](../results/{path.name}),"
         f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})",
         *(f"\n{note}." for note in result.get("notes", ())),
         "",
@@ -81,7 +144,7 @@ def train_table(rows: list[dict[str, Any]], path: Path) -> str:
     first = rows[0]
     lines = [
         f"**{first['name']}, the dense net alone**, {first['recipe']['train']['epochs']} epochs"
-        f" ([{path.name}](results/{path.name}), {first['device']}, {first['threads']} threads,"
+        f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
         f" spiketicket {first['spiketicket']}):",
         "",
         "| seed | recipe hash | test accuracy % | validation accuracy % | wall time s |",
@@ -129,7 +192,7 @@ def step_table(rows: list[dict[str, Any]], path: Path) -> str:
     lines = [
         f"**One training step** of Spikformer TINY, T=4, batch {first['batch']},"
         f" {first['threads']} threads, {first['device']}, torch {first['torch']}; processes in"
-        f" turn, medians of {first['rounds']} rounds ([{path.name}](results/{path.name})):",
+        f" turn, medians of {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
         "| race | | ms an image | times the first | range |",
         "| --- | --- | ---: | ---: | ---: |",
@@ -151,7 +214,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
         f"**One search step** of VGG-9, T=4, batch {machine['batch']},"
         f" {machine['threads']} threads, {machine['device']}, torch {machine['torch']};"
         f" processes in turn, medians of"
-        f" {machine['rounds']} rounds ([{path.name}](results/{path.name})):",
+        f" {machine['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
         "| | ms an image | times ours | peak MiB |",
         "| --- | ---: | ---: | ---: |",
@@ -183,6 +246,44 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
             f"| {r['timesteps']} | {r['width']:g} | {r['ms_per_image']:.1f} | {r['peak_mib']} |"
             for r in growth
         ]
+    return "\n".join(lines)
+
+
+def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Reading recordings: a format a row."""
+    first = rows[0]
+    lines = [
+        f"**Reading recordings** of 100 MB, one thread, {first['device']}, medians of"
+        f" {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
+        "",
+        "| format | million events a second | MB a second | peak memory, times the file |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['format']} | {r['events_per_s'] / 1e6:.1f} | {r['mb_per_s']} |"
+        f" {r['peak_ratio']:.2f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def frames_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Events to frames: a contender a row."""
+    done = [r for r in rows if "error" not in r]
+    first = done[0]
+    lines = [
+        f"**Frames** of {first['events']:,} events, {first['steps']} of"
+        f" {first['side']}x{first['side']}, one thread, {first['device']}; in turn, medians of"
+        f" {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
+        "",
+        "| cut by equal | | ms | times ours | events in the frames |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['by']} | {r['contender']} | {r['ms']:.1f} | {r['times_ours']:.2f} |"
+        f" {r['events_in_frames']:,} |"
+        for r in done
+    ]
     return "\n".join(lines)
 
 

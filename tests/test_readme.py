@@ -21,7 +21,8 @@ def test_tables_come_from_the_results():
     spec = importlib.util.spec_from_file_location("readme", ROOT / "benchmarks" / "readme.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.rewritten(TEXT) == TEXT
+    for page in module.PAGES:
+        assert module.rewritten(page) == (ROOT / page).read_text()
 
 
 def test_the_recipe_block_is_a_recipe():
@@ -29,9 +30,18 @@ def test_the_recipe_block_is_a_recipe():
         assert parse_recipe(tomllib.loads(block)).name
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))))
+LINKS = r"\]\((?!http)([^)#]+)[^)]*\)"
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(LINKS, TEXT))))
 def test_links_point_to_files(link):
     assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_links_of_the_guides_point_to_files(page):
+    for link in re.findall(LINKS, page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 def test_python_blocks_run(tmp_path, monkeypatch):
