@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spiketicket import __version__
-from spiketicket.cli import data, find, show, train
+from spiketicket.cli import data, find, measure, report, show, train
 from spiketicket.cli._guard import GuardedGroup
 from spiketicket.cli.eval import evaluate
 from spiketicket.cli.version import version as print_versions
@@ -24,7 +24,9 @@ app = typer.Typer(
 app.command("find")(find.find)
 app.command("train")(train.train)
 app.command("eval")(evaluate)
+app.command("measure")(measure.measure)
 app.command("show")(show.show)
+app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.command("version")(print_versions)
 
