@@ -29,6 +29,7 @@ from spiketicket import _processor
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import Arm, ArmName
 from spiketicket.bake import from_ticket, to_ticket
+from spiketicket.claim import Guard, unguarded
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
@@ -52,11 +53,12 @@ _COUNTED_IMAGES = 256
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe with its data on a device."""
+    """A recipe with its data on a device; ``guard`` is called before every write."""
 
     recipe: Recipe
     dataset: Dataset
     device: torch.device
+    guard: Guard = unguarded
 
     @property
     def shape(self) -> DataShape:
@@ -155,6 +157,7 @@ def run_arm(
             seed,
             folder,
             f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
+            experiment.guard,
         )
         train = arm.train or experiment.recipe.train
 
@@ -204,6 +207,7 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
         "test_count": len(experiment.dataset.test),
     }
     counted = _operations(model, experiment)
+    experiment.guard()
     Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy, **counted}).save(
         folder / "model.ticket"
     )
@@ -211,6 +215,7 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
     np.save(predictions, test.predictions.numpy())
     write_bytes(folder / "predictions.npy", predictions.getvalue())
     wall_s = fitted.wall_s + time.perf_counter() - started
+    experiment.guard()
     write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
     write_json(
         folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
@@ -275,17 +280,28 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "neuron": recipe.neuron.model_dump(mode="json"),
         "shape": experiment.shape.__dict__,
     }
-    settings = to_dict(recipe)
-    settings["data"].pop("root")
     return {
         "network": {"name": recipe.model.name, "args": network},
         "normalisation": {"mean": list(data.mean), "std": list(data.std)},
         "classes": list(data.classes),
-        "recipe": settings,
-        "recipe_hash": recipe.hash,
         "arm": arm.name,
         "seed": seed,
         **({} if arm.model is None else {"tokens": {"of": int(arm.trainee.model.tokens)}}),  # type: ignore[arg-type]
+        **provenance(experiment),
+        "eval_batch_size": recipe.train.batch_size,
+        "licence": data.licence,
+        "versions": versions(),
+    }
+
+
+def provenance(experiment: Experiment) -> dict[str, Any]:
+    """What a stage's ticket says of the recipe and the data it is for, whatever the stage."""
+    recipe, data = experiment.recipe, experiment.dataset
+    settings = to_dict(recipe)
+    settings["data"].pop("root")
+    return {
+        "recipe": settings,
+        "recipe_hash": recipe.hash,
         "data": {
             "name": data.name,
             "checksum": data.checksum,
@@ -293,9 +309,6 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
             **({"notes": list(data.notes)} if data.notes else {}),
         },
         "condition": condition(recipe),
-        "eval_batch_size": recipe.train.batch_size,
-        "licence": data.licence,
-        "versions": versions(),
     }
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 from spiketicket import checkpoint
 from spiketicket._files import write_bytes
 from spiketicket.checkpoint import Progress
+from spiketicket.claim import Guard, unguarded
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig
@@ -73,12 +74,16 @@ Validate = Callable[[nn.Module], Evaluation]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: its title, seed, the folder it writes to, and the key of its checkpoint."""
+    """One training: its title, seed, the folder it writes to, and the key of its checkpoint.
+
+    ``guard`` is called before every write.
+    """
 
     title: str
     seed: int
     folder: Path
     key: str
+    guard: Guard = unguarded
 
 
 @dataclass(frozen=True)
@@ -240,10 +245,12 @@ class _Loop:
         return final and self.trainee.complete_after(epoch)
 
     def _save(self) -> None:
+        self.stage.guard()
         checkpoint.save(self.file, self.stage.key, self.at, self.model, self.optimizer, self.best)
 
     def _write_log(self) -> None:
         """The log is the checkpoint's history, so that a resumed run's is that of a whole one."""
+        self.stage.guard()
         lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
         write_bytes(self.log, lines.encode())
 
