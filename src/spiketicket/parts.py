@@ -18,6 +18,7 @@ from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
 from spiketicket.data import Dataset, load_dataset
+from spiketicket.distributed import ALONE, Workers, own_device
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, check
 from spiketicket.neurons import _native
@@ -40,7 +41,8 @@ def _train_it(experiment: Experiment, name: ArmName, seed: int, folder: Path) ->
 class Context:
     """Where and on whose behalf a part of a run is done; none of it changes a result.
 
-    ``load`` reads the data, ``sweep`` is as in :func:`spiketicket.claim.claimed`.
+    ``load`` reads the data, ``sweep`` is as in :func:`spiketicket.claim.claimed`. All of
+    ``workers`` do the same part together; the first one claims and writes.
     """
 
     device: str = "cpu"
@@ -50,6 +52,7 @@ class Context:
     adopt: Adopt = _train_it
     sweep: str = ""
     load: Callable[[DataConfig], Dataset] = load_dataset
+    workers: Workers = ALONE
 
 
 def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
@@ -71,7 +74,8 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
                 " recipe, --set train.precision=fp32, is fast here"
             )
     dataset = context.load(recipe.data)
-    experiment = Experiment(recipe, dataset, torch.device(context.device), context.guard)
+    device = own_device(context.device)
+    experiment = Experiment(recipe, dataset, device, context.guard, context.workers)
     for note in dataset.notes:
         reporter.message(f"{dataset.name}: {note}")
     _check_frames(experiment)
@@ -112,14 +116,16 @@ def run_seed(
             :func:`spiketicket.stage.run_arm`.
     """
     place, names = seed_folder(folder, seed), arm_names(experiment.recipe)
-    if all((place / name / "result.json").exists() for name in names):
+    done = all((place / name / "result.json").exists() for name in names)
+    if context.workers.agreed(done):
         check_data(folder, experiment)
         return _stages(experiment, place, names, seed, context)
-    with claimed(folder, place.name, sweep=context.sweep):
+    with _claimed(folder, context, place.name):
         with held_briefly(folder, context):
             _open_folder(folder, experiment)
         results = _stages(experiment, place, names, seed, context)
-        (place / "error.json").unlink(missing_ok=True)
+        if context.workers.first:
+            (place / "error.json").unlink(missing_ok=True)
     return results
 
 
@@ -130,7 +136,7 @@ def run_dense(experiment: Experiment, folder: Path, seed: int, context: Context)
         UserError: as :func:`run_seed`.
     """
     place = seed_folder(folder, seed)
-    with claimed(folder, place.name, sweep=context.sweep):
+    with _claimed(folder, context, place.name):
         with held_briefly(folder, context):
             _open_folder(folder, experiment)
         return _stages(experiment, place, ("dense",), seed, context)["dense"]
@@ -144,10 +150,11 @@ def run_stages(
     Raises:
         UserError: as :func:`run_seed`.
     """
-    with claimed(place, sweep=context.sweep):
+    with _claimed(place, context):
         _open_folder(place, experiment)
         results = _stages(experiment, place, names, seed, context)
-        (place / "error.json").unlink(missing_ok=True)
+        if context.workers.first:
+            (place / "error.json").unlink(missing_ok=True)
     return results
 
 
@@ -158,7 +165,7 @@ def _stages(
     kept: Mapping[str, int] | None = None
     for name in names:
         folder = place / name
-        if not (folder / "result.json").exists():
+        if context.workers.first and not (folder / "result.json").exists():
             context.adopt(experiment, name, seed, folder)
         result = run_arm(experiment, name, seed, folder, kept, context.reporter)
         results[name] = result
@@ -168,12 +175,24 @@ def _stages(
 
 def held_briefly(folder: Path, context: Context) -> contextlib.AbstractContextManager[None]:
     """The claim of a run folder for the files that concern all its seeds."""
+    if not context.workers.first:
+        return contextlib.nullcontext()
     return claimed(folder, wait_s=_BRIEFLY_S, sweep=context.sweep, deep=False)
+
+
+def _claimed(
+    folder: Path, context: Context, part: str = ""
+) -> contextlib.AbstractContextManager[None]:
+    if not context.workers.first:
+        return contextlib.nullcontext()
+    return claimed(folder, part, sweep=context.sweep)
 
 
 def _open_folder(folder: Path, experiment: Experiment) -> None:
     """Write what the folder is for."""
     check_data(folder, experiment)
+    if not experiment.workers.first:
+        return
     data = experiment.dataset
     experiment.guard()
     write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})

@@ -131,6 +131,9 @@ class TrainConfig(Section):
     """How the neuron is computed; ``auto`` takes the fastest that works here."""
     checkpoint_steps: Annotated[int, Ge(1)] = 200
     """Optimizer steps between two checkpoints."""
+    sync_batch_norm: bool = True
+    """Whether BatchNorm's statistics are those of the whole batch where several processes share
+    it; else each takes those of its own rows."""
     timestep_ramp: tuple[RampStep, ...] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
     remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,

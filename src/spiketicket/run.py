@@ -22,6 +22,7 @@ from spiketicket._files import explained, read_json, write_json
 from spiketicket.arms import ArmName
 from spiketicket.data import load_dataset, make_config, training_split
 from spiketicket.data._batches import ordered_batches, to_tensors
+from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
 from spiketicket.measure.accuracy import evaluate
@@ -85,21 +86,30 @@ def find(
 ) -> FindResult:  # fmt: skip
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
 
-    A finished stage is read, an interrupted one goes on from its checkpoint.
+    A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
+    processes share every training, see :mod:`spiketicket.distributed`.
 
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
             a loss that is not a number.
     """
-    context = Context(device, threads, reporter or NullReporter())
-    experiment = prepare_experiment(recipe, context)
-    folder = Path(runs_dir) / recipe.folder_name
-    chosen = tuple(range(recipe.seed, recipe.seed + seeds))
-    if experiment.dataset.train.groups is not None:
-        for seed in chosen:  # a split that cannot be shows now, not hours later
-            training_split(experiment.dataset, recipe.data, seed)
-    results = [run_seed(experiment, folder, seed, context) for seed in chosen]
-    return _concluded(experiment, folder, chosen, results, context)
+    with joined(device) as workers:
+        context = _context(device, threads, reporter, workers)
+        experiment = prepare_experiment(recipe, context)
+        folder = Path(runs_dir) / recipe.folder_name
+        chosen = tuple(range(recipe.seed, recipe.seed + seeds))
+        if experiment.dataset.train.groups is not None:
+            for seed in chosen:  # a split that cannot be shows now, not hours later
+                training_split(experiment.dataset, recipe.data, seed)
+        results = [run_seed(experiment, folder, seed, context) for seed in chosen]
+        return _concluded(experiment, folder, chosen, results, context)
+
+
+def _context(
+    device: str, threads: int | None, reporter: Reporter | None, workers: Workers
+) -> Context:
+    listener = reporter if reporter is not None and workers.first else NullReporter()
+    return Context(device, threads, listener, workers=workers)
 
 
 def conclude(
@@ -148,6 +158,8 @@ def _concluded(
     notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
     found = FindResult(recipe, folder, seeds, arms, verdict, tickets, notes)
     stated = _without_times(found.to_dict())
+    if not context.workers.first:
+        return found
     if all(t.exists() for t in tickets) and read_json(folder / "result.json") == stated:
         return found
     with held_briefly(folder, context):
@@ -169,9 +181,10 @@ def train_dense(
     Raises:
         UserError: as :func:`find`.
     """
-    context = Context(device, threads, reporter or NullReporter())
-    experiment = prepare_experiment(recipe, context)
-    return run_dense(experiment, Path(runs_dir) / recipe.folder_name, recipe.seed, context)
+    with joined(device) as workers:
+        context = _context(device, threads, reporter, workers)
+        experiment = prepare_experiment(recipe, context)
+        return run_dense(experiment, Path(runs_dir) / recipe.folder_name, recipe.seed, context)
 
 
 def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from spiketicket.claim import Guard, unguarded
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
+from spiketicket.distributed import ALONE, Workers
 from spiketicket.errors import UserError
 from spiketicket.ladder import condition, facts, prepare, title
 from spiketicket.measure.accuracy import Evaluation, evaluate
@@ -53,12 +54,16 @@ _COUNTED_IMAGES = 256
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe with its data on a device; ``guard`` is called before every write."""
+    """A recipe with its data on a device; ``guard`` is called before every write.
+
+    Where several ``workers`` share the trainings, the first one tests and writes.
+    """
 
     recipe: Recipe
     dataset: Dataset
     device: torch.device
     guard: Guard = unguarded
+    workers: Workers = ALONE
 
     @property
     def shape(self) -> DataShape:
@@ -142,7 +147,8 @@ def run_arm(
     Raises:
         UserError: as :func:`spiketicket.run.find`.
     """
-    if (folder / "result.json").exists():
+    workers = experiment.workers
+    if workers.agreed((folder / "result.json").exists()):
         result = _stored(name, seed, folder)
         reporter.stage_started(title(name), seed, 0, 0)
     else:
@@ -166,10 +172,13 @@ def run_arm(
                 return _evaluate(model, validation, experiment)
 
         if arm.trainee.parameters:
-            fitted = fit(arm.trainee, batches, validate, train, stage, reporter)
-        else:
+            fitted = fit(arm.trainee, batches, validate, train, stage, reporter, workers)
+        elif workers.first:
             fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
-        result = _finish(experiment, arm, seed, folder, fitted)
+        if workers.first:
+            _finish(experiment, arm, folder, fitted, seed)
+        workers.agreed(None)  # the others read what the first one has written
+        result = _stored(name, seed, folder)
     reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
     return result
 
@@ -193,7 +202,7 @@ def _evaluate(
     return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
 
 
-def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: Fitted) -> ArmResult:
+def _finish(experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed: int) -> None:
     started = time.perf_counter()
     bare = to_ticket(arm.trainee.model, {})
     metadata = _metadata(experiment, arm, seed)
@@ -216,12 +225,14 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
     write_bytes(folder / "predictions.npy", predictions.getvalue())
     wall_s = fitted.wall_s + time.perf_counter() - started
     experiment.guard()
-    write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
+    timing = {"wall_s": round(wall_s, 3), **machine(experiment.device)}
+    if experiment.workers.count > 1:
+        timing["processes"] = experiment.workers.count
+    write_json(folder / "timing.json", timing)
     write_json(
         folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
     )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return _stored(arm.name, seed, folder)
 
 
 def _operations(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
