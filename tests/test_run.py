@@ -18,6 +18,7 @@ from spiketicket import _files, _processor, run, stage
 from spiketicket.bake import from_ticket, load_into, to_ticket
 from spiketicket.claim import claimed
 from spiketicket.errors import UserError
+from spiketicket.parts import Context, prepare_experiment
 from spiketicket.recipe import parse_recipe
 from spiketicket.record import add_record, check_record
 from spiketicket.reporting import NullReporter
@@ -285,7 +286,7 @@ def test_a_ticket_for_another_network_names_what_differs(found):
 @pytest.mark.slow
 def test_two_processes_never_share_a_run_folder(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom spiketicket.run import claimed\n"
+        "import sys\nfrom pathlib import Path\nfrom spiketicket.claim import claimed\n"
         "from spiketicket.errors import UserError\n"
         "try:\n    with claimed(Path(sys.argv[1])): print('got it')\n"
         "except UserError as e: print(e)\n"
@@ -376,5 +377,5 @@ def test_emulated_bfloat16_is_told(flags, told, monkeypatch):
             self.said.append(text)
 
     monkeypatch.setattr(_processor, "features", lambda: flags)
-    run._experiment(recipe(train={"precision": "bf16"}), "cpu", None, Listener())
+    prepare_experiment(recipe(train={"precision": "bf16"}), Context(reporter=Listener()))
     assert len([m for m in Listener.said if "emulates bfloat16" in m]) == told

@@ -14,6 +14,7 @@ from typing import Any
 from spiketicket.errors import UserError
 
 _TEMPORARY = ".*.????????????????.tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -37,9 +38,12 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder nobody else writes to."""
-    for path in folder.rglob(_TEMPORARY):
+def remove_temporaries(folder: Path, *, deep: bool = True) -> None:
+    """Remove what writers that were killed left in a folder nobody else writes to.
+
+    ``deep`` is whether the folders inside it are meant as well.
+    """
+    for path in folder.rglob(_TEMPORARY) if deep else folder.glob(_TEMPORARY):
         path.unlink(missing_ok=True)
 
 
@@ -59,7 +63,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             remedy = "Free some space and run the same command again: it goes on where it was"
             raise UserError("the disk is full", where=str(path), remedy=remedy) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
@@ -67,6 +71,15 @@ def explained(path: Path) -> Iterator[None]:
             what = f"cannot be written: {error.strerror}"
             raise UserError(what, where=str(path), remedy=remedy) from error
         raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, says that there is no space left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -214,7 +214,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
     for plan in plans(recipe):
         scores = SCORES if auto else (config.score,)
         for ranking in scores if plan.ranking == "ticket" else (plan.ranking,):
-            altered = _altered(recipe, plan, ranking, recipe.seed)
+            altered = altered_recipe(recipe, plan, ranking, recipe.seed)
             with torch.device("meta"):
                 model = cast("SpikingTransformer", build_network(altered, shape))
         if plan.pep not in ("dense", "tuned", "kept"):
@@ -223,7 +223,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             check_together(recipe.train.weights, recipe.train.scores)
 
 
-def _altered(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recipe:
+def altered_recipe(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recipe:
     """The recipe with the network of a stage."""
     change: dict[str, Any] = {"activation": plan.activation, "step": "neuron", **plan.change}
     if ranking != "none":
@@ -244,18 +244,19 @@ def prepare(
         return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept)
     plan = next(p for p in plans(recipe) if p.name == name)
     ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
-    altered = _altered(recipe, plan, ranking, seed)
+    altered = altered_recipe(recipe, plan, ranking, seed)
     model = cast("SpikingTransformer", build_network(altered, shape)).to(device)
     if model.selector is not None:
         _load_selector(model, seed_folder / "selector" / "model.ticket")
     trainee = _attach(plan, model, altered, seed, seed_folder)
     if plan.pep != "dense":
         trainee = replace(trainee, fresh_statistics=True)
-    train = _budget(recipe.train, plan)
+    train = budget(recipe.train, plan)
     return Arm(name, trainee, altered.model.bn_affine, altered.model, train)
 
 
-def _budget(train: TrainConfig, plan: Plan) -> TrainConfig:
+def budget(train: TrainConfig, plan: Plan) -> TrainConfig:
+    """The training of a stage."""
     # A shorter stage has as large a part of its epochs at fewer time steps, fine-tuning none.
     if plan.pep in ("tuned", "kept"):
         return train.model_copy(update={"epochs": plan.epochs, "timestep_ramp": ()})

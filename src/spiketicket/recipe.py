@@ -131,6 +131,9 @@ class TrainConfig(Section):
     """How the neuron is computed; ``auto`` takes the fastest that works here."""
     checkpoint_steps: Annotated[int, Ge(1)] = 200
     """Optimizer steps between two checkpoints."""
+    sync_batch_norm: bool = True
+    """Whether BatchNorm's statistics are those of the whole batch where several processes share
+    it; else each takes those of its own rows."""
     timestep_ramp: tuple[RampStep, ...] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
     remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
@@ -212,15 +215,23 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: the file cannot be read or is not TOML.
         RecipeError: it does not describe a valid recipe; every mistake is listed.
     """
+    return parse_recipe(read_tables(path), source=str(path), overrides=overrides)
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, as :func:`parse_recipe` takes them.
+
+    Raises:
+        UserError: the file cannot be read or is not TOML.
+    """
     try:
-        data = tomllib.loads(Path(path).read_bytes().decode())
+        return tomllib.loads(Path(path).read_bytes().decode())
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise UserError("is not a UTF-8 text file", where=str(path)) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
-    return parse_recipe(data, source=str(path), overrides=overrides)
 
 
 def parse_recipe(

@@ -17,22 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from spiketicket import _allocator, _processor
-from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket._files import explained, read_json, write_json
 from spiketicket.arms import ArmName
-from spiketicket.claim import claimed
-from spiketicket.data import load_dataset, training_split
+from spiketicket.data import training_split
+from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names, check, condition, is_ladder, main_arm, plans
+from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
 from spiketicket.measure.accuracy import evaluate
 from spiketicket.measure.ladder import judge_ladder
 from spiketicket.measure.verdict import ArmScores, judge
-from spiketicket.neurons import _native
-from spiketicket.recipe import Recipe, to_dict, to_toml
+from spiketicket.parts import (
+    Context,
+    held_briefly,
+    prepare_experiment,
+    run_dense,
+    run_seed,
+    seed_folder,
+)
+from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import NullReporter, Reporter
-from spiketicket.stage import ArmResult, Experiment, run_arm
+from spiketicket.stage import ArmResult, Experiment
 from spiketicket.ticket import Ticket
 from spiketicket.ticket_data import find_test_data
 
@@ -81,60 +86,90 @@ def find(
 ) -> FindResult:  # fmt: skip
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
 
-    A finished stage is read, an interrupted one goes on from its checkpoint.
+    A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
+    processes share every training, see :mod:`spiketicket.distributed`.
 
     Raises:
-        UserError: missing data, a full or read-only disk, a run folder in use by another process,
+        UserError: missing data, a full or read-only disk, a seed in use by another process,
             a loss that is not a number.
     """
-    reporter = reporter or NullReporter()
-    experiment = _experiment(recipe, device, threads, reporter)
+    with joined(device) as workers:
+        context = _context(device, threads, reporter, workers)
+        experiment = prepare_experiment(recipe, context)
+        folder = Path(runs_dir) / recipe.folder_name
+        chosen = tuple(range(recipe.seed, recipe.seed + seeds))
+        if experiment.dataset.train.groups is not None:
+            for seed in chosen:  # a split that cannot be shows now, not hours later
+                training_split(experiment.dataset, recipe.data, seed)
+        results = [run_seed(experiment, folder, seed, context) for seed in chosen]
+        return _concluded(experiment, folder, chosen, results, context)
+
+
+def _context(
+    device: str, threads: int | None, reporter: Reporter | None, workers: Workers
+) -> Context:
+    listener = reporter if reporter is not None and workers.first else NullReporter()
+    return Context(device, threads, listener, workers=workers)
+
+
+def conclude(
+    recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = "runs",
+    context: Context | None = None,
+) -> FindResult:  # fmt: skip
+    """Judge a run whose seeds are all done, as :func:`find` does at its end; trains nothing.
+
+    Raises:
+        UserError: a stage is not finished, or as :func:`find`.
+    """
+    context = context or Context()
     folder = Path(runs_dir) / recipe.folder_name
-    chosen = tuple(range(recipe.seed, recipe.seed + seeds))
-    if experiment.dataset.train.groups is not None:
-        for seed in chosen:  # a split that cannot be shows now, not hours later
-            training_split(experiment.dataset, recipe.data, seed)
-    if _finished(folder, recipe, chosen):
-        _check_data(folder, experiment)
-        found = _found(experiment, folder, chosen, reporter)
-        if read_json(folder / "result.json") == _without_times(found.to_dict()):
-            return found
-    with claimed(folder):
-        _open_folder(folder, experiment)
-        found = _found(experiment, folder, chosen, reporter)
-        for result in found.arms[main_arm(recipe)]:
-            _save_final_ticket(folder, recipe, result, found.verdict)
-        write_json(folder / "result.json", _without_times(found.to_dict()))
-    return found
+    for place in (stage_folders(folder, recipe, seed) for seed in seeds):
+        if missing := [p.name for p in place if not (p / "result.json").exists()]:
+            raise UserError("is not finished", where=str(place[0].parent), value=missing)
+    experiment = prepare_experiment(recipe, context)
+    results = [run_seed(experiment, folder, seed, context) for seed in seeds]
+    return _concluded(experiment, folder, tuple(seeds), results, context)
 
 
-def _found(
-    experiment: Experiment, folder: Path, seeds: tuple[int, ...], reporter: Reporter
-) -> FindResult:
+def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = "runs") -> bool:
+    """Whether a run has all stages of these seeds, their tickets, and the verdict over them."""
+    folder = Path(runs_dir) / recipe.folder_name
+    stages = [p / "result.json" for seed in seeds for p in stage_folders(folder, recipe, seed)]
+    tickets = [_final_ticket(folder, recipe, seed) for seed in seeds]
+    if not all(path.exists() for path in [*stages, *tickets]):
+        return False
+    judged = read_json(folder / "result.json")
+    return judged is not None and judged["seeds"] == list(seeds)
+
+
+def stage_folders(folder: Path, recipe: Recipe, seed: int) -> list[Path]:
+    """The folders of a seed's stages."""
+    return [seed_folder(folder, seed) / name for name in arm_names(recipe)]
+
+
+def _concluded(
+    experiment: Experiment, folder: Path, seeds: tuple[int, ...],
+    results: Sequence[Mapping[ArmName, ArmResult]], context: Context,
+) -> FindResult:  # fmt: skip
     recipe = experiment.recipe
-    results: dict[ArmName, list[ArmResult]] = {name: [] for name in arm_names(recipe)}
-    for seed in seeds:
-        kept: Mapping[str, int] | None = None
-        for name, done in results.items():
-            arm_folder = folder / f"seed-{seed}" / name
-            result = run_arm(experiment, name, seed, arm_folder, kept, reporter)
-            done.append(result)
-            kept = result.kept_by_layer if name == "ticket" else kept
-    arms = {name: tuple(rows) for name, rows in results.items()}
+    arms = {name: tuple(done[name] for done in results) for name in arm_names(recipe)}
     tickets = tuple(_final_ticket(folder, recipe, seed) for seed in seeds)
     verdict = _verdict(recipe, arms, experiment)
     notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
-    return FindResult(recipe, folder, seeds, arms, verdict, tickets, notes)
-
-
-def _finished(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> bool:
-    stages = [
-        folder / f"seed-{seed}" / name / "result.json"
-        for seed in seeds
-        for name in arm_names(recipe)
-    ]
-    tickets = [_final_ticket(folder, recipe, seed) for seed in seeds]
-    return all(path.exists() for path in [folder / "result.json", *stages, *tickets])
+    found = FindResult(recipe, folder, seeds, arms, verdict, tickets, notes)
+    stated = _without_times(found.to_dict())
+    if not context.workers.first:
+        return found
+    if all(t.exists() for t in tickets) and read_json(folder / "result.json") == stated:
+        return found
+    with held_briefly(folder, context):
+        for result in arms[main_arm(recipe)]:
+            experiment.guard()
+            _save_final_ticket(folder, recipe, result, verdict)
+        experiment.guard()
+        write_json(folder / "result.json", stated)
+        (folder / "error.json").unlink(missing_ok=True)
+    return found
 
 
 def train_dense(
@@ -146,13 +181,10 @@ def train_dense(
     Raises:
         UserError: as :func:`find`.
     """
-    reporter = reporter or NullReporter()
-    experiment = _experiment(recipe, device, threads, reporter)
-    folder = Path(runs_dir) / recipe.folder_name
-    with claimed(folder):
-        _open_folder(folder, experiment)
-        arm_folder = folder / f"seed-{recipe.seed}" / "dense"
-        return run_arm(experiment, "dense", recipe.seed, arm_folder, None, reporter)
+    with joined(device) as workers:
+        context = _context(device, threads, reporter, workers)
+        experiment = prepare_experiment(recipe, context)
+        return run_dense(experiment, Path(runs_dir) / recipe.folder_name, recipe.seed, context)
 
 
 def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:
@@ -202,65 +234,6 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
     result = evaluate(from_ticket(ticket).to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)
     return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)
-
-
-def _experiment(recipe: Recipe, device: str, threads: int | None, reporter: Reporter) -> Experiment:
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device == "cpu":
-        _allocator.keep_freed_memory()
-        if recipe.train.kernel == "auto" and not _native.available():
-            reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
-        if recipe.train.precision == "bf16" and not _processor.computes_bfloat16():
-            reporter.message(
-                "this processor emulates bfloat16, many times slower than float32: another"
-                " recipe, --set train.precision=fp32, is fast here"
-            )
-    experiment = Experiment(recipe, load_dataset(recipe.data), torch.device(device))
-    for note in experiment.dataset.notes:
-        reporter.message(f"{experiment.dataset.name}: {note}")
-    _check_frames(experiment)
-    check(recipe, experiment.shape)
-    return experiment
-
-
-def _check_frames(experiment: Experiment) -> None:
-    """Whether the network and its ramp go through as many time steps as a recording has frames."""
-    recipe, frames = experiment.recipe, experiment.dataset.frames
-    if experiment.dataset.train.x.ndim != 5:
-        return
-    if recipe.model.timesteps != frames:
-        raise UserError(
-            f"the recordings have {frames} frames", where="model.timesteps",
-            value=recipe.model.timesteps, remedy="Set model.timesteps and data.steps to the same",
-        )  # fmt: skip
-    for _, steps in recipe.train.timestep_ramp:
-        if frames % steps:
-            raise UserError(
-                f"must divide the {frames} frames of a recording", where="train.timestep_ramp",
-                value=steps, remedy="Use divisors, or another data.steps",
-            )  # fmt: skip
-
-
-def _open_folder(folder: Path, experiment: Experiment) -> None:
-    """Write what the folder is for."""
-    _check_data(folder, experiment)
-    data = experiment.dataset
-    write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})
-    write_bytes(folder / "recipe.toml", to_toml(experiment.recipe).encode())
-
-
-def _check_data(folder: Path, experiment: Experiment) -> None:
-    """The data's place is not hashed, so its content is compared."""
-    data = experiment.dataset
-    known = read_json(folder / "data.json") or {"checksum": data.checksum}
-    if known["checksum"] != data.checksum:
-        raise UserError(
-            f"this run was made with other {data.name} data",
-            where=str(folder),
-            value=data.checksum[:16],
-            remedy=f"Give the data with checksum {known['checksum'][:16]}, or another folder",
-        )
 
 
 def _verdict(

@@ -29,9 +29,11 @@ from spiketicket import _processor
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import Arm, ArmName
 from spiketicket.bake import from_ticket, to_ticket
+from spiketicket.claim import Guard, unguarded
 from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
+from spiketicket.distributed import ALONE, Workers
 from spiketicket.errors import UserError
 from spiketicket.ladder import condition, facts, prepare, title
 from spiketicket.measure.accuracy import Evaluation, evaluate
@@ -52,11 +54,16 @@ _COUNTED_IMAGES = 256
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe with its data on a device."""
+    """A recipe with its data on a device; ``guard`` is called before every write.
+
+    Where several ``workers`` share the trainings, the first one tests and writes.
+    """
 
     recipe: Recipe
     dataset: Dataset
     device: torch.device
+    guard: Guard = unguarded
+    workers: Workers = ALONE
 
     @property
     def shape(self) -> DataShape:
@@ -140,7 +147,8 @@ def run_arm(
     Raises:
         UserError: as :func:`spiketicket.run.find`.
     """
-    if (folder / "result.json").exists():
+    workers = experiment.workers
+    if workers.agreed((folder / "result.json").exists()):
         result = _stored(name, seed, folder)
         reporter.stage_started(title(name), seed, 0, 0)
     else:
@@ -155,6 +163,7 @@ def run_arm(
             seed,
             folder,
             f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
+            experiment.guard,
         )
         train = arm.train or experiment.recipe.train
 
@@ -163,10 +172,13 @@ def run_arm(
                 return _evaluate(model, validation, experiment)
 
         if arm.trainee.parameters:
-            fitted = fit(arm.trainee, batches, validate, train, stage, reporter)
-        else:
+            fitted = fit(arm.trainee, batches, validate, train, stage, reporter, workers)
+        elif workers.first:
             fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
-        result = _finish(experiment, arm, seed, folder, fitted)
+        if workers.first:
+            _finish(experiment, arm, folder, fitted, seed)
+        workers.agreed(None)  # the others read what the first one has written
+        result = _stored(name, seed, folder)
     reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
     return result
 
@@ -190,7 +202,7 @@ def _evaluate(
     return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
 
 
-def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: Fitted) -> ArmResult:
+def _finish(experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed: int) -> None:
     started = time.perf_counter()
     bare = to_ticket(arm.trainee.model, {})
     metadata = _metadata(experiment, arm, seed)
@@ -204,6 +216,7 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
         "test_count": len(experiment.dataset.test),
     }
     counted = _operations(model, experiment)
+    experiment.guard()
     Ticket(bare.layers, bare.tensors, {**metadata, "accuracy": accuracy, **counted}).save(
         folder / "model.ticket"
     )
@@ -211,12 +224,15 @@ def _finish(experiment: Experiment, arm: Arm, seed: int, folder: Path, fitted: F
     np.save(predictions, test.predictions.numpy())
     write_bytes(folder / "predictions.npy", predictions.getvalue())
     wall_s = fitted.wall_s + time.perf_counter() - started
-    write_json(folder / "timing.json", {"wall_s": round(wall_s, 3), **machine(experiment.device)})
+    experiment.guard()
+    timing = {"wall_s": round(wall_s, 3), **machine(experiment.device)}
+    if experiment.workers.count > 1:
+        timing["processes"] = experiment.workers.count
+    write_json(folder / "timing.json", timing)
     write_json(
         folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
     )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return _stored(arm.name, seed, folder)
 
 
 def _operations(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
@@ -275,17 +291,28 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "neuron": recipe.neuron.model_dump(mode="json"),
         "shape": experiment.shape.__dict__,
     }
-    settings = to_dict(recipe)
-    settings["data"].pop("root")
     return {
         "network": {"name": recipe.model.name, "args": network},
         "normalisation": {"mean": list(data.mean), "std": list(data.std)},
         "classes": list(data.classes),
-        "recipe": settings,
-        "recipe_hash": recipe.hash,
         "arm": arm.name,
         "seed": seed,
         **({} if arm.model is None else {"tokens": {"of": int(arm.trainee.model.tokens)}}),  # type: ignore[arg-type]
+        **provenance(experiment),
+        "eval_batch_size": recipe.train.batch_size,
+        "licence": data.licence,
+        "versions": versions(),
+    }
+
+
+def provenance(experiment: Experiment) -> dict[str, Any]:
+    """What a stage's ticket says of the recipe and the data it is for, whatever the stage."""
+    recipe, data = experiment.recipe, experiment.dataset
+    settings = to_dict(recipe)
+    settings["data"].pop("root")
+    return {
+        "recipe": settings,
+        "recipe_hash": recipe.hash,
         "data": {
             "name": data.name,
             "checksum": data.checksum,
@@ -293,9 +320,6 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
             **({"notes": list(data.notes)} if data.notes else {}),
         },
         "condition": condition(recipe),
-        "eval_batch_size": recipe.train.batch_size,
-        "licence": data.licence,
-        "versions": versions(),
     }
 
 

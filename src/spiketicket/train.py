@@ -23,6 +23,8 @@ from torch.nn import functional
 from spiketicket import checkpoint
 from spiketicket._files import write_bytes
 from spiketicket.checkpoint import Progress
+from spiketicket.claim import Guard, unguarded
+from spiketicket.distributed import ALONE, Workers
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig
@@ -73,12 +75,16 @@ Validate = Callable[[nn.Module], Evaluation]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: its title, seed, the folder it writes to, and the key of its checkpoint."""
+    """One training: its title, seed, the folder it writes to, and the key of its checkpoint.
+
+    ``guard`` is called before every write.
+    """
 
     title: str
     seed: int
     folder: Path
     key: str
+    guard: Guard = unguarded
 
 
 @dataclass(frozen=True)
@@ -97,31 +103,34 @@ class Fitted:
 
 def fit(
     trainee: Trainee, batches: Batches, validate: Validate | None, config: TrainConfig,
-    stage: Stage, reporter: Reporter,
+    stage: Stage, reporter: Reporter, workers: Workers = ALONE,
 ) -> Fitted:  # fmt: skip
     """Train for ``config.epochs`` epochs from the checkpoint in the stage's folder, if any.
 
     The best epoch by ``validate`` is kept, or the last one where it is None, among those at the
-    final number of timesteps and with a trainee that is complete.
+    final number of timesteps and with a trainee that is complete. All of ``workers`` call this
+    together, with the same batches; the first one validates and writes.
 
     Raises:
         UserError: the loss is not a number (with the step and the likely causes), the disk is
             full, or a checkpoint does not fit.
     """
-    return _Loop(trainee, batches, validate, config, stage, reporter).run()
+    return _Loop(trainee, batches, validate, config, stage, reporter, workers).run()
 
 
 class _Loop:
     def __init__(
         self, trainee: Trainee, batches: Batches, validate: Validate | None, config: TrainConfig,
-        stage: Stage, reporter: Reporter,
+        stage: Stage, reporter: Reporter, workers: Workers,
     ) -> None:  # fmt: skip
+        self.workers = workers
         self.trainee, self.batches, self.validate = trainee, batches, validate
         self.config, self.stage, self.reporter = config, stage, reporter
         self.model, self.steps = trainee.model, batches.steps
         self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
+        self.parallel = workers.parallel(self.model, self.trained, synced=config.sync_batch_norm)
         self.file, self.log = stage.folder / "checkpoint.pt", stage.folder / "log.jsonl"
         self.timesteps = getattr(self.model, "timesteps", None)
         if config.timestep_ramp and self.timesteps is None:
@@ -170,32 +179,44 @@ class _Loop:
         if self.trainee.fresh_statistics and self._eligible(epoch):
             with autocast(next(self.model.parameters()).device, self.config.precision):
                 estimate_statistics(self.model, self.batches.epoch(epoch))
-        result = self.validate(self.model) if self.validate else None
+        result = self._judge()
         at.wall_s += time.perf_counter() - since
         self._finish_epoch(result)
 
+    def _judge(self) -> Evaluation | None:
+        if self.validate is None:
+            return None
+        own = self.validate(self.model) if self.workers.first else None
+        agreed: Evaluation = self.workers.agreed(own)
+        return agreed
+
     def _step(self, x: Tensor, y: Tensor) -> None:
+        rows = self.workers.share(len(y))
+        x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
         at, total = self.at, self.config.epochs * self.steps
         done = at.epoch * self.steps + at.step
         factor = learning_rate(done, total, self.config.warmup)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         with autocast(x.device, self.config.precision):
-            logits = self.model(x)
+            logits = self.parallel(x)
         smoothing = self.config.label_smoothing
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
-        value = loss.item()
+        hits = int((logits.detach().argmax(1) == y).sum())
+        total_loss, correct, seen = self.workers.sums(loss.item() * len(y), hits, len(y))
+        value = total_loss / seen
         if not math.isfinite(value):
             raise self._diverged("the loss", value)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        # DistributedDataParallel takes the mean of the processes' gradients, each of its own rows.
+        (loss * (len(y) * self.workers.count / seen)).backward()
         self.optimizer.step()
         if not all(torch.isfinite(p.detach().sum()) for p in self.trained):
             raise self._diverged("a parameter", math.nan)
         self.trainee.after_step((done + 1) / self.steps)
-        at.loss_sum += value * len(y)
-        at.correct += int((logits.detach().argmax(1) == y).sum())
-        at.seen += len(y)
+        at.loss_sum, at.correct, at.seen = (
+            at.loss_sum + total_loss, at.correct + int(correct), at.seen + int(seen)
+        )  # fmt: skip
 
     def _diverged(self, what: str, value: float) -> UserError:
         at = self.at
@@ -240,10 +261,16 @@ class _Loop:
         return final and self.trainee.complete_after(epoch)
 
     def _save(self) -> None:
+        if not self.workers.first:
+            return
+        self.stage.guard()
         checkpoint.save(self.file, self.stage.key, self.at, self.model, self.optimizer, self.best)
 
     def _write_log(self) -> None:
         """The log is the checkpoint's history, so that a resumed run's is that of a whole one."""
+        if not self.workers.first:
+            return
+        self.stage.guard()
         lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
         write_bytes(self.log, lines.encode())
 

@@ -53,6 +53,7 @@ def find(
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._result import print_find
+    from spiketicket.distributed import is_first
     from spiketicket.record import add_record, check_record
 
     if record is not None:
@@ -61,6 +62,8 @@ def find(
         found = run.find(
             loaded, seeds=seeds, runs_dir=runs, device=where, threads=threads, reporter=reporter
         )
+    if not is_first():
+        return
     if record is not None:
         add_record(record, found.record())
     result = found.to_dict()

@@ -40,6 +40,7 @@ def train(
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._result import print_arms
+    from spiketicket.distributed import is_first
     from spiketicket.record import add_record, check_record
 
     if record is not None:
@@ -48,6 +49,8 @@ def train(
         trained = run.train_dense(
             loaded, runs_dir=runs, device=where, threads=threads, reporter=reporter
         )
+    if not is_first():
+        return
     if record is not None:
         add_record(record, run.arm_record(loaded, trained))
     result = trained.to_dict()

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from spiketicket.distributed import ALONE, batch_stats
 from spiketicket.errors import UserError
 from spiketicket.neurons import _native, lif
 from spiketicket.neurons.lif import LIF, Kernel, resolve_kernel
@@ -102,8 +103,10 @@ def norm_fire(
         return over_time(_POOL, spikes) if pool else spikes
     if isinstance(neuron, LIF | Step):
         kernel = resolve_kernel(neuron.kernel, y.device)
+        alone = not _synced(norm)
         even = y.dim() == 5 and y.shape[-1] % 2 == 0 and y.shape[-2] % 2 == 0
-        if kernel == "native" and y.dtype in (torch.float32, torch.bfloat16) and (even or not pool):
+        kinds = (torch.float32, torch.bfloat16)
+        if kernel == "native" and alone and y.dtype in kinds and (even or not pool):
             if isinstance(neuron, Step):
                 return _fused(y, norm, as_lif(neuron.config), y.shape[0], pool)
             return _fused(y, norm, neuron.config, steps, pool)
@@ -125,13 +128,23 @@ def fire(z: Tensor, neuron: nn.Module, steps: int) -> Tensor:
 
 def normalise(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
     """BatchNorm of ``[T, B, C(, H, W)]`` as ``a*y + b`` in float32."""
-    channels_last = y.movedim(2, -1).float()
-    stats = _batch_stats_eager(channels_last) if norm.training else None
-    a, b = _scale_and_shift(norm, stats, y.numel() // y.shape[2])
+    channels_last, count = y.movedim(2, -1).float(), y.numel() // y.shape[2]
+    stats = None
+    if _synced(norm):
+        mean, var, count = batch_stats(channels_last)
+        stats = mean, var
+    elif norm.training:
+        stats = _batch_stats_eager(channels_last)
+    a, b = _scale_and_shift(norm, stats, count)
     return (channels_last * a + b).movedim(-1, 2)
 
 
 _POOL = nn.MaxPool2d(2)
+
+
+def _synced(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    """Whether its batch is spread over several processes (``Workers.parallel``)."""
+    return norm.training and getattr(norm, "workers", ALONE).count > 1
 
 
 def _fused(

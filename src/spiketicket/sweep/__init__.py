@@ -1,0 +1,205 @@
+"""Many runs: a recipe's axes, or any list of recipes, on one machine or on a cluster.
+
+from spiketicket.sweep import Local, run_sweep
+result = run_sweep(recipes, seeds=3, runs_dir="runs", executor=Local(workers=2))
+
+<runs>/<name>-<hash>/     run folders, as `find` makes them
+<runs>/.shared/<key>/     stages that runs have in common; may be deleted when all is done
+<runs>/sweep-<name>/      sweep.json: the runs, and how far they are
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiketicket._files import explained, is_disk_full, read_json, write_json
+from spiketicket.claim import claimed
+from spiketicket.errors import UserError
+from spiketicket.ladder import main_arm
+from spiketicket.recipe import Recipe
+from spiketicket.record import add_record, check_record
+from spiketicket.run import is_finished
+from spiketicket.sweep.axes import Run
+from spiketicket.sweep.driver import Driver, TaskState
+from spiketicket.sweep.executor import Executor
+from spiketicket.sweep.local import Local
+from spiketicket.sweep.plan import make_plan, merged
+from spiketicket.sweep.progress import Observer, Silent
+from spiketicket.sweep.ray_cluster import RayCluster
+
+__all__ = [
+    "Executor", "Local", "Observer", "RayCluster", "Run", "Silent", "SweepResult", "run_runs",
+    "run_sweep",
+]  # fmt: skip
+_SAVE_S = 2.0
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What became of a sweep.
+
+    ``rows`` has one for every run: ``name``, ``hash``, ``folder``, ``axes``, ``seeds``, ``state``
+    (``done``, ``failed``, ``blocked`` or ``waiting``), ``errors``, and where it is done
+    ``ticket`` and ``dense`` (test accuracies in percent, one a seed) and ``outcome``.
+    ``stopped`` says why not all was tried.
+    """
+
+    name: str
+    folder: Path
+    rows: tuple[Mapping[str, Any], ...]
+    failed: tuple[Mapping[str, Any], ...]
+    stopped: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "sweep": self.name, "folder": str(self.folder), "stopped": self.stopped,
+            "runs": list(self.rows), "failed": list(self.failed),
+        }  # fmt: skip
+
+
+def run_sweep(
+    recipes: Sequence[Recipe], seeds: int | Sequence[int] = 1, runs_dir: Path | str = "runs",
+    executor: Executor | None = None, **options: Any,
+) -> SweepResult:  # fmt: skip
+    """Do what ``find`` does for every recipe, with each of the seeds.
+
+    A number of seeds counts from each recipe's own. See :func:`run_runs` for the rest.
+    """
+    return run_runs(merged(recipes, seeds), runs_dir, executor, **options)
+
+
+def run_runs(
+    runs: Sequence[Run], runs_dir: Path | str = "runs", executor: Executor | None = None, *,
+    name: str = "", retry_failed: bool = False, restart_plan: bool = False, retries: int = 2,
+    record: Path | None = None, observer: Observer | None = None,
+) -> SweepResult:  # fmt: skip
+    """Do runs in parallel; what is finished is not done again, what several need is done once.
+
+    Args:
+        runs: each its own recipe.
+        runs_dir: the folder of the run folders; on a cluster every node sees it at this path.
+        executor: :class:`Local` or :class:`RayCluster`; default one local worker.
+        name: of the sweep; default a hash of its runs.
+        retry_failed: whether runs that failed before are tried again.
+        restart_plan: whether another set of runs may take this name over.
+        retries: how often a task whose worker was lost is taken up again.
+        record: file of results that every run's is added to, as ``find --record`` does.
+        observer: is told what happens.
+
+    Raises:
+        UserError: a recipe that cannot be run, a folder that cannot be written, a sweep of this
+            name that has other runs or is being driven by another process, no such executor.
+    """
+    executor, observer = executor or Local(), observer or Silent()
+    place = Path(runs_dir).absolute()
+    name = name or _hash([[run.recipe.folder_name, list(run.seeds)] for run in runs])
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UserError("must be letters, digits, - and _", where="--name", value=name)
+    folder = place / f"sweep-{name}"
+    if record is not None:
+        check_record(record)
+    with claimed(folder, deep=False):
+        with explained(folder):
+            for part in ("tokens", "progress"):
+                (folder / part).mkdir(exist_ok=True)
+        file = _SweepFile(folder / "sweep.json", name, runs, restart_plan)
+        plan = make_plan(runs, place, executor.device, judge_all=record is not None)
+        executor.open(str(place), folder.name)
+        try:
+            driver = Driver(plan, executor, place, folder, observer, retries, file.save)
+            tasks = driver.run(retry_failed=retry_failed)
+        finally:
+            executor.close()
+        full = _finish(file, tasks, record)
+    stopped = driver.stopped or full
+    rows = tuple(_row(run, place, tasks) for run in runs)
+    failed = tuple(
+        {"task": s.task.label, "place": str(place / s.task.place), **(s.error or {})}
+        for s in tasks.values() if s.state == "failed"
+    )  # fmt: skip
+    return SweepResult(name, folder, rows, failed, stopped)
+
+
+def _finish(file: _SweepFile, tasks: Mapping[str, TaskState], record: Path | None) -> str:
+    """Write what is left to write; the reason where there is no space for it."""
+    try:
+        file.save(tasks, last=True)
+        for state in tasks.values():
+            result = state.outcome.result if state.outcome else None
+            if record is not None and result is not None:
+                add_record(record, result["record"])
+    except UserError as error:
+        if not is_disk_full(error):
+            raise
+        return str(error)
+    return ""
+
+
+class _SweepFile:
+    """``sweep.json``: what the sweep is, so that a second start means the same, and its state."""
+
+    def __init__(self, path: Path, name: str, runs: Sequence[Run], restart_plan: bool) -> None:
+        self.path = path
+        listed = [
+            {"folder": r.recipe.folder_name, "seeds": list(r.seeds), "axes": dict(r.axes)}
+            for r in runs
+        ]
+        self.content = {"format": 1, "name": name, "plan": _hash(listed), "runs": listed}
+        known = read_json(path)
+        if known is not None and known["plan"] != self.content["plan"] and not restart_plan:
+            raise _edited(path, known["runs"], listed)
+        self._saved, self._at = "", 0.0
+
+    def save(self, tasks: Mapping[str, TaskState], *, last: bool = False) -> None:
+        """Write the state, now and then."""
+        if not last and self._saved and time.monotonic() - self._at < _SAVE_S:
+            return
+        facts = {name: state.facts() for name, state in tasks.items()}
+        text = json.dumps(facts, sort_keys=True)
+        if text != self._saved:
+            write_json(self.path, {**self.content, "tasks": facts})
+            self._saved = text
+        self._at = time.monotonic()
+
+
+def _edited(path: Path, old: Sequence[Mapping[str, Any]], new: Sequence[Any]) -> UserError:
+    before, now = ({json.dumps(run, sort_keys=True) for run in runs} for runs in (old, new))
+    what = (
+        f"this sweep was started with other runs: {len(before - now)} of {len(before)} are no"
+        f" longer asked for, {len(now - before)} of {len(now)} are new; the recipe was edited, or"
+        " its defaults have changed"
+    )
+    remedy = "Give it another --name, or --restart-plan to go on with the new runs"
+    return UserError(what, where=str(path.parent), remedy=remedy)
+
+
+def _row(run: Run, runs_dir: Path, tasks: Mapping[str, TaskState]) -> dict[str, Any]:
+    recipe, name = run.recipe, run.recipe.folder_name
+    row = {
+        "name": recipe.name, "hash": recipe.hash, "folder": str(runs_dir / name),
+        "axes": dict(run.axes), "seeds": list(run.seeds),
+    }  # fmt: skip
+    own = [s for s in tasks.values() if s.task.id.startswith(f"{name}.")]
+    errors = [s.error["message"] for s in own if s.error]
+    bad = {s.state for s in own} - {"done", "running"}
+    if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
+        worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
+        return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
+    found: dict[str, Any] = read_json(runs_dir / name / "result.json") or {}
+    arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
+    return {
+        **row, "state": "done", "errors": [], "ticket": arms[main_arm(recipe)],
+        "dense": arms.get("dense"), "outcome": found["verdict"]["outcome"],
+    }  # fmt: skip
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,200 @@
+"""What a sweep has to do: runs as tasks, those that need each other in order.
+
+A task is what one worker does at a time: the stages of one seed (``seed``), a stage that several
+of them have in common (``stage``), or a run's verdict over its finished seeds (``verdict``). What
+is finished already, by whichever command, is no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spiketicket._files import read_json
+from spiketicket.ladder import arm_names
+from spiketicket.parts import seed_folder
+from spiketicket.recipe import Recipe
+from spiketicket.run import is_finished
+from spiketicket.sweep.axes import Run
+from spiketicket.sweep.shared import stage_epochs, stage_inputs, stage_keys
+
+SHARED = ".shared"
+"""Folder of the stages that runs have in common, beside the run folders."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to do; paths are below the folder of the run folders.
+
+    Args:
+        recipe: the run's; of a shared stage, that of any run that needs it.
+        stages: what is to be done, in order.
+        place: where: the folder of a seed, of a shared stage, or of the run.
+        sources: stages to be taken over, and where from.
+        needs: tasks that come before it.
+        epochs: how many it trains, at most.
+    """
+
+    id: str
+    kind: Literal["stage", "seed", "verdict"]
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    place: str
+    stages: tuple[str, ...] = ()
+    sources: Mapping[str, str] | None = None
+    needs: tuple[str, ...] = ()
+    epochs: int = 0
+
+    @property
+    def label(self) -> str:
+        """The task in a few words."""
+        if self.kind == "stage":
+            return f"shared {self.stages[-1].replace('_', ' ')}, seed {self.seeds[0]}"
+        if self.kind == "seed":
+            return f"{self.recipe.folder_name}, seed {self.seeds[0]}"
+        return f"{self.recipe.folder_name}, verdict"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a sweep in an order in which each comes after those it needs."""
+
+    runs: tuple[Run, ...]
+    tasks: tuple[Task, ...]
+
+
+def make_plan(
+    runs: Sequence[Run], runs_dir: Path, device: str = "cpu", *, judge_all: bool = False
+) -> Plan:
+    """What is left to do of these runs; ``judge_all`` reads the finished ones' verdicts again.
+
+    Raises:
+        UserError: a run's stages cannot be (an empty ladder, say), or its files are damaged.
+    """
+    return _Planner(runs, runs_dir, device).plan(judge_all)
+
+
+def merged(recipes: Sequence[Recipe], seeds: int | Sequence[int]) -> list[Run]:
+    """Recipes as runs; a number of seeds counts from each recipe's own. Equal recipes are one."""
+    found: dict[str, Run] = {}
+    for recipe in recipes:
+        own = range(recipe.seed, recipe.seed + seeds) if isinstance(seeds, int) else seeds
+        found.setdefault(recipe.folder_name, Run(recipe, tuple(sorted(set(own))), {}))
+    return list(found.values())
+
+
+class _Planner:
+    def __init__(self, runs: Sequence[Run], runs_dir: Path, device: str) -> None:
+        self.runs, self.dir, self.device = tuple(runs), runs_dir, device
+        self.wanted: dict[str, int] = {}
+        """Unfinished stages by key: how many seeds of runs have it."""
+        self.finished: dict[str, str] = {}
+        """Finished stages by key: where."""
+        self.shared: dict[str, Task] = {}
+
+    def plan(self, judge_all: bool) -> Plan:
+        open_seeds = []
+        verdicts = []
+        for run in self.runs:
+            for seed in run.seeds:
+                keys = stage_keys(run.recipe, seed, self.device)
+                if self._survey(run.recipe, seed, keys):
+                    open_seeds.append((run, seed, keys))
+            if judge_all or not is_finished(run.recipe, run.seeds, runs_dir=self.dir):
+                verdicts.append(run)
+        seeds = {(run.recipe.folder_name, seed): self._seed(run, seed, keys)
+                 for run, seed, keys in open_seeds}  # fmt: skip
+        ends = [self._verdict(run, seeds) for run in verdicts]
+        return Plan(self.runs, (*self.shared.values(), *_runs_together(seeds.values(), ends)))
+
+    def _survey(self, recipe: Recipe, seed: int, keys: Mapping[str, str]) -> bool:
+        """Note what is finished; whether anything is not."""
+        own = seed_folder(Path(recipe.folder_name), seed)
+        unfinished = False
+        for name, key in keys.items():
+            if (self.dir / own / name / "result.json").exists():
+                self.finished.setdefault(key, str(own / name))
+            else:
+                unfinished = True
+                self.wanted[key] = self.wanted.get(key, 0) + 1
+                common = Path(SHARED, key, name)
+                if (self.dir / common / "result.json").exists():
+                    self.finished.setdefault(key, str(common))
+        return unfinished
+
+    def _seed(self, run: Run, seed: int, keys: Mapping[str, str]) -> Task:
+        own = seed_folder(Path(run.recipe.folder_name), seed)
+        epochs = stage_epochs(run.recipe)
+        left = [n for n in keys if not (self.dir / own / n / "result.json").exists()]
+        # What trains nothing is done as quickly as it is taken over.
+        common = [n for n in left if epochs[n] and self._is_common(keys[n])]
+        sources, needs = {}, []
+        for name in common:
+            sources[name], task = self._source(name, run.recipe, seed, keys)
+            needs += [task] if task else []
+        return Task(
+            f"{run.recipe.folder_name}.seed-{seed}", "seed", run.recipe, (seed,), str(own),
+            tuple(keys), sources, tuple(needs),
+            sum(epochs[n] for n in left if n not in sources),
+        )  # fmt: skip
+
+    def _is_common(self, key: str) -> bool:
+        return key in self.finished or self.wanted[key] > 1
+
+    def _source(
+        self, name: str, recipe: Recipe, seed: int, keys: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Where a common stage is or will be, and the task that puts it there, if any."""
+        key = keys[name]
+        if key in self.finished:
+            return self.finished[key], ""
+        place = Path(SHARED, key)
+        if key not in self.shared:
+            earlier = _closure(name, recipe, seed)
+            found = {n: self._source(n, recipe, seed, keys) for n in earlier}
+            self.shared[key] = Task(
+                f"shared-{key}", "stage", recipe, (seed,), str(place), (*earlier, name),
+                {n: source for n, (source, _) in found.items()},
+                tuple(task for _, task in found.values() if task), stage_epochs(recipe)[name],
+            )  # fmt: skip
+        return str(place / name), self.shared[key].id
+
+    def _verdict(self, run: Run, seeds: Mapping[tuple[str, int], Task]) -> Task:
+        name = run.recipe.folder_name
+        own = [seeds[name, seed] for seed in run.seeds if (name, seed) in seeds]
+        return Task(
+            f"{name}.verdict", "verdict", run.recipe, run.seeds, name,
+            needs=tuple(task.id for task in own),
+        )  # fmt: skip
+
+
+def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:
+    """Every stage that a stage stands on, in the order they run."""
+    inputs = stage_inputs(recipe, seed)
+    found: set[str] = set()
+    left = [name]
+    while left:
+        new = [n for n in inputs[left.pop()].needs if n not in found]
+        found |= set(new)
+        left += new
+    return [n for n in arm_names(recipe) if n in found]
+
+
+def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task]:
+    """A run's verdict right after its seeds, so that results come as early as they can."""
+    ends = {task.place: task for task in verdicts}
+    order: list[Task] = []
+    for task in seeds:
+        end = ends.get(str(Path(task.place).parent))
+        order.append(task)
+        if end is not None and end.needs[-1] == task.id:
+            order.append(ends.pop(end.place))
+    return order + list(ends.values())
+
+
+def failure(task: Task, runs_dir: Path) -> dict[str, Any] | None:
+    """What an earlier attempt left in ``error.json``, if it failed for good."""
+    found: dict[str, Any] | None = read_json(runs_dir / task.place / "error.json")
+    return found

@@ -1,0 +1,140 @@
+"""Stages that several runs have in common: their keys, and taking one over from where it is.
+
+A stage's key is the hash of exactly what its result is a function of: data, network, budget, seed
+and the stages it starts from, but not the recipe's name or the parts of it that other stages read.
+Two stages with one key differ in nothing but the recipe that their files name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
+from spiketicket.models._patches import SCORES
+from spiketicket.recipe import Recipe, TrainConfig
+from spiketicket.stage import Experiment, provenance, versions
+from spiketicket.ticket import Ticket
+
+_OPTIMIZERS = {"scores", "weights"}
+_MASKED = ("searched", "random_trained", "random_frozen")
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """What a stage's result depends on: values, and other stages of the same seed by name."""
+
+    values: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+
+
+def stage_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
+    """The inputs of every stage of a recipe, in the order the stages run."""
+    shared = {"seed": seed, "data": _plain(recipe.data), "neuron": _plain(recipe.neuron)}
+    found = _ladder_inputs(recipe, seed) if is_ladder(recipe) else _arm_inputs(recipe)
+    return {name: StageInputs({**shared, **i.values}, i.needs) for name, i in found.items()}
+
+
+def stage_keys(recipe: Recipe, seed: int, device: str) -> dict[str, str]:
+    """The key of every stage; ``device`` is ``cpu`` or ``cuda``."""
+    keys: dict[str, str] = {}
+    for name, inputs in stage_inputs(recipe, seed).items():
+        content = {
+            "stage": name, "device": device, "versions": versions(), "values": inputs.values,
+            "needs": {need: keys[need] for need in inputs.needs},
+        }  # fmt: skip
+        text = json.dumps(content, sort_keys=True)
+        keys[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return keys
+
+
+def stage_epochs(recipe: Recipe) -> dict[str, int]:
+    """How many epochs every stage trains."""
+    if is_ladder(recipe):
+        return {plan.name: plan.epochs for plan in plans(recipe)}
+    frozen = ("random_frozen",)
+    return {n: 0 if n in frozen else recipe.train.epochs for n in arm_names(recipe)}
+
+
+def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
+    model, affine = recipe.model, recipe.controls.bn_affine
+    control = model if affine is None else model.model_copy(update={"bn_affine": affine})
+    trained = {"model": _plain(control), "train": _budget(recipe.train, "weights")}
+    known = {
+        "ticket": StageInputs({
+            "model": _plain(model), "ticket": _plain(recipe.ticket),
+            "train": _budget(recipe.train, "scores"),
+        }),
+        "dense": StageInputs(trained),
+        # The random masks have as many weights in every layer as the ticket.
+        "random_trained": StageInputs(trained, ("ticket",)),
+        "random_frozen": StageInputs({"train": _budget(recipe.train)}, ("ticket",)),
+    }  # fmt: skip
+    return {name: known[name] for name in arm_names(recipe)}
+
+
+def _ladder_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
+    config: Any = recipe.ticket
+    found = {}
+    for plan in plans(recipe):
+        ranking = str(config.score) if plan.ranking == "ticket" else plan.ranking
+        trials = tuple(f"try_{s}" for s in SCORES) if ranking == "auto" else ()
+        selector = ("selector",) if ranking in SCORES or ranking == "auto" else ()
+        optimizers = ("scores", "weights") if plan.pep == "searched" else ("weights",)
+        values = {
+            "model": _plain(altered_recipe(recipe, plan, ranking, seed).model),
+            "train": _budget(budget(recipe.train, plan), *optimizers),
+            "conv_pep": plan.pep,
+        } | ({"density": config.density} if plan.pep in _MASKED else {})
+        start = (plan.start,) if plan.start else ()
+        found[plan.name] = StageInputs(values, (*selector, *trials, *start))
+    return found
+
+
+def _budget(train: TrainConfig, *optimizers: str) -> dict[str, Any]:
+    """What decides a training: not when it is saved, and no optimizer that it does not use."""
+    unused = {*(_OPTIMIZERS - set(optimizers)), "checkpoint_steps"}
+    return {k: v for k, v in _plain(train).items() if k not in unused}
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = section.model_dump(mode="json")
+    return plain
+
+
+def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
+    """Put the finished stage in ``source`` into ``folder``, as if it had been run there.
+
+    The files come out byte for byte as the recipe's own would, but for ``timing.json``, which
+    says that the stage is ``shared``. Returns False, and changes nothing, where ``source`` is not
+    finished or was made with other data or versions than are here.
+
+    Raises:
+        UserError: a damaged source, or a place that cannot be written.
+    """
+    facts, timing = (read_json(source / f"{name}.json") for name in ("result", "timing"))
+    if facts is None or timing is None:
+        return False
+    ticket = Ticket.load(source / "model.ticket")
+    meta = {**ticket.metadata, **provenance(experiment)}
+    made_of = ticket.metadata["data"]["checksum"], ticket.metadata["versions"]
+    if made_of != (experiment.dataset.checksum, versions()):
+        return False
+    content = Ticket(ticket.layers, ticket.tensors, meta).to_bytes()
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        copies = {n: (source / n).read_bytes() for n in ("log.jsonl", "predictions.npy")}
+    facts |= {"condition": meta["condition"], "file_bytes": len(content)}
+    experiment.guard()
+    for name, copy in {"model.ticket": content, **copies}.items():
+        write_bytes(folder / name, copy)
+    write_json(folder / "timing.json", {**timing, "shared": True})
+    experiment.guard()
+    write_json(folder / "result.json", facts)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return True

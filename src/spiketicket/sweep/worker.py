@@ -1,0 +1,244 @@
+"""Doing one task of a sweep, on whatever host; the same for every executor.
+
+A worker and its driver share nothing but the folder of the runs. Below ``<sweep>/`` there are
+
+    tokens/<task>      which attempt at the task counts; written by the driver alone
+    progress/<task>    how far the attempt is; written by the worker
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spiketicket._files import is_disk_full, write_bytes, write_json
+from spiketicket.arms import ArmName
+from spiketicket.claim import Fence, InUseError, SupersededError
+from spiketicket.data import Dataset, load_dataset
+from spiketicket.errors import UserError
+from spiketicket.parts import Context, prepare_experiment, run_seed, run_stages
+from spiketicket.recipe import DataConfig
+from spiketicket.reporting import NullReporter
+from spiketicket.run import conclude
+from spiketicket.stage import Experiment
+from spiketicket.sweep.plan import Task
+from spiketicket.sweep.shared import adopt
+
+_BEAT_S = 1.0
+"""The least time between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all tasks of a sweep."""
+
+    runs_dir: str
+    sweep: str
+    """Name of the sweep's folder in ``runs_dir``."""
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's folder."""
+        return Path(self.runs_dir) / self.sweep
+
+
+@dataclass(frozen=True)
+class Order:
+    """A task handed to a worker: the attempt's number and its token."""
+
+    task: Task
+    attempt: int
+    token: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    ``state`` is ``done``; ``failed``, with ``error`` as in ``error.json``; ``superseded``;
+    ``busy`` where another process holds the folder; or ``halt`` where no task could go on, such
+    as on a full disk. ``epochs`` and ``train_s`` say what was trained and how long that took.
+    """
+
+    state: str
+    host: str
+    seconds: float
+    error: Mapping[str, Any] | None = None
+    messages: tuple[str, ...] = ()
+    epochs: int = 0
+    train_s: float = 0.0
+    result: Mapping[str, Any] | None = None
+    """Of a verdict: what ``find`` answers, and the line it records."""
+
+
+def execute(order: Order, settings: Settings) -> Outcome:
+    """Do a task; whatever goes wrong with it is in the outcome."""
+    started, host = time.perf_counter(), socket.gethostname()
+    reporter = _Reporter(settings.folder / "progress" / order.task.id)
+    error: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
+    state = "done"
+    try:
+        _look_around(settings, host)
+        fence = Fence(settings.folder / "tokens" / order.task.id, order.token)
+        fence()
+        result = _do(order.task, settings, fence, reporter)
+    except SupersededError:
+        state = "superseded"
+    except InUseError as problem:
+        state, error = "busy", {"message": str(problem)}
+    except _HaltError as problem:
+        state, error = "halt", {"message": str(problem)}
+    except Exception as problem:
+        error = error_of(problem, host, order.attempt)
+        state = "halt" if is_disk_full(problem) else "failed"
+        if state == "failed":
+            state = _keep(error, Path(settings.runs_dir) / order.task.place)
+    with contextlib.suppress(OSError):
+        reporter.file.unlink(missing_ok=True)
+    return Outcome(
+        state, host, time.perf_counter() - started, error, tuple(reporter.messages),
+        reporter.epochs, reporter.train_s, result,
+    )  # fmt: skip
+
+
+class _HaltError(Exception):
+    pass
+
+
+def _look_around(settings: Settings, host: str) -> None:
+    if not (settings.folder / "tokens").is_dir():
+        raise _HaltError(
+            f"{host} does not see {settings.folder}: every node needs the folder of the runs at"
+            " the same path. Mount it there, or take the node out, and start the sweep again"
+        )
+
+
+def error_of(problem: BaseException, host: str, attempt: int) -> dict[str, Any]:
+    """The content of ``error.json``."""
+    user = isinstance(problem, UserError)
+    return {
+        "type": type(problem).__name__,
+        "message": str(problem) or type(problem).__name__,
+        "traceback": "" if user else "".join(traceback.format_exception(problem)),
+        "host": host,
+        "attempt": attempt,
+    }
+
+
+def _keep(error: Mapping[str, Any], place: Path) -> str:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "error.json", error)
+    except (UserError, OSError) as problem:
+        return "halt" if is_disk_full(problem) else "failed"
+    return "failed"
+
+
+def _do(
+    task: Task, settings: Settings, fence: Fence, reporter: _Reporter
+) -> Mapping[str, Any] | None:
+    context = Context(
+        settings.device, settings.threads, reporter, fence, _Adopter(settings, task),
+        settings.sweep, _load,
+    )  # fmt: skip
+    runs_dir = Path(settings.runs_dir)
+    if task.kind == "verdict":
+        found = conclude(task.recipe, task.seeds, runs_dir=runs_dir, context=context)
+        return {"found": found.to_dict(), "record": found.record()}
+    experiment = prepare_experiment(task.recipe, context)
+    (seed,) = task.seeds
+    if task.kind == "seed":
+        run_seed(experiment, runs_dir / task.recipe.folder_name, seed, context)
+    else:
+        run_stages(experiment, runs_dir / task.place, task.stages, seed, context)
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _load(config: DataConfig) -> Dataset:
+    """Data that the tasks of a worker have in common is read once."""
+    return load_dataset(config)
+
+
+@dataclass(frozen=True)
+class _Adopter:
+    settings: Settings
+    task: Task
+
+    def __call__(self, experiment: Experiment, name: ArmName, seed: int, folder: Path) -> None:
+        del seed
+        source = (self.task.sources or {}).get(name)
+        if source is not None:
+            adopt(experiment, Path(self.settings.runs_dir) / source, folder)
+
+
+@dataclass
+class _Reporter(NullReporter):
+    """Writes a file now and then that says how far the task is."""
+
+    file: Path
+    messages: list[str] = field(default_factory=list)
+    epochs: int = 0
+    train_s: float = 0.0
+    _stage: str = ""
+    _of: tuple[int, int] = (0, 0)
+    _last: float = 0.0
+
+    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
+        """Remembers the stage."""
+        self._stage, self._of = stage, (epochs, steps_per_epoch)
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
+    ) -> None:
+        """Writes, unless it did a moment ago."""
+        now = time.monotonic()
+        if now - self._last >= _BEAT_S:
+            self._last = now
+            beat = Beat(self._stage, epoch, *self._of, step, self.epochs, self.train_s)
+            with contextlib.suppress(OSError, UserError):  # progress is no reason to fail
+                write_bytes(self.file, json.dumps(asdict(beat)).encode())
+
+    def epoch_finished(
+        self, epoch: int, train_loss: float, train_accuracy: float, val_accuracy: float,
+        seconds: float,
+    ) -> None:  # fmt: skip
+        """Counts."""
+        self.epochs += 1
+        self.train_s += seconds
+
+    def message(self, text: str) -> None:
+        """Kept for the driver."""
+        self.messages.append(text)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """How far an attempt is: the stage, its epoch and step, and what the task trained before."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    steps: int
+    step: int
+    done_epochs: int
+    train_s: float
+
+
+def read_beat(folder: Path, task: str) -> Beat | None:
+    """The newest report on a task, if there is one."""
+    try:
+        return Beat(**json.loads((folder / "progress" / task).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
