@@ -279,6 +279,31 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path, short, inline):
     assert not list(tmp_path.rglob("error.json"))
 
 
+def test_no_time_of_a_file_decides_anything(tmp_path, short, inline):
+    """The clocks of two hosts may be decades apart."""
+    times = [0, 4_000_000_000, 1_000_000_000]
+
+    def elsewhere(order):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (times[0], times[0]))
+        times.append(times.pop(0))
+        return "its node was lost" if order.attempt == 1 else None
+
+    carrier = inline(elsewhere)
+    assert states(run_runs(short, tmp_path, carrier)) == ["done", "done"]
+    assert [o.attempt for o in carrier.orders] == [1, 2] * 4
+    again = inline()
+    run_runs(short, tmp_path, again)
+    assert again.orders == []
+
+
+def test_the_order_of_the_axes_is_no_other_sweep(tmp_path, short, inline):
+    run_runs(short, tmp_path, inline(), name="x")
+    again = inline()
+    assert states(run_runs(short[::-1], tmp_path, again, name="x")) == ["done", "done"]
+    assert again.orders == []
+
+
 def test_the_library_takes_a_list_of_recipes(tmp_path, short, inline):
     recipes = [run.recipe for run in short]
     result = run_sweep(recipes, 2, tmp_path, inline())
