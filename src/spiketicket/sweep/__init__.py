@@ -153,8 +153,8 @@ class _SweepFile:
     def __init__(self, path: Path, name: str, runs: Sequence[Run], restart_plan: bool) -> None:
         self.path = path
         listed = [{"folder": r.folder, "seeds": list(r.seeds), "axes": dict(r.axes)} for r in runs]
-        self.content = {"format": 1, "name": name, "runs": listed}
-        known = read_json(path) or self.content
+        self.content: dict[str, Any] = {"format": 1, "name": name, "runs": listed}
+        known: dict[str, Any] = read_json(path) or self.content
         before, now = (set(map(_text, content["runs"])) for content in (known, self.content))
         if before != now and not restart_plan:
             raise _edited(path, before, now)
