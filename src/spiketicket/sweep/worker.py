@@ -67,7 +67,7 @@ class Outcome:
 
     ``state`` is ``done``; ``failed``, with ``error`` as in ``error.json``; ``superseded``;
     ``busy`` where another process holds the folder; or ``halt`` where no task could go on, such
-
+    as on a full disk. ``epochs`` is how many the attempt trained, ``seconds`` all that it took.
     """
 
     state: str
