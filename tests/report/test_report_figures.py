@@ -265,6 +265,23 @@ def test_a_synapse_and_its_neurons_have_one_short_name(
     assert short_name(synapse) == short_name(neuron) == short
 
 
+def test_the_neurons_of_a_block_stand_with_its_last_synapse(make_run: MakeRun) -> None:
+    measure = read_run(make_run()).layers_of("ticket")
+    assert measure is not None
+    layer, neurons = measure.layers[0], measure.neurons[0]
+    names = ["stem.synapse", "blocks.0.first.synapse", "blocks.0.second", "blocks.0.shortcut"]
+    behind = ["stem.neuron", "blocks.0.first.neuron", "blocks.0.neuron"]
+    block = measure.model_copy(update={
+        "layers": [layer.model_copy(update={"name": name}) for name in names],
+        "neurons": [neurons.model_copy(update={"name": name}) for name in behind],
+    })  # fmt: skip
+    found = [(step.full, step.neurons and step.neurons.name) for step in steps(block)]
+    assert found == [
+        ("stem.synapse", "stem.neuron"), ("blocks.0.first.synapse", "blocks.0.first.neuron"),
+        ("blocks.0.second", None), ("blocks.0.shortcut", "blocks.0.neuron"),
+    ]  # fmt: skip
+
+
 def test_lonely_neurons_keep_their_place(make_run: MakeRun) -> None:
     measure = read_run(make_run()).layers_of("ticket")
     assert measure is not None
@@ -306,7 +323,7 @@ def test_the_layer_map_shows_the_rates(make_run: MakeRun) -> None:
 
 
 def test_energy_bars_are_as_long_as_the_energy(make_run: MakeRun) -> None:
-    figure = energy_bars(read_run(make_run()))[0]
+    figure = energy_bars(read_run(make_run()), "45nm-fp32")
     root = ElementTree.fromstring(figure.svg)
     bars = {}
     for row in root.iter(f"{SVG}g"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket.report.figures.energy import arm_energy
+from spiketicket.report.figures.energy import arm_energy, energy_tables
 from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.models import Operations, Totals
 from spiketicket.report.numbers import count, energy, share, size
@@ -74,7 +74,7 @@ def _counts(found: Operations) -> list[Cell]:
 def energy_table(run: Run) -> Table | None:
     """Energy an image of every arm by every table, and against the dense net."""
     arms = measured_arms(run)
-    tables = dict.fromkeys(r.table for s in run.stages if s.measure for r in s.measure.energy)
+    tables = energy_tables(run)
     rows = []
     for table in tables:
         dense = arm_energy(run, "dense", table)

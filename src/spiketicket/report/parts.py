@@ -19,7 +19,7 @@ from spiketicket.report.cost_part import (
     sparsity_table,
 )
 from spiketicket.report.figures.canvas import Figure
-from spiketicket.report.figures.energy import energy_bars
+from spiketicket.report.figures.energy import energy_bars, energy_tables
 from spiketicket.report.figures.forest import forests
 from spiketicket.report.figures.layer_map import layer_map
 from spiketicket.report.figures.network import network_picture
@@ -125,6 +125,10 @@ def _unmeasured_arms(run: Run) -> Items:
     return [_not_measured(run, ", ".join(absent))] if absent else []
 
 
+def _energy(run: Run, index: int) -> Items:
+    return [energy_bars(run, table) for table in energy_tables(run)[index : index + 1]]
+
+
 def _map_of(run: Run, arm: str) -> Items:
     measure = run.layers_of(arm)
     return [layer_map(measure, arm, run.title(arm))] if measure else []
@@ -171,8 +175,8 @@ _MAKERS: tuple[tuple[str, str, Callable[[Run], Items]], ...] = (
     ("Against the controls", "comparisons", lambda run: [comparison_table(run)]),
     (_KEPT, "sizes", _sizes),
     (_COST, "contradictions", _contradictions),
-    (_COST, "energy", lambda run: energy_bars(run)[:1]),
-    (_COST, "more-energy", lambda run: energy_bars(run)[1:2]),
+    (_COST, "energy", lambda run: _energy(run, 0)),
+    (_COST, "more-energy", lambda run: _energy(run, 1)),
     (_COST, "energy-numbers", lambda run: [energy_table(run)]),
     (_COST, "operations", lambda run: [operations_table(run)]),
     (_COST, "sparsity", lambda run: [sparsity_table(run)]),

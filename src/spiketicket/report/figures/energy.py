@@ -12,12 +12,10 @@ _ROW = 34.0
 _PARTS = (("MAC", "macs_pj", 1.0), ("AC", "acs_pj", 0.62), ("membranes, apart", "updates_pj", 0.28))
 
 
-def energy_bars(run: Run) -> list[Figure]:
-    """One figure a table that any arm was measured with; means over the measured seeds."""
-    tables = dict.fromkeys(
-        row.table for stage in run.stages if stage.measure for row in stage.measure.energy
-    )
-    return [_figure(run, table) for table in tables]
+def energy_tables(run: Run) -> list[str]:
+    """The tables that any arm was measured with, the usual one first."""
+    rows = (row for stage in run.stages if stage.measure for row in stage.measure.energy)
+    return list(dict.fromkeys(row.table for row in rows))
 
 
 def arm_energy(run: Run, arm: str, table: str) -> dict[str, float] | None:
@@ -36,7 +34,8 @@ def arm_energy(run: Run, arm: str, table: str) -> dict[str, float] | None:
     return {key: sum(getattr(row, key) for row in rows) / len(rows) for key in keys}
 
 
-def _figure(run: Run, table: str) -> Figure:
+def energy_bars(run: Run, table: str) -> Figure:
+    """The energy of every measured arm by one table; means over the measured seeds."""
     arms = [(arm, found) for arm in _arms(run) if (found := arm_energy(run, arm, table))]
     most = max(sum(found[key] for _, key, _ in _PARTS) for _, found in arms) or 1.0
     scale = Scale(0, most, 0, WIDTH)
