@@ -204,6 +204,24 @@ def test_a_full_disk_stops_the_sweep_and_nothing_is_lost(
         assert content(tmp_path / "full" / run.folder) == content(tmp_path / "whole" / run.folder)
 
 
+def test_a_checkpoint_that_does_not_fit_is_no_failure_of_the_run(
+    tmp_path, short, inline, monkeypatch
+):
+    """Smaller files, such as error.json, may well fit still."""
+
+    def save(path, *rest):
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise UserError("the disk is full", where=str(path)) from full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save)
+        result = run_runs(short, tmp_path, inline())
+    assert "the disk is full" in result.stopped
+    assert states(result) == ["waiting", "waiting"]
+    assert not list(tmp_path.rglob("error.json"))
+    assert states(run_runs(short, tmp_path, inline())) == ["done", "done"]
+
+
 def test_a_folder_in_use_is_waited_for(tmp_path, short, inline, listener, monkeypatch):
     monkeypatch.setattr(driver, "_BUSY_S", 0.0)
     mine = claimed(tmp_path / short[0].folder, "seed-0")

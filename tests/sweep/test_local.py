@@ -15,8 +15,15 @@ from spiketicket.run import find
 from spiketicket.sweep import Local, run_runs
 from spiketicket.sweep.axes import make_runs, parse_axes
 
+# A shell that puts the tests into the background has Ctrl-C ignored, in its children as well.
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from spiketicket.cli import main
+main()
+"""
 SWEEP = [
-    sys.executable, "-c", "from spiketicket.cli import main; main()", "sweep", "digits-binw",
+    sys.executable, "-c", MAIN, "sweep", "digits-binw",
     "--axis", "ticket.density=0.2,0.3", "--quiet", "--json", "--name", "x", "--cpus-per-run", "1",
 ]  # fmt: skip
 SETTINGS = [
