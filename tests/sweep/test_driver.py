@@ -47,10 +47,10 @@ def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listene
     real = stage.fit
     bad = f"{short[0].folder}/seed-0"
 
-    def fit(trainee, batches, validate, train, where, reporter):
+    def fit(trainee, batches, validate, train, where, *rest):
         if bad in str(where.folder):
             raise ZeroDivisionError("something is off")
-        return real(trainee, batches, validate, train, where, reporter)
+        return real(trainee, batches, validate, train, where, *rest)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(short, tmp_path, inline(), observer=listener)
@@ -80,10 +80,10 @@ def test_what_needs_a_failed_stage_is_blocked_and_the_rest_goes_on(
     made = runs("ticket.density=0.2,0.3", "seed=0:1", train={"epochs": 1})
     real = stage.fit
 
-    def fit(trainee, batches, validate, train, where, reporter):
+    def fit(trainee, batches, validate, train, where, *rest):
         if where.folder.name == "dense" and where.seed == 0:
             raise UserError("the loss is not a number")
-        return real(trainee, batches, validate, train, where, reporter)
+        return real(trainee, batches, validate, train, where, *rest)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(made, tmp_path, inline())
