@@ -131,6 +131,22 @@ def test_what_is_measured_is_read_and_what_changed_is_measured_again(run, monkey
     assert new(measure_run(run, images=20, sample=3)) == 1
 
 
+def test_damaged_files_are_made_anew(run):
+    measure_run(run, images=20)
+    sample, own = (ticket_of(run).parent / name for name in ("sample.npz", "measure.json"))
+    # an archive whose end is missing, and one whose content is not what it says
+    whole = sample.read_bytes()
+    for damaged in (whole[:3000], whole[:200] + bytes(200) + whole[400:]):
+        sample.write_bytes(damaged)
+        assert new(measure_run(run, images=20)) == 1
+        assert sample.read_bytes() == whole
+    found = json.loads(own.read_text())
+    for wrong in ({"set": None}, {"set": {"images": 20}}, {"layers": None}, {"total": []}):
+        own.write_text(json.dumps({**found, **wrong}))
+        assert new(measure_run(run, images=20)) == 1
+        assert json.loads(own.read_text()) == found
+
+
 def test_samples_are_of_the_dense_net_and_the_ticket_of_the_first_seed(run):
     measure_run(run, sample=9)
     stages = {p.parent.relative_to(run).as_posix() for p in run.rglob("sample.npz")}

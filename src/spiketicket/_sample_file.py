@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,8 @@ def _packed(arrays: Mapping[str, Any]) -> bytes:
 def drawn_sample(path: Path) -> tuple[str, int] | None:
     """Digest of the ticket and index of the sample that a file is about; None if it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a damaged file open that it opened itself
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return str(stored["digest"]), int(stored["index"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

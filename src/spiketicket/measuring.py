@@ -174,16 +174,14 @@ class _Run:
         """What is in the stage's folder, if it is about its ticket and the images asked for."""
         digest = read_metadata(place / "model.ticket")["digest"]
         try:
-            found = read_json(place / "measure.json")
+            found: Measured | None = read_json(place / "measure.json")
         except UserError:
             return None
-        if not isinstance(found, dict) or (found.get("format"), found.get("ticket_digest")) != (
-            FORMAT, digest,
-        ):  # fmt: skip
+        if found is None or not _is_whole(found) or found["ticket_digest"] != digest:
             return None
-        part = found["set"]
-        wanted = {None: min(USUAL_IMAGES, part["of"]), "all": part["of"]}.get(self.images)  # type: ignore[arg-type]
-        if part["images"] != (self.images if wanted is None else wanted):
+        images, of = found["set"]["images"], found["set"]["of"]
+        wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
+        if images != (self.images if wanted is None else wanted):
             return None
         if drawn and drawn_sample(place / "sample.npz") != (digest, self.sample):
             return None
@@ -212,6 +210,19 @@ class _Run:
         done = f"{found['accuracy']:.2f}% of {images} images"
         self.reporter.stage_finished(f"measure {title(arm)}", done)
         return found
+
+
+def _is_whole(found: Any) -> bool:
+    """Whether a ``measure.json`` has what is read of it later; a damaged one is made anew."""
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return False
+    part = found.get("set")
+    counts = [part.get(key) for key in ("images", "of")] if isinstance(part, dict) else [None]
+    kinds = {"layers": list, "neurons": list, "groups": dict, "total": dict, "sparsity": dict,
+             "energy": list, "accuracy": float, "ticket_digest": str}  # fmt: skip
+    return all(isinstance(count, int) for count in counts) and all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    )
 
 
 def _recipe(folder: Path) -> Recipe:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from spiketicket.cli._measure import print_measured
+from spiketicket.cli.measure import Row
+from spiketicket.measure.energy import DEFAULT, TABLES
 from spiketicket.measuring import measure_ticket
 from spiketicket.recipe import parse_recipe
 from spiketicket.run import find
@@ -60,7 +63,6 @@ def test_one_ticket_in_full(spike: Run, run: Path) -> None:
 
 def test_several_tickets_against_the_first(spike: Run, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "found.json"
-    out.parent.mkdir()
     arguments = [ticket(run, "dense"), ticket(run), "--images", "40"]
     result = spike("measure", *arguments, "-o", str(out))
     dense, own = json.loads(out.read_text())
@@ -78,6 +80,22 @@ def test_several_tickets_against_the_first(spike: Run, run: Path, tmp_path: Path
     with_memory = json.loads(spike("measure", *arguments, "--json", "--memory").stdout)
     assert with_memory[0]["energy"][0]["memory_pj"] > 0
     assert "memory_pj" not in dense["energy"][0]
+
+
+def test_nets_of_other_images_are_not_to_be_compared(
+    spike: Run, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "not the same images: neither accuracies nor costs are to be compared"
+    out = tmp_path / "found.json"
+    assert words not in spike("measure", ticket(run), ticket(run, "dense"), "-o", str(out)).stdout
+    own, dense = json.loads(out.read_text())
+    dense["set"] |= {"name": "mnist", "checksum": "0"}
+    rows = [[Row(m["arm"], m["arm"], 0, {}, "", m, True)] for m in (own, dense)]
+    print_measured(rows, TABLES[DEFAULT], every=False, memory=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "test images of digits; first" in shown
+    assert "test images of mnist" in shown
+    assert words in shown
 
 
 def test_a_run_with_its_files_and_its_record(spike: Run, run: Path, tmp_path: Path) -> None:

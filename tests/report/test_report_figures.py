@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -119,6 +120,8 @@ def test_the_differences_lie_where_they_are(make_run: MakeRun) -> None:
     dots = [float(node.get("cx", "")) for node in root.iter(f"{SVG}circle")]
     # the frozen mask is too far away, and is an arrow
     assert len(dots) == 2
+    assert "over seeds" in figure.caption
+    assert "An arrow points to" in figure.caption
     middle, margin = 180.0, next(root.iter(f"{SVG}rect"))
     unit = (middle - float(margin.get("width", ""))) / 2.0  # the margin is 2 points
     assert dots[0] - middle == pytest.approx(-1.0 * unit, abs=0.2)
@@ -175,6 +178,19 @@ def test_images_are_those_of_the_sample(make_run: MakeRun) -> None:
     for m, text in enumerate(found):
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
         assert np.array_equal(pixels, sample.images[m, 0].transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (range(8), "The first 8 of the test set."),
+        ((*range(7), 50), "The first 7 and sample 50 of the test set."),
+    ],
+)
+def test_which_images_they_are(make_run: MakeRun, ids: tuple[int, ...], words: str) -> None:
+    drawn = pictures(replace(sample_of(make_run), ids=tuple(ids)), "pepsp")
+    assert drawn.caption.startswith(words)
+    assert {row[0] for row in drawn.rows} == set(ids)
 
 
 def test_event_frames_are_summed_and_coloured_by_polarity(make_run: MakeRun) -> None:

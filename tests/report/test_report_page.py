@@ -268,6 +268,20 @@ def test_many_runs_fit_a_page_and_the_page_says_what_it_goes_without(
     assert "Against the controls" in page
 
 
+def test_runs_with_little_to_show_leave_the_room_to_the_others(
+    tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = make_run(ladder=True)
+    alone = len(page_of(tmp_path, full))
+    monkeypatch.setattr(writing, "_DETAIL_BYTES", 2 * alone)
+    monkeypatch.setattr(writing, "_LEAST_BYTES", 2 * alone)
+    begun = [make_run(name=f"b{i}", measured=False, finished=False, epochs=1) for i in range(4)]
+    assert "it goes without" not in page_of(tmp_path, full, *begun)
+    assert "it goes without" in page_of(
+        tmp_path, *(make_run(name=f"f{i}", ladder=True) for i in "abc")
+    )
+
+
 def test_more_runs_than_are_shown_in_full(
     tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

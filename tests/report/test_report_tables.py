@@ -12,6 +12,7 @@ from scipy import stats
 
 from spiketicket.report.arms_part import arms_table, comparison_table, never_predicted, size_table
 from spiketicket.report.cost_part import energy_table, operations_table, sparsity_table
+from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import spread
 from spiketicket.report.tables import Cell, Table
@@ -115,6 +116,14 @@ def test_operations_are_means_over_seeds(make_run: MakeRun) -> None:
     assert whole[0]["share of it left"] == f"{100 * done / dense:.2f} %"
 
 
+def test_parts_come_as_the_data_flows(make_run: MakeRun) -> None:
+    table = operations_table(read_run(make_run(ladder=True)))
+    assert table is not None
+    parts = [row["part"] for row in words(table) if row["arm"] == "dense"]
+    assert parts == ["whole net", *(name for name in GROUPS.values() if name in parts)]
+    assert len(parts) > 3
+
+
 def test_energy_is_against_the_dense_net(make_run: MakeRun) -> None:
     run = read_run(make_run())
     table = energy_table(run)
@@ -132,7 +141,7 @@ def test_the_four_sparsities_stay_apart(make_run: MakeRun) -> None:
     assert table is not None
     (first, *_) = words(table)
     assert list(first.values())[1:6] == ["50 %", "50 %", "87 %", "3 of 96", "1 of 50"]
-    assert first["float32 is larger by"] == "9.26 ×"
+    assert first["float32 over the file"] == "9.26 ×"
 
 
 def test_what_is_not_measured_has_no_table(make_run: MakeRun) -> None:

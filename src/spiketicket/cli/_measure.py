@@ -142,8 +142,12 @@ def _print_comparison(
     columns = ["", "accuracy\n%", "MACs\nk", "accumu-\nlations k", "updates\nk", "weights\nzero %",
                "activations\nzero %", "energy\nnJ", "x", "with updates\nnJ", "x",
                "all multiplied\nnJ", "x", *(["memory\nnJ", "x"] if memory else [])]  # fmt: skip
-    where = _set_text(nets[0][0], accuracy=False)
+    sets = dict.fromkeys(_set_text(m, accuracy=False) for seeds in nets for m in seeds)
+    where = "; ".join(sets)
     print_table(columns, rows, title=f"{title}: {where}" if title else where)
+    data = {m["set"]["checksum"] for seeds in nets for m in seeds}
+    if len(sets) > 1 or len(data) > 1:
+        print_line("These are not the same images: neither accuracies nor costs are to be compared")
     print_line(
         "x is against the first row; of all multiplied, as an ANN is often priced, against the"
         " first row's energy"

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import socket
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,19 @@ def _print_training(run: Run) -> None:
 
 
 def _print_cost(run: Run) -> None:
-    measured = [(arm, m) for arm in (run.main, "dense") if (m := run.measured(arm))]
-    if not measured:
+    arms = {
+        arm: [s.measure for s in run.stages_of(arm) if s.measure] for arm in (run.main, "dense")
+    }
+    if not any(arms.values()):
         print_line(f"cost     not measured: spiketicket measure {run.folder}")
         return
-    for arm, measure in measured:
-        total = measure.total
-        words = [f"{count(total.acs)} accumulations", f"{count(total.macs)} multiplications"]
-        table = next((row.table for row in measure.energy), None)
+    for arm, measured in arms.items():
+        if not measured:
+            continue
+        sums = ((m.total.ac_units, m.total.macs) for m in measured)
+        accumulations, macs = (statistics.fmean(values) for values in zip(*sums, strict=True))
+        words = [f"{count(accumulations)} accumulations", f"{count(macs)} multiplications"]
+        table = next((row.table for row in measured[0].energy), None)
         found = arm_energy(run, arm, table) if table else None
         if found:
             words.append(f"{energy(found['total_pj'])} by {table}")

@@ -76,12 +76,17 @@ def measure(
 
     from spiketicket.cli._measure import print_measured
     from spiketicket.cli._progress import reporter_for
-    from spiketicket.measure.energy import find_table
+    from spiketicket.measure.energy import DEFAULT, find_table
     from spiketicket.record import check_record
 
-    priced = find_table(table or "45nm-fp32")
+    priced = find_table(table or DEFAULT)
     if record is not None:
         check_record(record)
+    if output is not None:
+        from spiketicket._files import explained, write_bytes
+
+        with explained(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
     if threads is not None:
         import torch
 
@@ -103,8 +108,6 @@ def measure(
     found = json.dumps([_plain(row, memory) for part in rows for row in part], indent=1,
                        sort_keys=True)  # fmt: skip
     if output is not None:
-        from spiketicket._files import write_bytes
-
         write_bytes(output, f"{found}\n".encode())
     if as_json:
         print(found)

@@ -80,9 +80,10 @@ class Operations:
 
     @property
     def activation_sparsity(self) -> float:
-        """Share of zeros among all outputs of all neurons."""
-        outputs = sum(neuron.outputs for neuron in self.neurons)
-        silent = outputs - sum(neuron.active for neuron in self.neurons)
+        """Share of zeros among all outputs of all neurons but those of the patches' selector."""
+        neurons = [neuron for neuron in self.neurons if neuron.group != "selector"]
+        outputs = sum(neuron.outputs for neuron in neurons)
+        silent = outputs - sum(neuron.active for neuron in neurons)
         return silent / outputs if outputs else 0.0
 
 

@@ -12,6 +12,8 @@ from spiketicket.report.runs import Run
 from spiketicket.report.tables import Cell, Table
 
 _KINDS = ("macs", "acs", "ac_units", "updates", "dense")
+_ORDER = {group: place for place, group in enumerate(GROUPS)}
+"""As the data flows; a file has them by name."""
 
 
 def measured_arms(run: Run) -> list[str]:
@@ -31,7 +33,7 @@ def operations_table(run: Run) -> Table | None:
         if arm in (run.main, "dense"):
             measure = run.measured(arm)
             groups = measure.groups if measure else {}
-            for group in groups:
+            for group in sorted(groups, key=lambda name: _ORDER.get(name, len(_ORDER))):
                 every = [s.measure.groups[group] for s in run.stages_of(arm)
                          if s.measure and group in s.measure.groups]  # fmt: skip
                 words = Cell(GROUPS.get(group, group))
@@ -128,7 +130,7 @@ def sparsity_table(run: Run) -> Table | None:
         return None
     columns = (
         "arm", "weights\nin the mask", "weights that\nare zero", "activations that\nare zero",
-        "filters that\nare zero", "channels that\nare zero", "file", "float32 is\nlarger by",
+        "filters that\nare zero", "channels that\nare zero", "file", "float32 over\nthe file",
         "file over the\nentropy bound",
     )  # fmt: skip
     arms = measured_arms(run)

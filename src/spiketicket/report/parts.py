@@ -112,9 +112,11 @@ def _contradictions(run: Run) -> Items:
         return []
     words = (
         f"Not to be trusted: {', '.join(doubtful)}. What was measured gives other answers than "
-        "the net that was tested: it was measured with another version. "
+        "the net that was tested: one of the two was done by another version. Where it was the "
+        "measurement, delete its measure.json, and "
     )
-    return [missing(joined([words, command(f"spiketicket measure {run.label}"), " repeats it."]))]
+    again = command(f"spiketicket measure {run.label}")
+    return [missing(joined([words, again, " repeats it; else find the ticket again."]))]
 
 
 def _unmeasured_arms(run: Run) -> Items:
@@ -129,16 +131,22 @@ def _energy(run: Run, index: int) -> Items:
     return [energy_bars(run, table) for table in energy_tables(run)[index : index + 1]]
 
 
+def _with_seed(run: Run, arm: str) -> str:
+    """An arm in words, with the seed that was measured first where there are several."""
+    seed = next((stage.seed for stage in run.stages_of(arm) if stage.measure), None)
+    return run.title(arm) + (f", seed {seed}" if len(run.seeds) > 1 else "")
+
+
 def _map_of(run: Run, arm: str) -> Items:
     measure = run.layers_of(arm)
-    return [layer_map(measure, arm, run.title(arm))] if measure else []
+    return [layer_map(measure, arm, _with_seed(run, arm))] if measure else []
 
 
 def _network(run: Run) -> Items:
     measure = run.layers_of(run.main)
     if measure is None:
         return []
-    return [network_picture(run, measure, run.main, run.title(run.main))]
+    return [network_picture(run, measure, run.main, _with_seed(run, run.main))]
 
 
 def _sample(draw: Callable[..., Figure | None]) -> Callable[[Run], Items]:

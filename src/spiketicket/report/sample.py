@@ -23,6 +23,8 @@ class Sample:
     classes: tuple[str, ...]
     images: NDArray[Any]
     """[M, F, C, H, W] as stored."""
+    ids: tuple[int, ...]
+    """The images' indices in the test set."""
     labels: tuple[int, ...]
     kept: NDArray[np.int64] | None
     """[M, k] tokens that reach the encoder, or None where none is dropped."""
@@ -46,7 +48,8 @@ def read_sample(path: Path) -> Sample:
     """Read the file; any damage raises, whatever it is."""
     if path.stat().st_size > _LARGEST:
         raise ValueError("larger than any sample is")
-    with np.load(path, allow_pickle=False) as found:
+    # numpy leaves a damaged file open that it opened itself
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         values = {name: found[name] for name in found.files}
     sample = _sample(values)
     _check(sample)
@@ -63,6 +66,7 @@ def _sample(values: dict[str, Any]) -> Sample:
         prediction=int(values["prediction"]),
         classes=tuple(str(name) for name in values["classes"]),
         images=np.asarray(values["images"]),
+        ids=tuple(int(i) for i in values.get("ids", range(len(values["images"])))),
         labels=tuple(int(label) for label in values["labels"]),
         kept=None if kept is None else np.asarray(kept, np.int64),
         grid=None if grid is None else (int(grid[0]), int(grid[1])),
@@ -80,6 +84,7 @@ def _check(sample: Sample) -> None:
     problems = {
         "images are not [M, F, C, H, W]": images.ndim != 5 or not images.size,
         "not a label for every image": len(sample.labels) != len(images),
+        "not an index for every image": len(sample.ids) != len(images),
         "kept is not [M, k]": kept is not None and (kept.ndim != 2 or len(kept) != len(images)),
         "kept without a grid": (kept is None) != (grid is None),
         "a raster is not [T, n]": any(spikes.ndim != 2 for _, spikes in sample.rasters),

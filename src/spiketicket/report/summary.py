@@ -76,7 +76,9 @@ def _facts(run: Run) -> Markup:
         mean = sum(dense.test.values()) / len(dense.test)
         facts.append(("dense net accuracy", f"{percent(mean)} %"))
     if run.seeds:
-        facts.append(("seeds", ", ".join(str(seed) for seed in run.seeds)))
+        facts.append(
+            ("seed" if len(run.seeds) == 1 else "seeds", ", ".join(str(seed) for seed in run.seeds))
+        )
     if run.samples:
         facts.append(("test samples", f"{run.samples:,}"))
     if run.result:

@@ -75,26 +75,33 @@ def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None
 
 
 def _spared(runs: Sequence[Run], head: Sequence[Part]) -> tuple[str, ...]:
-    """What all runs go without, so that the page is not too large; measured on the largest."""
+    """What all runs go without, so that the page is not too large; all of a kind are taken for as
+    large as the largest of it.
+    """
     if len(runs) == 1:
         return ()
-    room = max(_DETAIL_BYTES - len(rendered(head, "h2", 0)), _LEAST_BYTES) / len(runs)
-    largest = [max(r, key=lambda run: len(run.stages)) for r in _by_kind(runs)]
-    size = max(len(rendered(run_parts(run), "h3", 0)) for run in largest)
+    room = max(_DETAIL_BYTES - len(rendered(head, "h2", 0)), _LEAST_BYTES)
+    kinds = [(max(r, key=lambda run: len(run.stages)), len(r)) for r in _by_kind(runs)]
+    size = sum(many * len(rendered(run_parts(run), "h3", 0)) for run, many in kinds)
     makers = dict(item_makers())
     spared: list[str] = []
     for kind in SPARED:
         if size <= room:
             break
         spared.append(kind)
-        made = [Part("", tuple(i for i in makers[kind](run) if i)) for run in largest]
-        size -= max(len(rendered([part], "h3", 0)) for part in made)
+        for run, many in kinds:
+            part = Part("", tuple(item for item in makers[kind](run) if item))
+            size -= many * len(rendered([part], "h3", 0))
     return tuple(spared)
 
 
 def _by_kind(runs: Sequence[Run]) -> list[list[Run]]:
-    kinds = ([r for r in runs if r.ladder], [r for r in runs if not r.ladder])
-    return [found for found in kinds if found]
+    """Runs that fill about as much of a page: ladders or not, finished or not, measured or not."""
+    kinds: dict[tuple[bool, ...], list[Run]] = {}
+    for run in runs:
+        measured = any(stage.measure for stage in run.stages)
+        kinds.setdefault((run.ladder, run.result is None, measured), []).append(run)
+    return list(kinds.values())
 
 
 def _about(spared: Sequence[str]) -> str:

@@ -55,9 +55,7 @@ def _figure(run: Run, ticket: str, pairs: list[Compared], scale: Scale, margin: 
     return Figure(
         f"differences-{ticket}",
         f"{name[:1].upper()}{name[1:]}, minus",
-        f"Mean difference over seeds with its {100 * run.confidence:g} % interval. Shaded: "
-        f"worse by more than the margin of {margin:g} points. An arrow points to what is farther "
-        "away.",
+        _about(run, margin, far=any(abs(pair.difference) > scale.high for pair in pairs)),
         drawing(bottom + 38, joined(parts), label=label),
         ("ticket", "control", "points", "low", "high", "basis", "mcnemar_p"),
         tuple(
@@ -65,6 +63,14 @@ def _figure(run: Run, ticket: str, pairs: list[Compared], scale: Scale, margin: 
             for p in pairs
         ),
     )
+
+
+def _about(run: Run, margin: float, *, far: bool) -> str:
+    several = len(run.seeds) > 1
+    over = ("Mean difference over seeds", "") if several else ("Difference", " over test samples")
+    words = f"{over[0]} with its {100 * run.confidence:g} % interval{over[1]}. Shaded: worse by "
+    words += f"more than the margin of {margin:g} points."
+    return f"{words} An arrow points to what is farther away." if far else words
 
 
 def _row(pair: Compared, scale: Scale, y: float, title: Callable[[str], str]) -> Markup:

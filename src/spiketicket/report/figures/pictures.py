@@ -34,11 +34,16 @@ def pictures(sample: Sample, arm: str) -> Figure:
             kept[sample.kept[m]] = True
             parts.append(_veil(kept.reshape(sample.grid), x, y, height))
             rows += [
-                (m, sample.class_name(sample.labels[m]), i // sample.grid[1], i % sample.grid[1])
+                (
+                    sample.ids[m],
+                    sample.class_name(sample.labels[m]),
+                    i // sample.grid[1],
+                    i % sample.grid[1],
+                )
                 for i in sorted(set(sample.kept[m].tolist()))
             ]
         else:
-            rows.append((m, sample.class_name(sample.labels[m]), "all", "all"))
+            rows.append((sample.ids[m], sample.class_name(sample.labels[m]), "all", "all"))
     lines = -(-count // _COLUMNS)
     frames = sample.images.shape[1]
     what = "Sum of the frames: blue brighter, red darker." if frames > 1 else ""
@@ -47,10 +52,17 @@ def pictures(sample: Sample, arm: str) -> Figure:
         what = f"Outlined: the {sample.kept.shape[1]} of {all_of} patches that are kept. {what}"
     title = "Kept patches" if sample.kept is not None else "Test images"
     return Figure(
-        f"images-{arm}", title, f"The first {count} of the test set. {what}".strip(),
+        f"images-{arm}", title, f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
         drawing(lines * (height + 22), joined(parts), label=title),
         ("image", "class", "patch_row", "patch_column"), tuple(rows),
     )  # fmt: skip
+
+
+def _which(ids: tuple[int, ...]) -> str:
+    first = next((i for i, index in enumerate(ids) if index != i), len(ids))
+    others = ", ".join(str(index) for index in ids[first:])
+    found = ([f"the first {first}"] if first else []) + ([f"sample {others}"] if others else [])
+    return " and ".join(found).capitalize()
 
 
 def _image(frames: NDArray[Any], x: float, y: float, height: float) -> Markup:
