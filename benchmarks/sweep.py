@@ -45,6 +45,7 @@ from spiketicket.sweep.axes import Run, make_runs, parse_axes
 
 PORT = 6397
 CONTENDERS = ("bare", "shell-loop", "local-1", "local-2", "ray-1", "ray-2")
+RACES = ("overhead", "density")
 GOALS = {"local-1": 1.0, "ray-1": 3.0}
 """Seconds that a run may take longer than bare."""
 
@@ -66,15 +67,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--contenders", nargs="*", default=list(CONTENDERS), choices=CONTENDERS)
+    parser.add_argument("--races", nargs="*", default=list(RACES), choices=RACES)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = [n for n in options.contenders if not n.startswith("ray") or _has_ray()]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves no Ray node behind
     rows = []
-    for race in ("overhead", "density"):
-        rows += measure(race, names, options.runs, options.epochs, options.rounds)
-    for row in rows:
-        print(json.dumps(row))
+    for race in options.races:
+        found = measure(race, names, options.runs, options.epochs, options.rounds)
+        for row in found:
+            print(json.dumps(row), flush=True)
+        rows += found
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
