@@ -100,7 +100,7 @@ def run_runs(
     """
     executor, observer = executor or Local(), observer or Silent()
     place = Path(runs_dir).absolute()
-    name = name or _hash([[run.recipe.folder_name, list(run.seeds)] for run in runs])
+    name = name or _hash([[run.folder, list(run.seeds)] for run in runs])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UserError("must be letters, digits, - and _", where="--name", value=name)
     folder = place / f"sweep-{name}"
@@ -120,7 +120,11 @@ def run_runs(
             executor.close()
         full = _finish(file, tasks, record)
     stopped = driver.stopped or full
-    rows = tuple(_row(run, place, tasks) for run in runs)
+    of_run: dict[str, list[TaskState]] = {}
+    for state in tasks.values():
+        if state.task.kind != "stage":
+            of_run.setdefault(state.task.run, []).append(state)
+    rows = tuple(_row(run, place, of_run.get(run.folder, [])) for run in runs)
     failed = tuple(
         {"task": s.task.label, "place": str(place / s.task.place), **(s.error or {})}
         for s in tasks.values() if s.state == "failed"
@@ -148,10 +152,7 @@ class _SweepFile:
 
     def __init__(self, path: Path, name: str, runs: Sequence[Run], restart_plan: bool) -> None:
         self.path = path
-        listed = [
-            {"folder": r.recipe.folder_name, "seeds": list(r.seeds), "axes": dict(r.axes)}
-            for r in runs
-        ]
+        listed = [{"folder": r.folder, "seeds": list(r.seeds), "axes": dict(r.axes)} for r in runs]
         self.content = {"format": 1, "name": name, "plan": _hash(listed), "runs": listed}
         known = read_json(path)
         if known is not None and known["plan"] != self.content["plan"] and not restart_plan:
@@ -181,13 +182,12 @@ def _edited(path: Path, old: Sequence[Mapping[str, Any]], new: Sequence[Any]) ->
     return UserError(what, where=str(path.parent), remedy=remedy)
 
 
-def _row(run: Run, runs_dir: Path, tasks: Mapping[str, TaskState]) -> dict[str, Any]:
-    recipe, name = run.recipe, run.recipe.folder_name
+def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
+    recipe, name = run.recipe, run.folder
     row = {
         "name": recipe.name, "hash": recipe.hash, "folder": str(runs_dir / name),
         "axes": dict(run.axes), "seeds": list(run.seeds),
     }  # fmt: skip
-    own = [s for s in tasks.values() if s.task.id.startswith(f"{name}.")]
     errors = [s.error["message"] for s in own if s.error]
     bad = {s.state for s in own} - {"done", "running"}
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):

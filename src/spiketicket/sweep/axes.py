@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from spiketicket.errors import RecipeError, UserError
@@ -40,6 +41,11 @@ class Run:
     recipe: Recipe
     seeds: tuple[int, ...]
     axes: Mapping[str, str]
+
+    @cached_property
+    def folder(self) -> str:
+        """Name of the run folder."""
+        return self.recipe.folder_name
 
 
 def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis]:
@@ -114,7 +120,7 @@ def make_runs(
             problems |= dict.fromkeys(_of_axes(line, values) for line in error.problems)
             continue
         run = Run(recipe, seeds or (recipe.seed,), values)
-        same = found.setdefault(recipe.folder_name, run)
+        same = found.setdefault(run.folder, run)
         if same is not run:
             problems[str(_same(same, run))] = None
     if problems:
@@ -127,7 +133,7 @@ def _same(first: Run, second: Run) -> UserError:
         ", ".join(f"{k}={v}" for k, v in run.axes.items() if v != rest.axes[k])
         for run, rest in ((first, second), (second, first))
     )
-    what = f"{one} and {other} give the same run, {first.recipe.folder_name}"
+    what = f"{one} and {other} give the same run, {first.folder}"
     return UserError(what, where="--axis", remedy="Leave one of them out")
 
 

@@ -17,6 +17,7 @@ from spiketicket.ladder import arm_names
 from spiketicket.parts import seed_folder
 from spiketicket.recipe import Recipe
 from spiketicket.run import is_finished
+from spiketicket.stage import versions
 from spiketicket.sweep.axes import Run
 from spiketicket.sweep.shared import stage_epochs, stage_inputs, stage_keys
 
@@ -29,7 +30,8 @@ class Task:
     """One thing to do; paths are below the folder of the run folders.
 
     Args:
-        recipe: the run's; of a shared stage, that of any run that needs it.
+        run: name of the run's folder.
+        recipe: the run's; of a shared stage, those of any run that needs it.
         stages: what is to be done, in order.
         place: where: the folder of a seed, of a shared stage, or of the run.
         sources: stages to be taken over, and where from.
@@ -39,6 +41,7 @@ class Task:
 
     id: str
     kind: Literal["stage", "seed", "verdict"]
+    run: str
     recipe: Recipe
     seeds: tuple[int, ...]
     place: str
@@ -53,8 +56,8 @@ class Task:
         if self.kind == "stage":
             return f"shared {self.stages[-1].replace('_', ' ')}, seed {self.seeds[0]}"
         if self.kind == "seed":
-            return f"{self.recipe.folder_name}, seed {self.seeds[0]}"
-        return f"{self.recipe.folder_name}, verdict"
+            return f"{self.run}, seed {self.seeds[0]}"
+        return f"{self.run}, verdict"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def merged(recipes: Sequence[Recipe], seeds: int | Sequence[int]) -> list[Run]:
     found: dict[str, Run] = {}
     for recipe in recipes:
         own = range(recipe.seed, recipe.seed + seeds) if isinstance(seeds, int) else seeds
-        found.setdefault(recipe.folder_name, Run(recipe, tuple(sorted(set(own))), {}))
+        run = Run(recipe, tuple(sorted(set(own))), {})
+        found.setdefault(run.folder, run)
     return list(found.values())
 
 
@@ -93,25 +97,26 @@ class _Planner:
         self.finished: dict[str, str] = {}
         """Finished stages by key: where."""
         self.shared: dict[str, Task] = {}
+        self.made_by = versions()
 
     def plan(self, judge_all: bool) -> Plan:
         open_seeds = []
         verdicts = []
         for run in self.runs:
             for seed in run.seeds:
-                keys = stage_keys(run.recipe, seed, self.device)
-                if self._survey(run.recipe, seed, keys):
+                keys = stage_keys(run.recipe, seed, self.device, self.made_by)
+                if self._survey(run, seed, keys):
                     open_seeds.append((run, seed, keys))
             if judge_all or not is_finished(run.recipe, run.seeds, runs_dir=self.dir):
                 verdicts.append(run)
-        seeds = {(run.recipe.folder_name, seed): self._seed(run, seed, keys)
+        seeds = {(run.folder, seed): self._seed(run, seed, keys)
                  for run, seed, keys in open_seeds}  # fmt: skip
         ends = [self._verdict(run, seeds) for run in verdicts]
         return Plan(self.runs, (*self.shared.values(), *_runs_together(seeds.values(), ends)))
 
-    def _survey(self, recipe: Recipe, seed: int, keys: Mapping[str, str]) -> bool:
+    def _survey(self, run: Run, seed: int, keys: Mapping[str, str]) -> bool:
         """Note what is finished; whether anything is not."""
-        own = seed_folder(Path(recipe.folder_name), seed)
+        own = seed_folder(Path(run.folder), seed)
         unfinished = False
         for name, key in keys.items():
             if (self.dir / own / name / "result.json").exists():
@@ -125,17 +130,17 @@ class _Planner:
         return unfinished
 
     def _seed(self, run: Run, seed: int, keys: Mapping[str, str]) -> Task:
-        own = seed_folder(Path(run.recipe.folder_name), seed)
+        own = seed_folder(Path(run.folder), seed)
         epochs = stage_epochs(run.recipe)
         left = [n for n in keys if not (self.dir / own / n / "result.json").exists()]
         # What trains nothing is done as quickly as it is taken over.
         common = [n for n in left if epochs[n] and self._is_common(keys[n])]
         sources, needs = {}, []
         for name in common:
-            sources[name], task = self._source(name, run.recipe, seed, keys)
+            sources[name], task = self._source(name, run, seed, keys)
             needs += [task] if task else []
         return Task(
-            f"{run.recipe.folder_name}.seed-{seed}", "seed", run.recipe, (seed,), str(own),
+            f"{run.folder}.seed-{seed}", "seed", run.folder, run.recipe, (seed,), str(own),
             tuple(keys), sources, tuple(needs),
             sum(epochs[n] for n in left if n not in sources),
         )  # fmt: skip
@@ -143,29 +148,28 @@ class _Planner:
     def _is_common(self, key: str) -> bool:
         return key in self.finished or self.wanted[key] > 1
 
-    def _source(
-        self, name: str, recipe: Recipe, seed: int, keys: Mapping[str, str]
-    ) -> tuple[str, str]:
+    def _source(self, name: str, run: Run, seed: int, keys: Mapping[str, str]) -> tuple[str, str]:
         """Where a common stage is or will be, and the task that puts it there, if any."""
         key = keys[name]
         if key in self.finished:
             return self.finished[key], ""
         place = Path(SHARED, key)
         if key not in self.shared:
-            earlier = _closure(name, recipe, seed)
-            found = {n: self._source(n, recipe, seed, keys) for n in earlier}
+            earlier = _closure(name, run.recipe, seed)
+            found = {n: self._source(n, run, seed, keys) for n in earlier}
+            needs = tuple(task for _, task in found.values() if task)
             self.shared[key] = Task(
-                f"shared-{key}", "stage", recipe, (seed,), str(place), (*earlier, name),
-                {n: source for n, (source, _) in found.items()},
-                tuple(task for _, task in found.values() if task), stage_epochs(recipe)[name],
+                f"shared-{key}", "stage", run.folder, run.recipe, (seed,), str(place),
+                (*earlier, name), {n: source for n, (source, _) in found.items()}, needs,
+                stage_epochs(run.recipe)[name],
             )  # fmt: skip
         return str(place / name), self.shared[key].id
 
     def _verdict(self, run: Run, seeds: Mapping[tuple[str, int], Task]) -> Task:
-        name = run.recipe.folder_name
+        name = run.folder
         own = [seeds[name, seed] for seed in run.seeds if (name, seed) in seeds]
         return Task(
-            f"{name}.verdict", "verdict", run.recipe, run.seeds, name,
+            f"{name}.verdict", "verdict", name, run.recipe, run.seeds, name,
             needs=tuple(task.id for task in own),
         )  # fmt: skip
 
@@ -184,13 +188,13 @@ def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:
 
 def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task]:
     """A run's verdict right after its seeds, so that results come as early as they can."""
-    ends = {task.place: task for task in verdicts}
+    ends = {task.run: task for task in verdicts}
     order: list[Task] = []
     for task in seeds:
-        end = ends.get(str(Path(task.place).parent))
+        end = ends.get(task.run)
         order.append(task)
         if end is not None and end.needs[-1] == task.id:
-            order.append(ends.pop(end.place))
+            order.append(ends.pop(end.run))
     return order + list(ends.values())
 
 

@@ -40,12 +40,14 @@ def stage_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
     return {name: StageInputs({**shared, **i.values}, i.needs) for name, i in found.items()}
 
 
-def stage_keys(recipe: Recipe, seed: int, device: str) -> dict[str, str]:
-    """The key of every stage; ``device`` is ``cpu`` or ``cuda``."""
+def stage_keys(
+    recipe: Recipe, seed: int, device: str, made_by: Mapping[str, str]
+) -> dict[str, str]:
+    """The key of every stage on ``cpu`` or ``cuda``, with the versions that make it."""
     keys: dict[str, str] = {}
     for name, inputs in stage_inputs(recipe, seed).items():
         content = {
-            "stage": name, "device": device, "versions": versions(), "values": inputs.values,
+            "stage": name, "device": device, "versions": dict(made_by), "values": inputs.values,
             "needs": {need: keys[need] for need in inputs.needs},
         }  # fmt: skip
         text = json.dumps(content, sort_keys=True)

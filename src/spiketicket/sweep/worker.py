@@ -159,7 +159,7 @@ def _do(
     experiment = prepare_experiment(task.recipe, context)
     (seed,) = task.seeds
     if task.kind == "seed":
-        run_seed(experiment, runs_dir / task.recipe.folder_name, seed, context)
+        run_seed(experiment, runs_dir / task.run, seed, context)
     else:
         run_stages(experiment, runs_dir / task.place, task.stages, seed, context)
     return None

@@ -1,0 +1,201 @@
+"""``spiketicket sweep``: a recipe along axes, many runs at once, here or on a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spiketicket.cli._options import (
+    DEFAULT_RECIPE,
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RecipeArgument,
+    RecordOption,
+    RunsOption,
+    SetOption,
+    recipe_path,
+    require_device,
+)
+from spiketicket.errors import UserError
+
+if TYPE_CHECKING:
+    from spiketicket.sweep import Executor, Run
+
+_MANY = 1000
+"""Runs times seeds that are asked about before anything is done."""
+_FAILED = 1
+_STOPPED = 2
+
+
+class Where(StrEnum):
+    """What carries the runs out."""
+
+    local = "local"
+    ray = "ray"
+
+
+def sweep(
+    recipe: RecipeArgument = DEFAULT_RECIPE,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis", metavar="SECTION.KEY=VALUES",
+            help="a,b,c or low:high:step, ends included; seed=0:2 is for repetitions; repeatable.",
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    zipped: Annotated[
+        bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
+    ] = False,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the sweep. Default: the recipe's and a hash.")
+    ] = "",
+    executor: Annotated[Where, typer.Option("--executor", help="Where to run.")] = Where.local,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
+    ] = "",
+    cpus: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus-per-run", min=1,
+            help="CPU threads of a run. Default: local, an equal share; ray, 1.",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
+    ] = None,
+    device: DeviceOption = Device.cpu,
+    runs: RunsOption = Path("runs"),
+    retries: Annotated[
+        int, typer.Option("--retries", min=0, help="How often a run whose worker died goes on.")
+    ] = 2,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    ] = False,
+    restart_plan: Annotated[
+        bool, typer.Option("--restart-plan", help="Go on although the recipe has changed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
+    record: RecordOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:  # fmt: skip
+    """Do what find does for every combination of some values, several at once.
+
+    Finished runs are never run again; stages that runs have in common are run once. A sweep that
+    was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
+    """
+    made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
+    carrier = _executor(executor, workers, address, cpus, gpus, device)
+
+    from spiketicket.cli._sweep import observer_for, print_sweep
+    from spiketicket.sweep import run_runs
+
+    if dry_run:
+        _show_plan(made, runs, carrier, executor, as_json=as_json)
+        return
+    told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
+    chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
+    with _stoppable(), observer_for(as_json=as_json, quiet=quiet) as observer:
+        result = run_runs(
+            made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
+            restart_plan=restart_plan, record=record, observer=observer,
+        ).to_dict()  # fmt: skip
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_sweep(result)
+    if result["stopped"]:
+        raise typer.Exit(_STOPPED)
+    if any(row["state"] != "done" for row in result["runs"]):
+        raise typer.Exit(_FAILED)
+
+
+def _runs(
+    recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
+) -> list[Run]:
+    from spiketicket.recipe import read_tables
+    from spiketicket.sweep.axes import count, make_runs, parse_axes
+
+    path = recipe_path(recipe)
+    tables = read_tables(path)
+    axes = parse_axes(axis, overrides)
+    runs, seeds = count(axes, zipped=zipped)
+    if runs * seeds >= _MANY and not yes:
+        asked = f"{runs:,} runs with {seeds:,} seed{'s' * (seeds != 1)} each: go on?"
+        if not sys.stdin.isatty():
+            what = f"makes {runs:,} runs with {seeds:,} seeds each"
+            raise UserError(what, where="--axis", remedy="Give --yes if that is meant")
+        typer.confirm(asked, abort=True, err=True)
+    return make_runs(tables, axes, overrides, zipped=zipped, source=str(path))
+
+
+def _executor(
+    executor: Where, workers: int | None, address: str, cpus: int | None, gpus: float | None,
+    device: Device,
+) -> Executor:  # fmt: skip
+    local = executor is Where.local
+    foreign = {"--address": address, "--gpus-per-run": gpus} if local else {"--workers": workers}
+    for option, value in foreign.items():
+        if value:
+            raise UserError(f"is not for --executor {executor}", where=option, value=value)
+    if local:
+        require_device(device)
+        from spiketicket.sweep import Local
+
+        return Local(workers or 1, cpus, str(device))
+    from spiketicket.sweep import RayCluster
+
+    wanted = 1.0 if gpus is None and device is Device.cuda else gpus or 0.0
+    return RayCluster(address, cpus or 1, wanted)
+
+
+def _show_plan(
+    made: Sequence[Run], runs: Path, carrier: Any, executor: Where, *, as_json: bool
+) -> None:
+    from spiketicket.cli._sweep import print_plan
+    from spiketicket.sweep.estimate import estimate, wall_s
+    from spiketicket.sweep.plan import make_plan
+
+    local = executor is Where.local
+    workers, threads = (carrier.workers, carrier.threads) if local else (1, carrier.cpus)
+    plan = make_plan(made, runs.absolute(), carrier.device)
+    seconds = estimate(plan, carrier.device if local else "cpu", threads)
+    total = wall_s(seconds, plan, workers)
+    if as_json:
+        tasks = [{"task": t.label, "kind": t.kind, "seconds": seconds[t.id]} for t in plan.tasks]
+        facts = {"runs": len(made), "tasks": tasks, "wall_s": total, "workers": workers}
+        print(json.dumps(facts, indent=2))
+    else:
+        print_plan(plan, seconds, total, workers)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """A polite request to end, as of a batch system, is what Ctrl-C is."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

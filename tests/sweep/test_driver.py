@@ -1,0 +1,289 @@
+"""What the driver does when things go wrong; everything here happens in this process."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spiketicket import _files, checkpoint, stage
+from spiketicket.claim import Fence, SupersededError, claimed
+from spiketicket.errors import UserError
+from spiketicket.run import find
+from spiketicket.sweep import driver, run_runs, run_sweep
+from spiketicket.sweep.worker import Order, Settings, execute
+
+
+@pytest.fixture
+def short(runs):
+    """Two runs of one stage each, that have nothing in common."""
+    controls = {"dense": False, "random_trained": False, "random_frozen": False}
+    return runs("ticket.density=0.2,0.3", controls=controls, train={"epochs": 1})
+
+
+def states(result):
+    return [row["state"] for row in result.rows]
+
+
+def test_finished_runs_are_never_run_again(tmp_path, short, inline, monkeypatch):
+    first = run_runs(short, tmp_path, inline())
+    assert states(first) == ["done", "done"]
+    before = {p: p.stat().st_mtime_ns for r in short for p in (tmp_path / r.folder).rglob("*")}
+    monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
+    again = inline()
+    assert run_runs(short, tmp_path, again).rows == first.rows
+    assert again.orders == []
+    record = tmp_path / "results.jsonl"
+    run_runs(short, tmp_path, inline(), record=record)  # read once more, for the record
+    rows = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [row["hash"] for row in rows] == [r.recipe.hash for r in short]
+    find(short[0].recipe, runs_dir=tmp_path, threads=1)  # and find reads them as its own
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+
+
+def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listener, monkeypatch):
+    real = stage.fit
+    bad = f"{short[0].folder}/seed-0"
+
+    def fit(trainee, batches, validate, train, where, reporter):
+        if bad in str(where.folder):
+            raise ZeroDivisionError("something is off")
+        return real(trainee, batches, validate, train, where, reporter)
+
+    monkeypatch.setattr(stage, "fit", fit)
+    result = run_runs(short, tmp_path, inline(), observer=listener)
+    assert states(result) == ["failed", "done"]
+    error = json.loads((tmp_path / bad / "error.json").read_text())
+    assert (error["type"], error["message"]) == ("ZeroDivisionError", "something is off")
+    assert "in fit" in error["traceback"]
+    assert error["host"]
+    assert error["attempt"] == 1
+    (failed,) = result.failed
+    assert failed["message"] == "something is off"
+    assert [end for end in listener.ends if end[1] == "failed"] == [
+        (f"{short[0].folder}, seed 0", "failed")
+    ]
+
+    monkeypatch.setattr(stage, "fit", real)
+    still = inline()
+    assert states(run_runs(short, tmp_path, still)) == ["failed", "done"]
+    assert still.orders == []
+    assert states(run_runs(short, tmp_path, inline(), retry_failed=True)) == ["done", "done"]
+    assert not list(tmp_path.rglob("error.json"))
+
+
+def test_what_needs_a_failed_stage_is_blocked_and_the_rest_goes_on(
+    tmp_path, runs, inline, monkeypatch
+):
+    made = runs("ticket.density=0.2,0.3", "seed=0:1", train={"epochs": 1})
+    real = stage.fit
+
+    def fit(trainee, batches, validate, train, where, reporter):
+        if where.folder.name == "dense" and where.seed == 0:
+            raise UserError("the loss is not a number")
+        return real(trainee, batches, validate, train, where, reporter)
+
+    monkeypatch.setattr(stage, "fit", fit)
+    result = run_runs(made, tmp_path, inline())
+    assert states(result) == ["blocked", "blocked"]
+    assert [(f["task"], f["traceback"]) for f in result.failed] == [("shared dense, seed 0", "")]
+    for run in made:
+        assert (tmp_path / run.folder / "seed-1" / "ticket" / "result.json").exists()
+    monkeypatch.setattr(stage, "fit", real)
+    assert states(run_runs(made, tmp_path, inline(), retry_failed=True)) == ["done", "done"]
+
+
+def test_a_lost_worker_is_replaced_so_often_and_no_more(tmp_path, short, inline, listener):
+    lost: dict[str, int] = {}
+
+    def lose(times):
+        def before(order):
+            lost[order.task.id] = lost.get(order.task.id, 0) + 1
+            here = order.task.run == short[0].folder and lost[order.task.id] <= times
+            return "the worker was ended by signal SIGKILL" if here else None
+
+        return before
+
+    carrier = inline(lose(2))
+    assert states(run_runs(short[:1], tmp_path / "a", carrier, retries=2)) == ["done"]
+    seeds = [o for o in carrier.orders if o.task.kind == "seed"]
+    assert [o.attempt for o in seeds] == [1, 2, 3]
+    assert len({o.token for o in seeds}) == 3
+
+    lost.clear()
+    result = run_runs(short, tmp_path / "b", inline(lose(9)), retries=2, observer=listener)
+    assert states(result) == ["failed", "done"]
+    assert len([text for text in listener.said if "going on from its checkpoint" in text]) == 2
+    error = json.loads((tmp_path / "b" / short[0].folder / "seed-0" / "error.json").read_text())
+    assert error["type"] == "WorkerLost"
+    assert "lost its worker 3 times" in error["message"]
+    assert not list((tmp_path / "b" / f"sweep-{result.name}" / "tokens").iterdir())
+
+
+def test_a_worker_that_was_given_up_stops_without_writing(tmp_path, short, inline, monkeypatch):
+    """As one does that its driver took for lost: the newest token is not its own any more."""
+    (run, _) = short
+    settings = Settings(str(tmp_path), "sweep-x")
+    for part in ("tokens", "progress"):
+        (settings.folder / part).mkdir(parents=True)
+    from spiketicket.sweep.plan import make_plan
+
+    task = make_plan([run], tmp_path).tasks[0]
+    token = settings.folder / "tokens" / task.id
+    token.write_text("first")
+    real, saved = checkpoint.save, []
+
+    def save(path, *rest):
+        real(path, *rest)
+        saved.append(path.read_bytes())
+        token.write_text("second")
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert execute(Order(task, 1, "first"), settings).state == "superseded"
+    place = tmp_path / run.folder / "seed-0" / "ticket"
+    assert len(saved) == 1
+    assert (place / "checkpoint.pt").read_bytes() == saved[0]
+    assert not (place / "result.json").exists()
+    assert not (tmp_path / run.folder / "seed-0" / "error.json").exists()
+    # one that comes too late does not even begin, nor takes the token away from the other
+    assert execute(Order(task, 1, "first"), settings).state == "superseded"
+    assert token.read_text() == "second"
+    monkeypatch.setattr(checkpoint, "save", real)
+    assert execute(Order(task, 2, "second"), settings).state == "done"
+
+
+def test_a_fence_without_its_file_is_closed(tmp_path):
+    fence = Fence(tmp_path / "token", "mine")
+    with pytest.raises(SupersededError):
+        fence()
+    (tmp_path / "token").write_text("mine")
+    fence()
+
+
+def test_a_second_driver_stops_the_first(tmp_path, short, inline):
+    def other(order):
+        (tmp_path / "sweep-x" / "tokens" / order.task.id).write_text("of the other driver")
+
+    result = run_runs(short, tmp_path, inline(other), name="x")
+    assert "another driver has taken this sweep over" in result.stopped
+    assert states(result) == ["waiting", "waiting"]
+
+
+def test_one_driver_at_a_time(tmp_path, short, inline):
+    with (
+        claimed(tmp_path / "sweep-x", deep=False),
+        pytest.raises(UserError, match=f"in use by process {os.getpid()}"),
+    ):
+        run_runs(short, tmp_path, inline(), name="x")
+
+
+def test_a_full_disk_stops_the_sweep_and_nothing_is_lost(
+    tmp_path, runs, inline, listener, content, monkeypatch
+):
+    made = runs("ticket.density=0.2,0.3", controls={"random_frozen": False})
+    real, left = _files.os.fsync, [60]
+
+    def fsync(descriptor):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(_files.os, "fsync", fsync)
+    result = run_runs(made, tmp_path / "full", inline(), observer=listener)
+    assert "the disk is full" in result.stopped
+    assert result.failed == ()
+    assert not list(tmp_path.rglob("error.json"))
+    assert any("no more runs are started" in text for text in listener.said)
+    monkeypatch.setattr(_files.os, "fsync", real)
+    assert states(run_runs(made, tmp_path / "full", inline())) == ["done", "done"]
+    run_runs(made, tmp_path / "whole", inline())
+    for run in made:
+        assert content(tmp_path / "full" / run.folder) == content(tmp_path / "whole" / run.folder)
+
+
+def test_a_folder_in_use_is_waited_for(tmp_path, short, inline, listener, monkeypatch):
+    monkeypatch.setattr(driver, "_BUSY_S", 0.0)
+    mine = claimed(tmp_path / short[0].folder, "seed-0")
+    mine.__enter__()
+    tried = []
+
+    def release(order):
+        if order.task.run == short[0].folder:
+            tried.append(order)
+            if len(tried) == 3:
+                mine.__exit__(None, None, None)
+
+    result = run_runs(short, tmp_path, inline(release), observer=listener)
+    assert states(result) == ["done", "done"]
+    (waited,) = [text for text in listener.said if text.startswith("waiting")]
+    assert f"in use by process {os.getpid()}" in waited
+
+
+def test_a_holder_of_the_same_sweep_is_no_hindrance(tmp_path):
+    """Its host may be gone without its lock: the fence is what keeps it from writing."""
+    with claimed(tmp_path, "seed-0", sweep="sweep-x"):
+        with pytest.raises(UserError, match="in use"), claimed(tmp_path, "seed-0"):
+            pass
+        with pytest.raises(UserError, match="in use"), claimed(tmp_path, "seed-0", sweep="other"):
+            pass
+        with claimed(tmp_path, "seed-0", sweep="sweep-x"):
+            pass
+    assert not list(tmp_path.glob(".claimed-by*"))
+
+
+def test_two_seeds_of_one_run_are_two_claims(tmp_path):
+    with claimed(tmp_path, "seed-0"), claimed(tmp_path, "seed-1"), claimed(tmp_path, deep=False):
+        pass
+
+
+def test_a_short_claim_leaves_the_seeds_of_others_alone(tmp_path):
+    (tmp_path / "seed-0").mkdir()
+    left = [p / f".x.{'0' * 16}.tmp" for p in (tmp_path, tmp_path / "seed-0")]
+    for path in left:
+        path.touch()
+    with claimed(tmp_path, deep=False):
+        assert [p.exists() for p in left] == [False, True]
+
+
+def test_a_recipe_that_was_edited_between_two_starts(tmp_path, short, runs, inline):
+    run_runs(short[:1], tmp_path, inline(), name="x")
+    with pytest.raises(UserError, match=r"started with other runs.*--restart-plan") as e:
+        run_runs(short, tmp_path, inline(), name="x")
+    assert "0 of 1 are no longer asked for, 1 of 2 are new" in str(e.value)
+    carrier = inline()
+    result = run_runs(short, tmp_path, carrier, name="x", restart_plan=True)
+    assert states(result) == ["done", "done"]
+    assert {order.task.run for order in carrier.orders} == {short[1].folder}
+
+
+@pytest.mark.parametrize("place", ["a file", "a name"])
+def test_bad_places(tmp_path, short, inline, place):
+    if place == "a file":
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match=r"cannot be written.*--runs"):
+            run_runs(short, tmp_path / "file", inline())
+    else:
+        with pytest.raises(UserError, match="--name"):
+            run_runs(short, tmp_path, inline(), name="../x")
+
+
+def test_a_worker_that_does_not_see_the_folder(tmp_path, short, inline):
+    def unmount(order):
+        shutil.rmtree(tmp_path / "sweep-x" / "tokens")
+
+    result = run_runs(short, tmp_path, inline(unmount), name="x")
+    assert "needs the folder of the runs at the same path" in result.stopped
+    assert not list(tmp_path.rglob("error.json"))
+
+
+def test_the_library_takes_a_list_of_recipes(tmp_path, short, inline):
+    recipes = [run.recipe for run in short]
+    result = run_sweep(recipes, 2, tmp_path, inline())
+    assert [row["seeds"] for row in result.rows] == [[0, 1], [0, 1]]
+    assert states(result) == ["done", "done"]
+    written = json.loads((Path(result.folder) / "sweep.json").read_text())
+    assert [run["folder"] for run in written["runs"]] == [run.folder for run in short]
+    assert {task["state"] for task in written["tasks"].values()} == {"done"}
