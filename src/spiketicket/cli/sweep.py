@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,7 +113,9 @@ def sweep(
         return
     told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
-    with _stoppable(), observer_for(as_json=as_json, quiet=quiet) as observer:
+    # Standard output is for the result alone; Ray prints there when it loses a node.
+    shown = observer_for(as_json=as_json, quiet=quiet)
+    with _stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(
             made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
             restart_plan=restart_plan, record=record, observer=observer,

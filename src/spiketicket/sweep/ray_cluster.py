@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from typing import Any
 
@@ -15,12 +16,15 @@ from spiketicket.errors import UserError
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
 
+_KNOCK_S = 20.0
+
 
 class RayCluster:
     """A task of Ray core for every task of the sweep, with so many CPUs and GPUs each."""
 
     def __init__(self, address: str = "", cpus_per_run: int = 1, gpus_per_run: float = 0) -> None:
-        self.address, self.cpus, self.gpus = address or "auto", cpus_per_run, gpus_per_run
+        self.address = address or os.environ.get("RAY_ADDRESS", "auto")
+        self.cpus, self.gpus = cpus_per_run, gpus_per_run
         self._ray: Any = None
         self._task: Any = None
         self._settings = Settings("", "")
@@ -47,8 +51,9 @@ class RayCluster:
                 "Ray is not installed", where="--executor ray", remedy=remedy
             ) from error
         try:
+            self._knock()
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             what = f"there is no Ray cluster: {_first(error)}"
             remedy = "Start one with: ray start --head, or use --executor local"
             raise UserError(what, where="--address", value=self.address, remedy=remedy) from error
@@ -58,6 +63,12 @@ class RayCluster:
         self._task = ray.remote(execute).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0
         )
+
+    def _knock(self) -> None:
+        """Where nobody listens, Ray itself would try again for many minutes."""
+        if self.address != "auto":
+            host, _, port = self.address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
 
     def slots(self) -> int:
         """How many runs fit on the nodes that are alive now."""

@@ -1,0 +1,121 @@
+"""Real worker processes: killed, and left behind by a killed driver."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from spiketicket.run import find
+from spiketicket.sweep import Local, run_runs
+from spiketicket.sweep.axes import make_runs, parse_axes
+
+SWEEP = [
+    sys.executable, "-c", "from spiketicket.cli import main; main()", "sweep", "digits-binw",
+    "--axis", "ticket.density=0.2,0.3", "--quiet", "--json", "--name", "x", "--cpus-per-run", "1",
+]  # fmt: skip
+SETTINGS = [
+    "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=3",
+    "train.batch_size=20", "train.checkpoint_steps=1", "controls.random_trained=false",
+]  # fmt: skip
+
+
+def command(runs):
+    return [*SWEEP, "--runs", str(runs), *(x for s in SETTINGS for x in ("--set", s))]
+
+
+@pytest.fixture(scope="module")
+def made():
+    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.recipe import read_tables
+
+    tables = read_tables(packaged_recipes()["digits-binw"])
+    return make_runs(tables, parse_axes(["ticket.density=0.2,0.3"]), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def alone(made, tmp_path_factory):
+    """What find makes of the same recipes, one by one, without a sweep."""
+    folder = tmp_path_factory.mktemp("alone")
+    for run in made:
+        find(run.recipe, runs_dir=folder, threads=1)
+    return folder
+
+
+def wait_for(what, process=None, seconds=600):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    pytest.fail("it did not come")
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_worker_is_replaced_and_goes_on_from_its_checkpoint(
+    tmp_path, made, alone, content, listener
+):
+    class Killer(type(listener)):
+        killed = 0
+
+        def tick(self, view):
+            found = list(tmp_path.rglob("checkpoint.pt"))
+            if found and not self.killed:
+                (self.killed,) = (w.process.pid for w in carrier._running.values())
+                os.kill(self.killed, signal.SIGKILL)
+            super().tick(view)
+
+    carrier, killer = Local(1, 1), Killer()
+    result = run_runs(made, tmp_path, carrier, observer=killer)
+    assert [row["state"] for row in result.rows] == ["done", "done"]
+    (said,) = [text for text in killer.said if "SIGKILL" in text]
+    assert "the worker was ended by signal SIGKILL; going on from its checkpoint" in said
+    assert not alive(killer.killed)
+    for run in made:
+        assert content(tmp_path / run.folder) == content(alone / run.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_driver_that_ends_is_started_again(tmp_path, made, alone, content, how):
+    first = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    place = wait_for(lambda: list(tmp_path.rglob("checkpoint.pt")), first)[0].parent
+    worker = json.loads(next(tmp_path.rglob(".claimed-by*")).read_text())["pid"]
+    assert worker != first.pid
+    first.send_signal(how)
+    out, err = first.communicate(timeout=100)
+    if how != signal.SIGKILL:
+        assert (first.returncode, out) == (130, b"")
+        assert err.endswith(b"stopped; run the same command again to go on\n")
+    wait_for(lambda: not alive(worker))
+    assert not (place / "result.json").exists()
+    again = subprocess.run(command(tmp_path), capture_output=True, check=True, timeout=900)
+    rows = json.loads(again.stdout)["runs"]
+    assert [row["state"] for row in rows] == ["done", "done"]
+    for run in made:
+        assert content(tmp_path / run.folder) == content(alone / run.folder)
+
+
+@pytest.mark.slow
+def test_two_workers_do_what_one_does(tmp_path, made, alone, content):
+    result = run_runs(made, tmp_path, Local(2, 1))
+    assert [row["state"] for row in result.rows] == ["done", "done"]
+    for run in made:
+        assert content(tmp_path / run.folder) == content(alone / run.folder)
+
+
+def test_threads_are_shared_out(monkeypatch):
+    monkeypatch.setattr("spiketicket.sweep.local._cores", lambda: 8)
+    assert [Local(n).threads for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
+    assert Local(2, 1).threads == 1
