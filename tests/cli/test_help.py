@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-COMMANDS = ["find", "train", "sweep", "eval", "show", "data", "version"]
+COMMANDS = ["find", "train", "sweep", "reproduce", "eval", "show", "data", "version"]
 SCRIPT = Path(sys.executable).with_name("spiketicket")
 
 
