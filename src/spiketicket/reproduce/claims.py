@@ -9,6 +9,9 @@ are the ends of the interval of a difference, as the verdict makes it (:mod:`..m
     falls   shown: high < -margin      contrary: low >= -margin
     above   shown: low > 0             contrary: high < 0
 
+and undecided where b, or a for ``above``, is not itself shown to be better than the constant
+answer, the most frequent class of the test set: what learned nothing shows nothing.
+
 **peak** near a value of the axis: shown where no other value is shown to be better (low > 0) and
 on each side one is shown to be worse; contrary where another value is shown to be better.
 
@@ -17,7 +20,7 @@ the fall is at the first x with high(d) < -margin. Shown where it lies above ``n
 above ``until``; contrary where it lies elsewhere, or every d has low >= -margin.
 
 **ratio** of the energies of a and b, a value a seed: shown where each is above 1, contrary where
-each is below 1.
+each is below 1. Peak and cliff are undecided among nets that learned nothing.
 
 All else is undecided, and missing where a row or an interval is not there. A panel *agrees* where
 every claim about it is shown, *disagrees* where one is contrary, and else is *undecided*, or
@@ -143,9 +146,17 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     }
     shown, contrary = tests[claim.expect]
     decision: Decision = "shown" if shown else "contrary" if contrary else "undecided"
+    learned = a.learned(claim.a.arm) if claim.expect == "above" else _learned(claim, b)
+    if not learned:
+        decision = "undecided"
     numbers = f"{_signed(pair.difference)} ({_signed(low)} to {_signed(high)}) points"
+    numbers += "" if learned else ", of nets that learned nothing"
     return Finding(panel, series, x, claim, decision, numbers + _paper(stated, "points", claim),
                    pair.difference, low, high, stated)  # fmt: skip
+
+
+def _learned(claim: Claim, row: Row) -> bool:
+    return claim.b is not None and row.learned(claim.b.arm)
 
 
 def _compare(claim: Claim, a: Row, b: Row) -> Comparison | None:
@@ -204,8 +215,12 @@ def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding
         [r for r in others if _place(r) < claim.near], [r for r in others if _place(r) > claim.near]
     ]  # fmt: skip
     both = all(not side or any(r in worse for r in side) for side in sides)
+    learned = all(r.learned(claim.a.arm) for r in rows)
     best = max(rows, key=lambda r: _mean(r, claim.a))
     numbers = f"highest at {best.cell.x:g}, {_mean(best, claim.a):.2f} %"
+    if not learned:
+        told = f"{numbers}, of nets that learned nothing"
+        return Finding(panel, series, None, claim, "undecided", told)
     if better:
         at = ", ".join(f"{r.cell.x:g}" for r in better)
         return Finding(panel, series, None, claim, "contrary", f"{numbers}; shown better at {at}")
@@ -217,6 +232,9 @@ def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Findin
     pairs = [(r, _against(claim, r, rows[0])) for r in rows[1:]]
     if not pairs or any(p is None or p.low is None for _, p in pairs):
         return Finding(panel, series, None, claim, "missing", "not finished")
+    if not rows[0].learned(claim.a.arm):
+        told = "the net with the most patches learned nothing"
+        return Finding(panel, series, None, claim, "undecided", told)
     margin = claim.margin
     fallen = [r for r, p in pairs if p and p.high is not None and p.high < -margin]
     all_hold = all(p and p.low is not None and p.low >= -margin for _, p in pairs)

@@ -71,6 +71,8 @@ class Row:
     verdict: Mapping[str, Any]
     """Empty where the run is not judged yet over the seeds asked for."""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    constant: float | None = None
+    """Accuracy in percent of always answering the most frequent class of the test set."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -85,6 +87,14 @@ class Row:
     def arm(self, role: str) -> ArmRow | None:
         """An arm by its stage or role, if it is there."""
         return self.arms.get(stage_of(self.cell.recipe, role))
+
+    def learned(self, role: str) -> bool:
+        """Whether an arm is shown to be better than the constant answer."""
+        arm = self.arm(role)
+        found = arm and arm.interval(self.cell.recipe.verdict.confidence)
+        if not found:
+            return False
+        return self.constant is None or found.low > self.constant
 
     def to_dict(self) -> dict[str, Any]:
         """The line of the study's file."""
@@ -158,7 +168,9 @@ def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
             machine = {k: timing[k] for k in ("device", "threads") if k in timing}
     judged = read_json(folder / "result.json") or {}
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
-    return Row(cell, folder, arms, verdict, machine)
+    classes = truth.of(cell.recipe.data) if arms else None
+    constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
+    return Row(cell, folder, arms, verdict, machine, constant)
 
 
 def _arm(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> ArmRow:

@@ -2,8 +2,8 @@
 
 Filled marks and lines are ours, bars over them intervals over seeds (over test samples where
 there is one seed). Hollow diamonds are printed in the paper, for its data set and its network;
-one that lies outside the panel stands at its edge as a hollow triangle with its value. The same
-rows give the same bytes.
+where some lie far from ours, all of a panel's stand in a strip over it, on a scale of their own.
+The same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from spiketicket.reproduce.claims import Finding, find_all, series_title
 from spiketicket.reproduce.collect import ArmRow, Row, stage_of
@@ -83,7 +84,9 @@ def _panels(study: Study, rows: Sequence[Row]) -> Figure:
             _conditions_panel(axes, study, own, key)
         else:
             _curves_panel(axes, study, own, key)
-        axes.set_title(_folded(own[0].cell.title, 44), loc="left")
+        # over the strip of published values, where there is one
+        top = axes.child_axes[0] if axes.child_axes else axes
+        top.set_title(_folded(own[0].cell.title, 44), loc="left")
     for axes in list(grid.flat)[len(names) :]:
         axes.set_axis_off()
     figure.suptitle(f"{study.place}. {study.title}", x=0.01, ha="left", fontsize=11)
@@ -103,31 +106,38 @@ def _curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: _Key) -> No
     axis = study.axes[rows[0].cell.panel.partition("/")[2]]
     names = list(dict.fromkeys(row.cell.series for row in rows))
     drawn: list[tuple[float, float, float]] = []
+    values = [row.cell.x or 0.0 for row in rows]
+    aside = 0.012 * (max(values) - min(values))
     for number, name in enumerate(names):
         own = sorted((r for r in rows if r.cell.series == name), key=lambda r: r.cell.x or 0.0)
         colour = COLOURS[number % len(COLOURS)]
         for place, role in enumerate(study.arms):
             points = [(r.cell.x or 0.0, arm, r) for r in own if (arm := r.arm(role))]
             if points:
-                drawn += _curve(axes, points, role, place, colour, key)
+                beside = aside * (number - (len(names) - 1) / 2)
+                drawn += _curve(axes, points, role, place, colour, beside, key)
     xs = sorted({row.cell.x for row in rows if row.cell.x is not None})
     axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.set_xlabel(axis.label)
     _accuracy_axis(axes, drawn)
-    for number, name in enumerate(names):
-        row = next(r for r in rows if r.cell.series == name)
-        _published_on_curve(axes, study, row, COLOURS[number % len(COLOURS)], key, axis.shown)
+    firsts = [next(r for r in rows if r.cell.series == name) for name in names]
+    marks = [
+        (*mark, COLOURS[number % len(COLOURS)])
+        for number, row in enumerate(firsts)
+        if (mark := _printed_on_curve(study, row, axis.shown))
+    ]
+    _draw_published(axes, marks, published(rows[0].cell.published), key)
     if not drawn:
         _nothing(axes)
 
 
 def _curve(
     axes: Any, points: Sequence[tuple[float, ArmRow, Row]], role: str, place: int, colour: str,
-    key: _Key,
+    beside: float, key: _Key,
 ) -> list[tuple[float, float, float]]:  # fmt: skip
     main = place == 0
     style: dict[str, Any] = {
-        "color": colour, "linestyle": "-" if main or role == "dense" else _LINES[place],
+        "color": colour, "linestyle": "-" if main or role == "dense" else _LINES[place % len(_LINES)],
         "linewidth": 1.8 if main else 0.9, "alpha": 1.0 if main else 0.75,
         "marker": _MARKS[0] if main else None, "markersize": 4,
     }  # fmt: skip
@@ -135,7 +145,8 @@ def _curve(
     axes.plot([s[0] for s in spreads], [s[1] for s in spreads], **style)
     if main:
         for x, _, low, high in spreads:
-            axes.plot([x, x], [low, high], color=colour, linewidth=0.8, alpha=0.6)
+            at = x + beside  # so that equal intervals are both seen
+            axes.plot([at, at], [low, high], color=colour, linewidth=0.8, alpha=0.6)
     key.add(series_title(points[0][2], role), **style)
     return [s[1:] for s in spreads] if main else [(s[1], s[1], s[1]) for s in spreads]
 
@@ -143,7 +154,7 @@ def _curve(
 def _conditions_panel(axes: Any, study: Study, rows: Sequence[Row], key: _Key) -> None:
     drawn: list[tuple[float, float, float]] = []
     known = published(rows[0].cell.published)
-    marks: list[tuple[float, float]] = []
+    marks: list[tuple[float, float, str]] = []
     for place, row in enumerate(rows):
         shown = [role for role in study.arms if row.arm(role) or _printed(known, row, role)]
         for index, role in enumerate(shown):
@@ -159,12 +170,11 @@ def _conditions_panel(axes: Any, study: Study, rows: Sequence[Row], key: _Key) -
                 key.add(_role_title(row, role), **style)
                 drawn.append((mean, low, high))
             if (value := _printed(known, row, role)) is not None:
-                marks.append((at, value))
+                marks.append((at, value, INK if number else COLOURS[0]))
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_xticks(range(len(rows)), [_folded(r.cell.series, 12) for r in rows], fontsize=8)
     _accuracy_axis(axes, drawn)
-    for at, value in marks:
-        _published_mark(axes, at, value, INK, known, key)
+    _draw_published(axes, marks, known, key)
     if not drawn:
         _nothing(axes)
 
@@ -260,35 +270,36 @@ _HOLLOW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _published_on_curve(
-    axes: Any, study: Study, row: Row, colour: str, key: _Key, shown: str
-) -> None:
-    """The tables' tickets, where the axis is what they have pruned, at the printed amount."""
+def _printed_on_curve(study: Study, row: Row, shown: str) -> tuple[float, float] | None:
+    """The tables' ticket, where the axis is what it has pruned: how much, and its accuracy."""
     known = published(row.cell.published)
-    if known is None:
-        return
+    if known is None or shown != "pruned":
+        return None
     stage = stage_of(row.cell.recipe, study.arms[0])
     value, pruned = known.accuracy(row.cell.printed, stage), known.pruned.get(stage)
-    if value is not None and pruned is not None and shown == "pruned":
-        _published_mark(axes, pruned, value, colour, known, key)
+    return None if value is None or pruned is None else (pruned, value)
 
 
-def _published_mark(
-    axes: Any, x: float, value: float, colour: str, known: Published | None, key: _Key
+def _draw_published(
+    axes: Any, marks: Sequence[tuple[float, float, str]], known: Published | None, key: _Key
 ) -> None:
+    """Published accuracies at (x, value, colour): in the panel, or all in a strip over it."""
+    if not marks or known is None:
+        return
     low, high = axes.get_ylim()
-    style = dict(_HOLLOW)
-    at = value
-    if not low <= value <= high:
-        up = value > high
-        at = high if up else low
-        style["marker"] = "^" if up else "v"
-        axes.annotate(f"{value:.1f}", (x, at), ha="center", va="bottom" if up else "top",
-                      xytext=(0, 4 if up else -4), textcoords="offset points", fontsize=6.5,
-                      color=colour, annotation_clip=False, rotation=45 if up else 0)  # fmt: skip
-    axes.plot([x], [at], color=colour, clip_on=False, **style)
-    name = known.title if known else ""
-    key.add(f"published, {name}", color=INK, **_HOLLOW)
+    place, values = axes, [value for _, value, _ in marks]
+    if not all(low <= value <= high for value in values):
+        place = axes.inset_axes((0.0, 1.05, 1.0, 0.26))
+        place.set_xlim(axes.get_xlim())
+        pad = 0.25 * (max(values) - min(values)) + 0.5
+        place.set_ylim(min(values) - pad, max(values) + pad)
+        place.tick_params(axis="x", length=0, labelbottom=False)
+        place.tick_params(axis="y", labelsize=7)
+        place.yaxis.set_major_locator(MaxNLocator(3))
+        place.spines.bottom.set_visible(False)
+    for x, value, colour in marks:
+        place.plot([x], [value], color=colour, clip_on=False, **_HOLLOW)
+    key.add(f"published, {known.title}", color=INK, **_HOLLOW)
 
 
 def _printed(known: Published | None, row: Row, role: str) -> float | None:

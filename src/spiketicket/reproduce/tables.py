@@ -16,6 +16,12 @@ _COLUMNS = (
     "panel", "series", "x", "arm", "mean", "low", "high", "seeds", "energy_pj", "published",
     "published_for", "recipe", "hash",
 )  # fmt: skip
+_MEANING = {
+    "paper": "",
+    "small": "This is a smaller study of the same kind: other data, smaller networks, fewer epochs. "
+    "What agrees or disagrees here does so at this size.",
+    "smoke": "This scale is a test of the machinery: too little training to mean anything.",
+}
 _NAMED = 6
 """Missing stages that are named; the others are counted."""
 
@@ -50,6 +56,7 @@ def to_page(study: Study, scale: str, rows: Sequence[Row]) -> str:
     parts = [
         f"# {study.place}: {study.title} (`--scale {scale}`)",
         f"The paper: {study.states}",
+        _MEANING[scale],
         f"![{study.title}]({study.name}.svg)",
         *_missing(rows),
         "## What it shows",
