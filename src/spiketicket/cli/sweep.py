@@ -153,6 +153,11 @@ def make_executor(
     executor: Where, workers: int | None, address: str, cpus: int | None, gpus: float | None,
     device: Device,
 ) -> Executor:  # fmt: skip
+    """What the options of a command ask to carry its runs out.
+
+    Raises:
+        UserError: an option of the other executor, or a device that is not there.
+    """
     local = executor is Where.local
     foreign = {"--address": address, "--gpus-per-run": gpus} if local else {"--workers": workers}
     for option, value in foreign.items():
@@ -172,6 +177,7 @@ def make_executor(
 def show_plan(
     made: Sequence[Run], runs: Path, carrier: Any, executor: Where, *, as_json: bool
 ) -> None:
+    """Print what is left to do of some runs, and an estimate of what it would cost."""
     from spiketicket.cli._sweep import print_plan
     from spiketicket.sweep.estimate import estimate, wall_s
     from spiketicket.sweep.plan import make_plan

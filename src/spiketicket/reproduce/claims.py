@@ -22,9 +22,8 @@ above ``until``; contrary where it lies elsewhere, or every d has low >= -margin
 **ratio** of the energies of a and b, a value a seed: shown where each is above 1, contrary where
 each is below 1. Peak and cliff are undecided among nets that learned nothing.
 
-All else is undecided, and missing where a row or an interval is not there. A panel *agrees* where
-every claim about it is shown, *disagrees* where one is contrary, and else is *undecided*, or
-*unfinished* where anything is missing. The paper's numbers stand beside ours; no rule reads them.
+All else is undecided, and missing where a row or an interval is not there. The paper's numbers
+stand beside ours; no rule reads them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spiketicket.ladder import title
 from spiketicket.measure import statistics
 from spiketicket.measure.verdict import Comparison
 from spiketicket.reproduce.collect import Row, compared, stage_of
@@ -41,7 +39,6 @@ from spiketicket.reproduce.published import published
 from spiketicket.reproduce.study import Claim, Study, Term
 
 Decision = Literal["shown", "contrary", "undecided", "missing"]
-Agreement = Literal["agrees", "disagrees", "undecided", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -72,16 +69,6 @@ def find_all(study: Study, rows: Sequence[Row]) -> list[Finding]:
             if not claim.panels or panel in claim.panels:
                 findings += _decided(claim, panel, own)
     return findings
-
-
-def agreement(findings: Sequence[Finding]) -> Agreement:
-    """What a panel's findings come to."""
-    decisions = {finding.decision for finding in findings}
-    if "contrary" in decisions:
-        return "disagrees"
-    if "missing" in decisions or not decisions:
-        return "unfinished"
-    return "undecided" if "undecided" in decisions else "agrees"
 
 
 def _decided(claim: Claim, panel: str, rows: Sequence[Row]) -> list[Finding]:
@@ -259,44 +246,6 @@ def _mean(row: Row, term: Term) -> float:
     return arm.mean if arm else 0.0
 
 
-def sentences(study: Study, rows: Sequence[Row]) -> list[str]:
-    """One line a panel: how far it agrees with the paper, then one a claim."""
-    findings = find_all(study, rows)
-    lines: list[str] = []
-    for panel in dict.fromkeys(row.cell.panel for row in rows):
-        own = [f for f in findings if f.panel == panel]
-        name = next(row.cell.title for row in rows if row.cell.panel == panel)
-        lines.append(f"**{name}**: {_overall(own)}")
-        lines += [f"- {line}" for line in _by_claim(own)]
-    return lines
-
-
-def _overall(findings: Sequence[Finding]) -> str:
-    count = {d: sum(f.decision == d for f in findings) for d in
-             ("shown", "contrary", "undecided", "missing")}  # fmt: skip
-    told = ", ".join(f"{n} {d}" for d, n in count.items() if n) or "no claim"
-    words = {
-        "agrees": "agrees with the paper", "disagrees": "disagrees with the paper",
-        "undecided": "does not contradict the paper and does not show all of it",
-        "unfinished": "unfinished",
-    }  # fmt: skip
-    return f"{words[agreement(findings)]} ({told})."
-
-
-def _by_claim(findings: Sequence[Finding]) -> list[str]:
-    lines = []
-    for claim in dict.fromkeys(f.claim.text for f in findings):
-        own = [f for f in findings if f.claim.text == claim]
-        told = "; ".join(f"{_label(f)}{f.decision}, {f.numbers}" for f in own)
-        lines.append(f"{claim}: {told}.")
-    return lines
-
-
-def _label(finding: Finding) -> str:
-    at = "" if finding.x is None else f" at {finding.x:g}"
-    return f"{finding.series}{at} "
-
-
 def _paper(stated: float | None, unit: str, claim: Claim) -> str:
     if stated is None:
         return ""
@@ -307,14 +256,3 @@ def _paper(stated: float | None, unit: str, claim: Claim) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def series_title(row: Row, role: str) -> str:
-    """What a curve or mark is called: the series and the arm."""
-    return f"{row.cell.series}, {title(stage_of(row.cell.recipe, role))}"
-
-
-__all__ = [
-    "Agreement", "Decision", "Finding", "agreement", "find_all", "sentences",
-    "series_title",
-]  # fmt: skip

@@ -22,7 +22,7 @@ from spiketicket.measure import statistics
 from spiketicket.measure.statistics import Estimate
 from spiketicket.measure.verdict import ArmScores, Comparison, compare
 from spiketicket.recipe import DataConfig, Recipe, to_dict
-from spiketicket.reproduce.study import Cell
+from spiketicket.reproduce.cells import Cell
 
 ENERGY_TABLE = "45nm-fp32"
 _FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")

@@ -9,7 +9,7 @@ from typing import Any
 from spiketicket.data import _store, list_datasets
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.recipe import DataConfig
-from spiketicket.reproduce.study import Cell
+from spiketicket.reproduce.cells import Cell
 
 
 def require_data(cells: Iterable[Cell]) -> None:

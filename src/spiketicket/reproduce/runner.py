@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import explained, write_bytes
-from spiketicket.reproduce.claims import Agreement, agreement, find_all, sentences
+from spiketicket.reproduce.cells import Cell, cells_of
+from spiketicket.reproduce.claims import find_all
 from spiketicket.reproduce.collect import Row, collect, to_lines
 from spiketicket.reproduce.figures import draw
 from spiketicket.reproduce.requirements import require_data
-from spiketicket.reproduce.study import Cell, Study, cells_of, load_study
+from spiketicket.reproduce.statement import Agreement, agreement, sentences
+from spiketicket.reproduce.study import Study, load_study
 from spiketicket.reproduce.tables import missing, to_csv, to_page
 from spiketicket.sweep import Executor, Observer, Run, SweepResult, run_runs
 
@@ -110,9 +112,7 @@ def write_studies(planned: Planned, runs_dir: Path, out: Path) -> list[Written]:
     return [_write(study, cells, planned.scale, runs_dir, out) for study, cells in planned.studies]
 
 
-def _write(
-    study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out: Path
-) -> Written:
+def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out: Path) -> Written:
     rows = collect(cells, runs_dir)
     content = {
         "jsonl": to_lines(rows).encode(),

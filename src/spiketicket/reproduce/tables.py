@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 
 from spiketicket.ladder import title
-from spiketicket.reproduce.claims import sentences
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.published import published, source
+from spiketicket.reproduce.statement import sentences
 from spiketicket.reproduce.study import Study
 
 _COLUMNS = (
@@ -18,8 +18,8 @@ _COLUMNS = (
 )  # fmt: skip
 _MEANING = {
     "paper": "",
-    "small": "This is a smaller study of the same kind: other data, smaller networks, fewer epochs. "
-    "What agrees or disagrees here does so at this size.",
+    "small": "This is a smaller study of the same kind: other data, smaller networks, fewer "
+    "epochs. What agrees or disagrees here does so at this size.",
     "smoke": "This scale is a test of the machinery: too little training to mean anything.",
 }
 _NAMED = 6
