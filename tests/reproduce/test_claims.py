@@ -59,7 +59,7 @@ def test_nets_that_learned_nothing_show_nothing(arm, row, expect):
 
 
 def test_above_asks_what_is_above_to_have_learned(arm, row):
-    low = arm("dense", 1.0, 2.0, 3.0)
+    low = arm("dense", 1.0, 2.1, 3.2)
     rows = [row(arm("ticket", 9.0, 10.0, 11.0), low)]
     assert find_all(study(claim("above")), rows)[0].decision == "undecided"
     rows = [row(arm("ticket", 59.0, 60.0, 61.0), low)]

@@ -124,7 +124,8 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     stated = claim.published if claim.published is not None else _stated(claim, a, b)
     pair = _compare(claim, a, b)
     if pair is None or pair.low is None or pair.high is None:
-        return Finding(panel, series, x, claim, "missing", "not finished", stated=stated)
+        told = "not finished" if pair is None else "there is no interval"
+        return Finding(panel, series, x, claim, "missing", told, stated=stated)
     low, high, margin = pair.low, pair.high, claim.margin
     tests = {
         "holds": (low >= -margin, high < -margin),

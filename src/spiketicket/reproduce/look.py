@@ -16,7 +16,7 @@ from spiketicket.reproduce.published import Published
 
 PAPER, INK, MUTED, RULE, HAIR = "#fdfdfb", "#1f2428", "#656d74", "#b9bfc4", "#e6e8e7"
 COLOURS = ("#0a6c8f", "#b3352a", "#8a6100", "#1c7a43", "#6b4a94")
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "spiketicket", "svg.fonttype": "none", "font.size": 9.0,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
@@ -100,9 +100,11 @@ def role_title(row: Row, role: str) -> str:
     words = {
         "main": "ticket", "finetuned": "ticket, fine-tuned", "dense": "dense, trained",
         "finetune_control": "ticket, only the rest trained",
-        "random": "random mask or patches, trained",
     }  # fmt: skip
-    return words.get(role) or title(stage_of(row.cell.recipe, role))
+    stage = stage_of(row.cell.recipe, role)
+    if role == "random" and stage != "patch_random":
+        return "random mask, trained"
+    return words.get(role) or title(stage)
 
 
 def spread(arm: ArmRow, row: Row) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,12 +196,17 @@ def load_base(scale: str, name: str) -> Base:
         UserError: there is none of that name.
     """
     path = PACKAGE / "studies" / f"{_BASES}.toml"
-    tables = read_tables(path).get(scale, {})
+    tables = _all_bases(path).get(scale, {})
     if name not in tables:
         raise UserError(f"there is no base {scale}.{name}", where=str(path),
                         remedy=f"There are {', '.join(tables)}")  # fmt: skip
     found: Base = _parsed(Base, tables[name], path)
     return found
+
+
+@functools.cache
+def _all_bases(path: Path) -> dict[str, Any]:
+    return read_tables(path)
 
 
 def _parsed(kind: type[Any], table: Mapping[str, Any], path: Path) -> Any:
