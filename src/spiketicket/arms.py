@@ -131,16 +131,21 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
 
 def prepare(
     name: ArmName, recipe: Recipe, shape: DataShape, seed: int, device: torch.device,
-    kept: Mapping[str, int] | None, seed_folder: Path,
+    kept: Mapping[str, int] | None, seed_folder: Path | None = None,
 ) -> Arm:  # fmt: skip
     """Build the network of an arm and attach what it trains.
 
     ``kept`` is the number of weights the ticket keeps in each layer; the random masks need it.
     ``seed_folder`` has the arms before it: fine-tuning starts from the ticket.
+
+    Raises:
+        UserError: what the arm needs of the ticket is not given.
     """
     if name == "ticket":
         return _ticket_arm(recipe, shape, seed, device)
     if name in TUNED:
+        if seed_folder is None:
+            raise UserError("fine-tuning starts from the ticket's folder", where=name)
         return _tuned_arm(name, recipe, shape, device, seed_folder / "ticket" / "model.ticket")
     affine = recipe.controls.bn_affine
     affine = recipe.model.bn_affine if affine is None or name == "random_frozen" else affine
