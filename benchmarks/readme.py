@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/results.md")
 RESULTS = ROOT / "results"
 RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
+ENERGY_TABLE = "45nm-fp32"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -51,9 +52,11 @@ def tables() -> list[str]:
     for path in sorted(RESULTS.glob("find-*.jsonl")):
         parts += [find_table(row, path) for row in rows_of(path)]
     parts += [train_table(rows_of(path), path) for path in sorted(RESULTS.glob("train-*.jsonl"))]
+    parts += [energy_table(rows_of(p), p) for p in sorted(RESULTS.glob("measure-*.jsonl"))]
     makers = {
         "transformer_step": step_table, "search_step": bench_table,
         "event_readers": readers_table, "event_frames": frames_table,
+        "measure": measuring_table, "report": report_table,
     }  # fmt: skip
     for name, make in makers.items():
         path = RESULTS / f"{name}.jsonl"
@@ -283,6 +286,75 @@ def frames_table(rows: list[dict[str, Any]], path: Path) -> str:
         f"| {r['by']} | {r['contender']} | {r['ms']:.1f} | {r['times_ours']:.2f} |"
         f" {r['events_in_frames']:,} |"
         for r in done
+    ]
+    return "\n".join(lines)
+
+
+def energy_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Nets and what an image costs them: the first one is what the others are compared with."""
+    first = rows[0]["arms"][0]
+    base = next(e for e in first["energy"] if e["table"] == ENERGY_TABLE)
+    about = rows[0]["set"]
+    lines = [
+        f"**An image's operations and energy**, {rows[0]['name']}, mean of {about['images']} of the"
+        f" {about['of']} test samples, {rows[0]['device']}, spiketicket {rows[0]['spiketicket']}"
+        f" ([{path.name}](../results/{path.name})). Energy by `{ENERGY_TABLE}`: {base['formula']}"
+        f" ({base['source']}); [what is counted](energy.md):",
+        "",
+        "| net | seed | accuracy % | MACs | accumulations | energy nJ | times the first |"
+        " with membranes nJ | were every product made, nJ | times the first |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        neuron, weights = row["recipe"]["neuron"]["name"], row["recipe"]["model"]["weights"]
+        for arm in row["arms"]:
+            spent = next(e for e in arm["energy"] if e["table"] == ENERGY_TABLE)
+            total, every = spent["total_pj"], spent["dense_pj"]
+            lines.append(
+                f"| {arm['arm'].replace('_', ' ')}, {neuron}, {weights} weights | {arm['seed']} |"
+                f" {arm['accuracy']:.2f} |"
+                f" {arm['total']['macs']:,.0f} | {arm['total']['ac_units']:,.0f} |"
+                f" {total / 1e3:,.0f} | {total / base['total_pj']:.2f} |"
+                f" {spent['with_updates_pj'] / 1e3:,.0f} | {every / 1e3:,.0f} |"
+                f" {every / base['total_pj']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def measuring_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """What measuring takes beside a plain pass over the same images."""
+    measured = [r for r in rows if r["pass"] == "measured"]
+    first = measured[0]
+    lines = [
+        f"**Measuring** {first['images']} images beside a plain evaluation of them, one thread,"
+        f" {first['device']}; in turn, medians of {first['rounds']} rounds"
+        f" ([{path.name}](../results/{path.name})):",
+        "",
+        "| net | ms | times a plain pass | range |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['net']} | {r['ms']:,.0f} | {r['times_plain']:.2f} | {r['times_plain_min']:.2f} to"
+        f" {r['times_plain_max']:.2f} |"
+        for r in measured
+    ]
+    return "\n".join(lines)
+
+
+def report_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """How large a report is and how long it takes."""
+    first = rows[0]
+    lines = [
+        f"**Writing a report**, imports included, {first['device']}, medians of"
+        f" {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
+        "",
+        "| runs | wall time s | processor time s | page kB |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['runs']} | {r['wall_s']:.2f} | {r['processor_s']:.2f} |"
+        f" {r['page_bytes'] / 1e3:,.0f} |"
+        for r in rows
     ]
     return "\n".join(lines)
 

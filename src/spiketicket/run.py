@@ -20,8 +20,7 @@ import numpy as np
 
 from spiketicket._files import explained, read_json, write_json
 from spiketicket.arms import ArmName
-from spiketicket.data import load_dataset, make_config, training_split
-from spiketicket.data._batches import ordered_batches, to_tensors
+from spiketicket.data import training_split
 from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
@@ -39,7 +38,8 @@ from spiketicket.parts import (
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.stage import ArmResult, Experiment
-from spiketicket.ticket import Ticket, TicketError
+from spiketicket.ticket import Ticket
+from spiketicket.ticket_data import find_test_data
 
 
 @dataclass(frozen=True)
@@ -230,31 +230,10 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
     from spiketicket.bake import from_ticket
 
     ticket = Ticket.load(path)
-    meta = ticket.metadata
-    try:
-        options = {k: v for k, v in meta["data"]["config"].items() if k != "root"}
-        config = make_config(**options, **({"root": root} if root else {}))
-        mean, std = ([float(v) for v in meta["normalisation"][k]] for k in ("mean", "std"))
-        size, checksum = int(meta["eval_batch_size"]), str(meta["data"]["checksum"])
-        stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
-        if size < 1 or min(std) <= 0:
-            raise ValueError("batch size and standard deviations must be positive")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"does not say how it is to be tested: {type(error).__name__}: {error}"
-        raise TicketError(what, where=str(path)) from error
-    dataset = load_dataset(config)
-    if dataset.checksum != checksum or not len(mean) == len(std) == len(dataset.mean):
-        raise UserError(
-            f"the data {dataset.name} here is not the data the ticket was made for",
-            where=str(path),
-            value=dataset.checksum[:16],
-            remedy=f"The ticket names checksum {checksum[:16]}",
-        )
-    model = from_ticket(ticket).to(device)
-    samples = to_tensors(dataset.test, device)
-    result = evaluate(model, ordered_batches(*samples, mean, std, size))
-    accuracy = 100 * result.accuracy
-    return EvalResult(Path(path), dataset.name, len(dataset.test), accuracy, stated, device)
+    data = find_test_data(ticket, path, root=root)
+    result = evaluate(from_ticket(ticket).to(device), data.batches(device))
+    name, count = data.dataset.name, len(data.dataset.test)
+    return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)
 
 
 def _verdict(

@@ -3,6 +3,7 @@
 import dataclasses
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import spiketicket
 from spiketicket.cli import app
+from spiketicket.cli import find as find_command
 from spiketicket.measure.verdict import ArmScores, judge
 
 Run = Callable[..., Result]
@@ -59,7 +61,7 @@ class FakeRun:
                 reporter.stage_finished("ticket", "97.00% on the test set")
         if self.error is not None:
             raise self.error
-        return types.SimpleNamespace(to_dict=lambda: answer)
+        return types.SimpleNamespace(to_dict=lambda: answer, folder=Path("runs/x"))
 
     def find(self, recipe: Any, **given: Any) -> Any:
         control = {**ARM, "arm": "dense", "title": "dense, trained", "density": 1.0}
@@ -86,4 +88,5 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     fake = FakeRun()
     monkeypatch.setitem(__import__("sys").modules, "spiketicket.run", fake)
     monkeypatch.setattr(spiketicket, "run", fake, raising=False)
+    monkeypatch.setattr(find_command, "_report", lambda folder, *rest: folder / "report.html")
     return fake

@@ -46,7 +46,7 @@ def test_a_file_goes_before_a_packaged_name(
 def test_find_prints_the_arms_and_where_things_are(spike: Run, fake_run: Any) -> None:
     result = spike("find")
     for text in ("97.50 ± 0.71", "96.25 ± 0.35", "BinW-SNN, seeds 0, 1", "1,234", "4.3 kB",
-                 "1 min 15 s", "trained", "runs/x/a.ticket"):  # fmt: skip
+                 "1 min 15 s", "trained", "runs/x/a.ticket", "runs/x/report.html"):  # fmt: skip
         assert text in result.stdout
     assert "Wins: 97.50 % against the dense net's 97.75 %" in result.stdout
     assert re.search(r"ticket - random trained +\+6\.50 +\+0\.15 to \+12\.85", result.stdout)
@@ -87,3 +87,19 @@ def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -
         ArmScores([97.0]), None, None, None, margin=1.0, confidence=0.95
     ).to_dict()
     assert "Unproven: the ticket was not compared with" in spike("find").stdout
+
+
+def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    short = ["data.train_limit=80", "train.epochs=1", "model.width=0.1", "model.timesteps=1"]
+    options = [part for setting in short for part in ("--set", setting)]
+    command = ["find", "digits-binw", *options, "--runs", str(tmp_path), "--threads", "1"]
+    result = spike(*command, "--no-report")
+    assert result.exit_code == 0
+    (folder,) = tmp_path.iterdir()
+    assert not (folder / "report.html").exists()
+    result = spike(*command)
+    assert result.stdout.splitlines()[-1] == f"report   {folder / 'report.html'}"
+    page = (folder / "report.html").read_text()
+    assert "Energy an image" in page
+    assert len(list(folder.glob("seed-0/*/measure.json"))) == 4

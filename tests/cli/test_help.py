@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-COMMANDS = ["find", "train", "sweep", "reproduce", "eval", "show", "data", "version"]
+COMMANDS = [
+    "find", "train", "sweep", "reproduce", "eval", "measure", "report", "show", "data", "version",
+]  # fmt: skip
 SCRIPT = Path(sys.executable).with_name("spiketicket")
 
 

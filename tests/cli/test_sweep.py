@@ -174,7 +174,7 @@ def task(epochs: int = 4) -> Task:
 
 
 def test_the_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat = Beat("dense, trained", 1, 30, 20, 4, 31, 60.0)
+    beat = Beat("dense, trained", 1, 30, 20, 4, 31)
     view = View({"running": 14, "waiting": 3}, ((task(), 2, beat),) * 13 + ((task(), 1, None),), 95)
     console = Console(width=120)
     with console.capture() as shown:
@@ -192,9 +192,10 @@ def test_time_left_is_of_measured_epochs() -> None:
     pace = Pace()
     assert pace.left_s([task()], [], 1) is None
     pace.note(task(), 4, 8.0)
+    pace.note(task(), 0, 99.0)  # what trained nothing says nothing
     assert pace.left_s([task(), task()], [], 1) == pytest.approx(16)
     assert pace.left_s([task(), task()], [], 2) == pytest.approx(8)
-    half = Beat("dense", 1, 4, 10, 5, 1, 0.0)
+    half = Beat("dense", 1, 4, 10, 5, 1)
     assert pace.left_s([], [(task(), 1, half)], 1) == pytest.approx(2 * 2.5)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from spiketicket.measure.observe import observed
 from spiketicket.measure.operations import count_operations
 from spiketicket.models import sdt, spikformer
 from spiketicket.models._blocks import DataShape
@@ -131,6 +132,12 @@ def test_a_selector_is_counted_apart(images):
     plain = count_operations(build(), [images])
     assert counted["selector"]["dense"] == plain["conv_pep"]["dense"]
     assert "selector" not in plain
+    with observed(model) as seen:
+        model(images)
+    own = [neuron for neuron in seen.operations().neurons if neuron.group != "selector"]
+    assert len(own) < len(seen.operations().neurons)
+    zeros = 1 - sum(neuron.active for neuron in own) / sum(neuron.outputs for neuron in own)
+    assert seen.operations().activation_sparsity == pytest.approx(zeros)
 
 
 def test_nothing_is_left_behind_when_the_model_fails(images):

@@ -47,10 +47,10 @@ def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listene
     real = stage.fit
     bad = f"{short[0].folder}/seed-0"
 
-    def fit(trainee, batches, validate, train, where, reporter):
+    def fit(trainee, batches, validate, train, where, *rest):
         if bad in str(where.folder):
             raise ZeroDivisionError("something is off")
-        return real(trainee, batches, validate, train, where, reporter)
+        return real(trainee, batches, validate, train, where, *rest)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(short, tmp_path, inline(), observer=listener)
@@ -80,10 +80,10 @@ def test_what_needs_a_failed_stage_is_blocked_and_the_rest_goes_on(
     made = runs("ticket.density=0.2,0.3", "seed=0:1", train={"epochs": 1})
     real = stage.fit
 
-    def fit(trainee, batches, validate, train, where, reporter):
+    def fit(trainee, batches, validate, train, where, *rest):
         if where.folder.name == "dense" and where.seed == 0:
             raise UserError("the loss is not a number")
-        return real(trainee, batches, validate, train, where, reporter)
+        return real(trainee, batches, validate, train, where, *rest)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(made, tmp_path, inline())
@@ -204,6 +204,24 @@ def test_a_full_disk_stops_the_sweep_and_nothing_is_lost(
         assert content(tmp_path / "full" / run.folder) == content(tmp_path / "whole" / run.folder)
 
 
+def test_a_checkpoint_that_does_not_fit_is_no_failure_of_the_run(
+    tmp_path, short, inline, monkeypatch
+):
+    """Smaller files, such as error.json, may well fit still."""
+
+    def save(path, *rest):
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise UserError("the disk is full", where=str(path)) from full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save)
+        result = run_runs(short, tmp_path, inline())
+    assert "the disk is full" in result.stopped
+    assert states(result) == ["waiting", "waiting"]
+    assert not list(tmp_path.rglob("error.json"))
+    assert states(run_runs(short, tmp_path, inline())) == ["done", "done"]
+
+
 def test_a_folder_in_use_is_waited_for(tmp_path, short, inline, listener, monkeypatch):
     monkeypatch.setattr(driver, "_BUSY_S", 0.0)
     mine = claimed(tmp_path / short[0].folder, "seed-0")
@@ -277,6 +295,31 @@ def test_a_worker_that_does_not_see_the_folder(tmp_path, short, inline):
     result = run_runs(short, tmp_path, inline(unmount), name="x")
     assert "needs the folder of the runs at the same path" in result.stopped
     assert not list(tmp_path.rglob("error.json"))
+
+
+def test_no_time_of_a_file_decides_anything(tmp_path, short, inline):
+    """The clocks of two hosts may be decades apart."""
+    times = [0, 4_000_000_000, 1_000_000_000]
+
+    def elsewhere(order):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (times[0], times[0]))
+        times.append(times.pop(0))
+        return "its node was lost" if order.attempt == 1 else None
+
+    carrier = inline(elsewhere)
+    assert states(run_runs(short, tmp_path, carrier)) == ["done", "done"]
+    assert [o.attempt for o in carrier.orders] == [1, 2] * 4
+    again = inline()
+    run_runs(short, tmp_path, again)
+    assert again.orders == []
+
+
+def test_the_order_of_the_axes_is_no_other_sweep(tmp_path, short, inline):
+    run_runs(short, tmp_path, inline(), name="x")
+    again = inline()
+    assert states(run_runs(short[::-1], tmp_path, again, name="x")) == ["done", "done"]
+    assert again.orders == []
 
 
 def test_the_library_takes_a_list_of_recipes(tmp_path, short, inline):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -14,8 +15,15 @@ from spiketicket.run import find
 from spiketicket.sweep import Local, run_runs
 from spiketicket.sweep.axes import make_runs, parse_axes
 
+# A shell that puts the tests into the background has Ctrl-C ignored, in its children as well.
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from spiketicket.cli import main
+main()
+"""
 SWEEP = [
-    sys.executable, "-c", "from spiketicket.cli import main; main()", "sweep", "digits-binw",
+    sys.executable, "-c", MAIN, "sweep", "digits-binw",
     "--axis", "ticket.density=0.2,0.3", "--quiet", "--json", "--name", "x", "--cpus-per-run", "1",
 ]  # fmt: skip
 SETTINGS = [
@@ -68,13 +76,18 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_its_checkpoint(
 ):
     class Killer(type(listener)):
         killed = 0
+        trained: ClassVar = {}
 
         def tick(self, view):
-            found = list(tmp_path.rglob("checkpoint.pt"))
-            if found and not self.killed:
+            logs = [p / "log.jsonl" for p in {c.parent for c in tmp_path.rglob("checkpoint.pt")}]
+            if any(log.exists() and log.read_bytes() for log in logs) and not self.killed:
                 (self.killed,) = (w.process.pid for w in carrier._running.values())
                 os.kill(self.killed, signal.SIGKILL)
+                ((self.task, _, _),) = view.running
             super().tick(view)
+
+        def finished(self, task, outcome):
+            self.trained[task.id] = outcome.epochs
 
     carrier, killer = Local(1, 1), Killer()
     result = run_runs(made, tmp_path, carrier, observer=killer)
@@ -82,6 +95,7 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_its_checkpoint(
     (said,) = [text for text in killer.said if "SIGKILL" in text]
     assert "the worker was ended by signal SIGKILL; going on from its checkpoint" in said
     assert not alive(killer.killed)
+    assert 0 < killer.trained[killer.task.id] < killer.task.epochs
     for run in made:
         assert content(tmp_path / run.folder) == content(alone / run.folder)
 

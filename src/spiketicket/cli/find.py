@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from spiketicket.cli._options import (
     require_device,
 )
 
+if TYPE_CHECKING:
+    from spiketicket.reporting import Reporter
+
 
 def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
@@ -32,6 +35,9 @@ def find(
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
     record: RecordOption = None,
+    report: Annotated[
+        bool, typer.Option(help="Measure every net at the end and write report.html into the run.")
+    ] = True,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -65,3 +71,16 @@ def find(
         print(json.dumps(result, indent=2))
     else:
         print_find(result)
+    if report:
+        with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+            page = _report(found.folder, loaded.data.root, where, reporter)
+        if not as_json:
+            print(f"report   {page}")
+
+
+def _report(folder: Path, root: str, device: str, reporter: Reporter) -> Path:
+    from spiketicket.measuring import measure_run
+    from spiketicket.report.writing import write_report
+
+    measure_run(folder, root=root, device=device, reporter=reporter)
+    return write_report([folder], folder / "report.html").output

@@ -1,4 +1,4 @@
-"""``spiketicket show``: what is in a ticket. Needs no PyTorch."""
+"""``spiketicket show``: what is in a ticket, or what a run came to. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 
 
 def show(
-    tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
+    places: Annotated[
+        list[Path], typer.Argument(help="One or more .ticket files, or run folders.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Check ticket files and print their layers, sizes, provenance and verdict."""
-    for ticket in tickets:
-        _show(ticket, as_json)
+    """Check ticket files and print their layers, sizes, provenance and verdict.
+
+    Of a run folder, print its verdict, arms, training curves and cost, or how far it is.
+    """
+    for place in places:
+        if place.is_dir():
+            from spiketicket.cli._show_run import show_run
+
+            show_run(place, as_json=as_json)
+        else:
+            _show(place, as_json)
 
 
 def _show(ticket: Path, as_json: bool) -> None:

@@ -7,6 +7,7 @@ repeated by the first neuron with a state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,6 +41,22 @@ def make_neuron(config: NeuronConfig, kernel: Kernel) -> nn.Module:
     """The neuron a recipe names; a fresh module, since every layer owns one."""
     module: nn.Module = load("neurons", config.name).make(config, kernel)
     return module
+
+
+NeuronObserver = Callable[[Tensor, Callable[[], Tensor]], None]
+"""Is given a neuron's output ``[T, ...]`` and a function that computes its input."""
+
+
+class Watched(nn.Module):
+    """Takes a neuron's place in a network that evaluates, and shows an observer what it does.
+
+    The observer sees the output before any pooling, and what the network computes stays the same
+    to the bit. The input has a T of 1 where it is the same at every step.
+    """
+
+    def __init__(self, neuron: nn.Module, observer: NeuronObserver) -> None:
+        super().__init__()
+        self.neuron, self.observer = neuron, observer
 
 
 class Block(nn.Module):
@@ -79,6 +96,11 @@ def norm_fire(
     BatchNorm is ``z = a*y + b`` with one scale and one shift a channel, in float32, whatever
     the kernel, so that spikes do not depend on which kernel computed them.
     """
+    if isinstance(neuron, Watched):
+        # The same pass without its pooling, which would hide the neuron's own spikes.
+        spikes = norm_fire(y, norm, neuron.neuron, steps, False)
+        neuron.observer(spikes, lambda: normalise(y, norm))
+        return over_time(_POOL, spikes) if pool else spikes
     if isinstance(neuron, LIF | Step):
         kernel = resolve_kernel(neuron.kernel, y.device)
         alone = not _synced(norm)
@@ -94,6 +116,10 @@ def norm_fire(
 
 def fire(z: Tensor, neuron: nn.Module, steps: int) -> Tensor:
     """The neuron's output on ``[T, B, ...]``; a neuron with a state sees all ``steps``."""
+    if isinstance(neuron, Watched):
+        shown = fire(z, neuron.neuron, steps)
+        neuron.observer(shown, lambda: z)
+        return shown
     if isinstance(neuron, LIF) and z.shape[0] != steps:
         z = z.expand(steps, *z.shape[1:])
     spikes: Tensor = neuron(z)

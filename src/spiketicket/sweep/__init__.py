@@ -153,10 +153,11 @@ class _SweepFile:
     def __init__(self, path: Path, name: str, runs: Sequence[Run], restart_plan: bool) -> None:
         self.path = path
         listed = [{"folder": r.folder, "seeds": list(r.seeds), "axes": dict(r.axes)} for r in runs]
-        self.content = {"format": 1, "name": name, "plan": _hash(listed), "runs": listed}
-        known = read_json(path)
-        if known is not None and known["plan"] != self.content["plan"] and not restart_plan:
-            raise _edited(path, known["runs"], listed)
+        self.content: dict[str, Any] = {"format": 1, "name": name, "runs": listed}
+        known: dict[str, Any] = read_json(path) or self.content
+        before, now = (set(map(_text, content["runs"])) for content in (known, self.content))
+        if before != now and not restart_plan:
+            raise _edited(path, before, now)
         self._saved, self._at = "", 0.0
 
     def save(self, tasks: Mapping[str, TaskState], *, last: bool = False) -> None:
@@ -164,15 +165,14 @@ class _SweepFile:
         if not last and self._saved and time.monotonic() - self._at < _SAVE_S:
             return
         facts = {name: state.facts() for name, state in tasks.items()}
-        text = json.dumps(facts, sort_keys=True)
+        text = _text(facts)
         if text != self._saved:
             write_json(self.path, {**self.content, "tasks": facts})
             self._saved = text
         self._at = time.monotonic()
 
 
-def _edited(path: Path, old: Sequence[Mapping[str, Any]], new: Sequence[Any]) -> UserError:
-    before, now = ({json.dumps(run, sort_keys=True) for run in runs} for runs in (old, new))
+def _edited(path: Path, before: set[str], now: set[str]) -> UserError:
     what = (
         f"this sweep was started with other runs: {len(before - now)} of {len(before)} are no"
         f" longer asked for, {len(now - before)} of {len(now)} are new; the recipe was edited, or"
@@ -202,4 +202,8 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
+    return hashlib.sha256(_text(value).encode()).hexdigest()[:10]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

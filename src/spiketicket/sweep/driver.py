@@ -123,7 +123,7 @@ class Driver:
         for message in outcome.messages:
             self._tell(message)
         state.outcome = outcome
-        self._pace.note(state.task, outcome.epochs, outcome.train_s)
+        self._pace.note(state.task, outcome.epochs, outcome.seconds)
         if outcome.state == "done":
             state.state = "done"
         elif outcome.state == "failed":

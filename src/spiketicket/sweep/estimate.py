@@ -1,7 +1,8 @@
 """What a sweep would cost: a few steps of every distinct network, timed here and now.
 
 Every stage is built as it would be, but from nets that were never trained, and takes one step to
-warm up and a few more by the clock; a forward pass over a batch stands for validation and test.
+warm up and then up to three, or as many as fit into half a second; a forward pass over a batch
+stands for validation and test.
 Steps times epochs give the rest. Networks that differ only in what costs nothing (density, seed,
 rates, epochs, name) are timed once. It holds for this machine, these threads and this load.
 """
@@ -32,6 +33,8 @@ from spiketicket.sweep.shared import stage_epochs
 from spiketicket.train import STATISTICS_BATCHES, autocast, make_optimizer
 
 _STEPS = 3
+_ENOUGH_S = 0.5
+"""Steps that took so long together are enough."""
 
 
 @dataclass(frozen=True)
@@ -126,18 +129,17 @@ def _step_s(trainee: Any, sample: Sequence[Any], experiment: Experiment) -> floa
         loss.item()  # a device that computes on its own has to end first
         trainee.after_step((index + 1) / len(sample))
         times.append(time.perf_counter() - started)
+        if sum(times[1:]) > _ENOUGH_S:
+            break
     return statistics.median(times[1:])
 
 
 @torch.no_grad()
 def _forward_s(model: torch.nn.Module, images: torch.Tensor) -> float:
     model.eval()
-    times = []
-    for _ in range(2):
-        started = time.perf_counter()
-        float(model(images).sum())
-        times.append(time.perf_counter() - started)
-    return min(times)
+    started = time.perf_counter()
+    float(model(images).sum())
+    return time.perf_counter() - started
 
 
 def wall_s(seconds: dict[str, float], plan: Plan, workers: int) -> float:

@@ -53,7 +53,9 @@ class Pace:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def note(self, task: Task, epochs: int, seconds: float) -> None:
-        """Epochs of a task and the seconds they took."""
+        """Epochs of a task and the seconds they took, with all that goes with them."""
+        if not epochs:
+            return
         for kind in (_kind(task), ""):
             known = self._seen.get(kind, (0, 0.0))
             self._seen[kind] = (known[0] + epochs, known[1] + seconds)

@@ -67,7 +67,7 @@ class Outcome:
 
     ``state`` is ``done``; ``failed``, with ``error`` as in ``error.json``; ``superseded``;
     ``busy`` where another process holds the folder; or ``halt`` where no task could go on, such
-    as on a full disk. ``epochs`` and ``train_s`` say what was trained and how long that took.
+    as on a full disk. ``epochs`` is how many the attempt trained, ``seconds`` all that it took.
     """
 
     state: str
@@ -76,7 +76,6 @@ class Outcome:
     error: Mapping[str, Any] | None = None
     messages: tuple[str, ...] = ()
     epochs: int = 0
-    train_s: float = 0.0
     result: Mapping[str, Any] | None = None
     """Of a verdict: what ``find`` answers, and the line it records."""
 
@@ -108,7 +107,7 @@ def execute(order: Order, settings: Settings) -> Outcome:
         reporter.file.unlink(missing_ok=True)
     return Outcome(
         state, host, time.perf_counter() - started, error, tuple(reporter.messages),
-        reporter.epochs, reporter.train_s, result,
+        reporter.epochs, result,
     )  # fmt: skip
 
 
@@ -190,7 +189,6 @@ class _Reporter(NullReporter):
     file: Path
     messages: list[str] = field(default_factory=list)
     epochs: int = 0
-    train_s: float = 0.0
     _stage: str = ""
     _of: tuple[int, int] = (0, 0)
     _last: float = 0.0
@@ -206,7 +204,7 @@ class _Reporter(NullReporter):
         now = time.monotonic()
         if now - self._last >= _BEAT_S:
             self._last = now
-            beat = Beat(self._stage, epoch, *self._of, step, self.epochs, self.train_s)
+            beat = Beat(self._stage, epoch, *self._of, step, self.epochs)
             with contextlib.suppress(OSError, UserError):  # progress is no reason to fail
                 write_bytes(self.file, json.dumps(asdict(beat)).encode())
 
@@ -216,7 +214,6 @@ class _Reporter(NullReporter):
     ) -> None:  # fmt: skip
         """Counts."""
         self.epochs += 1
-        self.train_s += seconds
 
     def message(self, text: str) -> None:
         """Kept for the driver."""
@@ -233,7 +230,6 @@ class Beat:
     steps: int
     step: int
     done_epochs: int
-    train_s: float
 
 
 def read_beat(folder: Path, task: str) -> Beat | None:

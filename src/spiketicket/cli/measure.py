@@ -1,0 +1,186 @@
+"""``spiketicket measure``: operations, activity, sparsity and energy of tickets and runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RecordOption,
+    RootOption,
+    ThreadsOption,
+    require_device,
+)
+
+if TYPE_CHECKING:
+    from spiketicket.reporting import Reporter
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured net; ``recipe`` as plain values, and what tells it from others."""
+
+    source: str
+    arm: str
+    seed: int | None
+    recipe: dict[str, Any]
+    recipe_hash: str
+    measured: dict[str, Any]
+    new: bool
+
+
+def measure(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
+    ],
+    images: Annotated[
+        str, typer.Option("--images", metavar="N|all", help="First test images. Default: 256.")
+    ] = "",
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, help="Test image whose spikes a run keeps.")
+    ] = 0,
+    table: Annotated[
+        str, typer.Option("--energy", metavar="TABLE", help="Energy table. Default: 45nm-fp32.")
+    ] = "",
+    memory: Annotated[
+        bool,
+        typer.Option("--memory", help="Also price memory: an upper bound, see docs/energy.md."),
+    ] = False,
+    root: RootOption = "",
+    device: DeviceOption = Device.cpu,
+    threads: ThreadsOption = None,
+    record: RecordOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the JSON to this file.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Count what nets really compute on test images, and price it.
+
+    One ticket gives its layers, several are compared with the first. Of a run every finished stage
+    is measured, and what was found is written into its folder.
+    """
+    where = require_device(device)
+
+    from spiketicket.cli._measure import print_measured
+    from spiketicket.cli._progress import reporter_for
+    from spiketicket.measure.energy import DEFAULT, find_table
+    from spiketicket.record import check_record
+
+    priced = find_table(table or DEFAULT)
+    if record is not None:
+        check_record(record)
+    if output is not None:
+        from spiketicket._files import explained, write_bytes
+
+        with explained(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    if where == "cpu":
+        from spiketicket import _allocator
+
+        _allocator.keep_freed_memory()
+    started = time.perf_counter()
+    with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+        rows = [
+            _run_rows(path, _images(images), sample, root, where, reporter)
+            if path.is_dir()
+            else [_ticket_row(path, _images(images), root, where)]
+            for path in sources
+        ]
+    if record is not None:
+        _record(record, [row for part in rows for row in part], where, started)
+    found = json.dumps([_plain(row, memory) for part in rows for row in part], indent=1,
+                       sort_keys=True)  # fmt: skip
+    if output is not None:
+        write_bytes(output, f"{found}\n".encode())
+    if as_json:
+        print(found)
+    else:
+        print_measured(rows, priced, every=not table, memory=memory)
+
+
+def _images(text: str) -> int | str | None:
+    from spiketicket.errors import UserError
+
+    if text in ("", "all"):
+        return text or None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UserError("must be a number of test images or all", where="--images", value=text)
+    return int(text)
+
+
+def _ticket_row(path: Path, images: int | str | None, root: str, device: str) -> Row:
+    from spiketicket.measuring import measure_ticket
+    from spiketicket.ticket import read_metadata
+
+    measured = measure_ticket(path, images=images, root=root, device=device)
+    meta = read_metadata(path)
+    recipe, seed = meta.get("recipe"), meta.get("seed")
+    return Row(
+        str(path), str(meta.get("arm", "ticket")), seed if isinstance(seed, int) else None,
+        recipe if isinstance(recipe, dict) else {}, str(meta.get("recipe_hash", "")), measured,
+        True,
+    )  # fmt: skip
+
+
+def _run_rows(
+    folder: Path, images: int | str | None, sample: int, root: str, device: str,
+    reporter: Reporter,
+) -> list[Row]:  # fmt: skip
+    from spiketicket.ladder import main_arm
+    from spiketicket.measuring import measure_run
+    from spiketicket.recipe import to_dict
+
+    found = measure_run(
+        folder, images=images, sample=sample, root=root, device=device, reporter=reporter
+    )
+    recipe, ticket = to_dict(found.recipe), main_arm(found.recipe)
+    return [
+        Row(
+            str(stage.folder),
+            stage.arm,
+            stage.seed,
+            recipe,
+            found.recipe.hash,
+            stage.measured,
+            stage.new,
+        )
+        for stage in sorted(found.stages, key=lambda stage: stage.arm != ticket)
+    ]
+
+
+def _record(path: Path, rows: Sequence[Row], device: str, started: float) -> None:
+    from spiketicket.measuring import measured_record
+    from spiketicket.record import add_record
+
+    took = time.perf_counter() - started
+    wall_s = took if all(row.new for row in rows) else None
+    for recipe_hash in dict.fromkeys(row.recipe_hash for row in rows):
+        own = [row for row in rows if row.recipe_hash == recipe_hash]
+        arms = [(row.arm, row.seed, row.measured) for row in own]
+        add_record(path, measured_record(own[0].recipe, recipe_hash, arms, device, wall_s))
+
+
+def _plain(row: Row, memory: bool) -> dict[str, Any]:
+    from spiketicket.measure.energy import TABLES, price
+
+    measured = dict(row.measured)
+    if memory:
+        measured["energy"] = [price(measured, t, memory=True) for t in TABLES.values()]
+    return {"source": row.source, "arm": row.arm, "seed": row.seed, **measured}

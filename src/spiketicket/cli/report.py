@@ -1,0 +1,36 @@
+"""``spiketicket report``: run folders as one page. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
+    ] = Path("report.html"),
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML page about any number of runs; it needs no network.
+
+    A file of a run that cannot be read is named, and the page made without it.
+    """
+    from spiketicket.cli._console import print_line, size_text
+    from spiketicket.report.writing import write_report
+
+    written = write_report(runs, output, figures)
+    for note in written.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print_line(f"report   {written.output}, {size_text(written.size)}")
+    if figures is not None:
+        print_line(f"figures  {figures}")

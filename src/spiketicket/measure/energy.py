@@ -1,0 +1,155 @@
+"""What the counted operations would cost: named tables of picojoules an operation.
+
+Every figure is arithmetic in a 45 nm process at 0.9 V, from M. Horowitz, "Computing's energy
+problem (and what we can do about it)", ISSCC 2014, figure 1.1.9:
+
+    add       8 bit integer 0.03    32 bit integer 0.1    32 bit float 0.9
+    multiply  8 bit integer 0.2     32 bit integer 3.1    32 bit float 3.7
+    read 64 bits from SRAM of 8 KiB 10, of 32 KiB 20, of 1 MiB 100
+
+For a layer ``l`` and a layer of neurons ``n``:
+
+    arithmetic = sum_l mac_l * macs_l + ac_l * ac_units_l        what papers state
+    with updates = arithmetic + update * sum_n updates_n         membranes too
+
+``mac_l`` and ``ac_l`` are the table's, or its other pair where all non-zero weights of the layer
+have one magnitude: such a layer adds and subtracts, and multiplies by its scale never (the scale
+is folded into the BatchNorm after it). An accumulation of the number n, as residual sums of spikes
+bring, is n accumulations. A membrane update, a multiplication by the decay and an addition, is
+priced as a MAC; comparison and reset are not. Nothing else is: no BatchNorm, pooling, softmax, bias
+or control, no leakage, and no memory unless asked for. ``docs/energy.md`` says more.
+
+Needs no PyTorch: it reads what ``measure.json`` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spiketicket.errors import UserError
+
+_HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9, 45 nm, 0.9 V"
+_BITS_OF_A_POTENTIAL = 32
+_BITS_OF_A_SIGN = 2
+"""Kept or not, and which sign."""
+_SRAM = ((8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0))
+"""Bytes, and picojoules to read 64 bits; larger memories are banks of the last."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Picojoules an operation; the ``binary`` pair is for layers whose weights are signs."""
+
+    name: str
+    mac: float
+    ac: float
+    binary_mac: float
+    binary_ac: float
+    update: float
+    weight_bits: int
+    assumes: str
+    source: str = _HOROWITZ
+
+
+_FP32 = "MAC = float32 multiply 3.7 + add 0.9; AC = float32 add"
+_INT8 = "MAC = int8 multiply 0.2 + int32 add 0.1; AC = int32 add"
+
+TABLES = {
+    table.name: table
+    for table in (
+        Table("45nm-fp32", 4.6, 0.9, 4.6, 0.9, 4.6, 32, _FP32),
+        Table(
+            "45nm-fp32-binary", 4.6, 0.9, 0.9, 0.1, 4.6, 32,
+            f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add of +1 or"
+            " -1, the scale folded into BatchNorm",
+        ),
+        Table("45nm-int8", 0.3, 0.1, 0.3, 0.1, 0.3, 8, _INT8),
+        Table(
+            "45nm-int8-binary", 0.3, 0.1, 0.1, 0.1, 0.3, 8,
+            f"{_INT8}; in layers of signs MAC = int32 add of the input",
+        ),
+    )
+}  # fmt: skip
+"""The ``fp32`` rows are the convention of the field, for every layer alike. The ``int8`` rows price
+the same counts as if the net were quantised to 8 bits, which its accuracy does not speak for."""
+
+DEFAULT = "45nm-fp32"
+
+
+def find_table(name: str) -> Table:
+    """A table by its name.
+
+    Raises:
+        UserError: there is none; names those there are.
+    """
+    if name not in TABLES:
+        remedy = f"There are {', '.join(TABLES)}"
+        raise UserError("unknown energy table", where="--energy", value=name, remedy=remedy)
+    return TABLES[name]
+
+
+def price(measured: Mapping[str, Any], table: Table, *, memory: bool = False) -> dict[str, Any]:
+    """Picojoules an image of what was measured (see :func:`spiketicket.measuring.measure_ticket`).
+
+    ``total_pj`` is the arithmetic of the layers, ``with_updates_pj`` that of membranes too;
+    ``dense_pj`` what the layers would cost if each of their weights were multiplied at each call.
+    With ``memory``, ``memory_pj`` is what reading weights and moving potentials would add.
+    """
+    layers, neurons = measured["layers"], measured["neurons"]
+    macs = sum(_mac(table, layer) * layer["macs"] for layer in layers)
+    acs = sum(_ac(table, layer) * layer["ac_units"] for layer in layers)
+    updates = table.update * sum(neuron["updates"] for neuron in neurons)
+    priced: dict[str, Any] = {
+        "table": table.name,
+        "macs_pj": macs,
+        "acs_pj": acs,
+        "updates_pj": updates,
+        "total_pj": macs + acs,
+        "with_updates_pj": macs + acs + updates,
+        "dense_pj": sum(table.mac * layer["dense"] for layer in layers),
+        "formula": formula(table),
+        "source": table.source,
+    }
+    if memory:
+        reads = sum(_weight_reads(table, layer) for layer in layers)
+        priced["memory_pj"] = reads + sum(_potentials(neuron) for neuron in neurons)
+        priced["memory_formula"] = (
+            "every MAC and AC reads its weight, every update reads and writes a 32 bit potential,"
+            " nothing is reused; 64 bits cost 10 pJ up to 8 KiB a layer, 20 up to 32 KiB, else 100"
+        )
+    return priced
+
+
+def formula(table: Table) -> str:
+    """The formula with the table's numbers, in one line."""
+    text = f"{table.mac} pJ x MACs + {table.ac} pJ x accumulations"
+    if (table.binary_mac, table.binary_ac) != (table.mac, table.ac):
+        text += f" (layers of signs: {table.binary_mac} and {table.binary_ac})"
+    return f"{text}; membranes apart: {table.update} pJ x updates. {table.assumes}"
+
+
+def _mac(table: Table, layer: Mapping[str, Any]) -> float:
+    return table.binary_mac if layer["binary"] else table.mac
+
+
+def _ac(table: Table, layer: Mapping[str, Any]) -> float:
+    return table.binary_ac if layer["binary"] else table.ac
+
+
+def _weight_reads(table: Table, layer: Mapping[str, Any]) -> float:
+    signs = layer["binary"] and table.binary_mac != table.mac
+    bits = _BITS_OF_A_SIGN if signs else table.weight_bits
+    pairs = float(layer["macs"] + layer["acs"]) if layer["weights"] else 0.0
+    return pairs * bits * _picojoules_a_bit(layer["weights"] * bits)
+
+
+def _potentials(neuron: Mapping[str, Any]) -> float:
+    bits = _BITS_OF_A_POTENTIAL
+    return 2.0 * float(neuron["updates"]) * bits * _picojoules_a_bit(neuron["size"] * bits)
+
+
+def _picojoules_a_bit(bits: int) -> float:
+    fits = [cost for size, cost in _SRAM if bits <= 8 * size]
+    return (fits[0] if fits else _SRAM[-1][1]) / 64

@@ -1,0 +1,334 @@
+"""Measure tickets and runs: operations, activity, sparsity and energy on test images.
+
+A ticket is measured as its file says: the plain model made from it, in float32, on the first test
+images, normalised and batched as in its test. Of a run, every finished stage gets
+
+measure.json    what :func:`measure_ticket` returns, without times and paths
+sample.npz      of some stages of the first seed: images, patches kept, spikes and potentials
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._sample_file import drawn_sample, sample_file
+from spiketicket.bake import from_ticket
+from spiketicket.claim import claimed
+from spiketicket.data import load_dataset
+from spiketicket.data._types import Dataset
+from spiketicket.errors import UserError
+from spiketicket.ladder import arm_names, main_arm, title
+from spiketicket.measure import energy
+from spiketicket.measure.activity import Operations
+from spiketicket.measure.observe import observed
+from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
+from spiketicket.recipe import Recipe, load_recipe
+from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.stage import machine, versions
+from spiketicket.ticket import Ticket, read_metadata
+from spiketicket.ticket_data import TicketData, find_test_data
+
+FORMAT = 1
+USUAL_IMAGES = 256
+"""First test images that are measured unless a number is given; all of a smaller set."""
+
+_TOLERATED_POINTS = 1.0
+"""A device that rounds otherwise may decide a few images otherwise."""
+_DRAWN = ("dense", "patch", "pepsp", "multisp")
+
+Measured = dict[str, Any]
+"""What a ``measure.json`` holds."""
+
+
+@dataclass(frozen=True)
+class StageMeasured:
+    """A finished stage of a run with what was measured on its ticket."""
+
+    arm: str
+    seed: int
+    folder: Path
+    measured: Measured
+    new: bool
+    """Whether it was measured now, and not read from an earlier ``measure.json``."""
+
+
+@dataclass(frozen=True)
+class RunMeasured:
+    """The finished stages of a run folder, seed after seed, stages in the order they ran."""
+
+    folder: Path
+    recipe: Recipe
+    stages: tuple[StageMeasured, ...]
+    missing: tuple[str, ...]
+    """Stages without a result, as ``seed-0/dense``."""
+
+
+def measure_ticket(
+    path: Path | str, *, images: int | str | None = None, root: str = "", device: str = "cpu",
+    dataset: Dataset | None = None,
+) -> Measured:  # fmt: skip
+    """Measure a ticket file; values are means over the images, energies in picojoules an image.
+
+    Args:
+        path: the ticket.
+        images: how many of the first test images; "all"; None is 256, or all of a smaller set.
+        root: folder with the data.
+        device: where to compute.
+        dataset: the data where it is loaded already.
+
+    Raises:
+        TicketError: the file is no sound ticket, or not of a network of this package.
+        UserError: the data is missing or not that of the ticket, there are fewer images than
+            asked for, or the net computes something that is not a finite number.
+    """
+    ticket = Ticket.load(path)
+    model = from_ticket(ticket).to(device)
+    data = find_test_data(ticket, path, root=root, dataset=dataset)
+    return _measure(ticket, model, data, _image_count(images, data.dataset), Path(path), device)
+
+
+def measured_record(
+    recipe: Mapping[str, Any], recipe_hash: str, rows: Sequence[tuple[str, int | None, Measured]],
+    device: str, wall_s: float | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The line for ``results/``: what was measured of one recipe's nets, with the machine.
+
+    ``rows`` are (arm, seed, measured); ``wall_s`` is the time in seconds that measuring them took,
+    None where some were measured earlier.
+    """
+    first = rows[0][2]
+    kept = ("ticket_digest", "accuracy", "total", "groups", "sparsity", "energy")
+    return {
+        "name": recipe.get("name"), "hash": recipe_hash, "recipe": dict(recipe),
+        "set": first["set"], "wall_s": wall_s if wall_s is None else round(wall_s, 3),
+        **machine(torch.device(device)),
+        "arms": [
+            {"arm": arm, "seed": seed, **{k: found[k] for k in kept}} for arm, seed, found in rows
+        ],
+    }  # fmt: skip
+
+
+def measure_run(
+    folder: Path | str, *, images: int | str | None = None, sample: int = 0, root: str = "",
+    device: str = "cpu", reporter: Reporter | None = None,
+) -> RunMeasured:  # fmt: skip
+    """Measure every finished stage of a run, and write what was measured into its folder.
+
+    Stages whose file was measured before on as many images are read. ``sample`` is the index of the
+    test image whose spikes go into ``sample.npz``; the other arguments are those of
+    :func:`measure_ticket`.
+
+    Raises:
+        UserError: as :func:`measure_ticket`; no run folder, or none of its stages is finished; a
+            stage has lost its ticket; another process works in the folder.
+    """
+    folder, reporter = Path(folder), reporter or NullReporter()
+    recipe = _recipe(folder)
+    stages, missing = _stages(folder, recipe)
+    for name in missing:
+        reporter.message(f"{name} is not finished and is left out")
+    run = _Run(recipe, root, device, images, sample, reporter)
+    first = min(seed for seed, _, _ in stages)
+    drawn = [seed == first and arm in (*_DRAWN, main_arm(recipe)) for seed, arm, _ in stages]
+    known = [run.read(place, drawn=d) for (_, _, place), d in zip(stages, drawn, strict=True)]
+    done = list(known)
+    if None in known:
+        with claimed(folder):
+            for i, (seed, arm, place) in enumerate(stages):
+                done[i] = known[i] or run.measure(arm, seed, place, drawn=drawn[i])
+    rows = [
+        StageMeasured(arm, seed, place, cast("Measured", done[i]), known[i] is None)
+        for i, (seed, arm, place) in enumerate(stages)
+    ]
+    return RunMeasured(folder, recipe, tuple(rows), tuple(missing))
+
+
+@dataclass
+class _Run:
+    recipe: Recipe
+    root: str
+    device: str
+    images: int | str | None
+    sample: int
+    reporter: Reporter
+    _loaded: Dataset | None = None
+
+    def data(self) -> Dataset:
+        if self._loaded is None:
+            config = self.recipe.data
+            if self.root:
+                config = config.model_copy(update={"root": self.root})
+            self._loaded = load_dataset(config)
+        return self._loaded
+
+    def read(self, place: Path, *, drawn: bool) -> Measured | None:
+        """What is in the stage's folder, if it is about its ticket and the images asked for."""
+        digest = read_metadata(place / "model.ticket")["digest"]
+        try:
+            found: Measured | None = read_json(place / "measure.json")
+        except UserError:
+            return None
+        if found is None or not _is_whole(found) or found["ticket_digest"] != digest:
+            return None
+        images, of = found["set"]["images"], found["set"]["of"]
+        wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
+        if images != (self.images if wanted is None else wanted):
+            return None
+        if drawn and drawn_sample(place / "sample.npz") != (digest, self.sample):
+            return None
+        return found
+
+    def measure(self, arm: str, seed: int, place: Path, *, drawn: bool) -> Measured:
+        path, dataset = place / "model.ticket", self.data()
+        self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
+        ticket = Ticket.load(path)
+        model = from_ticket(ticket).to(self.device)
+        data = find_test_data(ticket, path, dataset=dataset)
+        images = _image_count(self.images, dataset)
+        found = _measure(ticket, model, data, images, path, self.device)
+        if drawn:
+            write_bytes(
+                place / "sample.npz",
+                sample_file(model, data, self.sample, found["ticket_digest"], self.device),
+            )
+        write_json(place / "measure.json", found)
+        then = _accuracy_then(place / "predictions.npy", dataset, images)
+        if then is not None and abs(then - found["accuracy"]) > _TOLERATED_POINTS:
+            self.reporter.message(
+                f"{place}: {found['accuracy']:.2f} % of these images are right now, {then:.2f} %"
+                " were when the stage ended: another version of spiketicket made it"
+            )
+        done = f"{found['accuracy']:.2f}% of {images} images"
+        self.reporter.stage_finished(f"measure {title(arm)}", done)
+        return found
+
+
+def _is_whole(found: Any) -> bool:
+    """Whether a ``measure.json`` has what is read of it later; a damaged one is made anew."""
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return False
+    part = found.get("set")
+    counts = [part.get(key) for key in ("images", "of")] if isinstance(part, dict) else [None]
+    kinds = {"layers": list, "neurons": list, "groups": dict, "total": dict, "sparsity": dict,
+             "energy": list, "accuracy": float, "ticket_digest": str}  # fmt: skip
+    return all(isinstance(count, int) for count in counts) and all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    )
+
+
+def _recipe(folder: Path) -> Recipe:
+    path = folder / "recipe.toml"
+    if not path.is_file():
+        remedy = "Give the folder that spiketicket find made, as runs/digits-binw-..."
+        raise UserError("is no run folder: it has no recipe.toml", where=str(folder), remedy=remedy)
+    return load_recipe(path)
+
+
+def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], list[str]]:
+    """Finished stages as seed, arm and folder; and the names of the others."""
+    seeds = sorted(
+        int(found[1])
+        for path in folder.iterdir()
+        if (found := re.fullmatch(r"seed-(\d+)", path.name)) and path.is_dir()
+    )
+    stages, missing = [], []
+    for seed in seeds:
+        for arm in arm_names(recipe):
+            place = folder / f"seed-{seed}" / arm
+            if not (place / "result.json").is_file():
+                missing.append(f"seed-{seed}/{arm}")
+                continue
+            if not (place / "model.ticket").is_file():
+                remedy = f"Delete {place} and run spiketicket find again"
+                raise UserError("the stage has lost its model.ticket", where=str(place),
+                                remedy=remedy)  # fmt: skip
+            stages.append((seed, arm, place))
+    if not stages:
+        remedy = "Run spiketicket find with its recipe first"
+        raise UserError("has no finished stage", where=str(folder), remedy=remedy)
+    return stages, missing
+
+
+def _image_count(images: int | str | None, dataset: Dataset) -> int:
+    available = len(dataset.test)
+    if images is None:
+        return min(USUAL_IMAGES, available)
+    if images == "all":
+        return available
+    if not isinstance(images, int) or not 1 <= images <= available:
+        raise UserError(
+            f"must be from 1 to the {available} test images of {dataset.name}, or all",
+            where="--images", value=images,
+        )  # fmt: skip
+    return images
+
+
+def _measure(
+    ticket: Ticket, model: nn.Module, data: TicketData, images: int, path: Path, device: str
+) -> Measured:
+    right = 0
+    with observed(model) as seen:
+        for x, y in data.batches(device, images):
+            logits = model(x)
+            if not bool(torch.isfinite(logits).all()):
+                raise UserError("computes values that are not finite numbers", where=str(path))
+            right += int((logits.argmax(1) == y).sum())
+    counted, dataset = seen.operations(), data.dataset
+    weights = layer_sparsity(model, ticket)
+    layers = _layer_rows(counted, weights)
+    found: Measured = {
+        "format": FORMAT,
+        "ticket_digest": ticket.digest(),
+        "set": {
+            "name": dataset.name, "part": "test", "checksum": dataset.checksum,
+            "images": images, "of": len(dataset.test),
+        },
+        "timesteps": int(cast("Any", model).timesteps),
+        "static": dataset.test.x.ndim == 4,
+        "accuracy": 100 * right / images,
+        "layers": layers,
+        "neurons": _neuron_rows(counted),
+        "groups": counted.groups(),
+        "total": counted.total(),
+        "sparsity": summary(weights, ticket, counted.activation_sparsity),
+        "versions": versions(),
+    }  # fmt: skip
+    found["energy"] = [energy.price(found, table) for table in energy.TABLES.values()]
+    return found
+
+
+def _layer_rows(counted: Operations, weights: Mapping[str, LayerSparsity]) -> list[Measured]:
+    none = LayerSparsity("", (), 0, 0, 0, 0, 0, 0, 0, binary=False)
+    rows = []
+    for layer in counted.layers:
+        own = asdict(weights.get(layer.name, none))
+        rows.append({**own, "shape": list(own["shape"]) or None, **asdict(layer)})
+    return rows
+
+
+def _neuron_rows(counted: Operations) -> list[Measured]:
+    rows = []
+    for neuron in counted.neurons:
+        row = asdict(neuron)
+        del row["outputs"], row["active"]
+        rows.append({**row, "rate": list(neuron.rate)})
+    return rows
+
+
+def _accuracy_then(path: Path, dataset: Dataset, images: int) -> float | None:
+    """Percent of the same images by the predictions that the stage stored, where they fit."""
+    try:
+        predicted = np.load(path, allow_pickle=False)[:images]
+    except (OSError, ValueError, EOFError):
+        return None
+    truth = dataset.test.y[:images]
+    return 100 * float((predicted == truth).mean()) if predicted.shape == truth.shape else None

@@ -1,0 +1,192 @@
+"""The tables of one run's arms: accuracy with its uncertainty, comparisons, and the ladder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spiketicket.measure.statistics import Estimate
+from spiketicket.report.models import Compared, Operations
+from spiketicket.report.numbers import (
+    between,
+    count,
+    p_values,
+    percent,
+    share,
+    signed,
+    size,
+    spread,
+)
+from spiketicket.report.runs import Arm, Run
+from spiketicket.report.tables import Cell, Table
+
+_GROUPS = ("conv_pep", "encoder_linear", "attention", "selector")
+
+
+def arms_table(run: Run) -> Table:
+    """Accuracy of every arm: each seed, mean, spread, and both intervals."""
+    seeds = run.seeds
+    level = f"{100 * run.confidence:g} %"
+    columns = (
+        "arm", *(f"seed {seed}" for seed in seeds), "mean", "sd", f"{level} interval\nover seeds",
+        f"{level} Wilson\nover samples", "validation\nmean", "McNemar p\nagainst its ticket",
+    )  # fmt: skip
+    rows = tuple(_arm_row(run, arm) for arm in run.arms)
+    main = frozenset(i for i, arm in enumerate(run.arms) if arm.name == run.main)
+    samples = f" of {run.samples:,} test samples" if run.samples else ""
+    return Table(
+        "arms", columns, rows, main=main,
+        note=f"Test accuracy in percent{samples}. Interval over seeds: Student's t. Wilson: of the "
+        "mean accuracy, the samples counted once. McNemar: exact p of each seed; no rule uses it.",
+    )  # fmt: skip
+
+
+def _arm_row(run: Run, arm: Arm) -> tuple[Cell, ...]:
+    found = spread(arm.test, run.samples, run.confidence)
+    seeds = [
+        Cell(percent(arm.test.get(seed)), arm.test.get(seed), _right(arm.test.get(seed), run))
+        for seed in run.seeds
+    ]
+    validation = sum(arm.validation.values()) / len(arm.validation) if arm.validation else None
+    pair = _pair(run, arm.name)
+    return (
+        Cell(arm.title), *seeds, Cell(percent(found.mean), found.mean),
+        Cell(percent(found.sd), found.sd),
+        Cell(between(found.seeds), found.seeds.low if found.seeds else None),
+        Cell(between(found.samples), found.samples.low if found.samples else None),
+        Cell(percent(validation), validation),
+        Cell(
+            p_values(pair.mcnemar_p) if pair else "–",
+            min(pair.mcnemar_p) if pair and pair.mcnemar_p else None,
+            f"against {run.title(pair.ticket)}" if pair else "",
+        ),
+    )  # fmt: skip
+
+
+def _right(accuracy: float | None, run: Run) -> str:
+    if accuracy is None or not run.samples:
+        return ""
+    return f"{round(accuracy * run.samples / 100):,} of {run.samples:,} right"
+
+
+def _pair(run: Run, arm: str) -> Compared | None:
+    """The comparison in which the arm is the control; the dense net's with the last rung."""
+    pairs = [p for p in run.pairs if p.control == arm and "finetuned" not in p.of]
+    own = [p for p in pairs if p.ticket == run.main]
+    found = own or pairs
+    return found[-1] if found else None
+
+
+def comparison_table(run: Run) -> Table | None:
+    """Every comparison the verdict rests on."""
+    if not run.pairs:
+        return None
+    rows = tuple(
+        (
+            Cell(run.title(p.ticket)), Cell(run.title(p.control)),
+            Cell(signed(p.difference), p.difference), Cell(_interval(p), p.low),
+            Cell(f"test {p.basis}" if p.basis == "samples" else p.basis or "–"),
+            Cell(p_values(p.mcnemar_p), min(p.mcnemar_p) if p.mcnemar_p else None),
+        )
+        for p in run.pairs
+    )  # fmt: skip
+    columns = ("ticket", "minus", "points", f"{100 * run.confidence:g} % interval",
+               "its width\nis from", "McNemar p\neach seed")  # fmt: skip
+    return Table("comparisons", columns, rows, words=2, folded="The comparisons in numbers")
+
+
+def _interval(pair: Compared) -> str:
+    if pair.low is None or pair.high is None:
+        return "none"
+    return f"{signed(pair.low)} to {signed(pair.high)}"
+
+
+def size_table(run: Run) -> Table:
+    """What every arm keeps and costs; for a ladder the ladder's own columns."""
+    if any(arm.facts.tokens for arm in run.arms):
+        return _ladder_table(run)
+    columns = ("arm", "density", "weights kept", "weights", "binary", "BatchNorm\ntrained", "file",
+               "epochs")  # fmt: skip
+    rows = []
+    for arm in run.arms:
+        f = arm.facts
+        rows.append((
+            Cell(arm.title), Cell(f"{f.density:.4g}", f.density), Cell(f"{f.kept:,.0f}", f.kept),
+            Cell(f"{f.parameters:,.0f}", f.parameters), Cell("yes" if f.binary else "no"),
+            Cell("yes" if f.bn_affine else "no"), Cell(size(f.file_bytes), f.file_bytes),
+            Cell(f"{f.trained_epochs:g}", f.trained_epochs),
+        ))  # fmt: skip
+    return Table("sizes", columns, tuple(rows), main=_main_rows(run))
+
+
+def _ladder_table(run: Run) -> Table:
+    columns = (
+        "stage", "accuracy %", "patches", "ConvPEP\ndensity", "pruned of\nthe net", "ConvPEP",
+        "encoder\nlinear", "attention", "selector", "all", "file", "epochs",
+    )  # fmt: skip
+    rows = []
+    for arm in run.arms:
+        f = arm.facts
+        mean = spread(arm.test, None, run.confidence).mean
+        tokens = Cell(f"{f.tokens.kept} of {f.tokens.of}", f.tokens.kept) if f.tokens else Cell("–")
+        rows.append((
+            Cell(arm.title), Cell(percent(mean), mean), tokens,
+            Cell("–" if f.conv_pep_density is None else f"{f.conv_pep_density:.4g}",
+                 f.conv_pep_density),
+            _pruned(f.net_density),
+            *(_operations(f.operations.get(group)) for group in _GROUPS),
+            _operations(_total(f.operations)),
+            Cell(size(f.file_bytes), f.file_bytes), Cell(f"{f.trained_epochs:g}", f.trained_epochs),
+        ))  # fmt: skip
+    return Table(
+        "ladder", columns, tuple(rows), main=_main_rows(run),
+        note="Operations an image, from ConvPEP to all: pairs of an input and a weight, neither "
+        "of them zero.",
+    )  # fmt: skip
+
+
+def _pruned(density: float | None) -> Cell:
+    return Cell("–") if density is None else Cell(share(1 - density), 1 - density)
+
+
+def _main_rows(run: Run) -> frozenset[int]:
+    return frozenset(i for i, arm in enumerate(run.arms) if arm.name == run.main)
+
+
+def _operations(found: object) -> Cell:
+    if not isinstance(found, Operations):
+        return Cell("–")
+    return Cell(count(found.acs + found.macs), found.acs + found.macs)
+
+
+def _total(found: dict[str, Operations | float]) -> Operations | None:
+    groups = [value for value in found.values() if isinstance(value, Operations)]
+    if not groups:
+        return None
+    sums = {key: sum(getattr(g, key) for g in groups) for key in ("dense", "macs", "acs")}
+    return Operations(**sums)
+
+
+def never_predicted(run: Run) -> list[str]:
+    """Arms that never give a class, in words; a class counts if any arm ever predicts it."""
+    known = [s for s in run.stages if s.predictions is not None]
+    names = run.sample[1].classes if run.sample else ()
+    most = max((int(s.predictions.max()) for s in known if s.predictions is not None), default=-1)
+    classes = max(len(names), most + 1)
+    found = []
+    for stage in known:
+        seen = np.unique(stage.predictions) if stage.predictions is not None else ()
+        absent = sorted(set(range(classes)) - {int(c) for c in seen})
+        if absent:
+            shown = ", ".join(names[c] if c < len(names) else str(c) for c in absent[:10])
+            more = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
+            found.append(f"{run.title(stage.arm)}, seed {stage.seed}: never answers {shown}{more}.")
+    return found
+
+
+def overall(run: Run) -> tuple[Estimate | None, float | None]:
+    """The main ticket's interval to draw, and its mean; None where it has no result."""
+    arm = next((a for a in run.arms if a.name == run.main), None)
+    if arm is None:
+        return None, None
+    found = spread(arm.test, run.samples, run.confidence)
+    return found.interval, found.mean

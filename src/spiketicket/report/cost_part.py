@@ -1,0 +1,147 @@
+"""The tables of what was measured: operations, energy, and the four kinds of sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spiketicket.report.figures.energy import arm_energy, energy_tables
+from spiketicket.report.figures.network import GROUPS
+from spiketicket.report.models import Operations, Totals
+from spiketicket.report.numbers import count, energy, share, size
+from spiketicket.report.runs import Run
+from spiketicket.report.tables import Cell, Table
+
+_KINDS = ("macs", "acs", "ac_units", "updates", "dense")
+_ORDER = {group: place for place, group in enumerate(GROUPS)}
+"""As the data flows; a file has them by name."""
+
+
+def measured_arms(run: Run) -> list[str]:
+    """Arms with a measurement, in order."""
+    return list(dict.fromkeys(stage.arm for stage in run.stages if stage.measure))
+
+
+def operations_table(run: Run) -> Table | None:
+    """Every arm's operations an image, and the ticket's by group."""
+    arms = measured_arms(run)
+    if not arms:
+        return None
+    rows = []
+    for arm in arms:
+        found = [s.measure.total for s in run.stages_of(arm) if s.measure]
+        rows.append((Cell(run.title(arm)), Cell("whole net"), *_counts(_mean(found))))
+        if arm in (run.main, "dense"):
+            measure = run.measured(arm)
+            groups = measure.groups if measure else {}
+            for group in sorted(groups, key=lambda name: _ORDER.get(name, len(_ORDER))):
+                every = [s.measure.groups[group] for s in run.stages_of(arm)
+                         if s.measure and group in s.measure.groups]  # fmt: skip
+                words = Cell(GROUPS.get(group, group))
+                rows.append((Cell(run.title(arm)), words, *_counts(_mean(every))))
+    first = run.measured(arms[0])
+    columns = (
+        "arm", "part", "multiply-\naccumulate", "accumulate", "accumulate,\nunits",
+        "membrane\nupdates", "were nothing\nzero", "share of it\nleft",
+    )  # fmt: skip
+    main = frozenset(
+        i for i, row in enumerate(rows)
+        if row[0].text == run.title(run.main) and row[1].text == "whole net"
+    )  # fmt: skip
+    return Table("operations", columns, tuple(rows), words=2, main=main, note=_about(first))
+
+
+def _about(measure: Totals | None) -> str:
+    if measure is None:
+        return ""
+    of = measure.images_of
+    return (
+        f"An image, mean of {of.images:,} of the {of.of:,} {of.part} images of {of.name}; means "
+        "over the measured seeds. Accumulate: a whole-number input that is not zero meets a weight "
+        "that is not zero; in units, weighted by the size of the input. Multiply-accumulate: the "
+        "input is not a whole number."
+    )
+
+
+def _mean(found: Sequence[Operations]) -> Operations:
+    return Operations(**{k: sum(getattr(o, k) for o in found) / len(found) for k in _KINDS})
+
+
+def _counts(found: Operations) -> list[Cell]:
+    cells = [Cell(count(getattr(found, key)), getattr(found, key)) for key in _KINDS]
+    done = found.macs + found.acs
+    left = Cell(share(done / found.dense), done / found.dense) if found.dense else Cell("–")
+    return [*cells, left]
+
+
+def energy_table(run: Run) -> Table | None:
+    """Energy an image of every arm by every table, and against the dense net."""
+    arms = measured_arms(run)
+    tables = energy_tables(run)
+    rows = []
+    for table in tables:
+        dense = arm_energy(run, "dense", table)
+        for arm in arms:
+            found = arm_energy(run, arm, table)
+            if found is None:
+                continue
+            total = found["total_pj"]
+            against = total / dense["total_pj"] if dense and dense["total_pj"] else None
+            rows.append((
+                Cell(table), Cell(run.title(arm)),
+                *(Cell(energy(found[k]), found[k]) for k in ("macs_pj", "acs_pj", "updates_pj")),
+                Cell(energy(total), total),
+                Cell("–" if against is None else f"{against:.3g}", against),
+                Cell(energy(found["dense_pj"]), found["dense_pj"]) if "dense_pj" in found
+                else Cell("–"),
+            ))  # fmt: skip
+    columns = ("table", "arm", "multiply-\naccumulate", "accumulate", "membranes,\napart",
+               "arithmetic", "times the\ndense net", "all multiplied,\nnothing zero")  # fmt: skip
+    if not rows:
+        return None
+    note = "Arithmetic is multiply-accumulate and accumulate, without the membranes. Last column: "
+    note += "as if nothing were zero and every accumulation multiplied."
+    folded = f"The energies by all {len(tables)} tables, in numbers"
+    return Table("energy", columns, tuple(rows), words=2, note=note, folded=folded)
+
+
+def sparsity_table(run: Run) -> Table | None:
+    """Four kinds in four columns, never added up, and the file against two bounds."""
+    rows = []
+    for arm in measured_arms(run):
+        measure = run.measured(arm)
+        if measure is None:
+            continue
+        s = measure.sparsity
+        filters = Cell("–")
+        if s.filters and s.zero_filters is not None:
+            filters = Cell(f"{s.zero_filters:,.0f} of {s.filters:,.0f}", s.zero_filters / s.filters)
+        channels = Cell("–")
+        if s.channels and s.zero_channels is not None:
+            words = f"{s.zero_channels:,.0f} of {s.channels:,.0f}"
+            channels = Cell(words, s.zero_channels / s.channels)
+        rows.append((
+            Cell(run.title(arm)), Cell(share(s.mask_density), s.mask_density),
+            Cell(share(s.zero_weights), s.zero_weights),
+            Cell(share(s.activation_sparsity), s.activation_sparsity), filters, channels,
+            Cell(size(s.file_bytes), s.file_bytes), _times(s.fp32_bytes, s.file_bytes),
+            _times(s.file_bytes, s.entropy_bytes),
+        ))  # fmt: skip
+    if not rows:
+        return None
+    columns = (
+        "arm", "weights\nin the mask", "weights that\nare zero", "activations that\nare zero",
+        "filters that\nare zero", "channels that\nare zero", "file", "float32 over\nthe file",
+        "file over the\nentropy bound",
+    )  # fmt: skip
+    arms = measured_arms(run)
+    main = frozenset([arms.index(run.main)] if run.main in arms else [])
+    note = (
+        "Four kinds of sparsity, which are not to be added up: what the mask keeps; weights whose "
+        "value is zero, masked or not; activations that are zero on the test images; filters "
+        "and input channels without any weight. First measured seed."
+    )
+    return Table("sparsity", columns, tuple(rows), main=main, note=note)
+
+
+def _times(more: float, less: float | None) -> Cell:
+    return Cell(f"{more / less:.2f} ×", more / less) if less else Cell("–")

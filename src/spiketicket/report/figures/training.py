@@ -1,0 +1,144 @@
+"""Loss and validation accuracy of every arm over its epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spiketicket.report.figures.canvas import (
+    Figure,
+    Scale,
+    apart,
+    drawing,
+    polyline,
+    px,
+    role,
+    text,
+    x_axis,
+    y_axis,
+)
+from spiketicket.report.markup import Markup, element, joined
+from spiketicket.report.models import Epoch
+from spiketicket.report.runs import Run
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 258.0, 30.0, 200.0
+_LABELS = 6
+
+
+@dataclass(frozen=True)
+class _Line:
+    arm: str
+    title: str
+    values: tuple[tuple[int, float], ...]
+
+
+def training_curves(run: Run) -> list[Figure]:
+    """Two figures: training loss and validation accuracy, means over the seeds."""
+    found = []
+    for name, title, unit, value in (
+        ("loss", "Training loss", "training loss", _loss),
+        ("validation", "Validation accuracy", "validation accuracy, %", _validation),
+    ):
+        figure = _figure(run, name, title, unit, value)
+        if figure:
+            found.append(figure)
+    return found
+
+
+def _loss(epoch: Epoch) -> float:
+    return epoch.loss
+
+
+def _validation(epoch: Epoch) -> float:
+    return 100 * epoch.validation_accuracy
+
+
+def left_out(run: Run) -> int:
+    """How many values of the logs are infinite or no number, and so not drawn."""
+    epochs = [epoch for stage in run.stages for epoch in stage.history]
+    return sum(not math.isfinite(v) for e in epochs for v in (e.loss, e.validation_accuracy))
+
+
+def _figure(
+    run: Run, name: str, title: str, unit: str, value: Callable[[Epoch], float]
+) -> Figure | None:
+    names = list(dict.fromkeys(s.arm for s in run.stages if s.history))
+    lines = [ln for arm in names if (ln := _mean_line(run, arm, value)).values]
+    if not lines:
+        return None
+    every = [v for ln in lines for _, v in ln.values]
+    last = max(epoch for ln in lines for epoch, _ in ln.values)
+    scale_x = Scale(1, max(2, last + 1), _LEFT + 6, _RIGHT - 8)
+    scale_y = _scale(every)
+    parts: list[Markup] = [
+        y_axis(scale_y, _LEFT, _RIGHT, unit),
+        x_axis(scale_x, _BOTTOM, "epoch", _whole(scale_x)),
+    ]
+    for ln in sorted(lines, key=lambda ln: _order(run, ln.arm)):
+        points = [(scale_x(epoch + 1), scale_y(v)) for epoch, v in ln.values]
+        kind = role(ln.arm)
+        faint = "" if _named(run, ln.arm, lines) else " faint"
+        faint += " earlier" if kind == "ticket" and ln.arm != run.main else ""
+        parts.append(polyline(points, f"s-{kind}{faint}", ln.title))
+        if len(points) == 1:
+            parts.append(element("circle", cx=px(points[0][0]), cy=px(points[0][1]), r=2.5,
+                                 class_=f"f-{kind}"))  # fmt: skip
+    parts.append(_labels(run, lines, scale_x, scale_y))
+    seeds = len({s.seed for s in run.stages if s.history})
+    caption = f"Mean over {seeds} seeds." if seeds > 1 else "One seed."
+    if len(lines) > _LABELS:
+        caption += " Grey: the controls; their names show under the pointer."
+    columns = ("arm", "seed", "epoch", name)
+    rows = tuple(
+        (s.arm, s.seed, e.epoch, value(e) if math.isfinite(value(e)) else str(value(e)))
+        for s in run.stages
+        for e in s.history
+    )
+    drawn = drawing(_BOTTOM + 42, joined(parts), label=f"{title} by epoch")
+    return Figure(f"training-{name}", title, caption, drawn, columns, rows)
+
+
+def _mean_line(run: Run, arm: str, value: Callable[[Epoch], float]) -> _Line:
+    by_epoch: dict[int, list[float]] = {}
+    for stage in run.stages_of(arm):
+        for epoch in stage.history:
+            if math.isfinite(value(epoch)):
+                by_epoch.setdefault(epoch.epoch, []).append(value(epoch))
+    means = tuple((e, math.fsum(v) / len(v)) for e, v in sorted(by_epoch.items()))
+    return _Line(arm, run.title(arm), means)
+
+
+def _scale(values: Sequence[float]) -> Scale:
+    low, high = min(values), max(values)
+    if low > 0 and high / low > 20:
+        return Scale(low / 1.1, high * 1.1, _BOTTOM, _TOP, log=True)
+    room = (high - low) * 0.04 or 0.5
+    return Scale(low - room, high + room, _BOTTOM, _TOP)
+
+
+def _whole(scale: Scale) -> list[float]:
+    return sorted({float(round(v)) for v in (1.0, *scale.ticks(5)) if v >= 1})
+
+
+def _order(run: Run, arm: str) -> int:
+    if arm == run.main:
+        return 3
+    return {"ticket": 2, "dense": 1}.get(role(arm), 0)
+
+
+def _named(run: Run, arm: str, lines: Sequence[_Line]) -> bool:
+    return len(lines) <= _LABELS or arm in (run.main, "dense", "patch", "pepsp", "multisp")
+
+
+def _labels(run: Run, lines: Sequence[_Line], scale_x: Scale, scale_y: Scale) -> Markup:
+    named = [ln for ln in lines if _named(run, ln.arm, lines)]
+    ends = [scale_y(ln.values[-1][1]) for ln in named]
+    parts = []
+    for ln, at, end in zip(named, apart(ends, 13, _TOP, _BOTTOM - 2), ends, strict=True):
+        start = scale_x(ln.values[-1][0] + 1) + 2
+        path = f"M{px(start)} {px(end)}L{px(_RIGHT + 6)} {px(at)}"
+        parts.append(element("path", d=path, class_="hair"))
+        title = ln.title.replace("random mask, ", "random, ")
+        parts.append(text(_RIGHT + 9, at + 3.5, title, f"label t-{role(ln.arm)}"))
+    return joined(parts)

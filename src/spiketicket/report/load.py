@@ -1,0 +1,186 @@
+"""Run folders as a report reads them: whatever can be read is, and the rest becomes a note.
+
+A folder that is no run is an error. A file of a run that is missing, half-written or foreign is
+not: the run is shown without it, with a note that names it (never by the machine's own path).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from spiketicket.errors import UserError
+from spiketicket.report.expected import expected_stages, main_stage
+from spiketicket.report.models import (
+    Epoch,
+    Measure,
+    RunResult,
+    StageResult,
+    Totals,
+)
+from spiketicket.report.numbers import counted
+from spiketicket.report.runs import Run, Stage
+from spiketicket.report.sample import Sample, read_sample
+
+M = TypeVar("M", bound=BaseModel)
+Note = Callable[[str], None]
+
+
+def read_run(folder: Path, *, details: bool = True, label: str = "") -> Run:
+    """Read a run folder; without ``details`` of a finished run only recipe and result.
+
+    Raises:
+        UserError: it is no run folder, or cannot be read at all.
+    """
+    notes: list[str] = []
+    files = (folder / "recipe.toml", folder / "result.json")
+    if not folder.is_dir() or not any(path.is_file() for path in files):
+        remedy = "Give a folder with a recipe.toml in it, such as runs/digits-binw-0123456789"
+        raise UserError("is no run folder", where=str(folder), remedy=remedy)
+    label = label or folder.resolve().name
+    recipe = _recipe(folder / "recipe.toml", notes.append)
+    data = _json(folder / "data.json", folder, notes.append)
+    checksum = str(data.get("checksum", "")) if isinstance(data, dict) else ""
+    result = _checked(RunResult, folder / "result.json", folder, notes.append)
+    if result and not all(len(arm.test_accuracy) == len(result.seeds) for arm in result.arms):
+        notes.append("result.json: not an accuracy for every seed; shown without it")
+        result = None
+    stages: tuple[Stage, ...] = ()
+    sample = None
+    if details or result is None:
+        stages = tuple(_stages(folder, recipe, result, notes.append))
+        sample = _sample(folder, recipe, stages, notes.append)
+    return Run(label, folder, recipe, checksum, result, stages, sample, tuple(notes))
+
+
+def _sample(
+    folder: Path, recipe: Mapping[str, Any], stages: Sequence[Stage], note: Note
+) -> tuple[str, Sample] | None:
+    """The first that can be read: the ticket's, an earlier rung's, the dense net's, any."""
+    first = (main_stage(recipe), "multisp", "pepsp", "patch", "ticket", "dense")
+    place = {arm: index for index, arm in reversed(list(enumerate(first)))}
+    for stage in sorted(stages, key=lambda s: (place.get(s.arm, len(first)), s.seed)):
+        path = folder / f"seed-{stage.seed}" / stage.arm / "sample.npz"
+        found = _tried(read_sample, path, folder, note)
+        if found:
+            return stage.arm, found
+    return None
+
+
+def _stages(
+    folder: Path, recipe: Mapping[str, Any], result: RunResult | None, note: Note
+) -> list[Stage]:
+    found = []
+    for place in sorted(folder.glob("seed-*"), key=lambda p: (len(p.name), p.name)):
+        number = place.name.removeprefix("seed-")
+        if not number.isdecimal() or (result and int(number) not in result.seeds):
+            continue
+        there = [path.name for path in sorted(place.iterdir()) if path.is_dir()]
+        order = [name for name in expected_stages(recipe) if name in there]
+        order += [name for name in there if name not in order]
+        shown = (main_stage(recipe), "dense")
+        found += [
+            _stage(place / name, folder, int(number), Measure if name in shown else Totals, note)
+            for name in order
+        ]
+    return found
+
+
+def _stage(place: Path, run: Path, seed: int, measured: type[Totals], note: Note) -> Stage:
+    result = _checked(StageResult, place / "result.json", run, note)
+    history = tuple(result.history) if result else _log(place / "log.jsonl", run, note)
+    if result is None and (place / "checkpoint.pt").exists():
+        where = place.relative_to(run)
+        done = counted(len(history), "epoch")
+        note(f"{where}: not finished, {done} done; `find` goes on from there")
+    measure = _checked(measured, place / "measure.json", run, note)
+    timing = _json(place / "timing.json", run, note) if result else None
+    timing = timing if isinstance(timing, dict) else {}
+    predictions = _tried(_predictions, place / "predictions.npy", run, note)
+    return Stage(place.name, seed, result, history, measure, predictions, timing)
+
+
+def _recipe(path: Path, note: Note) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        note(f"{path.name}: cannot be read ({_short(error)})")
+        return {}
+
+
+def _json(path: Path, run: Path, note: Note) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
+        return None
+
+
+def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
+        return None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
+        note(f"{path.relative_to(run)}: {where}{first['msg'].lower()}; shown without it")
+        return None
+
+
+def _log(path: Path, run: Path, note: Note) -> tuple[Epoch, ...]:
+    """The lines that are whole; a process that was killed may have left half of one."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    found: dict[int, Epoch] = {}
+    bad = 0
+    for line in lines:
+        try:
+            epoch = Epoch.model_validate(json.loads(line))
+        except (ValueError, RecursionError):
+            bad += 1
+        else:
+            found[epoch.epoch] = epoch
+    if bad:
+        note(f"{path.relative_to(run)}: {bad} of {len(lines)} lines cannot be read; left out")
+    return tuple(found[index] for index in sorted(found))
+
+
+T = TypeVar("T")
+
+
+def _tried(read: Callable[[Path], T], path: Path, run: Path, note: Note) -> T | None:
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except Exception as error:  # a damaged archive raises whatever its parts raise
+        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
+        return None
+
+
+def _predictions(path: Path) -> NDArray[np.int64]:
+    found = np.load(path, allow_pickle=False)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
+        raise ValueError("not one class a sample")
+    return np.asarray(found, np.int64)
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

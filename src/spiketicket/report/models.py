@@ -1,0 +1,235 @@
+"""What the files of a run say, checked as they are read: later code may rely on it.
+
+Unknown keys are left alone, so that a newer file can be read; a missing or wrong one is an error
+of the file, which :mod:`spiketicket.report.load` turns into a note.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Len
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["wins", "ties", "loses", "unproven"]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[float, Field(ge=0)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Tokens(_File):
+    """Patches that reach the encoder, of those an image has."""
+
+    kept: int
+    of: int
+
+
+class Operations(_File):
+    """Operations an image, of one layer, group or net."""
+
+    dense: Count = 0.0
+    macs: Count = 0.0
+    acs: Count = 0.0
+    ac_units: Count = 0.0
+    updates: Count = 0.0
+
+
+class Facts(_File):
+    """What one stage's ``result.json`` and a row of the run's have in common."""
+
+    arm: str
+    title: str = ""
+    density: Share
+    binary: bool
+    bn_affine: bool = False
+    kept: Count
+    parameters: Count
+    file_bytes: Count
+    trained_epochs: Count
+    tokens: Tokens | None = None
+    conv_pep_density: Share | None = None
+    net_density: Share | None = None
+    operations: dict[str, Operations | float] = {}
+
+
+class ArmRow(Facts):
+    """A row of ``result.json``; the accuracies are in percent, one a seed."""
+
+    test_accuracy: list[Percent]
+    validation_accuracy: list[Percent]
+
+
+class Epoch(_File):
+    """One epoch of a stage; a loss may be infinite or no number."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+    epoch: int
+    loss: float
+    validation_loss: float | None = None
+    accuracy: float | None = None
+    validation_accuracy: float
+
+
+class StageResult(Facts):
+    """A finished stage's ``result.json``; the accuracies are in percent."""
+
+    test_accuracy: Percent
+    validation_accuracy: Percent
+    best_epoch: int | None = None
+    condition: str = ""
+    history: list[Epoch] = []
+
+
+class Compared(_File):
+    """A ticket minus one control, in percentage points."""
+
+    control: str
+    of: str = "ticket"
+    difference: float
+    low: float | None
+    high: float | None
+    basis: str | None
+    samples: int | None = None
+    ticket_accuracy: Percent
+    control_accuracy: Percent
+    mcnemar_p: list[Share] | None = None
+
+    @property
+    def ticket(self) -> str:
+        """The arm the control is compared with."""
+        return self.of.replace(" ", "_")
+
+
+class Rung(_File):
+    """One ticket of a ladder against its controls."""
+
+    outcome: Outcome
+    comparisons: dict[str, Compared]
+    fine_tuning: dict[str, Compared] = {}
+
+
+class Verdict(_File):
+    """What ``measure.verdict`` or ``measure.ladder`` found."""
+
+    outcome: Outcome
+    sentences: list[str]
+    comparisons: dict[str, Compared]
+    margin: Count
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    seeds: int
+    rungs: dict[str, Rung] = {}
+
+    @property
+    def pairs(self) -> list[Compared]:
+        """All comparisons: of a ladder those of every rung, its fine-tuning after it."""
+        if not self.rungs:
+            return list(self.comparisons.values())
+        return [
+            pair
+            for rung in self.rungs.values()
+            for pair in (*rung.comparisons.values(), *rung.fine_tuning.values())
+        ]
+
+
+class RunResult(_File):
+    """A finished run's ``result.json``."""
+
+    name: str
+    hash: str
+    seeds: Annotated[list[int], Len(1)]
+    condition: str
+    device: str
+    threads: int
+    verdict: Verdict
+    arms: Annotated[list[ArmRow], Len(1)]
+    notes: list[str] = []
+    tickets: list[str] = []
+
+
+class MeasuredSet(_File):
+    """The images that were measured on."""
+
+    name: str
+    part: str
+    images: int
+    of: int
+
+
+class Layer(Operations):
+    """One synapse, or one product of the attention; its counts are for one image."""
+
+    name: str
+    group: str
+    kind: str
+    shape: list[int] | None = None
+    weights: Count
+    kept: Count
+    nonzero: Count
+    calls: Count
+    input: str
+    input_density: Share
+    binary: bool | None = None
+    """Whether its weights are signs times one scale; None where the file does not say."""
+
+
+class Neurons(_File):
+    """The neurons of one layer; ``rate`` is the share that fires, one a time step."""
+
+    name: str
+    kind: str
+    size: Count
+    rate: list[Share]
+    updates: Count = 0.0
+
+
+class Sparsity(_File):
+    """The four kinds, each a share by itself, and the file."""
+
+    mask_density: Share
+    zero_weights: Share
+    activation_sparsity: Share
+    zero_filters: Count | None = None
+    filters: Count | None = None
+    zero_channels: Count | None = None
+    channels: Count | None = None
+    file_bytes: Count
+    fp32_bytes: Count
+    entropy_bytes: Count
+
+
+class Energy(_File):
+    """Picojoule an image by one table of energies; the total is without the membranes."""
+
+    table: str
+    formula: str = ""
+    source: str = ""
+    macs_pj: Count = 0.0
+    acs_pj: Count = 0.0
+    updates_pj: Count = 0.0
+    total_pj: Count
+    dense_pj: Count | None = None
+    """Were nothing zero and everything multiplied."""
+
+
+class Totals(_File):
+    """``measure.json`` of a stage without its layers."""
+
+    images_of: Annotated[MeasuredSet, Field(alias="set")]
+    timesteps: int
+    static: bool = True
+    accuracy: Percent
+    groups: dict[str, Operations]
+    total: Operations
+    sparsity: Sparsity
+    energy: list[Energy] = []
+
+
+class Measure(Totals):
+    """``measure.json`` of a stage that is shown layer by layer."""
+
+    layers: list[Layer]
+    neurons: list[Neurons]

@@ -1,0 +1,179 @@
+"""A run as a report knows it: its arms, its stages, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket.report.expected import expected_stages, is_ladder, main_stage
+from spiketicket.report.models import (
+    ArmRow,
+    Compared,
+    Epoch,
+    Facts,
+    Measure,
+    RunResult,
+    StageResult,
+    Totals,
+)
+from spiketicket.report.sample import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One arm with one seed; ``result`` is None until it is finished."""
+
+    arm: str
+    seed: int
+    result: StageResult | None
+    history: tuple[Epoch, ...]
+    measure: Totals | None
+    """A :class:`Measure` of the ticket and the dense net, which are shown layer by layer."""
+    predictions: NDArray[np.int64] | None
+    timing: Mapping[str, Any]
+    """Wall time, device and versions; empty until it is finished."""
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether it was another net that was measured, by the accuracies of the two.
+
+        So many of some of the test samples cannot be right when so many of all are; a few answers
+        may differ between two machines.
+        """
+        if self.result is None or self.measure is None:
+            return False
+        some, every = self.measure.images_of.images, self.measure.images_of.of
+        right = self.measure.accuracy * some / 100
+        of_all = self.result.test_accuracy * every / 100
+        slack = 1 + every / 100
+        return not of_all - (every - some) - slack <= right <= min(some, of_all) + slack
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One arm over its finished seeds; accuracies in percent by seed."""
+
+    name: str
+    title: str
+    facts: Facts
+    test: Mapping[int, float]
+    validation: Mapping[int, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run folder holds; ``stages`` is empty where only a summary was asked for."""
+
+    label: str
+    """The folder's name, made unique among the runs of a report."""
+    folder: Path
+    recipe: Mapping[str, Any]
+    checksum: str
+    result: RunResult | None
+    stages: tuple[Stage, ...]
+    sample: tuple[str, Sample] | None
+    """The arm whose sample is shown, the ticket's if it has one, and the sample."""
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.recipe.get("name") or self.label)
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in a word, or ``unfinished``."""
+        return self.result.verdict.outcome if self.result else "unfinished"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those of the verdict, or else those that were begun."""
+        if self.result:
+            return tuple(self.result.seeds)
+        return tuple(sorted({stage.seed for stage in self.stages}))
+
+    @property
+    def ladder(self) -> bool:
+        """Whether the ticket is one of a transformer's patches."""
+        return is_ladder(self.recipe)
+
+    @property
+    def main(self) -> str:
+        """The arm that is the ticket."""
+        return main_stage(self.recipe)
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The arms the recipe asks for."""
+        return expected_stages(self.recipe)
+
+    @property
+    def confidence(self) -> float:
+        """Two-sided coverage of every interval."""
+        if self.result:
+            return self.result.verdict.confidence
+        rules = self.recipe.get("verdict")
+        given = rules.get("confidence") if isinstance(rules, dict) else None
+        return given if isinstance(given, float) and 0 < given < 1 else 0.95
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms with a result in order."""
+        if self.result:
+            return tuple(_arm(row, self.result.seeds) for row in self.result.arms)
+        found = []
+        for name in dict.fromkeys((*self.expected, *(s.arm for s in self.stages))):
+            done = {s.seed: s.result for s in self.stages if s.arm == name and s.result}
+            if done:
+                facts = next(iter(done.values()))
+                test = {seed: r.test_accuracy for seed, r in done.items()}
+                validation = {seed: r.validation_accuracy for seed, r in done.items()}
+                found.append(Arm(name, name.replace("_", " "), facts, test, validation))
+        return tuple(found)
+
+    @cached_property
+    def pairs(self) -> tuple[Compared, ...]:
+        """The verdict's comparisons in the order of the arms."""
+        found = self.result.verdict.pairs if self.result else []
+        place = {arm.name: index for index, arm in enumerate(self.arms)}
+        last = len(place)
+        return tuple(
+            sorted(found, key=lambda p: (place.get(p.ticket, last), place.get(p.control, last)))
+        )
+
+    @property
+    def samples(self) -> int | None:
+        """Number of test samples, where it is known."""
+        known = [pair.samples for pair in self.pairs if pair.samples]
+        known += [len(s.predictions) for s in self.stages if s.predictions is not None]
+        return known[0] if known else None
+
+    def title(self, arm: str) -> str:
+        """An arm in words."""
+        found = next((a.title for a in self.arms if a.name == arm), "")
+        return found or arm.replace("_", " ")
+
+    def stages_of(self, arm: str) -> list[Stage]:
+        """The seeds of an arm, in order."""
+        return [stage for stage in self.stages if stage.arm == arm]
+
+    def measured(self, arm: str) -> Totals | None:
+        """The measurement of an arm's first measured seed."""
+        return next((s.measure for s in self.stages_of(arm) if s.measure), None)
+
+    def layers_of(self, arm: str) -> Measure | None:
+        """The same with its layers; None for arms that are not shown layer by layer."""
+        found = self.measured(arm)
+        return found if isinstance(found, Measure) else None
+
+
+def _arm(row: ArmRow, seeds: Sequence[int]) -> Arm:
+    test = dict(zip(seeds, row.test_accuracy, strict=True))
+    validation = dict(zip(seeds, row.validation_accuracy, strict=False))
+    return Arm(row.arm, row.title or row.arm.replace("_", " "), row, test, validation)

@@ -1,0 +1,188 @@
+"""show: what a run came to, or how far it is."""
+
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from spiketicket.cli._show_run import sparkline
+from spiketicket.measure.verdict import ArmScores, judge
+
+Run = Callable[..., Result]
+
+RECIPE = """
+name = "small"
+[data]
+name = "digits"
+[model]
+name = "convnet"
+[ticket]
+name = "edge_popup"
+density = 0.5
+[train]
+epochs = 3
+"""
+ARMS = {"ticket": 97.0, "dense": 98.0, "random_trained": 90.0, "random_frozen": 10.0}
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def stage(folder: Path, arm: str) -> dict[str, Any]:
+    facts = {
+        "arm": arm, "density": 0.5, "binary": True, "bn_affine": False, "kept": 50,
+        "parameters": 100, "file_bytes": 4321, "trained_epochs": 3,
+    }  # fmt: skip
+    history = [{"epoch": e, "loss": 2.0 / (e + 1), "validation_accuracy": 0.3 * (e + 1)}
+               for e in range(3)]  # fmt: skip
+    accuracy = {"test_accuracy": ARMS[arm], "validation_accuracy": 90.0}
+    write(folder / "result.json", {**facts, **accuracy, "history": history})
+    write(folder / "timing.json", {"wall_s": 75.0, "device": "a CPU", "threads": 1})
+    return {**facts, "title": arm.replace("_", " "), "test_accuracy": [ARMS[arm]],
+            "validation_accuracy": [90.0]}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A finished run."""
+    made = tmp_path / "small-0123456789"
+    made.mkdir()
+    (made / "recipe.toml").write_text(RECIPE)
+    rows = [stage(made / "seed-0" / arm, arm) for arm in ARMS]
+    scores = [ArmScores([accuracy, accuracy - 1]) for accuracy in ARMS.values()]
+    verdict = judge(*scores, margin=2.0, confidence=0.95).to_dict()
+    write(made / "result.json", {
+        "name": "small", "hash": "0123456789", "seeds": [0], "condition": "BinW-SNN", "notes": [],
+        "device": "a CPU", "threads": 1, "verdict": verdict, "arms": rows,
+        "tickets": ["small-seed0.ticket"],
+    })  # fmt: skip
+    return made
+
+
+def test_a_finished_run(spike: Run, folder: Path) -> None:
+    result = spike("show", str(folder))
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["test", "accuracy", "%", "97.00", "98.00", "90.00", "10.00"] in rows
+    assert ["time", "1", "min", "15", "s", "1", "min", "15", "s", "1", "min", "15", "s", "1",
+            "min", "15", "s"] in rows  # fmt: skip
+    assert ["ticket", "█▃▁", "0.667", "▁▅█", "90.00"] in rows
+    assert "Unproven: the seeds' differences are all equal" in result.stdout
+    assert f"ticket   {folder / 'small-seed0.ticket'}" in result.stdout
+    assert f"cost     not measured: spiketicket measure {folder}" in result.stdout
+
+
+def test_what_was_measured_is_one_line(spike: Run, folder: Path) -> None:
+    zero = {"dense": 9e6, "macs": 1e5, "acs": 2.2e6, "ac_units": 2.5e6, "updates": 0}
+    measure = {
+        "set": {"name": "digits", "part": "test", "images": 2, "of": 3}, "timesteps": 4,
+        "accuracy": 97.0, "groups": {}, "total": zero, "layers": [], "neurons": [],
+        "sparsity": {"mask_density": 0.5, "zero_weights": 0.5, "activation_sparsity": 0.9,
+                     "file_bytes": 1, "fp32_bytes": 4, "entropy_bytes": 1},
+        "energy": [{"table": "45nm-fp32", "total_pj": 2.71e6}],
+    }  # fmt: skip
+    write(folder / "seed-0" / "ticket" / "measure.json", measure)
+    words = spike("show", str(folder)).stdout
+    assert "ticket: 2.5 M accumulations, 100 k multiplications, 2.71 µJ by 45nm-fp32" in words
+
+
+def test_an_unfinished_run(spike: Run, folder: Path) -> None:
+    (folder / "result.json").unlink()
+    begun = folder / "seed-0" / "random_trained"
+    (begun / "result.json").unlink()
+    (begun / "checkpoint.pt").write_bytes(b"")
+    line = json.dumps({"epoch": 0, "loss": 2.0, "validation_accuracy": 0.25})
+    (begun / "log.jsonl").write_text(line + "\n" + line[:20])
+    shutil.rmtree(folder / "seed-0" / "random_frozen")
+    result = spike("show", str(folder))
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert "small: unfinished, 2 of 4 stages are done" in result.stdout
+    assert ["ticket", "done", "97.00"] in rows
+    assert ["random", "trained", "begun,", "1", "epoch", "done", "-"] in rows
+    assert ["random", "frozen", "missing", "-"] in rows
+    assert "none: it was stopped" in result.stdout
+    assert "seed-0/random_trained/log.jsonl: 1 of 2 lines cannot be read" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "words"),
+    [
+        (socket.gethostname(), os.getpid(), "running"),
+        (socket.gethostname(), 2**22 + 1, "which has ended"),
+        ("elsewhere", 1, "another machine"),
+        (socket.gethostname(), "x", "none: it was stopped"),
+    ],
+)
+def test_who_works_in_a_run(spike: Run, folder: Path, host: str, pid: Any, words: str) -> None:
+    (folder / "result.json").unlink()
+    write(folder / ".claimed-by", {"pid": pid, "host": host})
+    assert words in spike("show", str(folder)).stdout
+
+
+def test_json(spike: Run, folder: Path) -> None:
+    found = json.loads(spike("show", str(folder), "--json").stdout)
+    assert found["verdict"]["outcome"] == "unproven"
+    assert found["arms"][0]["wall_s"] == 75.0
+    (folder / "result.json").unlink()
+    found = json.loads(spike("show", str(folder), "--json").stdout)
+    assert found["expected"] == list(ARMS)
+    assert [row["done"] for row in found["stages"]] == [True] * 4
+
+
+def test_a_folder_that_is_no_run(spike: Run, tmp_path: Path) -> None:
+    result = spike("show", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path}: is no run folder")
+
+
+def test_names_do_not_steer_the_terminal(spike: Run, folder: Path) -> None:
+    (folder / "result.json").unlink()
+    (folder / "recipe.toml").write_text(RECIPE.replace("small", "\\u001b[31m[bold]\\u202e"))
+    words = spike("show", str(folder)).stdout
+    assert not {"\x1b", "\u202e"} & set(words)
+    assert "[bold]" in words
+
+
+def test_show_of_a_run_needs_no_torch(folder: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from spiketicket.cli import main
+sys.argv = ["spiketicket", "show", {str(folder)!r}]
+main()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=180)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([1.0], "▁"),
+        ([2.0, 2.0], "▁▁"),
+        ([0.0, 1.0], "▁█"),
+        ([0.0, math.nan, 1.0, math.inf], "▁?█?"),
+        ([math.nan], "?"),
+        (list(range(8)), "▁▂▃▄▅▆▇█"),
+    ],
+)
+def test_sparklines(values: list[float], line: str) -> None:
+    assert sparkline(values) == line
+
+
+def test_a_long_sparkline_keeps_both_ends() -> None:
+    line = sparkline(list(range(1000)), widest=10)
+    assert len(line) == 10
+    assert (line[0], line[-1]) == ("▁", "█")

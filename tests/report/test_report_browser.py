@@ -1,0 +1,192 @@
+"""The page in a real browser: no error, no request, nothing wider than the screen."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spiketicket.report.writing import write_report
+
+MakeRun = Callable[..., Path]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="needs Chromium: apt-get install chromium chromium-driver",
+    ),
+]
+
+TOO_WIDE = """
+const wide = document.documentElement.clientWidth;
+const scrolls = (element) => element.parentElement && element.parentElement.closest(".scroll, pre");
+return [...document.body.querySelectorAll("*")]
+  .filter((element) => !scrolls(element) && element.id !== "tip")
+  .filter((element) => {
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && (box.right > wide + 1 || box.left < -1);
+  })
+  .map((element) => `${element.tagName} ${element.className.baseVal || element.className} `
+    + `${element.textContent.slice(0, 60)}`);
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium")
+    from selenium.webdriver.chrome.service import Service
+
+    os.environ["SE_OFFLINE"] = "true"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def show(browser: Any, page: Path, width: int, scheme: str = "light") -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, make_lasting_run: MakeRun) -> Path:
+    make_run = make_lasting_run
+    runs = [
+        make_run(
+            name="a-name-that-is-as-long-as-a-name-of-a-run-may-well-be", ladder=True, seeds=3
+        ),
+        make_run(name="low", change={"ticket.density": 0.05}, shift=-9),
+        make_run(name="middle", change={"ticket.density": 0.2}, events=True, shift=-4),
+        make_run(name="high", change={"ticket.density": 0.7}),
+        make_run(name="bare", measured=False, finished=False),
+    ]
+    output = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(runs, output)
+    return output
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_nothing_is_wider_than_the_screen_and_nothing_complains(
+    browser: Any, page: Path, width: int, scheme: str
+) -> None:
+    browser.get_log("performance")
+    show(browser, page, width, scheme)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(TOO_WIDE) == []
+    assert browser.get_log("browser") == []
+    asked = [
+        line["message"]
+        for line in browser.get_log("performance")
+        if '"Network.requestWillBeSent"' in line["message"]
+        and '"url":"file:' not in line["message"]
+        and '"url":"data:' not in line["message"]
+    ]
+    assert asked == []
+
+
+def column(browser: Any, name: str) -> list[str]:
+    return list(browser.execute_script(
+        """
+        const table = document.querySelector("table");
+        const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
+        const index = heads.findIndex((head) => head.replace(/\\s+/g, " ") === arguments[0]);
+        return [...table.tBodies[0].rows].map((row) => row.cells[index].textContent);
+        """,
+        name,
+    ))  # fmt: skip
+
+
+def click(browser: Any, name: str) -> None:
+    browser.execute_script(
+        """
+        const buttons = [...document.querySelector("table").tHead.querySelectorAll("button")];
+        buttons.find((b) => b.textContent.replace(/\\s+/g, " ") === arguments[0]).click();
+        """,
+        name,
+    )
+
+
+def test_tables_sort_by_value_both_ways(browser: Any, page: Path) -> None:
+    show(browser, page, 1400)
+    before = column(browser, "ticket %")
+    click(browser, "ticket %")
+    rising = column(browser, "ticket %")
+    assert [float(v) for v in rising] == sorted(float(v) for v in before)
+    assert rising != before
+    click(browser, "ticket %")
+    assert column(browser, "ticket %") == rising[::-1]
+    click(browser, "difference, points")
+    signed = [v.replace("−", "-") for v in column(browser, "difference, points")]
+    known = [float(v) for v in signed if v != "–"]
+    assert known == sorted(known)
+    assert signed[-1] == "–"
+    click(browser, "run")
+    assert column(browser, "run") == sorted(column(browser, "run"))
+
+
+def test_values_show_under_the_pointer(browser: Any, page: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    show(browser, page, 1400)
+    point = browser.find_element(By.CSS_SELECTOR, ".figures svg circle")
+    browser.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", point
+    )
+    ActionChains(browser).move_to_element(point).perform()
+    tip = browser.find_element(By.ID, "tip")
+    assert tip.is_displayed()
+    assert "at 0." in tip.text
+
+
+def test_a_link_opens_its_run(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri() + "#run-3")
+    opened = "return [...document.querySelectorAll('details.run')].map((d) => d.open)"
+    assert browser.execute_script(opened)[2]
+
+
+def test_a_figure_is_saved_with_its_colours(browser: Any, page: Path, tmp_path: Path) -> None:
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", behaviour)
+    show(browser, page, 1400)
+    browser.execute_script("document.querySelector('.files button').click()")
+    for _ in range(100):
+        saved = list((tmp_path / "saved").glob("*.svg"))
+        if saved:
+            break
+        browser.execute_async_script("setTimeout(arguments[0], 50)")
+    drawn = saved[0].read_text()
+    assert drawn.startswith("<svg")
+    assert "#0a6c8f" in drawn
+    assert "var(" not in drawn
+
+
+def test_the_page_works_without_its_script(browser: Any, page: Path) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(page.as_uri())
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    from selenium.webdriver.common.by import By
+
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".verdict .say")) >= 1
+    assert browser.find_elements(By.CSS_SELECTOR, "th button") == []
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg title")) > 20
