@@ -7,7 +7,8 @@ import pytest
 
 from spiketicket import arms
 from spiketicket.cli._result import print_find
-from spiketicket.recipe import parse_recipe
+from spiketicket.recipe import parse_recipe, to_dict
+from spiketicket.report.expected import expected_stages
 from spiketicket.run import find
 from spiketicket.sweep.shared import stage_epochs, stage_keys
 from spiketicket.ticket import Ticket
@@ -45,6 +46,12 @@ def test_there_is_a_control_only_where_it_has_something_to_train():
     assert CONTROL in arms.arm_names(recipe(model=resnet))  # its linear layers have biases
     assert CONTROL in arms.arm_names(recipe(model={"bn_affine": True}))
     assert CONTROL in arms.arm_names(recipe(ticket={"fine_tune_bn_affine": True}))
+    for made in (
+        recipe(), recipe(model={"name": "vgg9"}), recipe(model=resnet),
+        recipe(model={"bn_affine": True}), recipe(ticket={"fine_tune_bn_affine": True}),
+        recipe(model={"name": "spikformer", "width": 1.0}),
+    ):  # fmt: skip
+        assert expected_stages(to_dict(made)) == arms.arm_names(made)
 
 
 @pytest.mark.parametrize("weights", ["float", "binary"])

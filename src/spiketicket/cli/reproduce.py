@@ -98,7 +98,7 @@ def reproduce(
         raise UserError("which study?", where="reproduce", remedy=remedy)
 
     from spiketicket.reproduce.requirements import require_data
-    from spiketicket.reproduce.runner import plan_studies, run_studies
+    from spiketicket.reproduce.runner import count_operations, plan_studies, run_studies
 
     planned = plan_studies(names, scale, seeds)
     place = out or Path("results", scale)
@@ -111,6 +111,7 @@ def reproduce(
         show_plan(planned.runs, runs, carrier, executor, as_json=as_json)
         return
 
+    from spiketicket.cli._progress import reporter_for
     from spiketicket.cli._sweep import observer_for, print_sweep
 
     try:
@@ -123,6 +124,8 @@ def reproduce(
         raise
     if not as_json and (result["failed"] or result["stopped"]):
         print_sweep(result)
+    with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+        count_operations(planned, runs, str(device), reporter)
     _finish(planned, runs, place, as_json=as_json)
     if result["stopped"]:
         raise typer.Exit(_STOPPED)

@@ -34,6 +34,7 @@ from typing import Literal
 
 from spiketicket.measure import statistics
 from spiketicket.measure.verdict import Comparison
+from spiketicket.report.numbers import signed
 from spiketicket.reproduce.collect import Row, compared, stage_of
 from spiketicket.reproduce.published import published
 from spiketicket.reproduce.study import Claim, Study, Term
@@ -137,7 +138,7 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     learned = a.learned(claim.a.arm) if claim.expect == "above" else _learned(claim, b)
     if not learned:
         decision = "undecided"
-    numbers = f"{_signed(pair.difference)} ({_signed(low)} to {_signed(high)}) points"
+    numbers = f"{signed(pair.difference)} ({signed(low)} to {signed(high)}) points"
     numbers += "" if learned else ", of nets that learned nothing"
     return Finding(panel, series, x, claim, decision, numbers + _paper(stated, "points", claim),
                    pair.difference, low, high, stated)  # fmt: skip
@@ -250,10 +251,6 @@ def _mean(row: Row, term: Term) -> float:
 def _paper(stated: float | None, unit: str, claim: Claim) -> str:
     if stated is None:
         return ""
-    text = _signed(stated) if unit == "points" else f"{stated:g}"
+    text = signed(stated) if unit == "points" else f"{stated:g}"
     most = "up to " if claim.published is not None and unit == "points" else ""
     return f"; the paper {most}{text}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")

@@ -22,6 +22,7 @@ from spiketicket.measure import statistics
 from spiketicket.measure.statistics import Estimate
 from spiketicket.measure.verdict import ArmScores, Comparison, compare
 from spiketicket.recipe import DataConfig, Recipe, to_dict
+from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
 
 ENERGY_TABLE = "45nm-fp32"
@@ -51,14 +52,8 @@ class ArmRow:
 
     def interval(self, confidence: float) -> Estimate | None:
         """Over the seeds; with one seed over the test samples; in percent."""
-        values = list(self.accuracy.values())
-        if len(values) > 1:
-            found = statistics.t_interval(values, confidence)
-            return Estimate(found.value, max(0.0, found.low), min(100.0, found.high))
-        for right in self.right.values():
-            found = statistics.wilson_interval(int(right.sum()), right.size, confidence)
-            return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
-        return None
+        samples = next((right.size for right in self.right.values()), None)
+        return spread(self.accuracy, samples, confidence).interval
 
 
 @dataclass(frozen=True)

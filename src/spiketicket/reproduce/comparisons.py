@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from spiketicket.report.numbers import energy
 from spiketicket.reproduce.claims import Finding, find_all
 from spiketicket.reproduce.collect import Row, stage_of
 from spiketicket.reproduce.look import (
@@ -45,7 +46,7 @@ def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
         is_ticket = stage_of(row.cell.recipe, role) == "ticket"
         axes.barh(place, mean, height=0.55, color=COLOURS[0] if is_ticket else RULE)
         axes.plot([min(values), max(values)], [place, place], color=INK, linewidth=0.9)
-        axes.annotate(f" {mean * one / 1e6:.3g} µJ", (mean, place), va="center", fontsize=8,
+        axes.annotate(f" {energy(mean * one)}", (mean, place), va="center", fontsize=8,
                       color=MUTED, xytext=(3, 0), textcoords="offset points")  # fmt: skip
         stated = [
             c.published for c in study.claims

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import explained, write_bytes
+from spiketicket.measuring import measure_run
+from spiketicket.reporting import Reporter
 from spiketicket.reproduce.cells import Cell, cells_of
 from spiketicket.reproduce.claims import find_all
 from spiketicket.reproduce.collect import Row, collect, to_lines
@@ -101,6 +103,21 @@ def run_studies(
         planned.runs, runs_dir, executor, observer=observer, record=record,
         retry_failed=retry_failed,
     )  # fmt: skip
+
+
+def count_operations(
+    planned: Planned, runs_dir: Path, device: str = "cpu", reporter: Reporter | None = None
+) -> None:
+    """Measure the finished nets of the studies that are about energy; measured ones are read.
+
+    Raises:
+        UserError: as :func:`spiketicket.measuring.measure_run`.
+    """
+    about = (cells for study, cells in planned.studies if study.metric == "energy")
+    recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}
+    for name, recipe in recipes.items():
+        if any((runs_dir / name).glob("seed-*/*/result.json")):
+            measure_run(runs_dir / name, root=recipe.data.root, device=device, reporter=reporter)
 
 
 def write_studies(planned: Planned, runs_dir: Path, out: Path) -> list[Written]:

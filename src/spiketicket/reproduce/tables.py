@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from spiketicket.ladder import title
+from spiketicket.report.csv_text import Cell
+from spiketicket.report.csv_text import to_csv as csv_of
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.published import published, source
 from spiketicket.reproduce.statement import sentences
@@ -28,27 +28,24 @@ _NAMED = 6
 
 def to_csv(rows: Sequence[Row]) -> str:
     """A line for every arm of every cell; accuracies in percent."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    lines: list[tuple[Cell, ...]] = []
     for row in rows:
         known = published(row.cell.published)
         for arm in row.arms.values():
             found = arm.interval(row.cell.recipe.verdict.confidence)
-            ends = ("", "") if found is None else (f"{found.low:.4f}", f"{found.high:.4f}")
+            ends = (None, None) if found is None else (found.low, found.high)
             energies = list(arm.energy_pj.values())
             printed = None
             if known and row.cell.x is None:
                 printed = known.accuracy(row.cell.printed, arm.name)
-            writer.writerow([
-                row.cell.title, row.cell.series, "" if row.cell.x is None else f"{row.cell.x:g}",
-                arm.name, f"{arm.mean:.4f}", *ends, " ".join(str(s) for s in arm.accuracy),
-                f"{sum(energies) / len(energies):.6g}" if energies else "",
-                "" if printed is None else f"{printed:g}",
-                known.title if known and printed is not None else "",
+            lines.append((
+                row.cell.title, row.cell.series, row.cell.x, arm.name, arm.mean, *ends,
+                " ".join(str(s) for s in arm.accuracy),
+                sum(energies) / len(energies) if energies else None, printed,
+                known.title if known and printed is not None else None,
                 row.cell.recipe.name, row.cell.recipe.hash,
-            ])  # fmt: skip
-    return out.getvalue()
+            ))  # fmt: skip
+    return csv_of(_COLUMNS, lines)
 
 
 def to_page(study: Study, scale: str, rows: Sequence[Row]) -> str:
