@@ -198,10 +198,9 @@ def _tuned_arm(
     load_state(model, ticket, path)
     found = attach_kept(model, {layer.name: layer for layer in ticket.layers}, frozen=False)
     if name == "ticket_finetune_control":
-        weights = {id(w) for n, w in model.named_parameters() if n.endswith(".original")}
-        for parameter in found:
-            parameter.requires_grad_(id(parameter) not in weights)
-        found = [p for p in found if id(p) not in weights]
+        for parameter_name, parameter in model.named_parameters():
+            parameter.requires_grad_(not parameter_name.endswith(".original"))
+        found = [p for p in found if p.requires_grad]
     train = tuning_budget(recipe.train, tuning_epochs(recipe))
     return Arm(name, Trainee(model, found, recipe.train.weights), affine, train=train)
 
