@@ -4,6 +4,8 @@ ticket            the search: frozen random weights, a mask found by scores
 dense             the dense net of the same condition, trained
 random_trained    a random mask of the ticket's density in every layer, its weights trained
 random_frozen     such a mask on the frozen random weights; only BatchNorm statistics move
+ticket_finetuned         the ticket, its mask fixed, surviving weights trained further
+ticket_finetune_control  as many steps for everything but the ticket's weights, where there is any
 
 Biases start at zero. The trained controls train them, the ticket and the frozen control do not:
 a ticket search trains no weight.
@@ -11,8 +13,10 @@ a ticket search trains no weight.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -21,10 +25,11 @@ from torch import Tensor, nn
 from spiketicket import registry
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
-from spiketicket.methods._trained import attach_trained
+from spiketicket.methods._trained import attach_kept, attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
-from spiketicket.recipe import ModelConfig, OptimizerConfig, Recipe, TrainConfig
+from spiketicket.recipe import ModelConfig, NeuronConfig, OptimizerConfig, Recipe, TrainConfig
+from spiketicket.ticket import Ticket
 from spiketicket.train import Trainee
 
 ArmName = str
@@ -35,7 +40,10 @@ TITLES: dict[ArmName, str] = {
     "dense": "dense, trained",
     "random_trained": "random mask, trained",
     "random_frozen": "random mask, frozen",
+    "ticket_finetuned": "ticket, fine-tuned",
+    "ticket_finetune_control": "ticket, rest trained",
 }
+TUNED = ("ticket_finetuned", "ticket_finetune_control")
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,39 @@ def arm_names(recipe: Recipe) -> tuple[ArmName, ...]:
         "dense": controls.dense,
         "random_trained": controls.random_trained,
         "random_frozen": controls.random_frozen,
+        "ticket_finetuned": tuning_epochs(recipe) > 0,
+        "ticket_finetune_control": tuning_epochs(recipe) > 0 and has_rest(recipe),
     }
     return tuple(name for name, on in wanted.items() if on)
+
+
+def tuning_epochs(recipe: Recipe) -> int:
+    """Epochs of fine-tuning; 0 where there is none."""
+    return int(getattr(recipe.ticket, "fine_tune_epochs", 0))
+
+
+def has_rest(recipe: Recipe) -> bool:
+    """Whether fine-tuning has a control: the net has something to train beside the weights.
+
+    That is a bias, or BatchNorm's scale and shift where fine-tuning trains them.
+    """
+    return _has_rest(recipe.model, recipe.neuron, _tuned_affine(recipe))
+
+
+@functools.lru_cache(maxsize=64)
+def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
+    # What a network is made of does not depend on its images; every network takes this size.
+    shape = DataShape(1, 64, 64, 2, model.timesteps)
+    network = registry.load("models", model.name)
+    with torch.device("meta"):
+        changed = model.model_copy(update={"bn_affine": affine})
+        built = network.build(changed, neuron, shape, "eager")
+    weights = {id(layer.weight) for layer in prunable(built).values()}
+    return any(id(parameter) not in weights for parameter in built.parameters())
+
+
+def _tuned_affine(recipe: Recipe) -> bool:
+    return recipe.model.bn_affine or bool(getattr(recipe.ticket, "fine_tune_bn_affine", False))
 
 
 def condition(recipe: Recipe) -> str:
@@ -92,14 +131,22 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
 
 def prepare(
     name: ArmName, recipe: Recipe, shape: DataShape, seed: int, device: torch.device,
-    kept: Mapping[str, int] | None,
+    kept: Mapping[str, int] | None, seed_folder: Path | None = None,
 ) -> Arm:  # fmt: skip
     """Build the network of an arm and attach what it trains.
 
     ``kept`` is the number of weights the ticket keeps in each layer; the random masks need it.
+    ``seed_folder`` has the arms before it: fine-tuning starts from the ticket.
+
+    Raises:
+        UserError: what the arm needs of the ticket is not given.
     """
     if name == "ticket":
         return _ticket_arm(recipe, shape, seed, device)
+    if name in TUNED:
+        if seed_folder is None:
+            raise UserError("fine-tuning starts from the ticket's folder", where=name)
+        return _tuned_arm(name, recipe, shape, device, seed_folder / "ticket" / "model.ticket")
     affine = recipe.controls.bn_affine
     affine = recipe.model.bn_affine if affine is None or name == "random_frozen" else affine
     model = build_network(recipe, shape, affine).to(device)
@@ -140,6 +187,43 @@ def _ticket_arm(recipe: Recipe, shape: DataShape, seed: int, device: torch.devic
         model, parameters, optimizer, search.update, search.restore, search.complete_after
     )
     return Arm("ticket", trainee, recipe.model.bn_affine)
+
+
+def _tuned_arm(
+    name: ArmName, recipe: Recipe, shape: DataShape, device: torch.device, path: Path
+) -> Arm:
+    affine = _tuned_affine(recipe)
+    model = build_network(recipe, shape, affine).to(device)
+    ticket = Ticket.load(path)
+    load_state(model, ticket, path)
+    found = attach_kept(model, {layer.name: layer for layer in ticket.layers}, frozen=False)
+    if name == "ticket_finetune_control":
+        for parameter_name, parameter in model.named_parameters():
+            parameter.requires_grad_(not parameter_name.endswith(".original"))
+        found = [p for p in found if p.requires_grad]
+    train = tuning_budget(recipe.train, tuning_epochs(recipe))
+    return Arm(name, Trainee(model, found, recipe.train.weights), affine, train=train)
+
+
+def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
+    """The training of a fine-tuning stage: at all time steps from the start."""
+    return train.model_copy(update={"epochs": epochs, "timestep_ramp": ()})
+
+
+def load_state(
+    model: nn.Module, ticket: Ticket, path: Path, prefixes: tuple[str, ...] = ("",)
+) -> None:
+    """Copy into a model what a ticket has of it below some prefixes.
+
+    Raises:
+        UserError: the ticket, from ``path``, is for another network.
+    """
+    state = {
+        k: torch.from_numpy(v.copy()) for k, v in ticket.state().items() if k.startswith(prefixes)
+    }
+    _, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected:
+        raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
 
 
 def _ticket_start(recipe: Recipe) -> WeightStart:

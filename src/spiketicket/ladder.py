@@ -241,7 +241,7 @@ def prepare(
         UserError: as the network and the method, for what does not fit.
     """
     if not is_ladder(recipe):
-        return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept)
+        return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept, seed_folder)
     plan = next(p for p in plans(recipe) if p.name == name)
     ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
     altered = altered_recipe(recipe, plan, ranking, seed)
@@ -259,7 +259,7 @@ def budget(train: TrainConfig, plan: Plan) -> TrainConfig:
     """The training of a stage."""
     # A shorter stage has as large a part of its epochs at fewer time steps, fine-tuning none.
     if plan.pep in ("tuned", "kept"):
-        return train.model_copy(update={"epochs": plan.epochs, "timestep_ramp": ()})
+        return arms.tuning_budget(train, plan.epochs)
     share = plan.epochs / train.epochs
     ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
     short = tuple((e, t) for e, t in ramp if e)
@@ -330,12 +330,7 @@ def _kept_counts(pep: nn.Module, density: float) -> dict[str, int]:
 def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
     """Copy a ticket's state into a model; its ConvPEP layers by their path in ConvPEP."""
     ticket = Ticket.load(path)
-    state = {
-        k: torch.from_numpy(v.copy()) for k, v in ticket.state().items() if k.startswith(prefixes)
-    }
-    _, unexpected = model.load_state_dict(state, strict=False)
-    if unexpected:
-        raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
+    arms.load_state(model, ticket, path, prefixes)
     inside = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     return {layer.name.removeprefix("conv_pep."): layer for layer in inside}
 

@@ -25,7 +25,7 @@ from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, plans
 from spiketicket.measure.accuracy import evaluate
-from spiketicket.measure.ladder import judge_ladder
+from spiketicket.measure.ladder import compare_tuning, judge_ladder
 from spiketicket.measure.verdict import ArmScores, judge
 from spiketicket.parts import (
     Context,
@@ -257,7 +257,17 @@ def _verdict(
         scores["ticket"], scores.get("dense"), scores.get("random_trained"),
         scores.get("random_frozen"), margin=rules.margin, confidence=rules.confidence,
     )  # fmt: skip
-    return verdict.to_dict()
+    return _with_tuning(verdict.to_dict(), scores, rules.confidence)
+
+
+def _with_tuning(
+    verdict: dict[str, Any], scores: Mapping[ArmName, ArmScores], confidence: float
+) -> dict[str, Any]:
+    """The verdict, and what fine-tuning has changed where there was any; it decides nothing."""
+    if "ticket_finetuned" not in scores:
+        return verdict
+    rows, sentence = compare_tuning("ticket", scores, confidence)
+    return {**verdict, "sentences": [*verdict["sentences"], sentence], "fine_tuning": rows}
 
 
 def _final_ticket(folder: Path, recipe: Recipe, seed: int) -> Path:

@@ -58,15 +58,18 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
 
 
 def _print_comparisons(verdict: Mapping[str, Any]) -> None:
+    compared = [("ticket", control, row) for control, row in verdict["comparisons"].items()]
+    tuned = verdict.get("fine_tuning", {})
+    compared += [("fine-tuned", other, row) for other, row in tuned.items()]
     rows = [
         [
-            f"ticket - {control.replace('_', ' ')}",
+            f"{of} - {other.replace('_', ' ')}",
             f"{row['difference']:+.2f}",
             "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
             row["basis"] or "-",
             ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
         ]
-        for control, row in verdict["comparisons"].items()
+        for of, other, row in compared
     ]
     if rows:
         interval = f"{100 * verdict['confidence']:g} % interval"

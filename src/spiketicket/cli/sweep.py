@@ -103,19 +103,19 @@ def sweep(
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
-    carrier = _executor(executor, workers, address, cpus, gpus, device)
+    carrier = make_executor(executor, workers, address, cpus, gpus, device)
 
     from spiketicket.cli._sweep import observer_for, print_sweep
     from spiketicket.sweep import run_runs
 
     if dry_run:
-        _show_plan(made, runs, carrier, executor, as_json=as_json)
+        show_plan(made, runs, carrier, executor, as_json=as_json)
         return
     told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
     # Standard output is for the result alone; Ray prints there when it loses a node.
     shown = observer_for(as_json=as_json, quiet=quiet)
-    with _stoppable(), redirect_stdout(sys.stderr), shown as observer:
+    with stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(
             made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
             restart_plan=restart_plan, record=record, observer=observer,
@@ -149,10 +149,15 @@ def _runs(
     return make_runs(tables, axes, overrides, zipped=zipped, source=str(path))
 
 
-def _executor(
+def make_executor(
     executor: Where, workers: int | None, address: str, cpus: int | None, gpus: float | None,
     device: Device,
 ) -> Executor:  # fmt: skip
+    """What the options of a command ask to carry its runs out.
+
+    Raises:
+        UserError: an option of the other executor, or a device that is not there.
+    """
     local = executor is Where.local
     foreign = {"--address": address, "--gpus-per-run": gpus} if local else {"--workers": workers}
     for option, value in foreign.items():
@@ -169,9 +174,10 @@ def _executor(
     return RayCluster(address, cpus or 1, wanted)
 
 
-def _show_plan(
+def show_plan(
     made: Sequence[Run], runs: Path, carrier: Any, executor: Where, *, as_json: bool
 ) -> None:
+    """Print what is left to do of some runs, and an estimate of what it would cost."""
     from spiketicket.cli._sweep import print_plan
     from spiketicket.sweep.estimate import estimate, wall_s
     from spiketicket.sweep.plan import make_plan
@@ -190,7 +196,7 @@ def _show_plan(
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """A polite request to end, as of a batch system, is what Ctrl-C is."""
 
     def stop(number: int, frame: object) -> None:

@@ -43,18 +43,32 @@ def judge_ladder(
         outcome, sentence = _outcome(rung, found, margin, learned)
         sentences.append(sentence)
         rungs[rung] = {"outcome": outcome, "comparisons": _plain(rung, found.values())}
-        tuned = f"{rung}_finetuned"
-        if tuned in names:
-            others = (rung, f"{rung}_finetune_control")
-            pairs_of = {n: compare(n, scores[tuned], scores[n], confidence) for n in others}
-            rungs[rung]["fine_tuning"] = _plain(tuned, pairs_of.values())
-            sentences.append(_tuning(rung, list(pairs_of.values())))
+        if f"{rung}_finetuned" in names:
+            rungs[rung]["fine_tuning"], sentence = compare_tuning(rung, scores, confidence)
+            sentences.append(sentence)
     last = list(rungs.values())[-1]
     return {
         "outcome": last["outcome"], "sentences": sentences,
         "comparisons": last["comparisons"], "rungs": rungs, "margin": margin,
         "confidence": confidence, "seeds": len(next(iter(scores.values())).accuracy),
     }  # fmt: skip
+
+
+def compare_tuning(
+    of: str, scores: Mapping[str, ArmScores], confidence: float
+) -> tuple[dict[str, Any], str]:
+    """A fine-tuned ticket against the one it started from, ``of``, and against its control.
+
+    Returns plain values by the name of what it is compared with, and a sentence; where there is no
+    control, the sentence says why.
+    """
+    tuned = f"{of}_finetuned"
+    others = [n for n in (of, f"{of}_finetune_control") if n in scores]
+    pairs = {n: compare(n, scores[tuned], scores[n], confidence) for n in others}
+    sentence = _tuning(of, list(pairs.values()))
+    if len(others) == 1:
+        sentence += " No control: the net has nothing to train beside the ticket's weights."
+    return _plain(tuned, pairs.values()), sentence
 
 
 def _learned(scores: Mapping[str, ArmScores], confidence: float) -> bool:
@@ -94,7 +108,7 @@ def _tuning(rung: str, pairs: Sequence[Comparison]) -> str:
         + (" against before" if c.control == rung else " against training only the rest")
         for c in pairs
     ]
-    return f"Fine-tuning the {RUNG_TITLES[rung]}: {', '.join(parts)}."
+    return f"Fine-tuning the {RUNG_TITLES.get(rung, rung)}: {', '.join(parts)}."
 
 
 def _plain(of: str, comparisons: Any) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class Config(MethodConfig):
     ramp_epochs: Annotated[int, Ge(0)] | None = None
     """Epochs over which the pruned share rises cubically from 0 to 1 - density; None is biprop's
     own rule: a quarter of the epochs for scope "global" with density <= 0.5, else none."""
+    fine_tune_epochs: Annotated[int, Ge(0)] = 0
+    """Extra epochs for the surviving weights of the ticket, mask fixed; 0 is none."""
+    fine_tune_bn_affine: bool = False
+    """Whether fine-tuning trains BatchNorm's scale and shift as well."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

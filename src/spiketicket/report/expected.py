@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _SCORES = ("firing_rate", "embedding_norm", "attention_first", "attention_last")
+_NO_BIAS = ("convnet", "vgg9")
+"""Networks that train nothing but weights, and BatchNorm's affine part where asked."""
 RUNGS = ("patch", "pepsp", "multisp")
 
 
@@ -29,7 +31,7 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = [c for c in ("random_trained", "random_frozen") if controls.get(c, True)]
     dense = ["dense"] if controls.get("dense", True) else []
     if not is_ladder(recipe):
-        return ("ticket", *dense, *wanted)
+        return ("ticket", *dense, *wanted, *_tuned(recipe))
     ticket = table(recipe, "ticket")
     tried = [f"try_{s}" for s in _SCORES] if ticket.get("score") == "auto" else []
     names = ["selector", *dense, *tried]
@@ -43,6 +45,15 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     if ticket.get("fine_tune_epochs", 0) and rungs:
         names += [f"{rungs[-1]}_finetuned", f"{rungs[-1]}_finetune_control"]
     return tuple(names)
+
+
+def _tuned(recipe: Mapping[str, Any]) -> list[str]:
+    ticket, model = table(recipe, "ticket"), table(recipe, "model")
+    if not ticket.get("fine_tune_epochs", 0):
+        return []
+    affine = model.get("bn_affine") or ticket.get("fine_tune_bn_affine")
+    rest = affine or model.get("name") not in _NO_BIAS
+    return ["ticket_finetuned", *(["ticket_finetune_control"] if rest else [])]
 
 
 def main_stage(recipe: Mapping[str, Any]) -> str:

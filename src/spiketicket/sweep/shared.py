@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
 from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
 from spiketicket.models._patches import SCORES
 from spiketicket.recipe import Recipe, TrainConfig
@@ -59,23 +60,30 @@ def stage_epochs(recipe: Recipe) -> dict[str, int]:
     """How many epochs every stage trains."""
     if is_ladder(recipe):
         return {plan.name: plan.epochs for plan in plans(recipe)}
-    frozen = ("random_frozen",)
-    return {n: 0 if n in frozen else recipe.train.epochs for n in arm_names(recipe)}
+    other = {"random_frozen": 0, **dict.fromkeys(TUNED, tuning_epochs(recipe))}
+    return {n: other.get(n, recipe.train.epochs) for n in arm_names(recipe)}
 
 
 def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
     model, affine = recipe.model, recipe.controls.bn_affine
     control = model if affine is None else model.model_copy(update={"bn_affine": affine})
     trained = {"model": _plain(control), "train": _budget(recipe.train, "weights")}
+    search = {k: v for k, v in _plain(recipe.ticket).items() if not k.startswith("fine_tune_")}
+    tuning = {k: v for k, v in _plain(recipe.ticket).items() if k.startswith("fine_tune_")}
+    tuned = {
+        "ticket": tuning,
+        "train": _budget(tuning_budget(recipe.train, tuning_epochs(recipe)), "weights"),
+    }
     known = {
         "ticket": StageInputs({
-            "model": _plain(model), "ticket": _plain(recipe.ticket),
+            "model": _plain(model), "ticket": search,
             "train": _budget(recipe.train, "scores"),
         }),
         "dense": StageInputs(trained),
         # The random masks have as many weights in every layer as the ticket.
         "random_trained": StageInputs(trained, ("ticket",)),
         "random_frozen": StageInputs({"train": _budget(recipe.train)}, ("ticket",)),
+        **{name: StageInputs(tuned, ("ticket",)) for name in TUNED},
     }  # fmt: skip
     return {name: known[name] for name in arm_names(recipe)}
 

@@ -1,0 +1,169 @@
+"""``spiketicket reproduce``: a table or figure of the paper, run again and drawn."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RecordOption,
+    RunsOption,
+)
+from spiketicket.cli.sweep import Where, make_executor, show_plan, stoppable
+from spiketicket.errors import UserError
+
+if TYPE_CHECKING:
+    from spiketicket.reproduce.runner import Planned
+
+_FAILED, _STOPPED = 1, 2
+
+
+class ScaleName(StrEnum):
+    """How large."""
+
+    paper = "paper"
+    small = "small"
+    smoke = "smoke"
+
+
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="STUDY...", help="Tables and figures; --list shows them.",
+                       show_default=False),
+    ] = None,
+    scale: Annotated[
+        ScaleName,
+        typer.Option(
+            "--scale",
+            help="paper: as published. small: about an hour a study on two cores. smoke: minutes.",
+        ),
+    ] = ScaleName.small,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, help="Repetitions. Default: the study's own number."),
+    ] = None,
+    runs: RunsOption = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to write. Default: results/<scale>.",
+                     show_default=False),
+    ] = None,
+    executor: Annotated[Where, typer.Option("--executor", help="Where to run.")] = Where.local,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
+    ] = "",
+    cpus: Annotated[
+        int | None, typer.Option("--cpus-per-run", min=1, help="CPU threads of a run.")
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
+    ] = None,
+    device: DeviceOption = Device.cpu,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Run nothing: draw what there is.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
+    ] = False,
+    list_them: Annotated[bool, typer.Option("--list", help="Show the studies there are.")] = False,
+    record: RecordOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:  # fmt: skip
+    """Run the whole exploration behind a table or figure of the paper, and draw it.
+
+    Stopped at any time it goes on where it was. Ends with 1 where runs failed, 2 where it was
+    stopped or data is missing, which is said before anything starts.
+    """
+    if list_them:
+        _print_list(as_json=as_json)
+        return
+    if not names:
+        remedy = "Give one or more, or --list to see them"
+        raise UserError("which study?", where="reproduce", remedy=remedy)
+
+    from spiketicket.reproduce.requirements import require_data
+    from spiketicket.reproduce.runner import count_operations, plan_studies, run_studies
+
+    planned = plan_studies(names, scale, seeds)
+    place = out or Path("results", scale)
+    if partial:
+        _finish(planned, runs, place, as_json=as_json)
+        return
+    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    require_data(cell for _, cells in planned.studies for cell in cells)
+    if dry_run:
+        show_plan(planned.runs, runs, carrier, executor, as_json=as_json)
+        return
+
+    from spiketicket.cli._progress import reporter_for
+    from spiketicket.cli._sweep import observer_for, print_sweep
+
+    try:
+        with stoppable(), observer_for(as_json=as_json, quiet=quiet) as observer:
+            result = run_studies(
+                planned, runs, carrier, observer=observer, record=record, retry_failed=retry_failed
+            ).to_dict()
+    except KeyboardInterrupt:
+        _finish(planned, runs, place, as_json=as_json)
+        raise
+    if not as_json and (result["failed"] or result["stopped"]):
+        print_sweep(result)
+    with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+        count_operations(planned, runs, str(device), reporter)
+    _finish(planned, runs, place, as_json=as_json)
+    if result["stopped"]:
+        raise typer.Exit(_STOPPED)
+    if any(row["state"] != "done" for row in result["runs"]):
+        raise typer.Exit(_FAILED)
+
+
+def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:
+    from spiketicket.reproduce.runner import write_studies
+
+    written = [found.to_dict() for found in write_studies(planned, runs, out)]
+    if as_json:
+        print(json.dumps(written, indent=2))
+        return
+    for found in written:
+        _print_study(found)
+
+
+def _print_study(found: dict[str, Any]) -> None:
+    from spiketicket.cli._console import print_line
+
+    print_line(f"{found['study']}: {found['title']}", "bold")
+    for line in found["sentences"]:
+        print_line(line.replace("**", ""))
+    for line in found["missing"]:
+        print_line(f"missing  {line}", "yellow")
+    for path in found["files"]:
+        print_line(f"wrote    {path}")
+
+
+def _print_list(*, as_json: bool) -> None:
+    from spiketicket.cli._console import print_table
+    from spiketicket.reproduce import load_study, study_names
+
+    studies = [load_study(name) for name in study_names()]
+    if as_json:
+        facts = [{"study": s.name, "place": s.place, "title": s.title} for s in studies]
+        print(json.dumps(facts, indent=2))
+        return
+    print_table(("study", "in the paper", "what it is"), [(s.name, s.place, s.title)
+                for s in studies], left=3)  # fmt: skip

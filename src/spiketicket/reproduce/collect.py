@@ -1,0 +1,250 @@
+"""From run folders to rows: one a cell, with every arm's accuracies and what they are a test of.
+
+Whatever is finished counts, stage by stage, so that a study that was killed shows what there is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket._files import read_json
+from spiketicket.data import load_dataset
+from spiketicket.errors import UserError
+from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, title
+from spiketicket.measure import statistics
+from spiketicket.measure.statistics import Estimate
+from spiketicket.measure.verdict import ArmScores, Comparison, compare
+from spiketicket.recipe import DataConfig, Recipe, to_dict
+from spiketicket.report.numbers import spread
+from spiketicket.reproduce.cells import Cell
+
+ENERGY_TABLE = "45nm-fp32"
+_FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One finished arm of a cell: what each of its finished seeds has reached.
+
+    ``right`` says of each seed which test samples it got right; ``energy_pj`` is the arithmetic of
+    an image by the 45 nm float32 table, where operations were counted.
+    """
+
+    name: str
+    accuracy: Mapping[int, float]
+    right: Mapping[int, NDArray[np.bool_]]
+    energy_pj: Mapping[int, float]
+    operations: Mapping[int, Mapping[str, float]]
+    facts: Mapping[str, Any]
+    wall_s: float
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds, in percent."""
+        return statistics.mean(list(self.accuracy.values()))
+
+    def interval(self, confidence: float) -> Estimate | None:
+        """Over the seeds; with one seed over the test samples; in percent."""
+        samples = next((right.size for right in self.right.values()), None)
+        return spread(self.accuracy, samples, confidence).interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell with what its run folder holds."""
+
+    cell: Cell
+    folder: Path
+    arms: Mapping[str, ArmRow]
+    verdict: Mapping[str, Any]
+    """Empty where the run is not judged yet over the seeds asked for."""
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    constant: float | None = None
+    """Accuracy in percent of always answering the most frequent class of the test set."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Stages that are not finished: ``seed 1: dense``."""
+        return tuple(
+            f"seed {seed}: {title(name)}"
+            for seed in self.cell.seeds
+            for name in arm_names(self.cell.recipe)
+            if name not in self.arms or seed not in self.arms[name].accuracy
+        )
+
+    def arm(self, role: str) -> ArmRow | None:
+        """An arm by its stage or role, if it is there."""
+        return self.arms.get(stage_of(self.cell.recipe, role))
+
+    def learned(self, role: str) -> bool:
+        """Whether an arm is shown to be better than the constant answer."""
+        arm = self.arm(role)
+        found = arm and arm.interval(self.cell.recipe.verdict.confidence)
+        if not found:
+            return False
+        return self.constant is None or found.low > self.constant
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line of the study's file."""
+        cell = self.cell
+        confidence = cell.recipe.verdict.confidence
+        return {
+            "study": cell.study, "panel": cell.panel, "panel_title": cell.title,
+            "series": cell.series, "x": cell.x, "name": cell.recipe.name,
+            "hash": cell.recipe.hash, "condition": condition(cell.recipe),
+            "seeds": list(cell.seeds), "finished": not self.missing, **self.machine,
+            "wall_s": round(sum(arm.wall_s for arm in self.arms.values()), 3),
+            "arms": [_arm_dict(arm, confidence) for arm in self.arms.values()],
+            "outcome": self.verdict.get("outcome"),
+            "sentences": self.verdict.get("sentences", []),
+            "recipe": _without_root(cell.recipe),
+        }  # fmt: skip
+
+
+def stage_of(recipe: Recipe, role: str) -> str:
+    """The stage that plays a role in a recipe: its own name, or one of these.
+
+    ``main`` is the recipe's ticket, ``finetuned`` and ``finetune_control`` are those of it, and
+    ``random`` is the trained net with a random mask or random patches in the ticket's place.
+    """
+    main = main_arm(recipe)
+    if role == "random":
+        patch = is_ladder(recipe) and main == "patch"
+        return "patch_random" if patch else f"{main}_random_trained" if main != "ticket" else (
+            "random_trained"
+        )  # fmt: skip
+    known = {"main": main, "finetuned": f"{main}_finetuned",
+             "finetune_control": f"{main}_finetune_control"}  # fmt: skip
+    return known.get(role, role)
+
+
+def collect(cells: Iterable[Cell], runs_dir: Path) -> list[Row]:
+    """What the run folders of some cells hold, in the order of the cells.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    truth = _Truth()
+    return [_row(cell, runs_dir / cell.recipe.folder_name, truth) for cell in cells]
+
+
+class _Truth:
+    """Classes of the test sets, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, NDArray[np.int64] | None] = {}
+
+    def of(self, config: DataConfig) -> NDArray[np.int64] | None:
+        key = repr(config.model_copy(update={"train_limit": None}))
+        if key not in self._known:
+            try:
+                self._known[key] = load_dataset(config).test.y
+            except UserError:
+                self._known[key] = None  # drawn elsewhere than run: accuracies are enough
+        return self._known[key]
+
+
+def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
+    arms: dict[str, ArmRow] = {}
+    machine: dict[str, Any] = {}
+    for name in arm_names(cell.recipe):
+        stages = {s: folder / f"seed-{s}" / name for s in cell.seeds}
+        done = {s: p for s, p in stages.items() if (p / "result.json").exists()}
+        if done:
+            arms[name] = _arm(name, done, truth.of(cell.recipe.data))
+            timing = read_json(next(iter(done.values())) / "timing.json") or {}
+            machine = {k: timing[k] for k in ("device", "threads") if k in timing}
+    judged = read_json(folder / "result.json") or {}
+    verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
+    classes = truth.of(cell.recipe.data) if arms else None
+    constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
+    return Row(cell, folder, arms, verdict, machine, constant)
+
+
+def _arm(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> ArmRow:
+    results = {s: _required(path / "result.json") for s, path in stages.items()}
+    timings = [read_json(path / "timing.json") or {} for path in stages.values()]
+    measured = {s: read_json(path / "measure.json") for s, path in stages.items()}
+    first = next(iter(results.values()))
+    return ArmRow(
+        name,
+        {s: float(found["test_accuracy"]) for s, found in results.items()},
+        {s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
+        {s: pj for s, found in measured.items() if (pj := _energy(found)) is not None},
+        {s: dict(found["total"]) for s, found in measured.items() if found},
+        {k: first[k] for k in _FACTS if k in first},
+        sum(t.get("wall_s", 0.0) for t in timings),
+    )
+
+
+def _required(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict) or "test_accuracy" not in found:
+        remedy = f"Delete {path.parent} to run this stage again"
+        raise UserError("is damaged", where=str(path), remedy=remedy)
+    return found
+
+
+def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
+    """Which test samples a stage got right, where its predictions are of this test set."""
+    if truth is None:
+        return None
+    try:
+        predicted = np.load(path / "predictions.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return np.asarray(predicted == truth) if predicted.shape == truth.shape else None
+
+
+def _energy(measured: Mapping[str, Any] | None) -> float | None:
+    rows = (measured or {}).get("energy", ())
+    return next((float(r["total_pj"]) for r in rows if r["table"] == ENERGY_TABLE), None)
+
+
+def compared(a: ArmRow, b: ArmRow, confidence: float) -> Comparison | None:
+    """``a`` minus ``b`` over the seeds that both have, by the rules of the verdict; else None."""
+    seeds = [s for s in a.accuracy if s in b.accuracy]
+    if not seeds:
+        return None
+    return compare(b.name, _scores(a, seeds), _scores(b, seeds), confidence)
+
+
+def _scores(arm: ArmRow, seeds: Sequence[int]) -> ArmScores:
+    known = all(s in arm.right for s in seeds)
+    right = [arm.right[s] for s in seeds] if known else None
+    return ArmScores([arm.accuracy[s] for s in seeds], right)
+
+
+def _arm_dict(arm: ArmRow, confidence: float) -> dict[str, Any]:
+    interval = arm.interval(confidence)
+    found: dict[str, Any] = {
+        "arm": arm.name, "title": title(arm.name), "seeds": list(arm.accuracy),
+        "test_accuracy": list(arm.accuracy.values()), "mean": arm.mean,
+        "low": interval and interval.low, "high": interval and interval.high, **arm.facts,
+    }  # fmt: skip
+    if arm.energy_pj:
+        found["energy_pj"] = list(arm.energy_pj.values())
+    if arm.operations:
+        found["operations"] = list(arm.operations.values())
+    return found
+
+
+def _without_root(recipe: Recipe) -> dict[str, Any]:
+    settings = to_dict(recipe)
+    settings["data"].pop("root")
+    return settings
+
+
+def to_lines(rows: Sequence[Row]) -> str:
+    """Rows that have anything, as JSON lines."""
+    return "".join(
+        json.dumps(row.to_dict(), sort_keys=True, allow_nan=False) + "\n"
+        for row in rows if row.arms
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""From studies to files: one sweep for all that is asked for, then figure, table and text each.
+
+<out>/<study>.jsonl    a line a cell: recipe, hash, device, seeds, wall time, arms, verdict
+<out>/<study>.csv      a line an arm
+<out>/<study>.svg      the figure
+<out>/<study>.md       what it shows, what is missing, the values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiketicket._files import explained, write_bytes
+from spiketicket.measuring import measure_run
+from spiketicket.reporting import Reporter
+from spiketicket.reproduce.cells import Cell, cells_of
+from spiketicket.reproduce.claims import find_all
+from spiketicket.reproduce.collect import Row, collect, to_lines
+from spiketicket.reproduce.figures import draw
+from spiketicket.reproduce.requirements import require_data
+from spiketicket.reproduce.statement import Agreement, agreement, sentences
+from spiketicket.reproduce.study import Study, load_study
+from spiketicket.reproduce.tables import missing, to_csv, to_page
+from spiketicket.sweep import Executor, Observer, Run, SweepResult, run_runs
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Studies at a scale with their cells, and the runs that are behind all of them."""
+
+    scale: str
+    studies: tuple[tuple[Study, tuple[Cell, ...]], ...]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a study."""
+
+    study: Study
+    rows: tuple[Row, ...]
+    files: tuple[Path, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def agreement(self) -> Mapping[str, Agreement]:
+        """How far each panel agrees with the paper, by its title."""
+        found = find_all(self.study, self.rows)
+        titles = {row.cell.panel: row.cell.title for row in self.rows}
+        return {
+            title: agreement([f for f in found if f.panel == panel])
+            for panel, title in titles.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "study": self.study.name, "title": self.study.title, "runs": len(self.rows),
+            "agreement": dict(self.agreement), "sentences": sentences(self.study, self.rows),
+            "missing": list(self.missing), "files": [str(path) for path in self.files],
+        }  # fmt: skip
+
+
+def plan_studies(names: Sequence[str], scale: str, seeds: int | None = None) -> Planned:
+    """The cells of some studies and the runs they need; every recipe is validated.
+
+    Raises:
+        UserError: an unknown study or scale.
+        RecipeError: one line for every mistake in any recipe.
+    """
+    studies = [load_study(name) for name in dict.fromkeys(names)]
+    found = tuple((study, tuple(cells_of(study, scale, seeds))) for study in studies)
+    return Planned(scale, found, _runs([cell for _, cells in found for cell in cells]))
+
+
+def _runs(cells: Sequence[Cell]) -> tuple[Run, ...]:
+    """Each recipe once, with all the seeds that any study asks for."""
+    runs: dict[str, Run] = {}
+    for cell in cells:
+        x = "" if cell.x is None else f"{cell.x:g}"
+        axes = {"study": cell.study, "panel": cell.panel, "series": cell.series, "x": x}
+        known = runs.get(cell.recipe.folder_name, Run(cell.recipe, (), axes))
+        seeds = tuple(sorted({*known.seeds, *cell.seeds}))
+        runs[cell.recipe.folder_name] = Run(cell.recipe, seeds, known.axes)
+    return tuple(runs.values())
+
+
+def run_studies(
+    planned: Planned, runs_dir: Path, executor: Executor | None = None, *,
+    observer: Observer | None = None, record: Path | None = None, retry_failed: bool = False,
+) -> SweepResult:  # fmt: skip
+    """Do what is left to do of some studies; finished runs and stages are not done again.
+
+    Raises:
+        RecipeError: missing data, a line for each data set.
+        UserError: as :func:`spiketicket.sweep.run_runs`.
+    """
+    require_data(cell for _, cells in planned.studies for cell in cells)
+    return run_runs(
+        planned.runs, runs_dir, executor, observer=observer, record=record,
+        retry_failed=retry_failed,
+    )  # fmt: skip
+
+
+def count_operations(
+    planned: Planned, runs_dir: Path, device: str = "cpu", reporter: Reporter | None = None
+) -> None:
+    """Measure the finished nets of the studies that are about energy; measured ones are read.
+
+    Raises:
+        UserError: as :func:`spiketicket.measuring.measure_run`.
+    """
+    about = (cells for study, cells in planned.studies if study.metric == "energy")
+    recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}
+    for name, recipe in recipes.items():
+        if any((runs_dir / name).glob("seed-*/*/result.json")):
+            measure_run(runs_dir / name, root=recipe.data.root, device=device, reporter=reporter)
+
+
+def write_studies(planned: Planned, runs_dir: Path, out: Path) -> list[Written]:
+    """Draw and write down what the run folders hold of some studies, finished or not.
+
+    Raises:
+        UserError: a damaged run folder, or a place that cannot be written.
+    """
+    return [_write(study, cells, planned.scale, runs_dir, out) for study, cells in planned.studies]
+
+
+def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out: Path) -> Written:
+    rows = collect(cells, runs_dir)
+    content = {
+        "jsonl": to_lines(rows).encode(),
+        "csv": to_csv(rows).encode(),
+        "svg": draw(study, rows),
+        "md": to_page(study, scale, rows).encode(),
+    }
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for end, text in content.items():
+        write_bytes(out / f"{study.name}.{end}", text)
+    files = tuple(out / f"{study.name}.{end}" for end in content)
+    return Written(study, tuple(rows), files, tuple(missing(rows)))

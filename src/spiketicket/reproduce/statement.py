@@ -1,0 +1,64 @@
+"""What a study shows, in sentences, and whether it agrees with the paper.
+
+A panel *agrees* where every claim about it is shown (:mod:`.claims`), *disagrees* where one is
+contrary, and else is *undecided*, or *unfinished* where anything is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from spiketicket.reproduce.claims import Finding, find_all
+from spiketicket.reproduce.collect import Row
+from spiketicket.reproduce.study import Study
+
+Agreement = Literal["agrees", "disagrees", "undecided", "unfinished"]
+
+
+def agreement(findings: Sequence[Finding]) -> Agreement:
+    """What a panel's findings come to."""
+    decisions = {finding.decision for finding in findings}
+    if "contrary" in decisions:
+        return "disagrees"
+    if "missing" in decisions or not decisions:
+        return "unfinished"
+    return "undecided" if "undecided" in decisions else "agrees"
+
+
+def sentences(study: Study, rows: Sequence[Row]) -> list[str]:
+    """One line a panel: how far it agrees with the paper, then one a claim."""
+    findings = find_all(study, rows)
+    lines: list[str] = []
+    for panel in dict.fromkeys(row.cell.panel for row in rows):
+        own = [f for f in findings if f.panel == panel]
+        name = next(row.cell.title for row in rows if row.cell.panel == panel)
+        lines.append(f"**{name}**: {_overall(own)}")
+        lines += [f"- {line}" for line in _by_claim(own)]
+    return lines
+
+
+def _overall(findings: Sequence[Finding]) -> str:
+    count = {d: sum(f.decision == d for f in findings) for d in
+             ("shown", "contrary", "undecided", "missing")}  # fmt: skip
+    told = ", ".join(f"{n} {d}" for d, n in count.items() if n) or "no claim"
+    words = {
+        "agrees": "agrees with the paper", "disagrees": "disagrees with the paper",
+        "undecided": "does not contradict the paper and does not show all of it",
+        "unfinished": "unfinished",
+    }  # fmt: skip
+    return f"{words[agreement(findings)]} ({told})."
+
+
+def _by_claim(findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    for claim in dict.fromkeys(f.claim.text for f in findings):
+        own = [f for f in findings if f.claim.text == claim]
+        told = "; ".join(f"{_label(f)}{f.decision}, {f.numbers}" for f in own)
+        lines.append(f"{claim}: {told}.")
+    return lines
+
+
+def _label(finding: Finding) -> str:
+    at = "" if finding.x is None else f" at {finding.x:g}"
+    return f"{finding.series}{at} "

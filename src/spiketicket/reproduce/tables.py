@@ -1,0 +1,112 @@
+"""A study as text: a table for a spreadsheet, and a page with the table and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spiketicket.ladder import title
+from spiketicket.report.csv_text import Cell
+from spiketicket.report.csv_text import to_csv as csv_of
+from spiketicket.reproduce.collect import Row
+from spiketicket.reproduce.published import published, source
+from spiketicket.reproduce.statement import sentences
+from spiketicket.reproduce.study import Study
+
+_COLUMNS = (
+    "panel", "series", "x", "arm", "mean", "low", "high", "seeds", "energy_pj", "published",
+    "published_for", "recipe", "hash",
+)  # fmt: skip
+_MEANING = {
+    "paper": "",
+    "small": "This is a smaller study of the same kind: other data, smaller networks, fewer "
+    "epochs. What agrees or disagrees here does so at this size.",
+    "smoke": "This scale is a test of the machinery: too little training to mean anything.",
+}
+_NAMED = 6
+"""Missing stages that are named; the others are counted."""
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """A line for every arm of every cell; accuracies in percent."""
+    lines: list[tuple[Cell, ...]] = []
+    for row in rows:
+        known = published(row.cell.published)
+        for arm in row.arms.values():
+            found = arm.interval(row.cell.recipe.verdict.confidence)
+            ends = (None, None) if found is None else (found.low, found.high)
+            energies = list(arm.energy_pj.values())
+            printed = None
+            if known and row.cell.x is None:
+                printed = known.accuracy(row.cell.printed, arm.name)
+            lines.append((
+                row.cell.title, row.cell.series, row.cell.x, arm.name, arm.mean, *ends,
+                " ".join(str(s) for s in arm.accuracy),
+                sum(energies) / len(energies) if energies else None, printed,
+                known.title if known and printed is not None else None,
+                row.cell.recipe.name, row.cell.recipe.hash,
+            ))  # fmt: skip
+    return csv_of(_COLUMNS, lines)
+
+
+def to_page(study: Study, scale: str, rows: Sequence[Row]) -> str:
+    """Markdown: what was run, what is missing, what it shows, and the table."""
+    parts = [
+        f"# {study.place}: {study.title} (`--scale {scale}`)",
+        f"The paper: {study.states}",
+        _MEANING[scale],
+        f"![{study.title}]({study.name}.svg)",
+        *_missing(rows),
+        "## What it shows",
+        "\n".join(sentences(study, rows)),
+        "## Values",
+        _table(study, rows),
+        "Accuracies are on the test set, in percent: mean over seeds, with the 95 % interval over "
+        "seeds, or over test samples where there is one seed. Published values "
+        f"({source()}) are for the paper's data sets and networks.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def missing(rows: Sequence[Row]) -> list[str]:
+    """What is not finished, a text a cell."""
+    return [
+        f"{row.cell.title}, {row.cell.series}"
+        f"{'' if row.cell.x is None else f' at {row.cell.x:g}'}: {_some(row.missing)}"
+        for row in rows
+        if row.missing
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _missing(rows: Sequence[Row]) -> list[str]:
+    lines = missing(rows)
+    if not lines:
+        return []
+    listed = "\n".join(f"- {line}" for line in lines)
+    return [f"**Unfinished**: of {len(rows)} runs {len(lines)} lack stages.", listed]
+
+
+def _table(study: Study, rows: Sequence[Row]) -> str:
+    axis = any(row.cell.x is not None for row in rows)
+    head = ["panel", "series", *(["x"] if axis else []), "arm", "ours", "interval", "published"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        known = published(row.cell.published)
+        for arm in row.arms.values():
+            found = arm.interval(row.cell.recipe.verdict.confidence)
+            printed = None
+            if known and row.cell.x is None:
+                printed = known.accuracy(row.cell.printed, arm.name)
+            cells = [
+                row.cell.title, row.cell.series,
+                *([f"{row.cell.x:g}"] if axis and row.cell.x is not None else [""] * axis),
+                title(arm.name), f"{arm.mean:.2f}",
+                "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
+                f"{printed:.2f} ({known.title})" if known and printed is not None else "",
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) if len(lines) > 2 else "Nothing is finished yet."

@@ -1,0 +1,183 @@
+"""The rules of agreement, on made-up rows with numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from spiketicket.reproduce.claims import find_all
+from spiketicket.reproduce.statement import agreement, sentences
+from spiketicket.reproduce.study import Claim, Series, Study, Term
+
+
+def study(*claims, metric="accuracy"):
+    series = (Series(name="SNN"), Series(name="ANN"))
+    return Study(
+        name="s", title="t", place="Table 0", states="", series=series, arms=("ticket",),
+        claims=claims, metric=metric,
+    )  # fmt: skip
+
+
+def claim(expect, margin=2.0, **rest):
+    given = {"text": "c", "a": Term(arm="ticket"), "b": Term(arm="dense"), **rest}
+    return Claim(expect=expect, margin=margin, **given)
+
+
+# three seeds with differences m - 0.1, m, m + 0.1: half width 4.302653 * 0.1 / sqrt 3 = 0.2484
+@pytest.mark.parametrize(
+    ("expect", "difference", "decision"),
+    [
+        ("holds", -1.0, "shown"),  # -1.25 to -0.75
+        ("holds", -1.9, "undecided"),  # -2.15 to -1.65
+        ("holds", -2.3, "contrary"),  # -2.55 to -2.05
+        ("falls", -2.3, "shown"),
+        ("falls", -1.9, "undecided"),
+        ("falls", -1.0, "contrary"),
+        ("above", 0.3, "shown"),
+        ("above", 0.2, "undecided"),
+        ("above", -0.2, "undecided"),
+        ("above", -0.3, "contrary"),
+    ],
+)
+def test_differences(arm, row, expect, difference, decision):
+    dense = (90.0, 90.0, 90.0)
+    ticket = tuple(90 + difference + d for d in (-0.1, 0.0, 0.1))
+    rows = [row(arm("ticket", *ticket), arm("dense", *dense))]
+    (found,) = find_all(study(claim(expect)), rows)
+    assert found.decision == decision
+    assert found.value == pytest.approx(difference)
+    assert found.low == pytest.approx(difference - 0.24841, abs=1e-4)
+
+
+@pytest.mark.parametrize("expect", ["holds", "falls"])
+def test_nets_that_learned_nothing_show_nothing(arm, row, expect):
+    rows = [row(arm("ticket", 10.0, 11.0, 12.0), arm("dense", 10.1, 11.1, 12.2))]
+    (found,) = find_all(study(claim(expect)), rows)
+    assert found.decision == "undecided"
+    assert "learned nothing" in found.numbers
+    (found,) = find_all(study(claim(expect)), [row(*rows[0].arms.values(), constant=1.0)])
+    assert found.decision != "undecided"
+
+
+def test_above_asks_what_is_above_to_have_learned(arm, row):
+    low = arm("dense", 1.0, 2.1, 3.2)
+    rows = [row(arm("ticket", 9.0, 10.0, 11.0), low)]
+    assert find_all(study(claim("above")), rows)[0].decision == "undecided"
+    rows = [row(arm("ticket", 59.0, 60.0, 61.0), low)]
+    assert find_all(study(claim("above")), rows)[0].decision == "shown"
+
+
+def test_two_series_are_one_claim(arm, row):
+    a, b = Term(arm="ticket", series="SNN"), Term(arm="ticket", series="ANN")
+    rows = [
+        row(arm("ticket", 90.0, 91.0, 92.0), series="SNN"),
+        row(arm("ticket", 80.0, 81.1, 82.2), series="ANN"),
+    ]
+    (found,) = find_all(study(claim("above", a=a, b=b)), rows)
+    assert (found.series, found.decision) == ("SNN", "shown")
+    assert found.value == pytest.approx(9.9)
+
+
+def test_pairs_are_of_the_same_value_of_the_axis(arm, row):
+    rows = [row(arm("ticket", 80 + x, 81 + x, 82 + x), series=s, x=float(x))
+            for s, xs in (("SNN", (2, 1)), ("ANN", (1, 2))) for x in xs]  # fmt: skip
+    a, b = Term(arm="ticket", series="SNN"), Term(arm="ticket", series="ANN")
+    found = find_all(study(claim("holds", a=a, b=b)), rows)
+    assert [f.x for f in found] == [1.0, 2.0]
+    # equal seeds leave no interval of seeds, and there are no samples: nothing to decide with
+    assert [f.value for f in found] == [None, None]
+
+
+def test_first_and_last(arm, row):
+    rows = [row(arm("ticket", 80 + x, 81.1 + x, 82 + 1.1 * x), x=float(x)) for x in (8, 1, 4)]
+    gain = claim(
+        "above", a=Term(arm="ticket", at="last"), b=Term(arm="ticket", at="first"), published=2.3
+    )
+    (found,) = find_all(study(gain), rows)
+    assert found.value == pytest.approx(7 + 0.7 / 3, abs=1e-6)
+    assert "the paper up to +2.30" in found.numbers
+
+
+def curve(arm, row, values):
+    spread = ((-0.1, 0.0, 0.1), (-0.1, 0.05, 0.1), (0.0, -0.1, 0.1), (0.1, 0.0, -0.1))
+    return [
+        row(arm("ticket", *(mean + d for d in spread[i % 4])), x=x)
+        for i, (x, mean) in enumerate(values.items())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "decision"),
+    [
+        ({20.0: 85.0, 50.0: 90.0, 80.0: 80.0}, "shown"),
+        ({20.0: 90.0, 50.0: 90.02, 80.0: 80.0}, "undecided"),
+        ({20.0: 92.0, 50.0: 90.0, 80.0: 80.0}, "contrary"),
+        ({20.0: 85.0, 50.0: 90.0, 80.0: 95.0}, "contrary"),
+    ],
+)
+def test_peak(arm, row, values, decision):
+    peak = Claim(kind="peak", text="p", a=Term(arm="ticket"), near=50.0)
+    (found,) = find_all(study(peak), curve(arm, row, values))
+    assert found.decision == decision
+
+
+@pytest.mark.parametrize(
+    ("values", "decision"),
+    [
+        ({20.0: 90.0, 30.0: 89.5, 40.0: 80.0, 60.0: 70.0}, "shown"),
+        ({20.0: 90.0, 30.0: 85.0, 40.0: 80.0, 60.0: 70.0}, "contrary"),
+        ({20.0: 90.0, 30.0: 89.5, 40.0: 89.0, 60.0: 70.0}, "contrary"),
+        ({20.0: 90.0, 30.0: 89.5, 40.0: 89.4, 60.0: 89.3}, "contrary"),
+        ({20.0: 90.0, 30.0: 89.5, 40.0: 88.0, 60.0: 88.1}, "undecided"),
+    ],
+)
+def test_cliff(arm, row, values, decision):
+    cliff = Claim(kind="cliff", text="c", a=Term(arm="ticket"), near=30.0, until=50.0, margin=2.0)
+    (found,) = find_all(study(cliff), curve(arm, row, values))
+    assert found.decision == decision
+
+
+@pytest.mark.parametrize(
+    ("energies", "decision"),
+    [((200.0, 220.0), "shown"), ((200.0, 90.0), "undecided"), ((50.0, 90.0), "contrary"),
+     ((), "missing")],
+)  # fmt: skip
+def test_ratio_of_energies(arm, row, energies, decision):
+    ratio = Claim(
+        kind="ratio", text="r", a=Term(arm="dense", series="ANN"),
+        b=Term(arm="ticket", series="SNN"), published=8.92,
+    )  # fmt: skip
+    rows = [
+        row(arm("dense", 90.0, 91.0, energy=energies), series="ANN"),
+        row(arm("ticket", 90.0, 91.0, energy=(100.0, 100.0)), series="SNN"),
+    ]
+    (found,) = find_all(study(ratio), rows)
+    assert found.decision == decision
+    if energies == (200.0, 220.0):
+        assert found.value == pytest.approx(2.1)
+        assert "2.10 times (2.00 to 2.20 over seeds); the paper 8.92" in found.numbers
+
+
+def test_what_a_panel_comes_to(arm, row):
+    shown = row(arm("ticket", 90.0, 90.1, 90.3), arm("dense", 90.0, 90.0, 90.1))
+    contrary = row(arm("ticket", 80.0, 80.1, 80.3), arm("dense", 90.0, 90.0, 90.1), panel="q",
+                   title="Q")  # fmt: skip
+    missing = row(arm("ticket", 80.0, 80.1, 80.3), panel="m", title="M")
+    made = study(claim("holds"))
+    by_panel = {
+        panel: agreement([f for f in find_all(made, [shown, contrary, missing]) if
+                          f.panel == panel])
+        for panel in "pqm"
+    }  # fmt: skip
+    assert by_panel == {"p": "agrees", "q": "disagrees", "m": "unfinished"}
+    told = "\n".join(sentences(made, [shown, contrary, missing]))
+    assert "**P**: agrees with the paper (1 shown)" in told
+    assert "**Q**: disagrees with the paper (1 contrary)" in told
+    assert "SNN missing, not finished" in told
+
+
+def test_the_papers_difference_stands_beside_ours(arm, row):
+    made = row(arm("ticket", 90.0, 90.1, 90.3), arm("dense", 90.0, 90.0, 90.1),
+               published="table1.cifar10-vgg9")  # fmt: skip
+    (found,) = find_all(study(claim("holds")), [made])
+    assert found.stated == pytest.approx(87.52 - 87.71)
+    assert "the paper \N{MINUS SIGN}0.19" in found.numbers

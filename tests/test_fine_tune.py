@@ -1,0 +1,140 @@
+"""Fine-tuning a parameter ticket: what moves, what does not, and its control."""
+
+import json
+
+import numpy as np
+import pytest
+
+from spiketicket import arms
+from spiketicket.cli._result import print_find
+from spiketicket.recipe import parse_recipe, to_dict
+from spiketicket.report.expected import expected_stages
+from spiketicket.run import find
+from spiketicket.sweep.shared import stage_epochs, stage_keys
+from spiketicket.ticket import Ticket
+
+BASE = {
+    "name": "tiny",
+    "data": {"name": "digits", "train_limit": 200},
+    "model": {"name": "convnet", "width": 0.25, "timesteps": 1, "weights": "float"},
+    "neuron": {"name": "lif"},
+    "ticket": {"name": "edge_popup", "density": 0.3, "fine_tune_epochs": 2},
+    "train": {"epochs": 2, "batch_size": 50},
+}
+TUNED, CONTROL = "ticket_finetuned", "ticket_finetune_control"
+
+
+def recipe(**sections):
+    return parse_recipe({**BASE, **{k: {**BASE.get(k, {}), **v} for k, v in sections.items()}})
+
+
+def tickets(folder, seed=0):
+    return {p.parent.name: Ticket.load(p) for p in folder.glob(f"seed-{seed}/*/model.ticket")}
+
+
+def test_no_fine_tuning_leaves_hash_and_arms_as_they_were():
+    without = recipe(ticket={"fine_tune_epochs": 0})
+    plain = parse_recipe({**BASE, "ticket": {"name": "edge_popup", "density": 0.3}})
+    assert without.hash == plain.hash != recipe().hash
+    assert not set(arms.arm_names(without)) & {TUNED, CONTROL}
+
+
+def test_there_is_a_control_only_where_it_has_something_to_train():
+    resnet = {"name": "resnet19", "width": 0.0625}
+    assert CONTROL not in arms.arm_names(recipe())
+    assert CONTROL not in arms.arm_names(recipe(model={"name": "vgg9", "pools": 6}))
+    assert CONTROL in arms.arm_names(recipe(model=resnet))  # its linear layers have biases
+    assert CONTROL in arms.arm_names(recipe(model={"bn_affine": True}))
+    assert CONTROL in arms.arm_names(recipe(ticket={"fine_tune_bn_affine": True}))
+    for made in (
+        recipe(), recipe(model={"name": "vgg9"}), recipe(model=resnet),
+        recipe(model={"bn_affine": True}), recipe(ticket={"fine_tune_bn_affine": True}),
+        recipe(model={"name": "spikformer", "width": 1.0}),
+    ):  # fmt: skip
+        assert expected_stages(to_dict(made)) == arms.arm_names(made)
+
+
+@pytest.mark.parametrize("weights", ["float", "binary"])
+def test_the_mask_stays_and_the_surviving_weights_move(tmp_path, weights):
+    made = recipe(
+        model={"weights": weights}, train={"epochs": 2, "batch_size": 50, "weights": {"lr": 0.05}}
+    )
+    found = find(made, runs_dir=tmp_path, threads=1)
+    assert list(found.arms)[-1] == TUNED
+    assert found.arms[TUNED][0].facts["trained_epochs"] == 2
+    by_arm = tickets(found.folder)
+    moved = 0
+    for before, after in zip(by_arm["ticket"].layers, by_arm[TUNED].layers, strict=True):
+        assert np.array_equal(before.mask, after.mask)
+        assert after.kind == before.kind == weights
+        assert not after.weight()[~after.mask].any()
+        moved += int((before.weight() != after.weight()).sum())
+    assert moved > 0
+    told = found.verdict["sentences"][-1]
+    assert "No control: the net has nothing to train" in told
+    assert list(found.verdict["fine_tuning"]) == ["ticket"]
+
+
+def test_the_control_moves_all_but_the_tickets_weights(tmp_path, capsys):
+    made = recipe(ticket={"fine_tune_bn_affine": True})
+    found = find(made, runs_dir=tmp_path, threads=1)
+    by_arm = tickets(found.folder)
+    for before, after in zip(by_arm["ticket"].layers, by_arm[CONTROL].layers, strict=True):
+        assert np.array_equal(before.weight(), after.weight())
+    scale = by_arm[CONTROL].tensors["features.0.norm.weight"]
+    assert not np.allclose(scale, 1)
+    assert found.arms[CONTROL][0].facts["bn_affine"]
+    assert not found.arms["ticket"][0].facts["bn_affine"]
+    assert found.arms[CONTROL][0].facts["trained_epochs"] == 2
+    verdict = json.loads(json.dumps(found.verdict))
+    rows = verdict["fine_tuning"]
+    tuned, control = (found.arms[n][0].test_accuracy for n in (TUNED, CONTROL))
+    assert rows[CONTROL]["difference"] == pytest.approx(tuned - control)
+    assert "against training only the rest" in verdict["sentences"][-1]
+    # fine-tuning decides nothing about the ticket
+    assert verdict["outcome"] == verdict["sentences"][0].split(":")[0].lower()
+    print_find(found.to_dict())
+    assert "fine-tuned - ticket finetune control" in capsys.readouterr().out
+
+
+def test_a_ticket_is_shared_by_runs_that_fine_tune_it_differently():
+    versions = {"spiketicket": "1"}
+    one, other = (
+        stage_keys(recipe(ticket={"fine_tune_epochs": n, "fine_tune_bn_affine": True}), 0, "cpu",
+                   versions)
+        for n in (1, 2)
+    )  # fmt: skip
+    assert {name for name in one if one[name] == other[name]} == {
+        "ticket", "dense", "random_trained", "random_frozen"
+    }  # fmt: skip
+    float_bn = stage_keys(recipe(), 0, "cpu", versions)
+    assert float_bn[TUNED] != other[TUNED]
+    assert stage_epochs(recipe())[TUNED] == 2
+
+
+def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    made = recipe(ticket={"fine_tune_bn_affine": True}, train={"checkpoint_steps": 1})
+    whole = find(made, runs_dir=tmp_path / "whole", threads=1)
+
+    class Stop(Exception):
+        pass
+
+    from spiketicket import train
+
+    save, saves = train.checkpoint.save, []
+
+    def stop(path, *args, **kwargs):
+        save(path, *args, **kwargs)
+        if TUNED in str(path):
+            saves.append(path)
+            if len(saves) == 3:
+                raise Stop
+
+    monkeypatch.setattr(train.checkpoint, "save", stop)
+    with pytest.raises(Stop):
+        find(made, runs_dir=tmp_path / "cut", threads=1)
+    monkeypatch.undo()
+    again = find(made, runs_dir=tmp_path / "cut", threads=1)
+    for name in (TUNED, CONTROL):
+        paths = [f.folder / f"seed-0/{name}/model.ticket" for f in (whole, again)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
