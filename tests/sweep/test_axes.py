@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import RecipeError, UserError
@@ -36,6 +36,7 @@ def test_the_forms_of_an_axis():
     assert values(" a . b = 5") == ("5",)
 
 
+@settings(deadline=None)
 @given(st.integers(-999, 999), st.integers(1, 60), st.integers(1, 400), st.integers(0, 6))
 def test_ranges_are_exact_and_have_both_ends(start, steps, by, digits):
     scale = 10**digits
@@ -47,6 +48,7 @@ def test_ranges_are_exact_and_have_both_ends(start, steps, by, digits):
     assert all(("." not in v) == whole for v in found)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(2, 99), st.integers(1, 98))
 def test_a_range_that_misses_its_end_is_refused(start, by, extra):
     if extra % by:
@@ -54,6 +56,7 @@ def test_a_range_that_misses_its_end_is_refused(start, by, extra):
             values(f"a.b={start}:{start + by * 3 + extra % by}:{by}")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
     st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
