@@ -10,12 +10,20 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(sys.executable).with_name("spiketicket")
+# A shell that puts the tests into the background has Ctrl-C ignored, in its children as well.
+HEARING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from spiketicket.cli import main
+main()
+"""
 
 
 @pytest.mark.slow
 def test_a_stopped_search_goes_on(tmp_path: Path) -> None:
     command = [
-        SCRIPT, "find", "digits-binw", "--set", "train.epochs=2", "--set", "data.train_limit=300",
+        sys.executable, "-c", HEARING, "find", "digits-binw", "--set", "train.epochs=2",
+        "--set", "data.train_limit=300",
         "--set", "train.checkpoint_steps=3", "--set", "model.width=0.25", "--runs", tmp_path,
     ]  # fmt: skip
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
