@@ -27,7 +27,7 @@ PORT = 6399
 ADDRESS = f"127.0.0.1:{PORT}"
 AXES = ["ticket.density=0.2,0.3", "seed=0:1"]
 SETTINGS = [
-    "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=4",
+    "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=80",
     "train.batch_size=10", "train.checkpoint_steps=1", "controls.random_trained=false",
 ]  # fmt: skip
 COMMAND = [
