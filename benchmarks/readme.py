@@ -146,7 +146,8 @@ def train_table(rows: list[dict[str, Any]], path: Path) -> str:
     """Dense nets trained alone: a recipe a row."""
     first = rows[0]
     lines = [
-        f"**{first['name']}, the dense net alone**, {first['recipe']['train']['epochs']} epochs"
+        f"**{first['name']}, the dense net alone**, {first['recipe']['model']['weights']} weights,"
+        f" width {first['recipe']['model']['width']:g}, {first['recipe']['train']['epochs']} epochs"
         f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
         f" spiketicket {first['spiketicket']}):",
         "",
