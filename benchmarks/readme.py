@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/results.md")
 RESULTS = ROOT / "results"
 RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
+LADDERS = ("patches", "multisp")
 ENERGY_TABLE = "45nm-fp32"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -146,7 +147,8 @@ def train_table(rows: list[dict[str, Any]], path: Path) -> str:
     """Dense nets trained alone: a recipe a row."""
     first = rows[0]
     lines = [
-        f"**{first['name']}, the dense net alone**, {first['recipe']['model']['weights']} weights,"
+        f"**{first['name']}, the dense net alone**,"
+        f" {'binary' if first['arms'][0]['binary'] else 'float'} weights,"
         f" width {first['recipe']['model']['width']:g}, {first['recipe']['train']['epochs']} epochs"
         f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
         f" spiketicket {first['spiketicket']}):",
@@ -307,12 +309,14 @@ def energy_table(rows: list[dict[str, Any]], path: Path) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        neuron, weights = row["recipe"]["neuron"]["name"], row["recipe"]["model"]["weights"]
+        kind = f", {row['recipe']['neuron']['name']}"
+        if row["recipe"]["ticket"]["name"] not in LADDERS:  # whose stages differ in their weights
+            kind += f", {row['recipe']['model']['weights']} weights"
         for arm in row["arms"]:
             spent = next(e for e in arm["energy"] if e["table"] == ENERGY_TABLE)
             total, every = spent["total_pj"], spent["dense_pj"]
             lines.append(
-                f"| {arm['arm'].replace('_', ' ')}, {neuron}, {weights} weights | {arm['seed']} |"
+                f"| {arm['arm'].replace('_', ' ')}{kind} | {arm['seed']} |"
                 f" {arm['accuracy']:.2f} |"
                 f" {arm['total']['macs']:,.0f} | {arm['total']['ac_units']:,.0f} |"
                 f" {total / 1e3:,.0f} | {total / base['total_pj']:.2f} |"
