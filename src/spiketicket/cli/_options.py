@@ -96,3 +96,36 @@ def require_device(device: Device) -> str:
             "PyTorch sees no CUDA device", where="--device", value=str(device), remedy="Use cpu"
         )
     return str(device)
+
+
+class Where(StrEnum):
+    """What carries the runs out."""
+
+    local = "local"
+    ray = "ray"
+
+
+ExecutorOption = Annotated[Where, typer.Option("--executor", help="Where to run.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
+]
+CpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus-per-run",
+        min=1,
+        help="CPU threads of a run. Default: local, an equal share; ray, 1.",
+    ),
+]
+GpusOption = Annotated[
+    float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
+]

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spiketicket.cli._options import (
+    AddressOption,
+    CpusOption,
     Device,
     DeviceOption,
+    DryRunOption,
+    ExecutorOption,
+    GpusOption,
     JsonOption,
     QuietOption,
     RecordOption,
+    RetryFailedOption,
     RunsOption,
+    Where,
+    WorkersOption,
 )
-from spiketicket.cli.sweep import Where, make_executor, show_plan, stoppable
+from spiketicket.cli.sweep import make_executor, show_plan, stoppable
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,29 +65,17 @@ def reproduce(
         typer.Option("--out", metavar="DIR", help="Where to write. Default: results/<scale>.",
                      show_default=False),
     ] = None,
-    executor: Annotated[Where, typer.Option("--executor", help="Where to run.")] = Where.local,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
-    ] = None,
-    address: Annotated[
-        str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
-    ] = "",
-    cpus: Annotated[
-        int | None, typer.Option("--cpus-per-run", min=1, help="CPU threads of a run.")
-    ] = None,
-    gpus: Annotated[
-        float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
-    ] = None,
+    executor: ExecutorOption = Where.local,
+    workers: WorkersOption = None,
+    address: AddressOption = "",
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
     device: DeviceOption = Device.cpu,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
-    ] = False,
+    retry_failed: RetryFailedOption = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="Run nothing: draw what there is.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
-    ] = False,
+    dry_run: DryRunOption = False,
     list_them: Annotated[bool, typer.Option("--list", help="Show the studies there are.")] = False,
     record: RecordOption = None,
     as_json: JsonOption = False,

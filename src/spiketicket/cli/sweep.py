@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +15,22 @@ import typer
 
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
+    AddressOption,
+    CpusOption,
     Device,
     DeviceOption,
+    DryRunOption,
+    ExecutorOption,
+    GpusOption,
     JsonOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
+    RetryFailedOption,
     RunsOption,
     SetOption,
+    Where,
+    WorkersOption,
     recipe_path,
     require_device,
 )
@@ -36,13 +43,6 @@ _MANY = 1000
 """Runs times seeds that are asked about before anything is done."""
 _FAILED = 1
 _STOPPED = 2
-
-
-class Where(StrEnum):
-    """What carries the runs out."""
-
-    local = "local"
-    ray = "ray"
 
 
 def sweep(
@@ -61,37 +61,21 @@ def sweep(
     name: Annotated[
         str, typer.Option("--name", help="Name of the sweep. Default: the recipe's and a hash.")
     ] = "",
-    executor: Annotated[Where, typer.Option("--executor", help="Where to run.")] = Where.local,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
-    ] = None,
-    address: Annotated[
-        str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
-    ] = "",
-    cpus: Annotated[
-        int | None,
-        typer.Option(
-            "--cpus-per-run", min=1,
-            help="CPU threads of a run. Default: local, an equal share; ray, 1.",
-        ),
-    ] = None,
-    gpus: Annotated[
-        float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
-    ] = None,
+    executor: ExecutorOption = Where.local,
+    workers: WorkersOption = None,
+    address: AddressOption = "",
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
     device: DeviceOption = Device.cpu,
     runs: RunsOption = Path("runs"),
     retries: Annotated[
         int, typer.Option("--retries", min=0, help="How often a run whose worker died goes on.")
     ] = 2,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
-    ] = False,
+    retry_failed: RetryFailedOption = False,
     restart_plan: Annotated[
         bool, typer.Option("--restart-plan", help="Go on although the recipe has changed.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
-    ] = False,
+    dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
     record: RecordOption = None,
     as_json: JsonOption = False,
