@@ -27,29 +27,30 @@ if TYPE_CHECKING:
 Kind = Literal["signs", "normal"]
 _KINDS: tuple[Kind, ...] = ("signs", "normal")
 _FIRST = 256  # signs looked at before a whole layer is drawn
-BYTES = 32
 
 
 def as_drawn(
-    name: str, mask: NDArray[np.bool_], positive: NDArray[np.bool_], seed: int
+    name: str, places: NDArray[np.int64], positive: NDArray[np.bool_], seed: int
 ) -> NDArray[np.uint64] | None:
     """What the file holds in place of the signs, uint64 [4]; None if the seed draws others.
 
-    ``mask`` is bool of any shape; ``positive`` is bool [kept], in C order.
+    ``places`` are those of the kept weights in the layer, in C order, int64 [kept], and
+    ``positive`` bool [kept] tells their signs.
     """
-    kept = np.flatnonzero(mask)
     for left_out in range(name.count(".") + 1):
         for number, kind in enumerate(_KINDS):
             if all(
-                np.array_equal(_draw(kind, seed, name, left_out, kept[:n]), positive[:n])
-                for n in (_FIRST, kept.size)
+                np.array_equal(_draw(kind, seed, name, left_out, places[:n]), positive[:n])
+                for n in (_FIRST, places.size)
             ):
                 return np.array([number, seed, left_out, _hash(positive)], np.uint64)
     return None
 
 
-def drawn(stored: codec.Array, name: str, mask: NDArray[np.bool_], where: str) -> NDArray[np.bool_]:
-    """The signs drawn anew and checked, bool [kept], true is +1.
+def drawn(
+    stored: codec.Array, name: str, places: NDArray[np.int64], where: str
+) -> NDArray[np.bool_]:
+    """The signs of the kept weights drawn anew and checked, bool [kept], true is +1.
 
     Raises:
         TicketError: the numbers make no sense, or the signs are not those that were left out.
@@ -60,7 +61,7 @@ def drawn(stored: codec.Array, name: str, mask: NDArray[np.bool_], where: str) -
     kind, seed, left_out, expected = (int(number) for number in stored)
     if kind >= len(_KINDS) or left_out > name.count("."):
         raise TicketError("names no known draw", where=where, value=[kind, left_out])
-    positive = _draw(_KINDS[kind], seed, name, left_out, np.flatnonzero(mask))
+    positive = _draw(_KINDS[kind], seed, name, left_out, places)
     if _hash(positive) != expected:
         raise TicketError(
             f"the signs that seed {seed} draws are not the ticket's", where=where, remedy=DAMAGED
@@ -75,7 +76,7 @@ def _draw(
     stream = Stream(seed, "weight", ".".join(name.split(".")[left_out:]))
     count = int(places[-1]) + 1 if places.size else 0
     values = stream.signs(count) if kind == "signs" else stream.normal(count)
-    positive: NDArray[np.bool_] = values[places] >= 0
+    positive: NDArray[np.bool_] = values.take(places) >= 0
     return positive
 
 

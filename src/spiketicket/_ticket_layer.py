@@ -50,7 +50,7 @@ class TicketLayer:
         mask = self._own("mask", np.bool_)
         if self.kind == "binary" and self.values is None:
             signs = self._own("signs", np.int8)
-            if not np.array_equal(np.abs(signs), mask):
+            if not np.array_equal(np.abs(signs).view(np.uint8), mask.view(np.uint8)):
                 self._refuse("signs must be -1 or +1 where the mask keeps, 0 elsewhere")
             alpha = self._scale()
             object.__setattr__(self, "alpha", alpha)
@@ -58,7 +58,7 @@ class TicketLayer:
             values = self._own("values", np.float32)
             if not np.isfinite(values).all():
                 self._refuse("values must be finite")
-            if values[~mask].any():
+            if np.any((values != 0) & ~mask):
                 self._refuse("values must be 0 where the mask prunes")
         else:
             self._refuse("kind binary takes alpha and signs, kind float takes values", self.kind)
@@ -128,7 +128,7 @@ def plain_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
         arrays[f"signs/{layer.name}"] = codec.pack_bits(_positive(layer))
         arrays[f"alpha/{layer.name}"] = np.array(layer.alpha, np.float32)
     elif layer.values is not None:
-        arrays[f"values/{layer.name}"] = layer.values[layer.mask]
+        arrays[f"values/{layer.name}"] = layer.values.reshape(-1).take(_places(layer.mask))
     return arrays
 
 
@@ -144,7 +144,7 @@ def coded_arrays(
     arrays = {key: array for key, array in plain.items() if key.partition("/")[2] == name}
     arrays[f"mask/{name}"] = encode_mask(layer.mask)
     if seed is not None and layer.signs is not None:
-        short = draws.as_drawn(name, layer.mask, _positive(layer), seed)
+        short = draws.as_drawn(name, _places(layer.mask), _positive(layer), seed)
         if short is None:
             raise TicketError(
                 f"its signs are not those that seed {seed} draws: it was trained, or fine-tuned",
@@ -173,17 +173,16 @@ def read_layer(
     if size > room:
         raise TicketError(f"a ticket has at most {codec.MAX_WEIGHTS} weights", where=name)
     mask = _read_mask(_take(arrays, f"mask/{name}"), size, entry.get("kept"), name, version)
-    kept = int(np.count_nonzero(mask))
+    places = _places(mask)
     parts: dict[str, Any] = {"mask": mask.reshape(shape)}
     if kind == "binary":
         signs = np.zeros(size, np.int8)
-        positive = _read_signs(arrays, mask, name, version)
-        signs[mask] = np.where(positive, np.int8(1), np.int8(-1))
+        signs[places] = 2 * _read_signs(arrays, places, name, version).view(np.int8) - 1
         parts["signs"] = signs.reshape(shape)
         parts["alpha"] = float(_take(arrays, f"alpha/{name}", ()))
     else:
         values = np.zeros(size, np.float32)
-        values[mask] = _take(arrays, f"values/{name}", (kept,))
+        values[places] = _take(arrays, f"values/{name}", (places.size,))
         parts["values"] = values.reshape(shape)
     layer = TicketLayer(name=name, shape=tuple(shape), kind=kind, **parts)
     if entry != layer_entry(layer):
@@ -193,7 +192,14 @@ def read_layer(
 
 def _positive(layer: TicketLayer) -> NDArray[np.bool_]:
     """Whether each kept weight of a binary layer is positive, bool [kept]."""
-    return cast("NDArray[np.int8]", layer.signs)[layer.mask] > 0
+    signs = cast("NDArray[np.int8]", layer.signs).reshape(-1)
+    positive: NDArray[np.bool_] = signs.take(_places(layer.mask)) > 0
+    return positive
+
+
+def _places(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where the kept weights are, in C order: many times faster to index with than the mask."""
+    return np.flatnonzero(mask)
 
 
 def _read_mask(
@@ -207,12 +213,11 @@ def _read_mask(
 
 
 def _read_signs(
-    arrays: dict[str, codec.Array], mask: NDArray[np.bool_], name: str, version: int
+    arrays: dict[str, codec.Array], places: NDArray[np.int64], name: str, version: int
 ) -> NDArray[np.bool_]:
     if version > 1 and f"drawn/{name}" in arrays:
-        return draws.drawn(_take(arrays, f"drawn/{name}"), name, mask, f"drawn/{name}")
-    stored = _take(arrays, f"signs/{name}")
-    return codec.unpack_bits(stored, int(np.count_nonzero(mask)), f"signs/{name}")
+        return draws.drawn(_take(arrays, f"drawn/{name}"), name, places, f"drawn/{name}")
+    return codec.unpack_bits(_take(arrays, f"signs/{name}"), places.size, f"signs/{name}")
 
 
 def _take(
