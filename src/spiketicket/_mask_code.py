@@ -75,7 +75,7 @@ def decode_mask(coded: codec.Array, size: int, kept: int, where: str) -> NDArray
         plain, rest = body[: _bytes(size)], body[_bytes(size) :]
         _check_fill(rest, coded.size, size, where)
         return codec.unpack_bits(plain, size, where)
-    if code not in (_KEPT, _DROPPED) or not 1 <= k < size.bit_length():
+    if code not in (_KEPT, _DROPPED) or not 1 <= k <= size.bit_length():
         raise TicketError("has no known code", where=where, value=[code, k], remedy=DAMAGED)
     count = kept if code == _KEPT else size - kept
     mask = np.full(size, code == _DROPPED)

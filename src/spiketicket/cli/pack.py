@@ -45,7 +45,8 @@ def pack(
         content = loaded.to_bytes(signs=signs.value)
     with located(output):
         write_atomic(output, content)
-    summary, digest = describe(output), loaded.digest()
+    # Read back, so that a file that this machine cannot read is noticed here.
+    summary, digest = describe(output), Ticket.load(output).digest()
     if as_json:
         facts = {"file": str(output), "digest": digest, "bytes_before": before}
         print(json.dumps({**facts, "summary": summary.to_dict()}, indent=2))
