@@ -1,7 +1,8 @@
 r"""Bytes of a ticket file: safetensors with one JSON metadata key and a digest of the content.
 
 This half knows metadata and named arrays; ``ticket.py`` gives them their meaning. Nothing here
-runs code from a file, and memory use is bounded by a small multiple of the file's size.
+runs code from a file, and memory use is bounded by the file's size: a mask of n bytes can stand
+for at most 128 n weights, each of which takes a few bytes (see ``_mask_code.py``).
 
 The digest is SHA-256 over ``spiketicket ticket 1\n``, the canonical metadata without its
 ``digest`` entry, and then, in order of name, every array's name, dtype, shape and little-endian
