@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,12 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import fire
 from spiketicket.philox import Stream
+from spiketicket.stage_names import Score
 
-Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
 Ranking = Literal[
     "none", "random", "fixed", "center", "pixel_energy",
     "firing_rate", "embedding_norm", "attention_first", "attention_last",
 ]  # fmt: skip
-SCORES: tuple[Score, ...] = get_args(Score)
 
 
 def kept_tokens(tokens: int, keep: float) -> int:
