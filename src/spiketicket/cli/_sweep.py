@@ -119,7 +119,8 @@ def print_plan(plan: Plan, seconds: Mapping[str, float], wall_s: float, workers:
     )
     print_line(
         "Estimated from a few training steps of every distinct network, timed here and now with"
-        " the threads of one worker; other machines, and a busier or idler one, take another time."
+        " the threads of one worker, as if it had the processor to itself; other machines, and busy"
+        " ones, take another time."
     )
 
 

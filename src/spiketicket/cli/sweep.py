@@ -169,7 +169,7 @@ def show_plan(
     local = executor is Where.local
     workers, threads = (carrier.workers, carrier.threads) if local else (1, carrier.cpus)
     plan = make_plan(made, runs.absolute(), carrier.device)
-    seconds = estimate(plan, carrier.device if local else "cpu", threads)
+    seconds = estimate(plan, runs, carrier.device if local else "cpu", threads)
     total = wall_s(seconds, plan, workers)
     if as_json:
         tasks = [{"task": t.label, "kind": t.kind, "seconds": seconds[t.id]} for t in plan.tasks]

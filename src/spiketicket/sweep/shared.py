@@ -17,9 +17,9 @@ from typing import Any
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
 from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
-from spiketicket.models._patches import SCORES
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment, provenance, versions
+from spiketicket.stage_names import SCORES
 from spiketicket.ticket import Ticket
 
 _OPTIMIZERS = {"scores", "weights"}
@@ -56,12 +56,20 @@ def stage_keys(
     return keys
 
 
+def stage_budgets(recipe: Recipe) -> dict[str, TrainConfig]:
+    """The training of every stage; one of no epochs trains nothing."""
+    train = recipe.train
+    if is_ladder(recipe):
+        return {plan.name: budget(train, plan) for plan in plans(recipe)}
+    tuned = tuning_budget(train, tuning_epochs(recipe))
+    other = {"random_frozen": train.model_copy(update={"epochs": 0})}
+    other |= dict.fromkeys(TUNED, tuned)
+    return {name: other.get(name, train) for name in arm_names(recipe)}
+
+
 def stage_epochs(recipe: Recipe) -> dict[str, int]:
     """How many epochs every stage trains."""
-    if is_ladder(recipe):
-        return {plan.name: plan.epochs for plan in plans(recipe)}
-    other = {"random_frozen": 0, **dict.fromkeys(TUNED, tuning_epochs(recipe))}
-    return {n: other.get(n, recipe.train.epochs) for n in arm_names(recipe)}
+    return {name: train.epochs for name, train in stage_budgets(recipe).items()}
 
 
 def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
