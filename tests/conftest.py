@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The nets here are so small that threads cost more than they bring. PyTorch reads this when it is
+# imported, and so do the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What pytest-xdist gives to one worker: a file, so that its fixtures are made once, or what a
+    mark has put together, which is the longest and so comes first.
+    """
+    marked = [item for item in items if item.get_closest_marker("xdist_group")]
+    rest = [item for item in items if not item.get_closest_marker("xdist_group")]
+    for item in rest:
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    if hasattr(config, "workerinput"):
+        items[:] = [*marked, *rest]
 
 
 class Inline:
@@ -62,3 +81,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def readme_writer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script that writes the pages' tables, imported as it is when it is run."""
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    return importlib.import_module("readme")

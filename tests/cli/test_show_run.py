@@ -124,6 +124,7 @@ def test_an_unfinished_run(spike: Run, folder: Path) -> None:
         ("elsewhere", 1, "another machine"),
         (socket.gethostname(), "x", "none: it was stopped"),
     ],
+    ids=["running", "ended", "elsewhere", "no number"],
 )
 def test_who_works_in_a_run(spike: Run, folder: Path, host: str, pid: Any, words: str) -> None:
     (folder / "result.json").unlink()
