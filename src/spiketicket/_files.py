@@ -104,8 +104,12 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 def write_json(path: Path, value: Any) -> None:
     """Write sorted, indented JSON atomically; the same value gives the same bytes."""
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The content that :func:`write_json` writes."""
+    return f"{json.dumps(value, indent=1, sort_keys=True, allow_nan=False)}\n".encode()
 
 
 def read_json(path: Path) -> Any | None:

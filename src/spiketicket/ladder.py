@@ -80,7 +80,8 @@ def main_arm(recipe: Recipe) -> str:
 def rungs(recipe: Recipe) -> tuple[str, ...]:
     """The tickets of the ladder, each once."""
     config = _config(recipe)
-    return distinct_rungs(config.rungs, config.activation, recipe.neuron.name)
+    activation = getattr(config, "activation", None)  # patches alone have none
+    return distinct_rungs(config.rungs, activation, recipe.neuron.name)
 
 
 def arm_names(recipe: Recipe) -> tuple[str, ...]:

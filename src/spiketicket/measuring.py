@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._measured_file import FORMAT, Measured, is_whole
 from spiketicket._sample_file import drawn_sample, sample_file
 from spiketicket.bake import from_ticket
 from spiketicket.claim import claimed
@@ -38,16 +39,12 @@ from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket, TicketError, read_metadata
 from spiketicket.ticket_data import TicketData, find_test_data
 
-FORMAT = 1
 USUAL_IMAGES = 256
 """First test images that are measured unless a number is given; all of a smaller set."""
 
 _TOLERATED_POINTS = 1.0
 """A device that rounds otherwise may decide a few images otherwise."""
 _DRAWN = ("dense", "patch", "pepsp", "multisp")
-
-Measured = dict[str, Any]
-"""What a ``measure.json`` holds."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def measured_record(
 
 def measure_run(
     folder: Path | str, *, images: int | str | None = None, sample: int = 0, root: str = "",
-    device: str = "cpu", reporter: Reporter | None = None,
+    device: str = "cpu", reporter: Reporter | None = None, dataset: Dataset | None = None,
 ) -> RunMeasured:  # fmt: skip
     """Measure every finished stage of a run, and write what was measured into its folder.
 
@@ -142,7 +139,7 @@ def measure_run(
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
-    run = _Run(recipe, root, device, images, sample, reporter)
+    run = _Run(recipe, root, device, images, sample, reporter, dataset)
     first = min(seed for seed, _, _ in stages)
     shown = (*_DRAWN, main_arm(recipe))
     found: dict[Path, Measured | TicketError | None] = {}
@@ -208,7 +205,7 @@ class _Run:
             found: Measured | None = read_json(place / "measure.json")
         except UserError:
             return None
-        if found is None or not _is_whole(found) or found["ticket_digest"] != digest:
+        if found is None or not is_whole(found) or found["ticket_digest"] != digest:
             return None
         images, of = found["set"]["images"], found["set"]["of"]
         wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
@@ -242,19 +239,6 @@ class _Run:
         done = f"{found['accuracy']:.2f}% of {images} images"
         self.reporter.stage_finished(f"measure {title(arm)}", done)
         return found
-
-
-def _is_whole(found: Any) -> bool:
-    """Whether a ``measure.json`` has what is read of it later; a damaged one is made anew."""
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        return False
-    part = found.get("set")
-    counts = [part.get(key) for key in ("images", "of")] if isinstance(part, dict) else [None]
-    kinds = {"layers": list, "neurons": list, "groups": dict, "total": dict, "sparsity": dict,
-             "energy": list, "accuracy": float, "ticket_digest": str}  # fmt: skip
-    return all(isinstance(count, int) for count in counts) and all(
-        isinstance(found.get(key), kind) for key, kind in kinds.items()
-    )
 
 
 def _recipe(folder: Path) -> Recipe:

@@ -149,6 +149,8 @@ def print_sweep(result: Mapping[str, Any]) -> None:
         print_line("Give --retry-failed to try the failed ones again.")
     if result["stopped"]:
         print_line(f"stopped: {result['stopped']}", "bold red")
+    if written := [row["report"] for row in rows if "report" in row]:
+        print_line(f"reports  report.html in {len(written)} run folders")
     print_line(f"sweep    {result['folder']}")
 
 
