@@ -102,14 +102,14 @@ def timings(monkeypatch):
 
 
 def test_every_time_step_of_a_ramp_is_timed(tmp_path, runs, timings):
-    ramp = {"timestep_ramp": [[4, 1]], "epochs": 8}
-    ramped = runs(model={"timesteps": 16}, train=ramp)
-    whole = runs(model={"timesteps": 16}, train={"epochs": 8})
-    seconds = [sum(estimate(make_plan(r, tmp_path), tmp_path).values()) for r in (ramped, whole)]
-    ticket = dict(timings[:4])["ticket"]
-    assert set(ticket.train_s) == set(ticket.test_s) == {1, 16}
-    assert ticket.train_s[1] < 0.8 * ticket.train_s[16]
-    assert seconds[0] < 0.95 * seconds[1]
+    made = runs(model={"timesteps": 16}, train={"timestep_ramp": [[4, 1], [2, 2]], "epochs": 8})
+    estimate(make_plan(made, tmp_path), tmp_path)
+    costs = dict(timings)
+    assert set(costs) == {"ticket", "dense", "random_trained", "random_frozen"}
+    assert costs.pop("random_frozen").train_s == {}
+    for cost in costs.values():
+        assert set(cost.train_s) == set(cost.test_s) == {1, 2, 16}
+        assert cost.train_s[1] < cost.train_s[16]
 
 
 def test_equal_trainings_are_timed_once(tmp_path, ladder_runs, timings):
@@ -144,7 +144,7 @@ def test_waiting_is_not_computing(tmp_path, runs, timings, monkeypatch):
 
     def slow(x, count):
         passes.append(count)
-        time.sleep(0.02)
+        time.sleep(0.1)
         return real(x, count)
 
     monkeypatch.setattr(module, "_first", slow)
@@ -152,7 +152,7 @@ def test_waiting_is_not_computing(tmp_path, runs, timings, monkeypatch):
     plan = make_plan(runs(controls=controls), tmp_path)
     estimate(plan, tmp_path)
     ((_, cost),) = timings
-    assert 6 <= len(passes) <= 14
-    waited = 0.02 / max(passes)
+    assert 6 <= len(passes) <= 30
+    waited = 0.1 / max(passes)
     assert cost.train_s[1] < waited
     assert cost.test_s[1] < waited
