@@ -196,7 +196,7 @@ class _Bench:
         ramp = {timesteps_at(epoch, budget, final) for epoch in range(budget.epochs)} | {final}
         train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
         merging = trainee.model.register_forward_pre_hook(fewer_frames)
-        for steps in sorted(ramp):
+        for steps in sorted(ramp, reverse=True):  # the most first: it warms up
             if hasattr(trainee.model, "timesteps"):
                 trainee.model.timesteps = steps  # type: ignore[assignment]
             if trainee.parameters:
