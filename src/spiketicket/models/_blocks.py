@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,27 +59,44 @@ class Watched(nn.Module):
         self.neuron, self.observer = neuron, observer
 
 
+Pooling = Literal["max", "average", "stride"]
+"""How an image is halved: 2x2 pooling of the neuron's output, or a convolution of stride 2."""
+
+
 class Block(nn.Module):
-    """Synapses (convolution or linear), BatchNorm, neuron and optional 2x2 max pooling.
+    """Synapses (convolution or linear), BatchNorm, neuron and optional 2x2 pooling.
 
     ``forward(x, steps)``: ``x`` is ``[T, B, ...]`` with T = ``steps``, or T = 1 for input that is
     the same at every step; the output has T = ``steps`` if the neuron has a state, else as ``x``.
+    The average of spikes is no spike: the layer after it sees 0, 0.25, ... 1.
     """
 
     def __init__(
-        self, synapse: nn.Conv2d | nn.Linear, neuron: nn.Module, *, bn_affine: bool, pool: bool
-    ) -> None:
+        self, synapse: nn.Conv2d | nn.Linear, neuron: nn.Module, *, bn_affine: bool, pool: bool,
+        average: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         conv = isinstance(synapse, nn.Conv2d)
         features = synapse.out_channels if isinstance(synapse, nn.Conv2d) else synapse.out_features
         self.synapse = synapse
         self.norm = (nn.BatchNorm2d if conv else nn.BatchNorm1d)(features, affine=bn_affine)
         self.neuron = neuron
-        self.pool = pool
+        self.pool, self.average = pool, pool and average
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
         y = over_time(self.synapse, x)
-        return norm_fire(y, self.norm, self.neuron, steps, self.pool)
+        spikes = norm_fire(y, self.norm, self.neuron, steps, self.pool and not self.average)
+        return over_time(_AVERAGE, spikes) if self.average else spikes
+
+
+def conv_block(
+    inputs: int, outputs: int, neuron: nn.Module, *, bn_affine: bool, halve: bool, pooling: Pooling
+) -> Block:
+    """A 3x3 convolution as a block; ``halve`` is whether height and width are halved in it."""
+    stride = 2 if halve and pooling == "stride" else 1
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    pool = halve and pooling != "stride"
+    return Block(conv, neuron, bn_affine=bn_affine, pool=pool, average=pooling == "average")
 
 
 def over_time(layer: nn.Module, x: Tensor) -> Tensor:
@@ -135,11 +152,11 @@ def normalise(y: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
         stats = mean, var
     elif norm.training:
         stats = _batch_stats_eager(channels_last)
-    a, b = _scale_and_shift(norm, stats, count)
+    a, b = scale_and_shift(norm, stats, count)
     return (channels_last * a + b).movedim(-1, 2)
 
 
-_POOL = nn.MaxPool2d(2)
+_POOL, _AVERAGE = nn.MaxPool2d(2), nn.AvgPool2d(2)
 
 
 def _synced(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
@@ -158,7 +175,7 @@ def _fused(
     )
     flat = rows.view(size[0], -1, channels)
     stats = _native.batch_stats(flat.detach()) if norm.training else None
-    a, b = _scale_and_shift(norm, stats, flat.numel() // channels)
+    a, b = scale_and_shift(norm, stats, flat.numel() // channels)
     mean_rstd = None if stats is None else (stats[0], torch.rsqrt(stats[1] + norm.eps))
     out = _native.norm_lif_pool(flat, a, b, mean_rstd, shape, config)
     if len(size) == 4:
@@ -173,10 +190,14 @@ def _batch_stats_eager(rows: Tensor) -> tuple[Tensor, Tensor]:
     return mean, var
 
 
-def _scale_and_shift(
-    norm: nn.BatchNorm1d | nn.BatchNorm2d, stats: tuple[Tensor, Tensor] | None, count: int
-) -> tuple[Tensor, Tensor]:
-    """``a`` and ``b`` of ``z = a*y + b``; in training also moves the running statistics."""
+def scale_and_shift(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, stats: tuple[Tensor, Tensor] | None = None,
+    count: int = 0,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """``a`` and ``b`` of ``z = a*y + b``, float32 ``[C]``, from the running statistics.
+
+    In training they come from ``stats``, of ``count`` values, and the running ones are moved.
+    """
     if stats is None:
         mean, var = _running(norm)
     else:

@@ -11,15 +11,23 @@ from typing import Literal
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.models._blocks import Block, DataShape, make_neuron, scaled, time_first
+from spiketicket.models._blocks import (
+    DataShape,
+    Pooling,
+    conv_block,
+    make_neuron,
+    scaled,
+    time_first,
+)
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
 
 class Config(ModelConfig):
-    """Nothing beside what every network has."""
+    """``pooling`` is how the image is halved: max or average pooling, or strided convolutions."""
 
     name: Literal["convnet"] = "convnet"
+    pooling: Pooling = "max"
 
 
 class ConvNet(nn.Module):
@@ -42,9 +50,11 @@ class ConvNet(nn.Module):
         channels, blocks = shape.channels, []
         for i, plan in enumerate((32, 64, 128)):
             width = scaled(plan, config.width)
-            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-            unit = make_neuron(neuron, kernel)
-            blocks.append(Block(conv, unit, bn_affine=config.bn_affine, pool=i < pools))
+            block = conv_block(
+                channels, width, make_neuron(neuron, kernel), bn_affine=config.bn_affine,
+                halve=i < pools, pooling=config.pooling,
+            )  # fmt: skip
+            blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)
         size = channels * (shape.height // 2**pools) * (shape.width // 2**pools)

@@ -20,6 +20,8 @@ from spiketicket.errors import UserError
 from spiketicket.models._blocks import (
     Block,
     DataShape,
+    Pooling,
+    conv_block,
     make_neuron,
     scaled,
     time_first,
@@ -36,7 +38,9 @@ class Config(ModelConfig):
     name: Literal["vgg9"] = "vgg9"
     hidden: Annotated[int, Ge(1)] = 256
     pools: Annotated[int, Interval(ge=3, le=6)] | None = None
-    """Convolutions that a 2x2 max pooling follows; None leads to 4x4 positions."""
+    """Convolutions that a 2x2 pooling follows; None leads to 4x4 positions."""
+    pooling: Pooling = "max"
+    """``stride`` gives those convolutions a stride of 2 instead."""
 
 
 class VGG9(nn.Module):
@@ -60,10 +64,13 @@ class VGG9(nn.Module):
         blocks = []
         for plan, pool in _PLAN:
             width = scaled(plan, config.width)
-            conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
             if not pool and extra:
                 pool, extra = True, extra - 1
-            blocks.append(Block(conv, make_neuron(neuron, kernel), bn_affine=affine, pool=pool))
+            block = conv_block(
+                channels, width, make_neuron(neuron, kernel), bn_affine=affine, halve=pool,
+                pooling=config.pooling,
+            )  # fmt: skip
+            blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)
         size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
