@@ -9,10 +9,7 @@ a potential within ``TOLERANCE`` of the threshold. Anything else is a wrong expo
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
@@ -21,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
+from spiketicket.export._needs import silence
 from spiketicket.measure.observe import watched
 from spiketicket.neurons.lif import LIF, Config, charge
 
@@ -147,17 +145,12 @@ def _compared(
         mismatches += count
     answers = output.float().mean(0)
     if bool(equal.any()):
-        torch_close(answers[equal], logits[equal], reader)
+        _require_close(answers[equal], logits[equal], reader)
     changed = int((answers.argmax(1) != logits.argmax(1)).sum())
     return ReadBack(reader, samples, compared, mismatches, int((~equal).sum()), changed)
 
 
-def torch_close(theirs: Tensor, ours: Tensor, reader: str) -> None:
-    """Refuse logits that differ by more than rounding.
-
-    Raises:
-        UserError: they do.
-    """
+def _require_close(theirs: Tensor, ours: Tensor, reader: str) -> None:
     difference = float((theirs - ours).abs().max())
     if difference > 1e-4 * max(1.0, float(ours.abs().max())):
         what = f"{reader} computes other logits from the same spikes"
@@ -185,17 +178,5 @@ _READERS: Mapping[str, Callable[[Any], nn.Module]] = {
 
 
 def _quietly(read: Callable[[Any], nn.Module], graph: Any) -> nn.Module:
-    with _silence():
+    with silence():
         return read(graph).eval()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The readers print and log what they do."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
