@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spiketicket.bake import from_ticket, load_into
+    from spiketicket.models._own import reset_state
     from spiketicket.own_network import search
     from spiketicket.recipe import load_recipe
     from spiketicket.run import evaluate_ticket, find, train_dense
@@ -22,6 +23,7 @@ _HOME = {
     "load_into": "bake",
     "load_recipe": "recipe",
     "read_metadata": "ticket",
+    "reset_state": "models._own",
     "search": "own_network",
     "train_dense": "run",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "load_into",
     "load_recipe",
     "read_metadata",
+    "reset_state",
     "search",
     "train_dense",
 ]

@@ -14,6 +14,7 @@ a ticket search trains no weight.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from spiketicket import registry
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
 from spiketicket.methods._trained import attach_kept, attach_trained
+from spiketicket.methods._usable import require_usable
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
 from spiketicket.recipe import ModelConfig, NeuronConfig, OptimizerConfig, Recipe, TrainConfig
@@ -114,11 +116,21 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
         config = config.model_copy(update={"bn_affine": bn_affine})
     module = registry.load("models", config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
+    if ":" in config.name and next(network.parameters()).device.type != "meta":
+        require_usable(network, _probe(shape), lambda net, x: cast("Tensor", net(x)))
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
         if isinstance(layer.bias, nn.Parameter):
             nn.init.zeros_(layer.bias)
     return network
+
+
+def _probe(shape: DataShape) -> Tensor:
+    """Two inputs, as a data set of this shape gives them."""
+    size = (2, shape.channels, shape.height, shape.width)
+    values = Stream(0, "probe").normal(math.prod(size) * shape.frames).reshape(-1, *size)
+    x = torch.from_numpy(values).float()
+    return x if shape.frames > 1 else x[0]
 
 
 def prepare(

@@ -54,12 +54,22 @@ def load_into(model: nn.Module, ticket: Ticket) -> nn.Module:
     return model
 
 
-def from_ticket(ticket: Ticket, kernel: Kernel = "auto") -> nn.Module:
+def from_ticket(ticket: Ticket, kernel: Kernel = "auto", *, own: str = "") -> nn.Module:
     """A plain PyTorch model in evaluation mode, without any parametrization.
+
+    ``own`` is the network's name where it is one of your own, ``module:function``. A ticket alone
+    is not believed: it could name any function on this machine.
 
     Raises:
         TicketError: its network is unknown, was not one of this package, or does not fit.
     """
+    if name := _own_name(ticket):
+        if own != name:
+            raise TicketError(
+                "is of a network of your own", value=name,
+                remedy=f"If you trust that function, say so: own={name!r}, or --network {name}",
+            )  # fmt: skip
+        return load_into(_network(ticket, kernel), ticket).eval()
     with torch.device("meta"):
         # First without memory: a forged size must not be allocated.
         sizes = {k: tuple(v.shape) for k, v in _network(ticket, kernel).state_dict().items()}
@@ -86,6 +96,12 @@ def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
         remedy = "A ticket of your own network is loaded with spiketicket.load_into(model, ticket)"
         raise TicketError(what, value=network, remedy=remedy) from error
     return built
+
+
+def _own_name(ticket: Ticket) -> str:
+    """The ``module:function`` that made its network, if that is one of the user's."""
+    name = _network_name(ticket)
+    return name if isinstance(name, str) and ":" in name else ""
 
 
 def _network_name(ticket: Ticket) -> object:

@@ -26,6 +26,9 @@ from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.methods._layers import norm_parameters
+from spiketicket.methods._usable import require_usable
+from spiketicket.models._own import leave as leave_as_they_are
+from spiketicket.models._own import mean_over_time, reset_state
 from spiketicket.philox import Stream
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig
 from spiketicket.reporting import NullReporter, Reporter
@@ -40,14 +43,14 @@ def search(
     weights: Literal["binary", "float"] = "binary", epochs: int = 10, lr: float = 0.02,
     precision: Literal["fp32", "bf16"] = "fp32", seed: int = 0, method: str = "edge_popup",
     options: dict[str, Any] | None = None, train_norms: bool = False,
-    logits: Callable[[Any], Tensor] | None = None, folder: Path | str | None = None,
-    reporter: Reporter | None = None,
+    logits: Callable[[Any], Tensor] | None = None, leave: tuple[str, ...] = (),
+    folder: Path | str | None = None, reporter: Reporter | None = None,
 ) -> Ticket:  # fmt: skip
     """Find a ticket in a copy of ``model``; the model itself is left as it is.
 
     Args:
-        model: called with a batch of the loader. Neurons with a state are reset before every
-            batch by their ``reset()`` (SpikingJelly) or ``reset_mem()`` (snnTorch).
+        model: called with a batch of the loader. The state of SpikingJelly and snnTorch neurons
+            is reset before every batch; those of norse keep none.
         loader: yields (inputs, classes int64 [b]); iterated once an epoch, must have a length.
             torch's random numbers are seeded from (seed, epoch) for it; an augmentation that
             draws from numpy or ``random`` is the caller's to seed.
@@ -58,12 +61,16 @@ def search(
         method, options: the search method and further fields of its ``Config``.
         train_norms: also train the scale and shift of normalisation layers.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
-            ``[B, classes]`` or averages ``[T, B, classes]`` over time.
+            ``[B, classes]``, averages ``[T, B, classes]`` over time, and takes the output of
+            norse's ``(output, state)``.
+        leave: layers, by path, that are no part of the ticket and stay as they are.
         folder: keeps checkpoints there, so that a stopped search can be run again with the same
             arguments and goes on.
 
     Raises:
-        UserError: no layer to search, a density that keeps nothing, a loss that is not a number.
+        UserError: no layer to search, a network that a search would not do justice to (see
+            :mod:`spiketicket.methods._usable`), a density that keeps nothing, a loss that is not
+            a number.
     """
     choice = registry.load("methods", method)
     try:
@@ -77,12 +84,14 @@ def search(
     net = copy.deepcopy(model)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
+    leave_as_they_are(net, leave)
+    wrapped = _Resetting(net, logits or mean_over_time)
+    batches = _LoaderBatches(loader, seed)
+    require_usable(net, batches.first(), lambda m, x: _Resetting(m, wrapped.logits)(x))
     popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
     parameters = list(popup.parameters())
     if train_norms:
         parameters += [p.requires_grad_(True) for p in norm_parameters(net)]
-    wrapped = _Resetting(net, logits or _mean_over_time)
-    batches = _LoaderBatches(loader, seed)
     trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
 
     with _folder(folder) as place:
@@ -123,15 +132,6 @@ class _Resetting(nn.Module):
             return self.logits(self.net(x))
 
 
-def reset_state(model: nn.Module) -> None:
-    """Forget the membrane potentials of SpikingJelly and snnTorch neurons in the model."""
-    for module in model.modules():
-        libraries = {kind.__module__.partition(".")[0] for kind in type(module).__mro__}
-        for library, name in (("spikingjelly", "reset"), ("snntorch", "reset_mem")):
-            if library in libraries and callable(method := getattr(module, name, None)):
-                method()
-
-
 @dataclass(frozen=True)
 class _LoaderBatches:
     """A loader as batches: its order and augmentation drawn anew from (seed, epoch)."""
@@ -149,6 +149,14 @@ class _LoaderBatches:
             raise UserError("the loader has no batch", where="loader")
         return steps
 
+    def first(self) -> Tensor:
+        """At most eight samples of a batch."""
+        if not self.steps:
+            raise UserError("the loader has no batch", where="loader")
+        with torch.random.fork_rng(devices=[]):
+            x, _ = next(iter(self.loader))
+        return x[:8]
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         number = int(Stream(self.seed, "loader", epoch).bits(1)[0])
         with torch.random.fork_rng(devices=[]):
@@ -159,16 +167,6 @@ class _LoaderBatches:
             for step, (x, y) in enumerate(self.loader):
                 if step >= start:
                     yield x, y
-
-
-def _mean_over_time(output: Any) -> Tensor:
-    if not isinstance(output, Tensor) or output.dim() not in (2, 3):
-        raise UserError(
-            "the model must return logits [B, classes] or [T, B, classes]",
-            value=type(output).__name__,
-            remedy="Give search(..., logits=function of the output)",
-        )
-    return output.mean(0) if output.dim() == 3 else output
 
 
 @contextlib.contextmanager

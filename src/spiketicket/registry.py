@@ -46,14 +46,18 @@ def names(family: str) -> tuple[str, ...]:
 def load(family: str, name: str) -> ModuleType:
     """Import one choice and return its module.
 
+    A network named ``module:function`` is one of the user's own: what makes it is returned, and
+    nothing of the user's is imported yet.
+
     Raises:
         UserError: unknown family or name (with the nearest names), or a package that the choice
             needs is not installed.
     """
     known = names(family)
-    if name not in known:
+    own = family == "models" and ":" in name
+    if name not in known and not own:
         raise UserError(f"unknown {FAMILIES[family]}", value=name, remedy=_suggest(name, known))
-    module = f"{__package__}.{family}.{name}"
+    module = f"{__package__}.{family}.{'_own' if own else name}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -220,8 +220,12 @@ class EvalResult:
         }
 
 
-def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") -> EvalResult:
+def evaluate_ticket(
+    path: Path | str, *, root: str = "", device: str = "cpu", network: str = ""
+) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
+
+    ``network`` is the ``module:function`` of a network of your own, as the ticket names it.
 
     Raises:
         TicketError: the file is no sound ticket, or not of a network of this package.
@@ -231,7 +235,7 @@ def evaluate_ticket(path: Path | str, *, root: str = "", device: str = "cpu") ->
 
     ticket = Ticket.load(path)
     data = find_test_data(ticket, path, root=root)
-    result = evaluate(from_ticket(ticket).to(device), data.batches(device))
+    result = evaluate(from_ticket(ticket, own=network).to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)
     return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)
 

@@ -209,7 +209,8 @@ def _finish(experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed
     metadata = _metadata(experiment, arm, seed)
     # The plain model made from the ticket is what is tested, not the one that was searched.
     plain = Ticket(bare.layers, bare.tensors, metadata)
-    model = from_ticket(plain, experiment.recipe.train.kernel).to(experiment.device)
+    recipe = experiment.recipe
+    model = from_ticket(plain, recipe.train.kernel, own=recipe.model.name).to(experiment.device)
     test = _evaluate(model, experiment.test, experiment)
     accuracy = {
         "test": 100 * test.accuracy,

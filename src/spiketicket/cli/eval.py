@@ -15,6 +15,14 @@ def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="MODULE:FUNCTION",
+            help="Your own network that made the tickets; its code is run.",
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Load tickets and test each on the test set it was made for."""
@@ -24,7 +32,8 @@ def evaluate(
     from spiketicket.cli._result import print_evaluation
 
     for ticket in tickets:
-        result = run.evaluate_ticket(ticket, root=root, device=where).to_dict()
+        evaluation = run.evaluate_ticket(ticket, root=root, device=where, network=network)
+        result = evaluation.to_dict()
         if as_json:
             print(json.dumps(result, indent=2))
         else:

@@ -15,7 +15,9 @@ from spiketicket.neurons.step import Step
 LARGEST_BATCH = 65536
 
 
-def traced(model: nn.Module, example: Tensor, batch_axis: int | None = None) -> torch.export.ExportedProgram:
+def traced(
+    model: nn.Module, example: Tensor, batch_axis: int | None = None
+) -> torch.export.ExportedProgram:
     """The program of a network in evaluation mode, for batches of any size.
 
     Args:

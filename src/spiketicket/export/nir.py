@@ -16,6 +16,7 @@ found to read them reliably. All of that is refused by the layer's name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,15 +96,19 @@ def refusals(model: nn.Module) -> list[str]:
     return found
 
 
+_REASONS: dict[type[nn.Module], str] = {
+    Residual: "a residual sum of two branches",
+    ConvPEP: "max pooling and a residual sum",
+    SpikingProduct: "attention, a product of activations",
+    SpikeDrivenProduct: "attention, a product of activations",
+}
+
+
 def _reason(module: nn.Module) -> str:
+    if reason := _REASONS.get(type(module)):
+        return reason
     if isinstance(module, Block) and module.pool and not module.average:
         return "max pooling"
-    if isinstance(module, Residual):
-        return "a residual sum of two branches"
-    if isinstance(module, ConvPEP):
-        return "max pooling and a residual sum"
-    if isinstance(module, SpikingProduct | SpikeDrivenProduct):
-        return "attention, a product of activations"
     if isinstance(module, LIF):
         return _lif_reason(module.config)
     if type(module).__module__.startswith("spiketicket.neurons."):
@@ -150,7 +155,8 @@ class _Chain:
             return
         height, width = self.shape[1:]
         stride, padding, dilation = (
-            cast("tuple[int, int]", getattr(layer, key)) for key in ("stride", "padding", "dilation")
+            cast("tuple[int, int]", getattr(layer, key))
+            for key in ("stride", "padding", "dilation")
         )
         self.nodes[name] = self.nir.Conv2d(
             (height, width), weight, stride, padding, dilation, layer.groups, bias
@@ -168,7 +174,7 @@ class _Chain:
     def finished(self, metadata: Mapping[str, Any]) -> Any:
         self.nodes["output"] = self.nir.Output({"output": np.array(self.shape)})
         names = list(self.nodes)
-        edges = list(zip(names, names[1:], strict=False))
+        edges = list(pairwise(names))
         return self.nir.NIRGraph(nodes=self.nodes, edges=edges, metadata=dict(metadata))
 
 

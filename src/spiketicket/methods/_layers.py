@@ -19,9 +19,15 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
+from spiketicket.models._own import LEFT
 from spiketicket.philox import Stream
 
 PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def is_left(module: nn.Module) -> bool:
+    """Whether the user wants a layer to stay as it is."""
+    return bool(getattr(module, LEFT, False))
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
@@ -31,7 +37,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
         UserError: there is none, or two layers share one weight.
     """
     layers: dict[str, nn.Module] = {
-        name: m for name, m in model.named_modules() if isinstance(m, PRUNABLE)
+        name: m for name, m in model.named_modules() if isinstance(m, PRUNABLE) and not is_left(m)
     }
     if not layers:
         raise UserError("the network has no convolution and no linear layer to search")
