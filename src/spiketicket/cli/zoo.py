@@ -1,0 +1,77 @@
+"""``spiketicket zoo``: tickets that come with the package."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
+
+app = typer.Typer(help="Tickets that come with the package.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names them.")]
+
+
+@app.command("list")
+def list_all(as_json: JsonOption = False) -> None:
+    """List the tickets, what they reach, and the recipe that makes each again."""
+    from spiketicket.cli._console import print_table, size_text
+    from spiketicket.zoo import list_tickets
+
+    tickets = list_tickets()
+    if as_json:
+        print(json.dumps([ticket.to_dict() for ticket in tickets], indent=2))
+        return
+    rows = [
+        [
+            t.name, t.network, t.condition, t.data,
+            f"spiketicket find {t.recipe} --set seed={t.seed}", f"{t.test_accuracy:.2f}",
+            f"{t.density:.4g}", size_text(t.file_bytes),
+        ]
+        for t in tickets
+    ]  # fmt: skip
+    columns = (
+        "name", "network", "condition", "data", "made by", "test accuracy %", "density", "file"
+    )  # fmt: skip
+    print_table(columns, rows, left=5)
+
+
+@app.command()
+def path(name: NameArgument) -> None:
+    """Print where a ticket's file is, once it was found unchanged."""
+    from spiketicket.zoo import find_ticket
+
+    print(find_ticket(name).path)
+
+
+@app.command("eval")
+def evaluate(
+    name: NameArgument, root: RootOption = "", device: DeviceOption = Device.cpu,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Test a ticket on the data here and compare with the recorded accuracy; exit 1 if below.
+
+    On another processor a spike at the threshold may fall otherwise: below means by more than
+    half a point or one sample.
+    """
+    where = require_device(device)
+
+    from spiketicket import run
+    from spiketicket.cli._result import print_evaluation
+    from spiketicket.zoo import find_ticket
+
+    ticket = find_ticket(name)
+    result = run.evaluate_ticket(ticket.path, root=root, device=where)
+    allowed = max(0.5, 100 / result.test_count) + 1e-9
+    reached = result.test_accuracy >= ticket.test_accuracy - allowed
+    shown = {
+        "name": name, **result.to_dict(), "recorded_accuracy": ticket.test_accuracy,
+        "reached": reached,
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(shown, indent=2))
+    else:
+        print_evaluation(shown, title=name)
+    if not reached:
+        raise typer.Exit(1)
