@@ -1,0 +1,109 @@
+"""The model card of a ticket: what it says of itself, in Hugging Face's format.
+
+Metadata may come from any program: what is not there is left out, and what would be markup or
+another line is taken out of every text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from spiketicket.ticket import TicketSummary
+
+_TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
+
+
+def model_card(
+    name: str, metadata: Mapping[str, Any], sizes: TicketSummary, *, has_recipe: bool
+) -> str:
+    """Markdown with a YAML head; ``has_recipe`` is whether ``recipe.toml`` lies beside it."""
+    parts = [
+        _head(name, metadata),
+        f"# {_plain(name)}",
+        "A winning-ticket candidate in a spiking neural network, found and judged by spiketicket:"
+        " which of a random network's weights are kept"
+        + (", and one sign each." if any(row.kind == "binary" for row in sizes.layers) else "."),
+        _facts(metadata, sizes),
+        _verdict(metadata),
+        _use(metadata, has_recipe),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(name: str, metadata: Mapping[str, Any]) -> str:
+    """JSON strings are YAML, so that no text can leave its place."""
+    data = _plain(_table(metadata, "data").get("name") or "")
+    accuracy = _table(metadata, "accuracy").get("test")
+    lines = ["---", "library_name: spiketicket", "pipeline_tag: image-classification"]
+    lines += [f"tags: {json.dumps(_TAGS)}"]
+    if data:
+        lines += [f"datasets: {json.dumps([data])}"]
+    if data and isinstance(accuracy, int | float):
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": data, "type": data},
+            "metrics": [{"type": "accuracy", "value": round(float(accuracy) / 100, 6)}],
+        }
+        index = [{"name": _plain(name), "results": [result]}]
+        lines += ["metrics: [accuracy]", f"model-index: {json.dumps(index)}"]
+    return "\n".join([*lines, "---"])
+
+
+def _facts(metadata: Mapping[str, Any], sizes: TicketSummary) -> str:
+    accuracy, network = _table(metadata, "accuracy"), _table(metadata, "network")
+    data, recipe = _table(metadata, "data"), _table(metadata, "recipe")
+    rows: list[tuple[str, object]] = [
+        ("test accuracy", _percent(accuracy.get("test"), accuracy.get("test_count"))),
+        ("validation accuracy", _percent(accuracy.get("validation"), None)),
+        ("data", data.get("name")),
+        ("data licence", metadata.get("licence")),
+        ("condition", metadata.get("condition")),
+        ("network", network.get("name")),
+        ("weights kept", f"{sizes.kept:,} of {sizes.size:,} ({100 * sizes.density:.4g} %)"),
+        ("file", f"{sizes.file_bytes:,} bytes; as dense float32 {sizes.dense_bytes:,}"),
+        ("recipe", recipe.get("name")),
+        ("recipe hash", metadata.get("recipe_hash")),
+        ("seed", metadata.get("seed")),
+    ]
+    lines = ["| | |", "| --- | --- |"]
+    lines += [f"| {key} | {_plain(value)} |" for key, value in rows if value is not None]
+    return "\n".join(lines)
+
+
+def _verdict(metadata: Mapping[str, Any]) -> str:
+    sentences = _table(metadata, "verdict").get("sentences")
+    if not isinstance(sentences, list) or not sentences:
+        return ""
+    return "## Verdict\n\n" + " ".join(_plain(sentence) for sentence in sentences)
+
+
+def _use(metadata: Mapping[str, Any], has_recipe: bool) -> str:
+    own = ":" in str(_table(metadata, "network").get("name"))
+    make = "load_into(my_network, ticket)" if own else "from_ticket(ticket)"
+    lines = [
+        "## Use", "```python", "import spiketicket", "",
+        'ticket = spiketicket.Ticket.load("model.ticket")', f"net = spiketicket.{make}", "```",
+    ]  # fmt: skip
+    if has_recipe:
+        lines += ["", "`spiketicket find recipe.toml` makes it again, with all its controls."]
+    return "\n".join(lines)
+
+
+def _percent(value: object, count: object) -> str | None:
+    if not isinstance(value, int | float):
+        return None
+    samples = f" of {count} samples" if isinstance(count, int) else ""
+    return f"{value:.2f} %{samples}"
+
+
+def _table(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = metadata.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(value: object) -> str:
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return re.sub(r"[|<>`\[\]#*]", " ", text)[:1000].strip()

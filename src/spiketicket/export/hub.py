@@ -1,0 +1,141 @@
+"""A ticket as a Hugging Face folder, pushed to the Hub and pulled from it.
+
+    model.ticket    the ticket, as it is
+    recipe.toml     what ``find`` makes it again from, where the ticket has a recipe
+    config.json     the SHA-256 of both, for who pulls them
+    README.md       the model card, made from what the ticket says of itself
+
+Writing and checking a folder needs no other package; pushing and pulling needs the extra ``hub``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spiketicket import __version__
+from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket.errors import UserError
+from spiketicket.export._card import model_card
+from spiketicket.export._needs import needed
+from spiketicket.recipe import parse_recipe, to_toml
+from spiketicket.ticket import Ticket, TicketError, describe
+from spiketicket.zoo import require_digest
+
+TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
+
+
+def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tuple[Path, ...]:
+    """Write a ticket's folder; returns its files.
+
+    Args:
+        ticket_path: a sound ticket file.
+        folder: is made; files of these names in it are replaced.
+        name: the model's, for its card.
+
+    Raises:
+        TicketError: the file is no sound ticket.
+        UserError: the folder cannot be written.
+    """
+    source, folder = Path(ticket_path), Path(folder)
+    ticket = Ticket.load(source)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    files = {TICKET: ticket.to_bytes()}
+    if isinstance(ticket.metadata.get("recipe"), dict):
+        files[RECIPE] = to_toml(parse_recipe(ticket.metadata["recipe"], str(source))).encode()
+    elif (folder / RECIPE).exists():
+        (folder / RECIPE).unlink()
+    for file, content in files.items():
+        write_bytes(folder / file, content)
+    config = {
+        "library_name": "spiketicket",
+        "spiketicket_version": __version__,
+        "network": _network(ticket.metadata),
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+    }
+    write_json(folder / CONFIG, config)
+    card = model_card(name, ticket.metadata, describe(ticket), has_recipe=RECIPE in files)
+    write_bytes(folder / CARD, card.encode())
+    return tuple(folder / file for file in (*files, CONFIG, CARD))
+
+
+def check_folder(folder: Path | str) -> Path:
+    """The ticket file of a folder, after every file was compared with its stated SHA-256.
+
+    Raises:
+        UserError: it is no such folder.
+        TicketError: a file is missing or was changed, or the ticket is not sound.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    files = config.get("files") if isinstance(config, dict) else None
+    if not isinstance(files, dict) or TICKET not in files:
+        raise UserError(f"is no folder of a ticket: {CONFIG} names none", where=str(folder))
+    for file in files:
+        if file not in (TICKET, RECIPE):
+            raise TicketError("names a file it may not", where=str(folder / CONFIG), value=file)
+        require_digest(folder / file, str(files[file]))
+    Ticket.load(folder / TICKET)
+    return folder / TICKET
+
+
+def push(folder: Path | str, repository: str, *, private: bool = False) -> str:
+    """Upload a checked folder to ``user/name`` on the Hub, which is made if it is not there.
+
+    The token is the one of ``hf auth login`` or of HF_TOKEN. Returns the address of the commit.
+
+    Raises:
+        UserError: the package is missing, or the Hub refuses or cannot be reached.
+        TicketError: as :func:`check_folder`.
+    """
+    check_folder(folder)
+    hub: Any = needed("huggingface_hub", "hub")
+    api = hub.HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        message = f"Ticket of spiketicket {__version__}"
+        commit = api.upload_folder(
+            repo_id=repository, folder_path=str(folder), commit_message=message,
+            allow_patterns=[TICKET, RECIPE, CONFIG, CARD],
+        )  # fmt: skip
+    except _hub_errors(hub) as error:
+        raise _refused(repository, error) from error
+    return str(commit)
+
+
+def pull(repository: str, folder: Path | str, *, revision: str | None = None) -> Path:
+    """Download ``user/name`` from the Hub into a folder and check it; returns the ticket file.
+
+    Raises:
+        UserError: the package is missing, or the Hub refuses or cannot be reached.
+        TicketError: as :func:`check_folder`.
+    """
+    hub: Any = needed("huggingface_hub", "hub")
+    try:
+        hub.snapshot_download(
+            repository, revision=revision, local_dir=str(folder),
+            allow_patterns=[TICKET, RECIPE, CONFIG, CARD],
+        )  # fmt: skip
+    except _hub_errors(hub) as error:
+        raise _refused(repository, error) from error
+    return check_folder(folder)
+
+
+def _hub_errors(hub: Any) -> tuple[type[Exception], ...]:
+    return (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError, ValueError)
+
+
+def _refused(repository: str, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return UserError(
+        f"the Hub did not do it: {reason}", where=repository,
+        remedy="Log in with `hf auth login`, and name the repository as user/name",
+    )  # fmt: skip
+
+
+def _network(metadata: Mapping[str, Any]) -> object:
+    network = metadata.get("network")
+    return network.get("name") if isinstance(network, dict) else None
