@@ -63,7 +63,9 @@ def simulate(graph, frames):
     ("convnet", lif.Config()),
     ("vgg9", lif.Config(decay=0.9, decay_input=True, v_threshold=0.2)),
 ])  # fmt: skip
-def test_a_graph_read_from_its_file_fires_as_the_network(name, neuron, pooling, tmp_path, network, images):
+def test_a_graph_read_from_its_file_fires_as_the_network(
+    name, neuron, pooling, tmp_path, network, images
+):
     model = network(name, neuron, width=0.25, pooling=pooling, bn_affine=True)
     write_nir(to_nir(model, SHAPE, {"timesteps": 4}), tmp_path / "net.nir")
     assert [p.name for p in tmp_path.iterdir()] == ["net.nir"]

@@ -1,0 +1,152 @@
+"""A Hugging Face folder: what is in it, that a changed file is noticed, push and pull."""
+
+import json
+import shutil
+import types
+
+import pytest
+
+import spiketicket
+from spiketicket.errors import UserError
+from spiketicket.export import hub
+from spiketicket.ticket import Ticket, TicketError
+from spiketicket.zoo import find_ticket
+
+
+@pytest.fixture
+def folder(tmp_path):
+    hub.write_folder(find_ticket("digits-binw").path, tmp_path / "made", "digits-binw")
+    return tmp_path / "made"
+
+
+def head_of(card):
+    yaml = pytest.importorskip("yaml")
+    return yaml.safe_load(card.removeprefix("---\n").split("\n---\n")[0])
+
+
+def test_the_folder_holds_the_ticket_its_recipe_and_a_card(folder):
+    source = find_ticket("digits-binw")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md", "config.json", "model.ticket", "recipe.toml"
+    ]  # fmt: skip
+    assert (folder / "model.ticket").read_bytes() == source.path.read_bytes()
+    assert spiketicket.load_recipe(folder / "recipe.toml").hash == source.recipe_hash
+    assert hub.check_folder(folder) == folder / "model.ticket"
+    card = (folder / "README.md").read_text()
+    head = head_of(card)
+    assert head["library_name"] == "spiketicket"
+    metric = head["model-index"][0]["results"][0]["metrics"][0]
+    assert metric == {
+        "type": "accuracy",
+        "value": pytest.approx(source.test_accuracy / 100, abs=1e-5),
+    }
+    assert f"{source.test_accuracy:.2f} % of 360 samples" in card
+    assert Ticket.load(source.path).metadata["verdict"]["sentences"][0][:40] in card
+
+
+@pytest.mark.parametrize("file", ["model.ticket", "recipe.toml"])
+def test_a_changed_or_missing_file_is_noticed(folder, file):
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(TicketError, match=f"{file}: was changed"):
+        hub.check_folder(folder)
+    (folder / file).unlink()
+    with pytest.raises(TicketError, match=f"{file}: cannot be read"):
+        hub.check_folder(folder)
+
+
+def test_a_config_that_points_elsewhere_is_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["files"]["../secret"] = "0" * 64
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TicketError, match="names a file it may not"):
+        hub.check_folder(folder)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="is no folder of a ticket"):
+        hub.check_folder(folder)
+
+
+def test_metadata_of_a_foreign_ticket_cannot_write_markup(tmp_path):
+    evil = 'x\n---\nlicense: "mine"\n<script>alert(1)</script> | [a](b)'
+    ticket = Ticket.load(find_ticket("digits-binw").path)
+    changed = {
+        "data": {"name": evil}, "condition": evil, "accuracy": {"test": 50.0},
+        "verdict": {"sentences": [evil, 3]}, "network": {"name": evil},
+    }  # fmt: skip
+    Ticket(ticket.layers, ticket.tensors, changed).save(tmp_path / "evil.ticket")
+    hub.write_folder(tmp_path / "evil.ticket", tmp_path / "made", evil)
+    assert not (tmp_path / "made" / "recipe.toml").exists()
+    card = (tmp_path / "made" / "README.md").read_text()
+    assert "<" not in card
+    assert "](" not in card
+    assert sum(line == "---" for line in card.splitlines()) == 2
+    assert "license" not in head_of(card)
+
+
+class Hub:
+    """What of ``huggingface_hub`` is used, over a local folder."""
+
+    class errors:
+        class HfHubHTTPError(Exception): ...
+
+        class HFValidationError(ValueError): ...
+
+    def __init__(self, root):
+        self.root = root
+
+    def HfApi(self):
+        return types.SimpleNamespace(create_repo=self.create_repo, upload_folder=self.upload_folder)
+
+    def create_repo(self, repository, *, private, exist_ok):
+        if "/" not in repository:
+            raise self.errors.HFValidationError("Repo id must be user/name")
+        assert exist_ok
+        (self.root / repository).mkdir(parents=True, exist_ok=True)
+
+    def upload_folder(self, *, repo_id, folder_path, commit_message, allow_patterns):
+        for name in allow_patterns:
+            shutil.copy(f"{folder_path}/{name}", self.root / repo_id / name)
+        return f"https://hub/{repo_id}"
+
+    def snapshot_download(self, repository, *, revision, local_dir, allow_patterns):
+        if not (self.root / repository).exists():
+            raise self.errors.HfHubHTTPError("404 Client Error\nmore")
+        shutil.copytree(self.root / repository, local_dir)
+
+
+def test_push_and_pull(folder, tmp_path, monkeypatch):
+    fake = Hub(tmp_path / "hub")
+    monkeypatch.setattr(hub, "needed", lambda module, extra: fake)
+    (folder / "private-notes.txt").write_text("not to be uploaded")
+    assert hub.push(folder, "user/digits") == "https://hub/user/digits"
+    assert not (fake.root / "user" / "digits" / "private-notes.txt").exists()
+    path = hub.pull("user/digits", tmp_path / "pulled")
+    assert Ticket.load(path) == Ticket.load(folder / "model.ticket")
+    with pytest.raises(
+        UserError, match=r"nothing/here: the Hub did not do it: 404 Client Error\. Log"
+    ):
+        hub.pull("nothing/here", tmp_path / "other")
+    with pytest.raises(UserError, match="noslash: the Hub did not do it"):
+        hub.push(folder, "noslash")
+    (fake.root / "user" / "digits" / "model.ticket").write_bytes(b"tampered")
+    with pytest.raises(TicketError, match="was changed"):
+        hub.pull("user/digits", tmp_path / "again")
+    (folder / "model.ticket").write_bytes(b"tampered")
+    with pytest.raises(TicketError, match="was changed"):
+        hub.push(folder, "user/digits")
+
+
+def test_the_real_package_takes_these_arguments():
+    import inspect
+
+    real = pytest.importorskip("huggingface_hub")
+    api = real.HfApi
+    for function, ours in (
+        (api.create_repo, Hub.create_repo), (api.upload_folder, Hub.upload_folder),
+        (real.snapshot_download, Hub.snapshot_download),
+    ):  # fmt: skip
+        theirs = set(inspect.signature(function).parameters)
+        assert set(inspect.signature(ours).parameters) - {"self", "repository"} <= theirs
+    assert issubclass(real.errors.HfHubHTTPError, Exception)
+    assert issubclass(real.errors.HFValidationError, ValueError)
