@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import spiketicket
-from spiketicket.data import load_dataset, make_config
+from spiketicket.data import Samples, load_dataset, make_config
 
 
 class Repeated(nn.Module):
@@ -92,35 +92,42 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }  # fmt: skip
 
 
+def loader(samples: Samples, *, shuffle: bool) -> DataLoader:
+    """Pixels from 0 to 1, in batches of 64."""
+    x = torch.from_numpy(samples.x).float() / 255
+    return DataLoader(TensorDataset(x, torch.from_numpy(samples.y)), 64, shuffle=shuffle)
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, batches: DataLoader) -> float:
+    """Percent; state is forgotten between batches."""
+    hits = total = 0
+    for x, y in batches:
+        spiketicket.reset_state(net)
+        logits = net(x)
+        logits = logits.mean(0) if logits.dim() == 3 else logits
+        hits, total = hits + int((logits.argmax(1) == y).sum()), total + len(y)
+    return 100 * hits / total
+
+
 def main() -> None:
     """Search, save, load into a fresh network, and test."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("networks", nargs="+", choices=NETWORKS)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--density", type=float, default=0.5)
     given = parser.parse_args()
     data = load_dataset(make_config("digits"))
-
-    def loader(samples, *, shuffle: bool) -> DataLoader:
-        x = torch.from_numpy(samples.x).float() / 255
-        return DataLoader(TensorDataset(x, torch.from_numpy(samples.y)), 64, shuffle=shuffle)
-
     train, test = loader(data.train, shuffle=True), loader(data.test, shuffle=False)
-    make = NETWORKS[given.network]
-    ticket = spiketicket.search(make(), train, density=given.density, epochs=given.epochs)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "own.ticket"
-        ticket.save(path)
-        net = spiketicket.load_into(make(), spiketicket.Ticket.load(path)).eval()
-    hits = total = 0
-    with torch.no_grad():
-        for x, y in test:
-            spiketicket.reset_state(net)
-            logits = net(x)
-            logits = logits.mean(0) if logits.dim() == 3 else logits
-            hits, total = hits + int((logits.argmax(1) == y).sum()), total + len(y)
-    kept = sum(layer.kept for layer in ticket.layers)
-    print(f"{given.network}: {kept} weights, never trained: {100 * hits / total:.1f}% of {total}")
+    for name in given.networks:
+        make = NETWORKS[name]
+        ticket = spiketicket.search(make(), train, density=given.density, epochs=given.epochs)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "own.ticket"
+            ticket.save(path)
+            net = spiketicket.load_into(make(), spiketicket.Ticket.load(path)).eval()
+        kept = sum(layer.kept for layer in ticket.layers)
+        print(f"{name}: {kept} weights, never trained: {accuracy(net, test):.1f}% right")
 
 
 if __name__ == "__main__":

@@ -87,3 +87,30 @@ def test_a_spiking_net_computes_its_first_convolution_once():
         block.synapse.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
     model(torch.randn(5, 1, 8, 8))
     assert seen == [5, 20, 20]
+
+
+@pytest.mark.parametrize("name", ["vgg9", "convnet"])
+@pytest.mark.parametrize("kernel", ["eager", "auto"])
+def test_pooling_halves_the_image_in_three_ways(name, kernel):
+    module = registry.load("models", name)
+    seen = {}
+    for pooling in ("max", "average", "stride"):
+        torch.manual_seed(0)
+        config = module.Config(pooling=pooling, width=0.125)
+        model = module.build(config, lif.Config(v_threshold=0.3), DataShape(2, 16, 16, 5), kernel)
+        outputs = []
+        for block in model.features:
+            block.register_forward_hook(lambda m, i, o, seen=outputs: seen.append(o))
+        model(torch.randn(4, 2, 16, 16))
+        seen[pooling] = outputs
+    assert [o.shape for o in seen["max"]] == [o.shape for o in seen["average"]]
+    assert [o.shape for o in seen["max"]] == [o.shape for o in seen["stride"]]
+    values = {k: torch.cat([o.flatten() for o in v]).unique().tolist() for k, v in seen.items()}
+    assert values["max"] == values["stride"] == [0, 1]
+    assert values["average"] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_pooling_is_the_maximum_unless_a_ticket_says_otherwise():
+    assert vgg9.Config().pooling == convnet.Config().pooling == "max"
+    with_stride = vgg9.build(vgg9.Config(pooling="stride"), lif.Config(), CIFAR)
+    assert count(with_stride) == 2_261_184

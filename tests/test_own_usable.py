@@ -1,0 +1,276 @@
+"""Networks that a search would not do justice to, and networks of one's own in a recipe."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spiketicket
+from spiketicket import registry
+from spiketicket.bake import from_ticket
+from spiketicket.errors import UserError
+from spiketicket.methods._usable import require_usable
+from spiketicket.models._blocks import DataShape
+from spiketicket.recipe import parse_recipe
+from spiketicket.ticket import Ticket, TicketError
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+x8 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Parts(nn.Module):
+    """``forward`` and parts given from outside."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.function = forward
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def usable(model):
+    require_usable(model, x8, lambda net, x: net(x))
+
+
+def tied_weights():
+    net = Parts(lambda s, x: s.b(s.a(x.flatten(1))), a=nn.Linear(64, 64), b=nn.Linear(64, 64))
+    net.b.weight = net.a.weight
+    return net
+
+
+def tied_bias():
+    net = Parts(lambda s, x: s.b(s.a(x.flatten(1))), a=nn.Linear(64, 64), b=nn.Linear(64, 64))
+    net.b.bias = net.a.bias
+    return net
+
+
+def two_names():
+    layer = nn.Linear(64, 64)
+    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer)
+
+
+def transposed():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2, 1), nn.ConvTranspose2d(4, 4, 2, 2), nn.Flatten(), nn.Linear(256, 10)
+    )
+
+
+def never_called():
+    return Parts(
+        lambda s, x: s.used(x.flatten(1)), used=nn.Linear(64, 10), spare=nn.Linear(64, 10),
+        more=nn.Linear(3, 3),
+    )  # fmt: skip
+
+
+def result_unused():
+    return Parts(
+        lambda s, x: (s.aside(x.flatten(1)), s.used(x.flatten(1)))[1],
+        used=nn.Linear(64, 10), aside=nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+class Remembers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.membrane = 0
+
+    def forward(self, x):
+        self.membrane = 0.5 * self.membrane + self.layer(x.flatten(1))
+        return self.membrane
+
+
+def attention():
+    return Parts(
+        lambda s, x: s.head(s.mix(x[:, 0], x[:, 0], x[:, 0])[0].flatten(1)),
+        mix=nn.MultiheadAttention(8, 2, batch_first=True), head=nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+def no_statistics():
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), norm, nn.Flatten(), nn.Linear(256, 10))
+
+
+def noise():
+    return Parts(lambda s, x: s.a(x.flatten(1)) + torch.rand(1), a=nn.Linear(64, 10))
+
+
+REFUSED = [
+    (tied_weights, r"^b: shares its weight with a"),
+    (tied_bias, r"^b\.bias: is the same parameter as a\.bias"),
+    (two_names, r"^3\.weight: is the same parameter as 1\.weight"),
+    (transposed, r"^1: is a transposed convolution.*nn\.Upsample"),
+    (never_called, r"^spare, more: takes no part in the output"),
+    (result_unused, r"^aside: takes no part in the output"),
+    (Remembers, r"^Remembers: answers the same input differently.*state between calls"),
+    (noise, r"^Parts: .*draws random numbers"),
+    (attention, r"^mix\.in_proj_weight: is a weight of MultiheadAttention"),
+    (no_statistics, r"^1: has no running statistics"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED, ids=lambda v: getattr(v, "__name__", ""))
+def test_what_a_search_would_do_wrong_is_refused_by_name(make, message):
+    model = make()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(UserError, match=message):
+        usable(model)
+    after = model.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items())
+
+
+def loader(count=64):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(count, 1, 8, 8, generator=generator)
+    return [(x, torch.arange(count) % 10)]
+
+
+def test_grouped_convolutions_are_searched_with_their_own_fan_in():
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Flatten(),
+        nn.Linear(512, 10),
+    )  # fmt: skip
+    ticket = spiketicket.search(net, loader(), epochs=1)
+    layers = {layer.name: layer for layer in ticket.layers}
+    assert layers["1"].shape == (8, 1, 3, 3)
+    assert layers["1"].kept == 36
+    # The signed constant of 9 inputs and not of 72.
+    assert layers["1"].alpha == pytest.approx(np.sqrt(2 / 9), rel=1e-6)
+
+
+def test_layers_left_as_they_are_stay_so_and_load_again():
+    net = transposed()
+    ticket = spiketicket.search(net, loader(), epochs=1, leave=("1",))
+    assert [layer.name for layer in ticket.layers] == ["0", "3"]
+    assert np.array_equal(ticket.tensors["1.weight"], net[1].weight.detach().numpy())
+    loaded = spiketicket.load_into(transposed(), ticket).eval()
+    assert torch.equal(loaded[1].weight, net[1].weight)
+    with pytest.raises(UserError, match=r"leave: no such layer \(got '9'\).*Known: 0, 1, 2, 3"):
+        spiketicket.search(net, loader(), leave=("9",))
+
+
+def test_a_search_leaves_torchs_random_numbers_alone():
+    net, state = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.random.get_rng_state()
+    spiketicket.search(net, loader(), epochs=1)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+MODULE = """
+from torch import nn
+def build(hidden=32, shape=None, timesteps=None):
+    assert shape.classes == 10 and timesteps == 3
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+def plain():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def fails():
+    raise RuntimeError("no luck")
+def text():
+    return "net"
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "mynet_of_a_test.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("mynet_of_a_test", None)
+
+
+def recipe(function="build", neuron="own", **model):
+    name = f"mynet_of_a_test:{function}"
+    return parse_recipe({
+        "name": "own", "data": {"name": "digits"}, "model": {"name": name, **model},
+        "neuron": {"name": neuron}, "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 1, "batch_size": 64},
+    })  # fmt: skip
+
+
+def test_find_with_a_network_of_ones_own(here):
+    mine = recipe(timesteps=3, options={"hidden": 16}, leave=[])
+    assert mine.hash != recipe(timesteps=3, options={"hidden": 17}).hash
+    found = spiketicket.find(mine, runs_dir=here / "runs")
+    path = found.tickets[0]
+    ticket = Ticket.load(path)
+    assert [layer.name for layer in ticket.layers] == ["1", "3"]
+    assert ticket.layers[0].shape == (16, 64)
+    with pytest.raises(TicketError, match=r"of a network of your own.*--network mynet_of_a_test"):
+        from_ticket(ticket)
+    own = "mynet_of_a_test:build"
+    assert spiketicket.evaluate_ticket(path, network=own).test_accuracy == pytest.approx(
+        ticket.metadata["accuracy"]["test"]
+    )
+    from_ticket(ticket, own=own)
+    # The ticket is of the module itself, so that it loads without this package's help.
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    spiketicket.load_into(plain, ticket)
+
+
+def test_a_ticket_cannot_make_a_reader_import_anything(here):
+    (here / "evil_of_a_test.py").write_text("raise SystemExit('imported')")
+    args = {"model": {"name": "evil_of_a_test:f"}, "neuron": {"name": "own"}, "shape": {}}
+    ticket = Ticket((), {}, {"network": {"name": "evil_of_a_test:f", "args": args}})
+    with pytest.raises(TicketError, match="network of your own"):
+        from_ticket(ticket)
+    assert "evil_of_a_test" not in sys.modules
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"function": "absent"}, "has no function absent"),
+    ({"function": "fails"}, "the function failed: RuntimeError: no luck"),
+    ({"function": "text"}, "must return an nn.Module, not str"),
+    ({"options": {"hiden": 3}}, r"model\.options: .*no such argument \(got 'hiden'\)"),
+    ({"function": "plain", "width": 2.0}, r"model\.width: .*takes no argument width"),
+    ({"function": "plain", "timesteps": 9}, r"model\.timesteps: .*no argument timesteps"),
+    ({"function": "plain", "neuron": "lif"}, r"neuron\.name: .*neuron.*Set neuron\.name = \"own\""),
+    ({"function": "plain", "leave": ["7"]}, "leave: no such layer"),
+])  # fmt: skip
+def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, message):
+    made = recipe(**settings)
+    module = registry.load("models", made.model.name)
+    with pytest.raises(UserError, match=message):
+        module.build(made.model, made.neuron, DataShape(1, 8, 8, 10))
+
+
+def test_names_of_networks():
+    with pytest.raises(UserError, match=r"model\.name: must match"):
+        parse_recipe({
+            "name": "own", "data": {"name": "digits"}, "model": {"name": "os path:system"},
+            "neuron": {"name": "own"}, "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": 64},
+        })  # fmt: skip
+    convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()
+    with pytest.raises(UserError, match=r"neuron\.name: is for a network of your own"):
+        convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
+    missing = registry.load("models", "no_such_module_here:f")
+    config = missing.Config(name="no_such_module_here:f")
+    with pytest.raises(UserError, match="there is no Python module no_such_module_here"):
+        missing.build(config, own, DataShape(1, 8, 8, 10))
+
+
+@pytest.mark.slow
+def test_the_example_runs_with_every_library():
+    libraries = [n for n in ("spikingjelly", "snntorch", "norse") if importlib.util.find_spec(n)]
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "own_network.py"), "plain", *libraries, "--epochs", "2"],
+        check=True, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["plain", *libraries]
+    for line in lines:
+        assert float(line.split(": ")[-1].split("%")[0]) > 40, line
+
+
+def test_the_examples_recipe_is_sound():
+    loaded = spiketicket.load_recipe(EXAMPLES / "own_network.toml")
+    assert json.loads(json.dumps(loaded.model.options)) == {"channels": 24}
