@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from spiketicket import __version__
-from spiketicket.cli import data, find, measure, pack, report, reproduce, show, sweep, train, zoo
+from spiketicket.cli import (
+    data,
+    export,
+    find,
+    measure,
+    pack,
+    report,
+    reproduce,
+    show,
+    sweep,
+    train,
+    zoo,
+)
 from spiketicket.cli._guard import GuardedGroup
 from spiketicket.cli.eval import evaluate
 from spiketicket.cli.version import version as print_versions
@@ -29,6 +41,7 @@ app.command("eval")(evaluate)
 app.command("measure")(measure.measure)
 app.command("show")(show.show)
 app.command("pack")(pack.pack)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(zoo.app, name="zoo")

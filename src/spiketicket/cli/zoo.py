@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,24 @@ def path(name: NameArgument) -> None:
     from spiketicket.zoo import find_ticket
 
     print(find_ticket(name).path)
+
+
+@app.command()
+def pull(
+    repository: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the files.")
+    ],
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit. Default: main.")
+    ] = None,
+) -> None:
+    """Get somebody's ticket from the Hub, check its files, and print where it is."""
+    from spiketicket.export import hub
+
+    print(hub.pull(repository, folder, revision=revision))
 
 
 @app.command("eval")

@@ -40,24 +40,24 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
         UserError: the folder cannot be written.
     """
     source, folder = Path(ticket_path), Path(folder)
-    ticket = Ticket.load(source)
+    ticket, content = Ticket.load(source), source.read_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = {TICKET: ticket.to_bytes()}
+    files = {TICKET: content}
     if isinstance(ticket.metadata.get("recipe"), dict):
         files[RECIPE] = to_toml(parse_recipe(ticket.metadata["recipe"], str(source))).encode()
     elif (folder / RECIPE).exists():
         (folder / RECIPE).unlink()
-    for file, content in files.items():
-        write_bytes(folder / file, content)
+    for file, made in files.items():
+        write_bytes(folder / file, made)
     config = {
         "library_name": "spiketicket",
         "spiketicket_version": __version__,
         "network": _network(ticket.metadata),
-        "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        "files": {file: hashlib.sha256(made).hexdigest() for file, made in files.items()},
     }
     write_json(folder / CONFIG, config)
-    card = model_card(name, ticket.metadata, describe(ticket), has_recipe=RECIPE in files)
+    card = model_card(name, ticket.metadata, describe(source), has_recipe=RECIPE in files)
     write_bytes(folder / CARD, card.encode())
     return tuple(folder / file for file in (*files, CONFIG, CARD))
 

@@ -118,7 +118,8 @@ def _tensors(program: torch.export.ExportedProgram) -> dict[str, tuple[str, Tens
 def _forward(program: torch.export.ExportedProgram, tensors: Mapping[str, Any]) -> str:
     """The body of ``forward``, without the checks of shapes that tracing leaves."""
     graph = torch.fx.Graph()
-    graph.graph_copy(program.graph, (values := {}))
+    values: dict[torch.fx.Node, torch.fx.Node] = {}
+    graph.graph_copy(program.graph, values)
     output = next(n for n in program.graph.nodes if n.op == "output").args[0]
     graph.output(values[output[0]])
     for node in reversed(list(graph.nodes)):
