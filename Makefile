@@ -40,10 +40,10 @@ $(VENV)/.train: $(VENV)/.made pyproject.toml
 	touch $@
 
 # spikingjelly, the oracle of the neuron tests, lists torchvision and torchaudio
-# among its needs, though its neurons use neither: it is installed without its list. So is
-# neurobench, the referee of the operation counts, whose data sets ask for torchaudio.
+# among its needs, though its neurons use neither: it is installed without its list. So are norse,
+# whose neurons the examples use, and neurobench, the referee of the operation counts.
 $(VENV)/.test: $(VENV)/.made pyproject.toml
 	@echo "Installing into $(VENV), with what the tests need: a minute or two"
 	$(PIP) install -qq --editable '.[test]'
-	$(PIP) install -qq --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0'
+	$(PIP) install -qq --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0' 'norse==1.1.0'
 	touch $@ $(VENV)/.train

@@ -1,0 +1,72 @@
+"""``spiketicket export`` to the formats that need PyTorch, and what it refuses."""
+
+import json
+
+import pytest
+
+from spiketicket.bake import to_ticket
+from spiketicket.methods import edge_popup
+from spiketicket.models import convnet
+from spiketicket.models._blocks import DataShape
+from spiketicket.neurons import lif
+from spiketicket.ticket import Ticket
+from spiketicket.zoo import find_ticket
+
+
+@pytest.fixture(scope="module")
+def strided(tmp_path_factory):
+    """A ticket no training made, of a net that NIR can represent."""
+    config, neuron = convnet.Config(pooling="stride", width=0.25), lif.Config(v_threshold=0.25)
+    shape = DataShape(1, 8, 8, 10)
+    model = convnet.build(config, neuron, shape)
+    edge_popup.attach(model, edge_popup.Config(density=0.5), binary=True, seed=0, epochs=1)
+    args = {
+        "model": config.model_dump(mode="json"), "neuron": neuron.model_dump(mode="json"),
+        "shape": shape.__dict__,
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("ticket") / "a-net.ticket"
+    to_ticket(model, {"network": {"name": "convnet", "args": args}}).save(path)
+    return path
+
+
+def test_nir(spike, strided, tmp_path):
+    nir = pytest.importorskip("nir")
+    done = spike(
+        *map(str, ["export", strided, "--to", "nir", "-o", tmp_path, "--samples", 4, "--json"])
+    )
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["files"] == [str(tmp_path / "a-net.nir")]
+    assert facts["checked_on"].startswith("noise")
+    assert all(check["mismatches"] == 0 for check in facts["checks"])
+    assert nir.read(tmp_path / "a-net.nir").metadata["network"] == "convnet"
+
+
+def test_hub(spike, strided, tmp_path):
+    done = spike(
+        *map(str, ["export", strided, "--to", "hub", "-o", tmp_path / "new", "--name", "mine"])
+    )
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "new" / "model.ticket").read_bytes() == strided.read_bytes()
+    assert "# mine" in (tmp_path / "new" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["digits-binw", "--to", "nir"], "NIR cannot represent features.0 (max pooling)"),
+    (["digits-multisp", "--to", "nir"], "attention, a product of activations"),
+    (["digits-binw", "--to", "onnx", "--push", "a/b"], "--push: goes with --to hub only"),
+])  # fmt: skip
+def test_what_cannot_be_is_one_line(spike, options, message, tmp_path):
+    name, *rest = options
+    done = spike(*map(str, ["export", find_ticket(name).path, *rest, "-o", tmp_path / "out"]))
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_ticket_of_a_foreign_program_is_refused(spike, tmp_path):
+    Ticket((), {}, {"network": {"name": "os:system", "args": {}}}).save(tmp_path / "evil.ticket")
+    done = spike(*map(str, ["export", tmp_path / "evil.ticket", "--to", "onnx", "-o", tmp_path]))
+    assert done.exit_code == 2
+    assert "of a network of your own" in done.stderr
