@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spiketicket.bake import from_ticket, load_into
-    from spiketicket.models._own import reset_state
-    from spiketicket.own_network import search
+    from spiketicket.own_network import reset_state, search
     from spiketicket.recipe import load_recipe
     from spiketicket.run import evaluate_ticket, find, train_dense
     from spiketicket.ticket import Ticket, read_metadata
@@ -23,7 +22,7 @@ _HOME = {
     "load_into": "bake",
     "load_recipe": "recipe",
     "read_metadata": "ticket",
-    "reset_state": "models._own",
+    "reset_state": "own_network",
     "search": "own_network",
     "train_dense": "run",
 }

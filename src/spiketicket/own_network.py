@@ -35,6 +35,8 @@ from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.ticket import Ticket
 from spiketicket.train import Stage, Trainee, Validate, autocast, fit
 
+__all__ = ["reset_state", "search"]
+
 Loader = Iterable[tuple[Tensor, Tensor]]
 
 
