@@ -70,7 +70,8 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
             net = _quietly(read, graph)
         except (PackageNotFoundError, ModuleNotFoundError):
             continue
-        theirs, output = _theirs(net, frames, list(spikes))
+        with silence():
+            theirs, output = _theirs(net, frames, list(spikes))
         results.append(_compared(found, spikes, theirs, potentials, logits, output))
     return tuple(results)
 
