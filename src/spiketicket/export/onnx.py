@@ -48,6 +48,10 @@ def write_onnx(
         if made is None:
             raise UserError("torch.onnx made no file", where="export")
         proto = made.model_proto
+        for node in proto.graph.node:
+            # Stack traces of this machine: they say nothing of the network.
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")
         onnx.helper.set_model_props(proto, dict(metadata or {}))
         onnx.checker.check_model(proto)
     write_bytes(Path(path), proto.SerializeToString())
