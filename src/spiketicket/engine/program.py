@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from spiketicket.engine import ops as _ops
 from spiketicket.engine._values import (
+    MAX_STEPS,
     NONE,
     DataReader,
     DataWriter,
@@ -31,7 +32,7 @@ from spiketicket.engine._values import (
 )
 from spiketicket.engine.ops import Op
 
-__all__ = ["Builder", "Kind", "Op", "Program", "ProgramError", "Value"]
+__all__ = ["MAX_STEPS", "Builder", "Kind", "Op", "Program", "ProgramError", "Value"]
 
 MAGIC = 0x31505453
 VERSION = 1
