@@ -51,10 +51,9 @@ static void sliced_free(void *plan) {
 
 static bool on_planes(const Layer *l) {
     const Neuron *n = &l->neuron;
-    if (!l->fires) return false;
-    if (n->kind == NEURON_STEP) return true;
-    return n->kind == NEURON_LIF && n->charge == 0 && !n->soft && n->decay == 0.5f &&
-           n->v_reset == 0 && n->v_rest == 0 && l->steps <= PLANE_STEPS;
+    if (!l->fires || l->steps > PLANE_STEPS) return false;
+    return n->kind == NEURON_STEP || (n->charge == 0 && !n->soft && n->decay == 0.5f &&
+                                      n->v_reset == 0 && n->v_rest == 0);
 }
 
 static bool has_memory(const Layer *l) { return l->neuron.kind == NEURON_LIF; }
