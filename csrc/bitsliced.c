@@ -151,6 +151,10 @@ static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t
     for (size_t q = 0; q < n; q++)
         for (size_t j = 0; j < p->planes; j++) {
             const uint64_t *from = counters + (o + q) * channel + j * p->counter;
+            if (tile == 1) {
+                for (size_t s = 0; s < S; s++) room[(s * p->planes + j) * lanes + q] = from[s];
+                continue;
+            }
             for (size_t s = 0; s < S; s++)
                 for (size_t w = 0; w < tile; w++)
                     room[(s * p->planes + j) * lanes + q * tile + w] = from[s * tile + w];

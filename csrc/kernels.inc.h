@@ -24,6 +24,7 @@ typedef uint64_t Vu __attribute__((vector_size(8 * WORDS), may_alias, aligned(8)
 #endif
 typedef float F __attribute__((vector_size(4 * FLOATS), may_alias));
 typedef float Fu __attribute__((vector_size(4 * FLOATS), may_alias, aligned(4)));
+typedef int32_t I __attribute__((vector_size(4 * FLOATS), may_alias));
 typedef uint32_t U __attribute__((vector_size(4 * FLOATS), may_alias));
 
 #define SPLAT(x) ((V){0} | (uint64_t)(x))
@@ -215,11 +216,22 @@ INLINE void fire_planes_as(const uint64_t *counters, size_t plane, size_t step, 
 static void fire_planes(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                         uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
                         uint64_t *out, size_t out_step) {
-    if (broadcast)
-        fire_planes_as(counters, plane, step, planes, steps, memory, thresholds, true, out, out_step);
-    else
-        fire_planes_as(counters, plane, step, planes, steps, memory, thresholds, false, out,
-                       out_step);
+#define FIRE(planes_, steps_, memory_)                                                        \
+    if (broadcast)                                                                           \
+        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, true, out, \
+                       out_step);                                                            \
+    else                                                                                     \
+        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, false, out, \
+                       out_step)
+    /* the usual cases get straight code */
+    switch (memory && steps == 4 ? planes : 0) {
+    case 7: FIRE(7, 4, true); break;
+    case 8: FIRE(8, 4, true); break;
+    case 9: FIRE(9, 4, true); break;
+    case 10: FIRE(10, 4, true); break;
+    default: FIRE(planes, steps, memory);
+    }
+#undef FIRE
 }
 
 static void expand(const uint64_t *counters, size_t plane, uint32_t planes, size_t words,
@@ -293,63 +305,77 @@ static void affine(float *z, size_t n, float alpha, bool scaled, const float *bi
     }
 }
 
-/* Bit i of the result: u[i] >= threshold. */
-INLINE uint64_t reached(const float *u, float threshold) {
-    uint64_t bits = 0;
-#if defined(__AVX2__)
-    __m256 t = _mm256_set1_ps(threshold);
-    for (int i = 0; i < 8; i++) {
-        __m256 ge = _mm256_cmp_ps(_mm256_loadu_ps(u + 8 * i), t, _CMP_GE_OQ);
-        bits |= (uint64_t)(unsigned)_mm256_movemask_ps(ge) << 8 * i;
-    }
+/* Bit i of the result: lane i of a comparison. */
+INLINE uint64_t lanes_of(I m) {
+#if FLOATS == 16 && defined(__AVX512DQ__)
+    return (uint64_t)_mm512_movepi32_mask((__m512i)m);
+#elif FLOATS == 16
+    __m256 half[2];
+    memcpy(half, &m, sizeof half);
+    return (uint64_t)(unsigned)_mm256_movemask_ps(half[0]) |
+           (uint64_t)(unsigned)_mm256_movemask_ps(half[1]) << 8;
+#elif FLOATS == 8
+    return (uint64_t)(unsigned)_mm256_movemask_ps((__m256)m);
 #elif defined(__SSE2__)
-    __m128 t = _mm_set1_ps(threshold);
-    for (int i = 0; i < 16; i++)
-        bits |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(u + 4 * i), t)) << 4 * i;
+    return (uint64_t)(unsigned)_mm_movemask_ps((__m128)m);
 #else
-    for (int i = 0; i < 64; i++) bits |= (uint64_t)(u[i] >= threshold) << i;
+    uint64_t bits = 0;
+    for (int i = 0; i < FLOATS; i++) bits |= (uint64_t)(m[i] & 1) << i;
+    return bits;
 #endif
+}
+
+INLINE F select_floats(I m, F a, F b) { return (F)(((I)a & m) | ((I)b & ~m)); }
+
+enum { VECTORS = 64 / FLOATS };
+
+/* One step of 64 neurons. The order of operations is that of the definition, neurons/lif.py: no two
+ * may be joined, and none replaced by a cheaper one. */
+INLINE uint64_t advance(const Neuron *p, uint32_t kind, uint32_t how, bool soft, F *v,
+                        const float *z) {
+    const F none = {0}, threshold = none + p->v_threshold, reset = none + p->v_reset;
+    uint64_t bits = 0;
+    for (int j = 0; j < VECTORS; j++) {
+        F u = load_floats(z + j * FLOATS);
+        if (kind == NEURON_LIF) {
+            if (how == 0) u = v[j] * p->decay + u;
+            else if (how == 1) u = (v[j] - (v[j] - p->v_rest) / p->tau) + u;
+            else u = v[j] + (u - (v[j] - p->v_rest)) / p->tau;
+        }
+        I m = u >= threshold;
+        bits |= lanes_of(m) << j * FLOATS;
+        F after = reset;
+        if (soft) after = u - threshold;
+        if (kind == NEURON_LIF) v[j] = select_floats(m, after, u);
+    }
     return bits;
 }
 
-/* The order of operations is that of the definition, neurons/lif.py: no two may be joined. */
-INLINE void charge(const Neuron *p, const float *v, const float *z, float *u) {
-    const float decay = p->decay, tau = p->tau, rest = p->v_rest;
-    if (p->charge == 0)
-        for (int i = 0; i < 64; i++) u[i] = v[i] * decay + z[i];
-    else if (p->charge == 1)
-        for (int i = 0; i < 64; i++) u[i] = (v[i] - (v[i] - rest) / tau) + z[i];
-    else
-        for (int i = 0; i < 64; i++) u[i] = v[i] + (z[i] - (v[i] - rest)) / tau;
+INLINE void fire_as(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
+                    uint32_t kind, uint32_t how, bool soft, uint64_t *out, size_t words) {
+    for (size_t at = 0; at < n; at += 64) {
+        F v[VECTORS];
+        float last[64] = {0};
+        const size_t m = n - at < 64 ? n - at : 64;
+        for (int j = 0; j < VECTORS; j++) v[j] = (F){0} + p->v_rest;
+        for (uint32_t t = 0; t < steps; t++) {
+            const float *zt = z + t * stride + at;
+            if (m < 64) {
+                memcpy(last, zt, m * sizeof *last);
+                zt = last;
+            }
+            out[t * words + at / 64] = advance(p, kind, how, soft, v, zt) & tail_mask(m);
+        }
+    }
 }
 
 static void fire(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
                  uint64_t *out, size_t words) {
-    const float threshold = p->v_threshold, reset = p->v_reset;
-    for (size_t at = 0; at < n; at += 64) {
-        float v[64], u[64], last[64];
-        size_t m = n - at < 64 ? n - at : 64;
-        for (int i = 0; i < 64; i++) v[i] = p->v_rest;
-        for (uint32_t t = 0; t < steps; t++) {
-            const float *zt = z + t * stride + at;
-            if (m < 64) {
-                memset(last, 0, sizeof last);
-                memcpy(last, zt, m * sizeof *last);
-                zt = last;
-            }
-            uint64_t *word = out + t * words + at / 64;
-            if (p->kind == NEURON_STEP) {
-                *word = reached(zt, threshold) & tail_mask(m);
-                continue;
-            }
-            charge(p, v, zt, u);
-            *word = reached(u, threshold) & tail_mask(m);
-            if (p->soft)
-                for (int i = 0; i < 64; i++) v[i] = u[i] >= threshold ? u[i] - threshold : u[i];
-            else
-                for (int i = 0; i < 64; i++) v[i] = u[i] >= threshold ? reset : u[i];
-        }
-    }
+    if (p->kind == NEURON_STEP) fire_as(z, stride, steps, n, p, NEURON_STEP, 0, false, out, words);
+    else if (p->charge == 0 && !p->soft) fire_as(z, stride, steps, n, p, 0, 0, false, out, words);
+    else if (p->charge == 0) fire_as(z, stride, steps, n, p, 0, 0, true, out, words);
+    else if (p->charge == 1) fire_as(z, stride, steps, n, p, 0, 1, p->soft, out, words);
+    else fire_as(z, stride, steps, n, p, 0, 2, p->soft, out, words);
 }
 
 INLINE uint64_t ones(uint64_t v) {
@@ -385,8 +411,24 @@ static void dots(const uint64_t *x, size_t pitch, size_t step, size_t count, con
     }
 }
 
+/* 2x2 windows side by side, of rows that fit half a word: two rows are read at once. */
+static void pool_halves(const uint64_t *in, const Pool *p, uint64_t *out) {
+    const size_t w = p->w, wo = p->wo;
+    const uint64_t wanted = ((uint64_t)1 << wo) - 1;
+    for (size_t y = 0; y < p->ho; y++) {
+        uint64_t v = bits_at(in, 2 * y * w, 2 * w);
+        v |= v >> w;
+        v |= v >> 1;
+        put_bits(out, y * wo, even_bits(v) & wanted, wo);
+    }
+}
+
 /* Or of the windows: the rows first, then the columns of what is left, then every stride-th. */
 static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
+    if (p->k == 2 && p->stride == 2 && p->pad == 0 && p->w <= 32) {
+        pool_halves(in, p, out);
+        return;
+    }
     const size_t wide = p->k < 33 ? (64 - p->k) / p->stride + 1 : 1;
     for (size_t y = 0; y < p->ho; y++)
         for (size_t x = 0; x < p->wo; x += wide) {

@@ -14,7 +14,7 @@ typedef struct {
     uint32_t bits, hp, wp; /* bits of an input value; padded size */
     size_t words;          /* of a position */
     bool linear;           /* one position: the steps take its place in the inner loop */
-    size_t at_x, at_sums;
+    size_t at_x, at_sums, at_z, at_fired;
     uint64_t *weights; /* [cout][kh][kw*words][negative, kept] */
     uint32_t *negative;
 } Popcount;
@@ -108,6 +108,27 @@ static void sums_of(const Layer *l, const Popcount *p, const uint64_t *x, uint32
     }
 }
 
+/* One position: the neurons of all channels fire together, side by side. */
+static void linear_run(const Layer *l, const Popcount *p, const uint64_t *x, uint64_t *sums,
+                       float *z, uint64_t *fired, uint64_t *out) {
+    const Synapse *y = &l->y;
+    const size_t words = words_of(y->cout);
+    for (uint32_t o = 0; o < y->cout; o++) {
+        float n[MAX_STEPS];
+        sums_of(l, p, x, o, sums, n);
+        for (uint32_t s = 0; s < y->s; s++) {
+            float v = y->alpha * n[s];
+            if (y->bias) v = v + y->bias[o];
+            if (y->a) v = y->a[o] * v + y->b[o];
+            z[s * y->cout + o] = v;
+        }
+    }
+    l->k->fire(z, y->s == 1 ? 0 : y->cout, l->steps, y->cout, &l->neuron, fired, words);
+    for (size_t o = 0; o < y->cout; o++)
+        for (size_t t = 0; t < l->steps; t++)
+            out[o * l->steps + t] = fired[t * words + o / 64] >> o % 64 & 1;
+}
+
 static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
     const Popcount *p = l->plan;
     uint64_t *x = (uint64_t *)(void *)(scratch + p->at_x);
@@ -115,6 +136,11 @@ static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scr
     float *z = (float *)(void *)(scratch + l->at_z);
     if (l->y.flatten || positions(&l->in) == 1) pack_flat(l, p, in, x);
     else pack_positions(l, p, in, x);
+    if (p->linear && l->fires && !l->pools) {
+        linear_run(l, p, x, sums, (float *)(void *)(scratch + p->at_z),
+                   (uint64_t *)(void *)(scratch + p->at_fired), out);
+        return;
+    }
     for (uint32_t o = 0; o < l->y.cout; o++) {
         sums_of(l, p, x, o, sums, z);
         layer_emit(l, o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, scratch);
@@ -157,6 +183,8 @@ bool popcount_plan(Layer *l) {
     l->memory = count * 16 + (uint64_t)y->cout * 4;
     p->at_x = carve(&l->scratch, image * y->s * p->bits * 8);
     p->at_sums = carve(&l->scratch, (uint64_t)(y->wo > y->s ? y->wo : y->s) * 8);
+    p->at_z = carve(&l->scratch, (uint64_t)y->cout * y->s * 4);
+    p->at_fired = carve(&l->scratch, words_of(y->cout) * (uint64_t)l->steps * 8);
     if (l->memory > MAX_MEMORY || l->scratch.bytes > MAX_MEMORY) return false;
     p->weights = calloc((size_t)count, 16);
     p->negative = calloc(y->cout, sizeof *p->negative);
