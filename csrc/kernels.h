@@ -8,7 +8,7 @@
 #define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
 
 /* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
- * `positive` groups of four. The counter starts at `start`, is complemented after the negative
+ * `positive` groups of four, each by the word of the slab where its vector begins. The counter starts at `start`, is complemented after the negative
  * ones, and ends as (number of negative weights) + (positive spikes) - (negative spikes). */
 typedef struct {
     uint32_t start;

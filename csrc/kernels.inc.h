@@ -78,7 +78,7 @@ INLINE V choose(V mask, V a, V b) { return b ^ (mask & (a ^ b)); }
         s = d_ ^ s;                      \
     }
 #endif
-#define IN(k) slab[list[k]]
+#define IN(k) (*(const V *)(const void *)(slab + list[k]))
 
 #define PLANES 5
 #include "tree.inc.h"
