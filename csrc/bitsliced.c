@@ -148,13 +148,11 @@ static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t
     const size_t o = g * p->group, left = l->y.cout - o, n = left < p->group ? left : p->group;
     const size_t channel = p->counter * p->planes;
     uint64_t fired[PLANE_STEPS * 8];
-    for (size_t q = 0; q < n; q++)
+    const bool turned = tile == 1 && S == lanes && n == lanes;
+    if (turned) l->k->turn(counters + o * channel, channel, p->counter, p->planes, room);
+    for (size_t q = 0; !turned && q < n; q++)
         for (size_t j = 0; j < p->planes; j++) {
             const uint64_t *from = counters + (o + q) * channel + j * p->counter;
-            if (tile == 1) {
-                for (size_t s = 0; s < S; s++) room[(s * p->planes + j) * lanes + q] = from[s];
-                continue;
-            }
             for (size_t s = 0; s < S; s++)
                 for (size_t w = 0; w < tile; w++)
                     room[(s * p->planes + j) * lanes + q * tile + w] = from[s * tile + w];
