@@ -15,14 +15,17 @@ enum { MOST_WORK = 200000, MOST_VALUES = 1 << 14 };
 /* A bound on the multiply-adds of a program, from its records; what cannot be read counts as none,
  * since st_load refuses it. */
 static double work_of(const uint32_t *words, size_t count) {
-    double work = 0;
+    double work = 0, h = words[6], wide = words[7];
     const size_t ops = words[10], at = words[11] / 4;
-    const double pixels = (double)words[6] * words[7], steps = words[3];
     for (size_t i = 0; i < ops && at + 32 * (i + 1) <= count; i++) {
         const uint32_t *w = words + at + 32 * i;
-        if (w[0] == 1) work += (double)w[5] * w[6] * w[7] * pixels * steps * 8;
-        work += pixels * steps * 16;
-        if (w[0] == 3) work += (double)w[5] * w[5] * pixels * steps;
+        /* padding may make an image large, and all that follows reads it */
+        const double pad = w[0] == 1 ? w[9] : w[0] == 3 ? w[7] : 0;
+        h += 2 * pad, wide += 2 * pad;
+        const double pixels = h * wide * words[3];
+        if (w[0] == 1) work += (double)w[5] * w[6] * w[7] * pixels * 8;
+        if (w[0] == 3) work += (double)w[5] * w[5] * pixels;
+        work += pixels * 16;
     }
     return work;
 }
