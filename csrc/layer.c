@@ -56,19 +56,22 @@ const char *method_name(const Layer *l) {
     return names[l->method];
 }
 
-/* Estimated cost in arbitrary units: words looked at, with what a word costs in each kernel. */
+/* Cycles, roughly, as measured on Zen 3: of a word in the popcount kernel, by bytes or by words,
+ * and of a vector in the adder tree or in the slab. */
+static const double WORD_BY_BYTES = 0.7, WORD_BY_WORD = 4, DOT = 10, TREE_VECTOR = 1.8,
+                    SLAB_VECTOR = 3;
+
 static Method method_of(const Layer *l) {
     const Synapse *y = &l->y;
     if (l->in.kind == KIND_F32 || !y->ternary) return BY_ROWS;
     if (l->in.kind == KIND_INT || !bitsliced_fits(l)) return BY_POPCOUNT;
-    double positions = (double)out_positions(l), lanes = l->k->words;
-    double words = (double)words_of(out_positions(l)) * y->s;
-    double vectors = words < lanes ? 1 : words / lanes;
-    double sliced = vectors * ((double)y->kept * 1.6 + (double)y->cin * y->kh * y->kw * 4);
-    double channel_words = y->flatten || positions == 1 ? (double)words_of(y->cin)
-                                                        : (double)words_of(y->cin);
-    double popcount = positions * y->s * y->cout * y->kh * y->kw * channel_words * 1.6;
-    return sliced < popcount ? BY_BITS : BY_POPCOUNT;
+    const size_t lanes = (size_t)l->k->words, group = (size_t)l->k->dot_words;
+    const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
+    const double inputs = (double)y->cin * y->kh * y->kw;
+    const double sliced = (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR);
+    const double row = (double)round_up(y->kw * words_of(y->cin), group);
+    const double dot = DOT + y->kh * row * (group > 1 ? WORD_BY_BYTES : WORD_BY_WORD);
+    return sliced < (double)(out_positions(l) * y->s) * y->cout * dot ? BY_BITS : BY_POPCOUNT;
 }
 
 static bool plan_method(Layer *l) {

@@ -251,7 +251,7 @@ def test_sanitizers_and_the_avx512_source_on_random_programs(tmp_path):
     # the 64-byte kernels, their vectors split in two, so that any AVX2 processor tests them
     _build(
         tmp_path, "spiketicket_engine", "-DSPIKETICKET_SANITIZE=ON",
-        "-DSPIKETICKET_AVX512_AS_AVX2=ON",
+        "-DSPIKETICKET_AVX512_AS_AVX2=ON", "-DSPIKETICKET_CHECKED_LEVEL=-O0",
     )  # fmt: skip
     env = os.environ | {
         "SPIKETICKET_ENGINE_LIBRARY": str(tmp_path / "libspiketicket_engine.so"),
@@ -271,7 +271,8 @@ def test_fuzzing_for_some_seconds_finds_nothing(tmp_path):
     clang = shutil.which("clang")
     if clang is None:
         pytest.skip("needs clang")
-    _build(tmp_path, "fuzz_program", "-DSPIKETICKET_FUZZ=ON", compiler=clang)
+    options = ("-DSPIKETICKET_FUZZ=ON", "-DSPIKETICKET_CHECKED_LEVEL=-O0")
+    _build(tmp_path, "fuzz_program", *options, compiler=clang)
     corpus = tmp_path / "corpus"
     writer = ROOT / "csrc" / "fuzz" / "write_corpus.py"
     subprocess.run([sys.executable, writer, corpus, "60"], check=True)
