@@ -72,8 +72,11 @@ def as_float(program: Program, x: Array) -> F32:
     return normalised
 
 
-def apply(op: Op, inputs: Sequence[Array], value: Value) -> Array:
+def apply(op: Op, inputs: Sequence[Array], value: Value, batch: int) -> Array:
     """What one op makes of its inputs ``[N, S, C, H, W]``; ``value`` is its output's shape."""
+    if isinstance(op, ops.ConstIds):
+        # the one op without an input, so without a batch
+        return np.broadcast_to(op.ids.astype(np.int64), (batch, 1, 1, 1, op.ids.size))
     made = _APPLY[type(op)](op, inputs, value)
     return made.astype(_DTYPES[value.kind], copy=False)
 
@@ -82,12 +85,8 @@ def _execute(program: Program, x: Array, wanted: set[int]) -> dict[int, Array]:
     known: dict[int, Array] = {0: as_float(program, x)}
     last_use = {register: i for i, op in enumerate(program.ops) for register in op.inputs}
     for i, op in enumerate(program.ops):
-        if isinstance(op, ops.ConstIds):
-            # the one op without an input, so without a batch
-            known[op.out] = np.broadcast_to(op.ids.astype(np.int64), (len(x), 1, 1, 1, op.ids.size))
-        else:
-            given = [known[register] for register in op.inputs]
-            known[op.out] = apply(op, given, program.values[op.out])
+        given = [known[register] for register in op.inputs]
+        known[op.out] = apply(op, given, program.values[op.out], len(x))
         for register in op.inputs:
             if last_use[register] == i and register not in wanted:
                 known.pop(register, None)

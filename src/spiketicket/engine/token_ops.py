@@ -129,8 +129,6 @@ class Score(Numbers):
             return self._pair(*given)
         if self.kind == ScoreKind.PIXEL_ENERGY:
             return self._grid(x)
-        bound = x.largest * x.steps * x.channels
-        refuse(x.whole and bound >= MAX_SUM, "a score's sum may exceed 2^24", bound)
         return Value(Kind.F32, 1, 1, x.height, x.width)
 
     def _pair(self, x: Value, y: Value) -> Value:
