@@ -117,9 +117,7 @@ class Net:
         out = np.empty((len(x), self.classes), np.float32)
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         run = self._lib.st_run_u8 if x.dtype == np.uint8 else self._lib.st_run
-        if run(
-            self._open(), x.ctypes.data, len(x), out.ctypes.data, threads, error, len(error)
-        ):
+        if run(self._open(), x.ctypes.data, len(x), out.ctypes.data, threads, error, len(error)):
             raise UserError(error.value.decode(errors="replace"), where="engine")
         return out
 
@@ -210,7 +208,10 @@ class Net:
 def _level_number(level: str | None) -> int:
     where = "level"
     if level is None:
-        level, where = os.environ.get("SPIKETICKET_ENGINE_LEVEL") or None, "SPIKETICKET_ENGINE_LEVEL"
+        level, where = (
+            os.environ.get("SPIKETICKET_ENGINE_LEVEL") or None,
+            "SPIKETICKET_ENGINE_LEVEL",
+        )
     if level is None:
         return -1
     if level not in LEVELS:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from spiketicket.engine import _library, reference
 from spiketicket.engine.compile import compile_ticket, normalisation
-from spiketicket.engine.program import Program
 from spiketicket.errors import UserError
 from spiketicket.ticket import Ticket
 
@@ -107,24 +106,24 @@ class Engine:
         return classes
 
     def plan(self, x: NDArray[Any] | None = None) -> list[dict[str, Any]]:
-        """How every step is computed: one entry a step, in order, with ``op``, ``name``,
-        ``kernel`` and ``us``, microseconds for one sample of ``x`` (as in :meth:`run`; None gives
-        no times). The C library joins steps and says more of each.
+        """How every step is computed, in order: ``op`` (joined ops with a plus), ``name`` (its
+        layer's), ``kernel``, ``shape`` (of its output), ``density`` (of its weights, or None) and
+        ``us``, microseconds for one of the first samples of ``x`` (None where there are none).
 
         Raises:
             UserError: as :meth:`run`.
         """
+        from spiketicket.engine._plan import library_plan, numpy_plan
+
         batch = None if x is None else next(self._blocks(self._checked(x)), (0, None))[1]
         if self._net is None:
-            from spiketicket.engine._numpy_plan import numpy_plan
-
             return numpy_plan(self.program, batch)
-        return _library.named_plan(self._net, self.program, batch)
+        return library_plan(self._net, self.program, batch)
 
     def _run_block(self, part: NDArray[Any]) -> F32:
         if self._net is None:
             return reference.run(self.program, part)
-        return cast("F32", self._net.run(part, self.threads))
+        return self._net.run(part, self.threads)
 
     def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
         given: object = x
@@ -178,8 +177,9 @@ class Engine:
                 with np.errstate(over="ignore"):
                     part = np.ascontiguousarray(part, np.float32)
                 if not np.isfinite(part).all():
+                    wrong = float(part[~np.isfinite(part)][0])
                     raise UserError(
-                        "must be finite numbers", where="x", value=float(part[~np.isfinite(part)][0]),
+                        "must be finite numbers", where="x", value=wrong,
                         remedy=f"Look at samples {start} to {start + len(part) - 1}",
                     )  # fmt: skip
             shape = (len(part), p.frames, p.channels, p.height, p.width)
