@@ -78,6 +78,11 @@ class Config(RecordingConfig):
     """Seed of that draw; the recipe's own seed does not change it."""
 
 
+def transposed(path: Path) -> bool:
+    """Whether a recording's rows and columns are exchanged, as in the official files."""
+    return path.suffix == ".aedat"
+
+
 def load(config: Config) -> Dataset:
     """Frames of every recording there is; classes without one are left out, with a note.
 
@@ -146,4 +151,4 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
         found.append((int(match[2]) if match else -1, path.name, path))
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
-    return [Recording(path, label, transposed=suffix == ".aedat") for *_, path in sorted(found)]
+    return [Recording(path, label, transposed=transposed(path)) for *_, path in sorted(found)]
