@@ -11,7 +11,17 @@ from PIL import Image, ImageOps
 
 from spiketicket.errors import UserError
 
-SUFFIXES: Final[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+SUFFIXES: Final[tuple[str, ...]] = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".bmp",
+    ".ppm",
+    ".pgm",
+    ".tif",
+    ".tiff",
+)
 # Named, because some of Pillow's other readers start programs.
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
 _EIGHT_BIT: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")

@@ -102,9 +102,9 @@ def _synapse(op: ops.Synapse, inputs: Sequence[Array], value: Value) -> F32:
     rows = weight.reshape(len(weight), -1).astype(np.float32)
     out = np.empty((len(x), *value.shape), np.float32)
     for part in _image_blocks(x, rows.shape[1] * value.steps * value.positions):
-        patches = _patches(x[part].astype(np.float32, copy=False), op)
+        seen = patches(x[part].astype(np.float32, copy=False), op)
         # float32 products of whole numbers are exact: their sums stay below 2^24
-        sums = rows @ patches if exact else _ordered_sums(rows, patches)
+        sums = rows @ seen if exact else _ordered_sums(rows, seen)
         if op.signs is not None:
             sums *= np.float32(op.alpha)
         shape = (len(rows), -1, value.steps, value.height, value.width)
@@ -123,7 +123,7 @@ def _image_blocks(x: Array, values: int) -> Iterator[slice]:
     return (slice(start, start + block) for start in range(0, len(x), block))
 
 
-def _patches(x: F32, op: ops.Synapse) -> F32:
+def patches(x: Array, op: ops.Synapse) -> Array:
     """``[cin*kh*kw, N*S*hout*wout]``: what every output position sees, in the order of sums."""
     _, _, kh, kw = op.kernel
     pad = ((0, 0), (0, 0), (0, 0), (op.pad, op.pad), (op.pad, op.pad))
