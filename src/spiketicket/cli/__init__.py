@@ -34,7 +34,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _options(
+def _root(
     version: Annotated[
         bool,
         typer.Option(
@@ -56,7 +56,7 @@ def make_app(commands: Sequence[str] = tuple(_COMMANDS)) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    made.callback()(_options)
+    made.callback()(_root)
     for name in commands:
         file, attribute = _COMMANDS[name]
         command = getattr(importlib.import_module(f"{__name__}.{file}"), attribute)

@@ -23,6 +23,7 @@ from spiketicket.engine._values import (
     Value,
     float_array,
     float_word,
+    rounded,
     word_float,
 )
 
@@ -61,7 +62,7 @@ class Synapse(Op):
             object.__setattr__(self, "signs", signs)
         elif self.weight is not None:
             object.__setattr__(self, "weight", float_array(self.weight, self.kernel))
-        object.__setattr__(self, "alpha", word_float(float_word(self.alpha)))
+        object.__setattr__(self, "alpha", rounded(self.alpha))
         for name in ("bias", "a", "b"):
             array = getattr(self, name)
             if array is not None:
@@ -166,6 +167,10 @@ class Neuron(Op):
     v_threshold: float = 0.0
     v_reset: float = 0.0
     v_rest: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("decay", "tau", "v_threshold", "v_reset", "v_rest"):
+            object.__setattr__(self, name, rounded(getattr(self, name)))
 
     def infer(self, given: Sequence[Value], steps: int) -> Value:
         x = given[0]

@@ -19,6 +19,7 @@ from spiketicket.engine._values import (
     Kind,
     Value,
     float_word,
+    rounded,
     word_float,
 )
 
@@ -32,6 +33,9 @@ class Attention(Op):
 
     heads: int
     scale: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", rounded(self.scale))
 
     def infer(self, given: Sequence[Value], steps: int) -> Value:
         q, k, v = given
@@ -62,6 +66,9 @@ class TokenSum(Op):
     arity: ClassVar[tuple[int, int]] = (2, 2)
 
     scale: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", rounded(self.scale))
 
     def infer(self, given: Sequence[Value], steps: int) -> Value:
         k, v = given
