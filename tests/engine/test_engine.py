@@ -1,10 +1,12 @@
 """The interface: what it takes, what it refuses, and what it does not need."""
 
+import re
 import subprocess
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -301,3 +303,18 @@ def test_arrays_of_another_network_are_refused(ticket):
     broken["features.1.norm.running_var"] = -np.ones_like(broken["features.1.norm.running_var"])
     with pytest.raises(UserError, match=r"features\.1\.synapse.*finite"):
         compile_ticket(replace(ticket, tensors=broken))
+
+
+@pytest.mark.filterwarnings("ignore:the C library:RuntimeWarning")
+def test_the_guide_runs(random_ticket, tmp_path, monkeypatch):
+    guide = Path(__file__).parents[2] / "docs" / "engine.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    ticket = random_ticket("convnet", DataShape(1, 32, 32, 5), {"timesteps": 2})
+    ticket.save(tmp_path / "digits.ticket")
+    monkeypatch.chdir(tmp_path)
+    images = pixels(3, 1, 32, 32)
+    names = {"images": images, "x": images[:, None]}
+    for block in blocks:
+        exec(block, names)
+    assert names["engine"].input_shape == (1, 32, 32)
