@@ -22,6 +22,7 @@ _COMMANDS = {
     "eval": ("eval", "evaluate"),
     "measure": ("measure", "measure"),
     "show": ("show", "show"),
+    "pack": ("pack", "pack"),
     "report": ("report", "report"),
     "data": ("data", "app"),
     "version": ("version", "version"),
