@@ -18,7 +18,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_INPUTS = 65535, TILE_BYTES = 256 << 10 };
+enum { MOST_WORDS = 65535, TILE_BYTES = 256 << 10 }; /* a list counts in words of the slab */
 
 typedef struct {
     uint32_t planes;
@@ -51,10 +51,9 @@ static void sliced_free(void *plan) {
 
 static bool on_planes(const Layer *l) {
     const Neuron *n = &l->neuron;
-    if (!l->fires) return false;
-    if (n->kind == NEURON_STEP) return true;
-    return n->kind == NEURON_LIF && n->charge == 0 && !n->soft && n->decay == 0.5f &&
-           n->v_reset == 0 && n->v_rest == 0 && l->steps <= PLANE_STEPS;
+    if (!l->fires || l->steps > PLANE_STEPS) return false;
+    return n->kind == NEURON_STEP || (n->charge == 0 && !n->soft && n->decay == 0.5f &&
+                                      n->v_reset == 0 && n->v_rest == 0);
 }
 
 static bool has_memory(const Layer *l) { return l->neuron.kind == NEURON_LIF; }
@@ -63,7 +62,7 @@ bool bitsliced_fits(const Layer *l) {
     const Synapse *y = &l->y;
     uint64_t inputs = (uint64_t)y->cin * y->kh * y->kw;
     return l->in.kind == KIND_SPK && y->ternary && !y->flatten && y->stride <= 4 &&
-           inputs < MOST_INPUTS && inputs < 1u << MAX_PLANES && y->pad <= 64 && y->kh <= 64 &&
+           inputs * (uint64_t)l->k->words <= MOST_WORDS && inputs < 1u << MAX_PLANES && y->pad <= 64 && y->kh <= 64 &&
            y->kw <= 64 && (uint64_t)y->ho * y->wo <= 1u << 20;
 }
 
@@ -149,7 +148,9 @@ static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t
     const size_t o = g * p->group, left = l->y.cout - o, n = left < p->group ? left : p->group;
     const size_t channel = p->counter * p->planes;
     uint64_t fired[PLANE_STEPS * 8];
-    for (size_t q = 0; q < n; q++)
+    const bool turned = tile == 1 && S == lanes && n == lanes;
+    if (turned) l->k->turn(counters + o * channel, channel, p->counter, p->planes, room);
+    for (size_t q = 0; !turned && q < n; q++)
         for (size_t j = 0; j < p->planes; j++) {
             const uint64_t *from = counters + (o + q) * channel + j * p->counter;
             for (size_t s = 0; s < S; s++)
@@ -264,7 +265,7 @@ static void plan_geometry(const Layer *l, Sliced *p) {
 
 static uint64_t plan_lists(const Layer *l, Sliced *p, uint16_t *list) {
     const Synapse *y = &l->y;
-    const size_t inputs = (size_t)y->cin * y->kh * y->kw;
+    const size_t inputs = (size_t)y->cin * y->kh * y->kw, lanes = (size_t)l->k->words;
     uint64_t at = 0, most = 0;
     for (size_t o = 0; o < y->cout; o++) {
         const float *a = y->a ? y->a + o : NULL;
@@ -275,11 +276,11 @@ static uint64_t plan_lists(const Layer *l, Sliced *p, uint16_t *list) {
             for (size_t i = 0; i < inputs; i++) {
                 const uint64_t k = (uint64_t)o * inputs + i;
                 if (!kept_bit(y->keep, k) || (kept_bit(y->sign, k) != flip) != (side == 1)) continue;
-                if (list) list[at] = (uint16_t)i;
+                if (list) list[at] = (uint16_t)(i * lanes);
                 at++, count[side]++;
             }
             for (; at % 4; at++)
-                if (list) list[at] = (uint16_t)inputs;
+                if (list) list[at] = (uint16_t)(inputs * lanes);
         }
         p->rows[o] = (TreeRow){.negative = (uint16_t)((count[0] + 3) / 4),
                                .positive = (uint16_t)((count[1] + 3) / 4)};

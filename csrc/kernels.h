@@ -8,7 +8,7 @@
 #define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
 
 /* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
- * `positive` groups of four. The counter starts at `start`, is complemented after the negative
+ * `positive` groups of four, each by the word of the slab where its vector begins. The counter starts at `start`, is complemented after the negative
  * ones, and ends as (number of negative weights) + (positive spikes) - (negative spikes). */
 typedef struct {
     uint32_t start;
@@ -33,7 +33,8 @@ typedef struct {
 
 struct Kernels {
     const char *name;
-    int words; /* 64-bit words of a vector */
+    int words;     /* 64-bit words of a vector */
+    int dot_words; /* `dots` takes its words in groups of so many */
 
     /* out[i] = sum over the taps, in order, of +-x[offset + i] (tap = 2*offset + negative). */
     void (*rows_ternary)(const float *x, const uint32_t *taps, size_t count, float *out, size_t n);
@@ -46,7 +47,8 @@ struct Kernels {
     void (*fire)(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
                  uint64_t *out, size_t words);
     /* sums[i] = popcount(negative ^ (x & kept)) over `rows` rows (pitch apart) of `length` words,
-     * for `count` places `step` words apart; w = [rows*length][negative, kept]. */
+     * for `count` places `step` words apart; w = [rows][length/dot_words][negative, kept][dot_words],
+     * length a multiple of dot_words. What lies behind a row of x is read, and must not be kept. */
     void (*dots)(const uint64_t *x, size_t pitch, size_t step, size_t count, const uint64_t *w,
                  size_t rows, size_t length, uint64_t *sums);
     /* Counters of every channel for one vector of positions: plane j of channel o goes to
@@ -56,6 +58,10 @@ struct Kernels {
     /* The shifted planes of every channel and tap, for the vector of positions that begins at
      * word `flat` of a tile [step][tile words] which begins at word `first` of a step. */
     void (*slab)(const Taps *p, const uint64_t *planes, size_t first, size_t flat, uint64_t *out);
+    /* Counters [channel][plane][step] of `words` channels and steps, one word each, turned into
+     * [step][plane][channel]. */
+    void (*turn)(const uint64_t *counters, size_t channel, size_t plane, uint32_t planes,
+                 uint64_t *out);
     /* One vector of neurons on bit planes; thresholds as planes_thresholds of bitsliced.c lays
      * them, one word each (broadcast) or one vector each. out word of step t: out + t*out_step. */
     void (*fire_planes)(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,

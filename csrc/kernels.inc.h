@@ -24,6 +24,7 @@ typedef uint64_t Vu __attribute__((vector_size(8 * WORDS), may_alias, aligned(8)
 #endif
 typedef float F __attribute__((vector_size(4 * FLOATS), may_alias));
 typedef float Fu __attribute__((vector_size(4 * FLOATS), may_alias, aligned(4)));
+typedef int32_t I __attribute__((vector_size(4 * FLOATS), may_alias));
 typedef uint32_t U __attribute__((vector_size(4 * FLOATS), may_alias));
 
 #define SPLAT(x) ((V){0} | (uint64_t)(x))
@@ -77,7 +78,7 @@ INLINE V choose(V mask, V a, V b) { return b ^ (mask & (a ^ b)); }
         s = d_ ^ s;                      \
     }
 #endif
-#define IN(k) slab[list[k]]
+#define IN(k) (*(const V *)(const void *)(slab + list[k]))
 
 #define PLANES 5
 #include "tree.inc.h"
@@ -212,14 +213,52 @@ INLINE void fire_planes_as(const uint64_t *counters, size_t plane, size_t step, 
     }
 }
 
+/* Turns counters [channel][plane][step] of WORDS channels and WORDS steps, one word each, into
+ * [step][plane][channel]. */
+static void turn(const uint64_t *counters, size_t channel, size_t plane, uint32_t planes,
+                 uint64_t *out) {
+#if WORDS == 4 && defined(__AVX2__)
+    for (uint32_t j = 0; j < planes; j++, counters += plane, out += WORDS) {
+        __m256i a[4], b[4];
+        for (size_t q = 0; q < 4; q++)
+            a[q] = _mm256_loadu_si256((const __m256i *)(const void *)(counters + q * channel));
+        for (int q = 0; q < 4; q += 2) {
+            b[q] = _mm256_unpacklo_epi64(a[q], a[q + 1]);
+            b[q + 1] = _mm256_unpackhi_epi64(a[q], a[q + 1]);
+        }
+        const size_t step = (size_t)planes * WORDS;
+        for (size_t h = 0; h < 2; h++) {
+            store(out + h * step, (V)_mm256_permute2x128_si256(b[h], b[h + 2], 0x20));
+            store(out + (h + 2) * step, (V)_mm256_permute2x128_si256(b[h], b[h + 2], 0x31));
+        }
+    }
+#else
+    for (uint32_t j = 0; j < planes; j++)
+        for (size_t s = 0; s < WORDS; s++)
+            for (size_t q = 0; q < WORDS; q++)
+                out[(s * planes + j) * WORDS + q] = counters[q * channel + j * plane + s];
+#endif
+}
+
 static void fire_planes(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                         uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
                         uint64_t *out, size_t out_step) {
-    if (broadcast)
-        fire_planes_as(counters, plane, step, planes, steps, memory, thresholds, true, out, out_step);
-    else
-        fire_planes_as(counters, plane, step, planes, steps, memory, thresholds, false, out,
-                       out_step);
+#define FIRE(planes_, steps_, memory_)                                                        \
+    if (broadcast)                                                                           \
+        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, true, out, \
+                       out_step);                                                            \
+    else                                                                                     \
+        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, false, out, \
+                       out_step)
+    /* the usual cases get straight code */
+    switch (memory && steps == 4 ? planes : 0) {
+    case 7: FIRE(7, 4, true); break;
+    case 8: FIRE(8, 4, true); break;
+    case 9: FIRE(9, 4, true); break;
+    case 10: FIRE(10, 4, true); break;
+    default: FIRE(planes, steps, memory);
+    }
+#undef FIRE
 }
 
 static void expand(const uint64_t *counters, size_t plane, uint32_t planes, size_t words,
@@ -293,100 +332,164 @@ static void affine(float *z, size_t n, float alpha, bool scaled, const float *bi
     }
 }
 
-/* Bit i of the result: u[i] >= threshold. */
-INLINE uint64_t reached(const float *u, float threshold) {
-    uint64_t bits = 0;
-#if defined(__AVX2__)
-    __m256 t = _mm256_set1_ps(threshold);
-    for (int i = 0; i < 8; i++) {
-        __m256 ge = _mm256_cmp_ps(_mm256_loadu_ps(u + 8 * i), t, _CMP_GE_OQ);
-        bits |= (uint64_t)(unsigned)_mm256_movemask_ps(ge) << 8 * i;
-    }
+/* Bit i of the result: lane i of a comparison. */
+INLINE uint64_t lanes_of(I m) {
+#if FLOATS == 16 && defined(__AVX512DQ__)
+    return (uint64_t)_mm512_movepi32_mask((__m512i)m);
+#elif FLOATS == 16
+    __m256 half[2];
+    memcpy(half, &m, sizeof half);
+    return (uint64_t)(unsigned)_mm256_movemask_ps(half[0]) |
+           (uint64_t)(unsigned)_mm256_movemask_ps(half[1]) << 8;
+#elif FLOATS == 8
+    return (uint64_t)(unsigned)_mm256_movemask_ps((__m256)m);
 #elif defined(__SSE2__)
-    __m128 t = _mm_set1_ps(threshold);
-    for (int i = 0; i < 16; i++)
-        bits |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_cmpge_ps(_mm_loadu_ps(u + 4 * i), t)) << 4 * i;
+    return (uint64_t)(unsigned)_mm_movemask_ps((__m128)m);
 #else
-    for (int i = 0; i < 64; i++) bits |= (uint64_t)(u[i] >= threshold) << i;
+    uint64_t bits = 0;
+    for (int i = 0; i < FLOATS; i++) bits |= (uint64_t)(m[i] & 1) << i;
+    return bits;
 #endif
+}
+
+INLINE F select_floats(I m, F a, F b) { return (F)(((I)a & m) | ((I)b & ~m)); }
+
+enum { VECTORS = 64 / FLOATS };
+
+/* One step of 64 neurons. The order of operations is that of the definition, neurons/lif.py: no two
+ * may be joined, and none replaced by a cheaper one. */
+INLINE uint64_t advance(const Neuron *p, uint32_t kind, uint32_t how, bool soft, F *v,
+                        const float *z) {
+    const F none = {0}, threshold = none + p->v_threshold, reset = none + p->v_reset;
+    uint64_t bits = 0;
+    for (int j = 0; j < VECTORS; j++) {
+        F u = load_floats(z + j * FLOATS);
+        if (kind == NEURON_LIF) {
+            if (how == 0) u = v[j] * p->decay + u;
+            else if (how == 1) u = (v[j] - (v[j] - p->v_rest) / p->tau) + u;
+            else u = v[j] + (u - (v[j] - p->v_rest)) / p->tau;
+        }
+        I m = u >= threshold;
+        bits |= lanes_of(m) << j * FLOATS;
+        F after = reset;
+        if (soft) after = u - threshold;
+        if (kind == NEURON_LIF) v[j] = select_floats(m, after, u);
+    }
     return bits;
 }
 
-/* The order of operations is that of the definition, neurons/lif.py: no two may be joined. */
-INLINE void charge(const Neuron *p, const float *v, const float *z, float *u) {
-    const float decay = p->decay, tau = p->tau, rest = p->v_rest;
-    if (p->charge == 0)
-        for (int i = 0; i < 64; i++) u[i] = v[i] * decay + z[i];
-    else if (p->charge == 1)
-        for (int i = 0; i < 64; i++) u[i] = (v[i] - (v[i] - rest) / tau) + z[i];
-    else
-        for (int i = 0; i < 64; i++) u[i] = v[i] + (z[i] - (v[i] - rest)) / tau;
-}
-
-static void fire(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
-                 uint64_t *out, size_t words) {
-    const float threshold = p->v_threshold, reset = p->v_reset;
+INLINE void fire_as(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
+                    uint32_t kind, uint32_t how, bool soft, uint64_t *out, size_t words) {
     for (size_t at = 0; at < n; at += 64) {
-        float v[64], u[64], last[64];
-        size_t m = n - at < 64 ? n - at : 64;
-        for (int i = 0; i < 64; i++) v[i] = p->v_rest;
+        F v[VECTORS];
+        float last[64] = {0};
+        const size_t m = n - at < 64 ? n - at : 64;
+        for (int j = 0; j < VECTORS; j++) v[j] = (F){0} + p->v_rest;
         for (uint32_t t = 0; t < steps; t++) {
             const float *zt = z + t * stride + at;
             if (m < 64) {
-                memset(last, 0, sizeof last);
                 memcpy(last, zt, m * sizeof *last);
                 zt = last;
             }
-            uint64_t *word = out + t * words + at / 64;
-            if (p->kind == NEURON_STEP) {
-                *word = reached(zt, threshold) & tail_mask(m);
-                continue;
-            }
-            charge(p, v, zt, u);
-            *word = reached(u, threshold) & tail_mask(m);
-            if (p->soft)
-                for (int i = 0; i < 64; i++) v[i] = u[i] >= threshold ? u[i] - threshold : u[i];
-            else
-                for (int i = 0; i < 64; i++) v[i] = u[i] >= threshold ? reset : u[i];
+            out[t * words + at / 64] = advance(p, kind, how, soft, v, zt) & tail_mask(m);
         }
     }
 }
 
-INLINE uint64_t ones(uint64_t v) {
-#if defined(__POPCNT__)
-    return (uint64_t)__builtin_popcountll(v);
+static void fire(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
+                 uint64_t *out, size_t words) {
+    if (p->kind == NEURON_STEP) fire_as(z, stride, steps, n, p, NEURON_STEP, 0, false, out, words);
+    else if (p->charge == 0 && !p->soft) fire_as(z, stride, steps, n, p, 0, 0, false, out, words);
+    else if (p->charge == 0) fire_as(z, stride, steps, n, p, 0, 0, true, out, words);
+    else if (p->charge == 1) fire_as(z, stride, steps, n, p, 0, 1, p->soft, out, words);
+    else fire_as(z, stride, steps, n, p, 0, 2, p->soft, out, words);
+}
+
+#if defined(__AVX2__)
+#define DOT_WORDS 4
+enum { MOST_BYTES = 31 }; /* a byte that counts up to 8 ones a round holds as many rounds */
+
+/* Rounds of 4 words: ones are counted by nibble, from a table of 16, and added up as bytes. */
+INLINE void dots_of(const uint64_t *x, size_t pitch, size_t step, int places, const uint64_t *w,
+                    size_t rows, size_t length, uint64_t *sums) {
+    __m256i total[4], bytes[4];
+    const __m256i zero = _mm256_setzero_si256(), low = _mm256_set1_epi8(15);
+    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2,
+                                           1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    for (int j = 0; j < places; j++) total[j] = bytes[j] = zero;
+    int rounds = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < length; k += 4, w += 8) {
+            const __m256i negative = _mm256_loadu_si256((const __m256i *)(const void *)w);
+            const __m256i kept = _mm256_loadu_si256((const __m256i *)(const void *)(w + 4));
+            for (int j = 0; j < places; j++) {
+                const uint64_t *p = x + (size_t)j * step + r * pitch + k;
+                __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+                v = _mm256_xor_si256(negative, _mm256_and_si256(v, kept));
+                const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+                const __m256i some = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
+                bytes[j] = _mm256_add_epi8(
+                    bytes[j], _mm256_add_epi8(some, _mm256_shuffle_epi8(table, high)));
+            }
+            if (++rounds < MOST_BYTES) continue;
+            for (int j = 0; j < places; j++) {
+                total[j] = _mm256_add_epi64(total[j], _mm256_sad_epu8(bytes[j], zero));
+                bytes[j] = zero;
+            }
+            rounds = 0;
+        }
+    for (int j = 0; j < places; j++) {
+        uint64_t four[4];
+        total[j] = _mm256_add_epi64(total[j], _mm256_sad_epu8(bytes[j], zero));
+        memcpy(four, &total[j], sizeof four);
+        sums[j] = four[0] + four[1] + four[2] + four[3];
+    }
+}
 #else
+#define DOT_WORDS 1
+
+INLINE uint64_t ones(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
     v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
     return v * 0x0101010101010101u >> 56;
-#endif
 }
+
+INLINE void dots_of(const uint64_t *x, size_t pitch, size_t step, int places, const uint64_t *w,
+                    size_t rows, size_t length, uint64_t *sums) {
+    for (int j = 0; j < places; j++) sums[j] = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < length; k++, w += 2)
+            for (int j = 0; j < places; j++)
+                sums[j] += ones(w[0] ^ (x[(size_t)j * step + r * pitch + k] & w[1]));
+}
+#endif
 
 static void dots(const uint64_t *x, size_t pitch, size_t step, size_t count, const uint64_t *w,
                  size_t rows, size_t length, uint64_t *sums) {
     size_t i = 0;
-    for (; i + 4 <= count; i += 4, x += 4 * step) {
-        uint64_t sum[4] = {0};
-        for (size_t r = 0; r < rows; r++)
-            for (size_t k = 0; k < length; k++) {
-                const uint64_t *p = x + r * pitch + k;
-                const uint64_t negative = w[2 * (r * length + k)], kept = w[2 * (r * length + k) + 1];
-                for (int j = 0; j < 4; j++) sum[j] += ones(negative ^ (p[(size_t)j * step] & kept));
-            }
-        for (int j = 0; j < 4; j++) sums[i + (size_t)j] = sum[j];
-    }
-    for (; i < count; i++, x += step) {
-        uint64_t sum = 0;
-        for (size_t r = 0; r < rows; r++)
-            for (size_t k = 0; k < length; k++)
-                sum += ones(w[2 * (r * length + k)] ^ (x[r * pitch + k] & w[2 * (r * length + k) + 1]));
-        sums[i] = sum;
+    for (; i + 4 <= count; i += 4) dots_of(x + i * step, pitch, step, 4, w, rows, length, sums + i);
+    for (; i < count; i++) dots_of(x + i * step, pitch, step, 1, w, rows, length, sums + i);
+}
+
+/* 2x2 windows side by side, of rows that fit half a word: two rows are read at once. */
+static void pool_halves(const uint64_t *in, const Pool *p, uint64_t *out) {
+    const size_t w = p->w, wo = p->wo;
+    const uint64_t wanted = ((uint64_t)1 << wo) - 1;
+    for (size_t y = 0; y < p->ho; y++) {
+        uint64_t v = bits_at(in, 2 * y * w, 2 * w);
+        v |= v >> w;
+        v |= v >> 1;
+        put_bits(out, y * wo, even_bits(v) & wanted, wo);
     }
 }
 
 /* Or of the windows: the rows first, then the columns of what is left, then every stride-th. */
 static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
+    if (p->k == 2 && p->stride == 2 && p->pad == 0 && p->w <= 32) {
+        pool_halves(in, p, out);
+        return;
+    }
     const size_t wide = p->k < 33 ? (64 - p->k) / p->stride + 1 : 1;
     for (size_t y = 0; y < p->ho; y++)
         for (size_t x = 0; x < p->wo; x += wide) {
@@ -406,6 +509,7 @@ static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
 }
 
 const Kernels CAT(st_kernels_, LEVEL) = {
-    .name = TEXT(LEVEL), .words = WORDS, .rows_ternary = rows_ternary, .rows_float = rows_float,
+    .name = TEXT(LEVEL), .words = WORDS, .dot_words = DOT_WORDS,
+    .rows_ternary = rows_ternary, .rows_float = rows_float,
     .affine = affine, .fire = fire, .dots = dots, .tree = tree, .slab = slab,
-    .fire_planes = fire_planes, .expand = expand, .pool = pool};
+    .turn = turn, .fire_planes = fire_planes, .expand = expand, .pool = pool};

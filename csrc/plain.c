@@ -271,17 +271,21 @@ static void op_score(const Plain *p) {
 /* Whether score a ranks before score b; a number before what is not one. */
 static bool before(float a, float b) { return a > b || (isnan(b) && !isnan(a)); }
 
+static bool worse(const float *x, int32_t a, int32_t b) {
+    return before(x[b], x[a]) || (!before(x[a], x[b]) && a > b);
+}
+
+/* A heap with the worst of those kept on top: the smallest score, of equals the latest. */
 static void sift(const float *x, int32_t *heap, size_t n, size_t i) {
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        /* the worst of those kept is on top: the smallest score, of equals the latest */
-        for (size_t k = child; k <= child + 1 && k < n; k++) {
-            const int32_t a = heap[k], b = heap[child];
-            if (before(x[b], x[a]) || (!before(x[a], x[b]) && a > b)) child = k;
-        }
-        const int32_t a = heap[child], b = heap[i], up = a;
-        if (!(before(x[b], x[a]) || (!before(x[a], x[b]) && a > b))) return;
-        heap[child] = b;
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= n) return;
+        if (child + 1 < n && worse(x, heap[child + 1], heap[child])) child++;
+        if (!worse(x, heap[child], heap[i])) return;
+        const int32_t up = heap[child];
+        heap[child] = heap[i];
         heap[i] = up;
+        i = child;
     }
 }
 

@@ -14,8 +14,9 @@ typedef struct {
     uint32_t bits, hp, wp; /* bits of an input value; padded size */
     size_t words;          /* of a position */
     bool linear;           /* one position: the steps take its place in the inner loop */
-    size_t at_x, at_sums;
-    uint64_t *weights; /* [cout][kh][kw*words][negative, kept] */
+    size_t at_x, at_sums, at_z, at_fired;
+    size_t length;     /* words of a kernel's row, rounded up to groups of dot_words */
+    uint64_t *weights; /* [cout][kh][length] as the kernel `dots` takes them */
     uint32_t *negative;
 } Popcount;
 
@@ -89,7 +90,7 @@ static void sums_of(const Layer *l, const Popcount *p, const uint64_t *x, uint32
                     uint64_t *sums, float *z) {
     const Synapse *y = &l->y;
     const size_t n = (size_t)y->ho * y->wo, image = (size_t)p->hp * p->wp * p->words;
-    const size_t length = y->kw * p->words, pitch = p->wp * p->words;
+    const size_t length = p->length, pitch = p->wp * p->words;
     const uint64_t *w = p->weights + (size_t)o * y->kh * length * 2;
     const float start = (float)p->negative[o];
     const size_t lines = p->linear ? 1 : (size_t)y->s * y->ho, count = p->linear ? y->s : y->wo;
@@ -108,6 +109,27 @@ static void sums_of(const Layer *l, const Popcount *p, const uint64_t *x, uint32
     }
 }
 
+/* One position: the neurons of all channels fire together, side by side. */
+static void linear_run(const Layer *l, const Popcount *p, const uint64_t *x, uint64_t *sums,
+                       float *z, uint64_t *fired, uint64_t *out) {
+    const Synapse *y = &l->y;
+    const size_t words = words_of(y->cout);
+    for (uint32_t o = 0; o < y->cout; o++) {
+        float n[MAX_STEPS];
+        sums_of(l, p, x, o, sums, n);
+        for (uint32_t s = 0; s < y->s; s++) {
+            float v = y->alpha * n[s];
+            if (y->bias) v = v + y->bias[o];
+            if (y->a) v = y->a[o] * v + y->b[o];
+            z[s * y->cout + o] = v;
+        }
+    }
+    l->k->fire(z, y->s == 1 ? 0 : y->cout, l->steps, y->cout, &l->neuron, fired, words);
+    for (size_t o = 0; o < y->cout; o++)
+        for (size_t t = 0; t < l->steps; t++)
+            out[o * l->steps + t] = fired[t * words + o / 64] >> o % 64 & 1;
+}
+
 static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
     const Popcount *p = l->plan;
     uint64_t *x = (uint64_t *)(void *)(scratch + p->at_x);
@@ -115,6 +137,11 @@ static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scr
     float *z = (float *)(void *)(scratch + l->at_z);
     if (l->y.flatten || positions(&l->in) == 1) pack_flat(l, p, in, x);
     else pack_positions(l, p, in, x);
+    if (p->linear && l->fires && !l->pools) {
+        linear_run(l, p, x, sums, (float *)(void *)(scratch + p->at_z),
+                   (uint64_t *)(void *)(scratch + p->at_fired), out);
+        return;
+    }
     for (uint32_t o = 0; o < l->y.cout; o++) {
         sums_of(l, p, x, o, sums, z);
         layer_emit(l, o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, scratch);
@@ -124,18 +151,21 @@ static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scr
 static void fill_weights(const Layer *l, Popcount *p) {
     const Synapse *y = &l->y;
     uint64_t i = 0;
-    const size_t taps = (size_t)y->kh * y->kw;
+    const size_t group = (size_t)l->k->dot_words;
     for (size_t o = 0; o < y->cout; o++)
         for (size_t c = 0; c < y->cin; c++)
-            for (size_t k = 0; k < taps; k++, i++) {
-                if (!kept_bit(y->keep, i)) continue;
-                uint64_t *w = p->weights + ((o * taps + k) * p->words + c / 64) * 2;
-                const uint64_t bit = (uint64_t)1 << c % 64;
-                w[1] |= bit;
-                if (kept_bit(y->sign, i)) continue;
-                w[0] |= bit;
-                p->negative[o]++;
-            }
+            for (size_t ky = 0; ky < y->kh; ky++)
+                for (size_t kx = 0; kx < y->kw; kx++, i++) {
+                    if (!kept_bit(y->keep, i)) continue;
+                    const size_t word = kx * p->words + c / 64;
+                    uint64_t *w = p->weights + ((o * y->kh + ky) * p->length + word / group * group) * 2 +
+                                  word % group;
+                    const uint64_t bit = (uint64_t)1 << c % 64;
+                    w[group] |= bit;
+                    if (kept_bit(y->sign, i)) continue;
+                    w[0] |= bit;
+                    p->negative[o]++;
+                }
 }
 
 bool popcount_plan(Layer *l) {
@@ -153,10 +183,13 @@ bool popcount_plan(Layer *l) {
     uint64_t image = (uint64_t)p->hp * p->wp; /* < 2^36 */
     if (image > MAX_MEMORY / p->words) return false;
     image *= p->words;
-    const uint64_t count = (uint64_t)y->cout * y->kh * y->kw * p->words; /* <= 2^28 + padding */
+    p->length = round_up(y->kw * p->words, (size_t)l->k->dot_words);
+    const uint64_t count = (uint64_t)y->cout * y->kh * p->length; /* < 2^31 */
     l->memory = count * 16 + (uint64_t)y->cout * 4;
     p->at_x = carve(&l->scratch, image * y->s * p->bits * 8);
     p->at_sums = carve(&l->scratch, (uint64_t)(y->wo > y->s ? y->wo : y->s) * 8);
+    p->at_z = carve(&l->scratch, (uint64_t)y->cout * y->s * 4);
+    p->at_fired = carve(&l->scratch, words_of(y->cout) * (uint64_t)l->steps * 8);
     if (l->memory > MAX_MEMORY || l->scratch.bytes > MAX_MEMORY) return false;
     p->weights = calloc((size_t)count, 16);
     p->negative = calloc(y->cout, sizeof *p->negative);

@@ -12,7 +12,7 @@
     }
 
 static inline __attribute__((always_inline)) const uint16_t *CAT(add_, PLANES)(
-    const V *slab, const uint16_t *list, unsigned groups, V *s) {
+    const uint64_t *slab, const uint16_t *list, unsigned groups, V *s) {
     for (unsigned i = groups >> 2; i; i--, list += 16) {
         FULL(a0, b0, IN(0), IN(1), IN(2))
         FULL(a1, b1, IN(3), IN(4), IN(5))
@@ -57,9 +57,9 @@ static void CAT(tree_, PLANES)(const uint64_t *slab, const uint16_t *list, const
     for (size_t o = 0; o < channels; o++) {
         V s[PLANES];
         for (int j = 0; j < PLANES; j++) s[j] = SPLAT(-(uint64_t)(rows[o].start >> j & 1));
-        list = CAT(add_, PLANES)((const V *)(const void *)slab, list, rows[o].negative, s);
+        list = CAT(add_, PLANES)(slab, list, rows[o].negative, s);
         for (int j = 0; j < PLANES; j++) s[j] = ~s[j];
-        list = CAT(add_, PLANES)((const V *)(const void *)slab, list, rows[o].positive, s);
+        list = CAT(add_, PLANES)(slab, list, rows[o].positive, s);
         for (int j = 0; j < PLANES; j++) store(out + o * channel + (size_t)j * plane, s[j]);
     }
 }
