@@ -28,9 +28,12 @@ def random_model(name, shape, model, neuron, rng):
         for part in net.modules():
             part.training = True
         with torch.no_grad():
-            for _ in range(2):
+            for _ in range(4):
                 net(torch.randn(*frames, *size))
     for norm in norms:
+        # so that more than the few neurons fire that a mean of 0 would let fire
+        up = torch.from_numpy(rng.uniform(0, 1, norm.num_features)).float()
+        norm.running_mean -= up * norm.running_var.sqrt()
         if norm.affine:
             scale = torch.from_numpy(rng.normal(1, 0.7, norm.num_features)).float()
             with torch.no_grad():
