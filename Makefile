@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test check lint bench fuzz clean
 
@@ -11,10 +12,10 @@ demo: $(VENV)/.train
 	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 check: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,60 @@ def test_every_flipped_bit_is_noticed():
         assert result == "refused" or position < 8 * start, position
 
 
+def coded() -> tuple[Ticket, bytes]:
+    """A ticket whose mask lies as gaps and whose signs are left to the seed."""
+    mask = Stream(5, "mask").uniform(3000) < 0.1
+    signs = Stream(6, "weight", "conv").signs(3000) * mask
+    drawn = TicketLayer(
+        name="a.conv", shape=(3000,), kind="binary", mask=mask, alpha=0.5, signs=signs
+    )
+    ticket = Ticket((drawn,), {"b": np.ones(2, np.float16)}, {"seed": 6})
+    return ticket, ticket.to_bytes(signs="seed")
+
+
+def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
+    ticket, content = coded()
+    assert {name.partition("/")[0] for name in codec.decode(content)[1]} == {
+        "mask", "drawn", "alpha", "state"
+    }  # fmt: skip
+    start = 8 + int.from_bytes(content[:8], "little")
+    # Every bit of the arrays, and of the header one of each byte.
+    bits = [8 * i + i % 8 for i in range(start)] + list(range(8 * start, 8 * len(content)))
+    for position in bits:
+        broken = bytearray(content)
+        broken[position // 8] ^= 1 << position % 8
+        result = outcome(bytes(broken), ticket)
+        assert result == "refused" or position < 8 * start, position
+    for length in range(start, len(content)):
+        assert outcome(content[:length], ticket) == "refused"
+
+
+def test_damage_to_a_file_of_format_1_is_noticed():
+    path = Path(__file__).parent / "files" / "format-1-small.ticket"
+    content, ticket = path.read_bytes(), Ticket.load(path)
+    start = 8 + int.from_bytes(content[:8], "little")
+    for position in [8 * i + i % 8 for i in range(start)] + [*range(8 * start, 8 * len(content))]:
+        broken = bytearray(content)
+        broken[position // 8] ^= 1 << position % 8
+        result = outcome(bytes(broken), ticket)
+        assert result == "refused" or position < 8 * start, position
+    for length in range(0, len(content), 3):
+        assert outcome(content[:length], ticket) == "refused"
+
+
+def test_format_1_has_no_draws():
+    ticket = coded()[0]
+    metadata = {**parts(ticket)[0], "format_version": 1}
+    plain = ticket._arrays()
+    content = codec.encode({**metadata, "digest": ticket.digest()}, plain)
+    assert Ticket.from_bytes(content) == ticket
+    short = codec.decode(coded()[1])[1]["drawn/a.conv"]
+    for without in ((), ("signs/a.conv",)):
+        arrays = {k: v for k, v in plain.items() if k not in without} | {"drawn/a.conv": short}
+        with pytest.raises(TicketError, match=r"belongs to no layer|signs/a.conv: is missing"):
+            Ticket.from_bytes(codec.encode({**metadata, "digest": ticket.digest()}, arrays))
+
+
 def test_every_truncation_is_noticed(tmp_path):
     content = small().to_bytes()
     path = tmp_path / "short.ticket"
@@ -130,7 +185,7 @@ def mutate(content: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 METADATA_EDITS = {
-    "format_version": [0, -1, 2, 1.0, True, "1", None, 10**30],
+    "format_version": [0, -1, 1, 3, 2.0, True, "1", None, 10**30],
     "digest": [None, "", "0" * 64, 1],
     "state_bytes": [None, -1, 0, 10**30, "x", True],
     "layers": [None, {}, "x", [], [None], [[]], [{}], 3],
@@ -145,23 +200,36 @@ ENTRY_EDITS = {
 }  # fmt: skip
 
 
+def parts(ticket: Ticket) -> tuple[dict, dict]:
+    """Metadata without the digest, and arrays, as in the ticket's file."""
+    metadata, arrays = codec.decode(ticket.to_bytes())
+    del metadata["digest"]
+    return metadata, arrays
+
+
+def sealed(ticket: Ticket, metadata: dict, arrays: dict) -> bytes:
+    """A file whose digest fits the metadata; the arrays are to be refused by themselves."""
+    fitting = codec.digest({**metadata, "format_version": 1}, ticket._arrays())
+    return codec.encode({**metadata, "digest": fitting}, arrays)
+
+
 def rewritten(ticket: Ticket, edit) -> bytes:
     """A file with edited metadata or arrays and a digest that fits them."""
-    metadata, arrays = ticket._file_metadata(), ticket._arrays()
+    metadata, arrays = parts(ticket)
     edit(metadata, arrays)
-    return codec.encode(metadata, arrays)
+    return sealed(ticket, metadata, arrays)
 
 
 @pytest.mark.parametrize("key", METADATA_EDITS)
 def test_wrong_metadata_under_a_right_digest(key, tmp_path):
     for value in METADATA_EDITS[key]:
         ticket = small()
-        metadata, arrays = ticket._file_metadata(), ticket._arrays()
+        metadata, arrays = parts(ticket)
         metadata[key] = value
         if key == "digest":
             content = with_metadata(arrays, json.dumps(metadata))
         else:
-            content = codec.encode(metadata, arrays)
+            content = sealed(ticket, metadata, arrays)
         assert outcome(content, ticket) == "refused", value
         path = tmp_path / "x.ticket"
         path.write_bytes(content)
@@ -175,14 +243,14 @@ def test_wrong_metadata_under_a_right_digest(key, tmp_path):
 def test_wrong_layer_entry_under_a_right_digest(key, number, tmp_path):
     ticket = small()
     for value in [*ENTRY_EDITS[key], "absent"]:
-        metadata, arrays = ticket._file_metadata(), ticket._arrays()
+        metadata, arrays = parts(ticket)
         entry = metadata["layers"][number]
         if entry[key] == value and type(entry[key]) is type(value):
             continue
         entry[key] = value
         if value == "absent":
             del entry[key]
-        content = codec.encode(metadata, arrays)
+        content = sealed(ticket, metadata, arrays)
         assert outcome(content, ticket) == "refused", value
         path = tmp_path / "x.ticket"
         path.write_bytes(content)
@@ -197,10 +265,15 @@ def put(name, array):
 @pytest.mark.parametrize(
     ("edit", "text"),
     [
-        (put("mask/z.conv", np.zeros(6, np.uint8)), "mask/z.conv: must be 7 bytes for 54 bits"),
-        (put("mask/z.conv", np.zeros(7, np.int8)), "must be 7 bytes"),
-        (put("mask/z.conv", np.zeros((7, 1), np.uint8)), "must be 7 bytes"),
-        (put("mask/z.conv", np.full(7, 255, np.uint8)), "padding bits are set"),
+        (put("mask/z.conv", np.zeros(8, np.uint8)), "mask/z.conv: must be 7 bytes for 54 bits"),
+        (put("mask/z.conv", np.zeros(10, np.uint8)), "mask/z.conv: holds more than its mask"),
+        (put("mask/z.conv", np.zeros(1, np.uint8)), "must be at least 2 bytes for 54 weights"),
+        (put("mask/z.conv", np.zeros(9, np.int8)), "must be at least 2 bytes"),
+        (put("mask/z.conv", np.zeros((9, 1), np.uint8)), "must be at least 2 bytes"),
+        (put("mask/z.conv", np.array([0, 0] + [255] * 7, np.uint8)), "padding bits are set"),
+        (put("mask/z.conv", np.full(9, 255, np.uint8)), "mask/z.conv: has no known code"),
+        (put("drawn/z.conv", np.zeros(4, np.uint64)), "seed 0 draws are not the ticket's"),
+        (put("drawn/a.fc", np.zeros(4, np.uint64)), "an array that belongs to no layer"),
         (put("signs/z.conv", np.zeros(0, np.uint8)), "signs/z.conv: must be"),
         (put("signs/z.conv", np.full(4, 255, np.uint8)), "padding bits are set"),
         (put("alpha/z.conv", np.array(math.nan, np.float32)), "alpha must be a finite"),
@@ -225,7 +298,7 @@ def put(name, array):
         (lambda m, a: a.pop("state/head.bias"), "state_bytes contradicts the arrays"),
         (lambda m, a: m["layers"].append(m["layers"][0]), "mask/z.conv: is missing"),
         (lambda m, a: m["layers"].pop(), "belongs to no layer"),
-        (lambda m, a: m.update(format_version=7), "has ticket format 7, newer than 1"),
+        (lambda m, a: m.update(format_version=7), "has ticket format 7, newer than 2"),
     ],
 )
 def test_contradictions_under_a_right_digest(edit, text, tmp_path):
@@ -256,12 +329,20 @@ FOREIGN = {
     "other metadata": (with_metadata(ONE, "pt", "format"), "a safetensors file but not a ticket"),
     "not json": (with_metadata(ONE, "{'a': 1}"), "its metadata is not JSON"),
     "nan": (with_metadata(ONE, '{"format_version":1,"x":NaN}'), "its metadata is not JSON"),
-    "1e999": (with_metadata(ONE, '{"format_version":1,"x":1e999}'), "must be plain JSON"),
+    "1e999": (with_metadata(ONE, '{"format_version":1,"x":1e999}'), "its metadata names no layers"),
     "long number": (with_metadata(ONE, '{"x":' + "9" * 9999 + "}"), "its metadata is not JSON"),
     "a list": (with_metadata(ONE, "[1]"), "its metadata is not a table"),
     "no version": (with_metadata(ONE, "{}"), "its format_version must be"),
-    "version 2": (with_metadata(ONE, '{"format_version":2}'), "Install a newer spiketicket"),
-    "no digest": (with_metadata(ONE, '{"format_version":1}'), "does not match its digest"),
+    "version 3": (with_metadata(ONE, '{"format_version":3}'), "Install a newer spiketicket"),
+    "no layers": (with_metadata(ONE, '{"format_version":2}'), "its metadata names no layers"),
+    "no digest": (
+        with_metadata({}, '{"format_version":2,"layers":[],"state_bytes":0}'),
+        "does not match its digest",
+    ),
+    "no digest 1": (
+        with_metadata({}, '{"format_version":1,"layers":[],"state_bytes":0}'),
+        "does not match its digest",
+    ),
     "deep": (with_metadata(ONE, '{"a":' + "[" * 10**5 + "]" * 10**5 + "}"), "not JSON"),
     "deep header": (with_header(b'{"a":' * 10**5), "its metadata is not JSON"),
     "deep list header": (with_header(b'{"a":' + b"[" * 10**5), "its metadata is not JSON"),
@@ -295,7 +376,7 @@ def test_foreign_files(name, tmp_path):
     assert text in str(error.value)
     assert str(error.value).startswith(f"{path}: ")
     assert peak < 8 * len(content) + (1 << 20)
-    if name not in ("no digest", "1e999"):
+    if name not in ("no digest", "no digest 1", "no layers", "1e999"):
         with pytest.raises(TicketError):
             read_metadata(path)
 
@@ -338,8 +419,35 @@ def test_memory_is_a_small_multiple_of_the_file(density, tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert loaded == ticket
-    # one bit becomes a byte, in the mask, the signs and a working copy of each
-    assert peak < 40 * path.stat().st_size
+    # mask and signs at a byte each and a working copy of both; eight bytes a kept place, twice
+    assert peak < (7 + 24 * density) * 10**6 + 8 * path.stat().st_size
+
+
+def test_a_small_file_holds_no_large_layer(tmp_path):
+    for density in (0.0, 1.0):
+        one = layer("l", (1 << 20,), density, 0.5)
+        assert len(Ticket((one,)).to_bytes()) > (1 << 20) // 128
+    ticket = Ticket((layer("l", (4096,), 0.0, 0.5),))
+
+    def larger(metadata, arrays):
+        metadata["layers"][0]["shape"] = [4097]
+
+    with pytest.raises(TicketError, match="mask/l: must be at least 33 bytes for 4097 weights"):
+        Ticket.from_bytes(rewritten(ticket, larger))
+
+
+def test_more_weights_than_memory_holds_are_refused_unread(monkeypatch):
+    ticket = Ticket((layer("l", (50,), 0.5, 0.5), layer("m", (51,), 0.5, None)))
+    content = ticket.to_bytes()
+    for module in ("spiketicket._ticket_codec", "spiketicket.ticket"):
+        monkeypatch.setattr(f"{module}.MAX_WEIGHTS", 101)
+    assert Ticket.from_bytes(content) == ticket
+    for module in ("spiketicket._ticket_codec", "spiketicket.ticket"):
+        monkeypatch.setattr(f"{module}.MAX_WEIGHTS", 100)
+    with pytest.raises(TicketError, match="m: a ticket has at most 100 weights"):
+        Ticket.from_bytes(content)
+    with pytest.raises(TicketError, match="a ticket has at most 100 weights"):
+        Ticket(ticket.layers)
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path):
@@ -353,4 +461,4 @@ def test_a_file_over_the_limit_is_not_read(tmp_path):
         file.truncate(5 << 30)  # sparse: takes no room
     with pytest.raises(TicketError, match="is larger than 4294967296 bytes"):
         Ticket.load(path)
-    assert read_metadata(path)["format_version"] == 1
+    assert read_metadata(path)["format_version"] == 2

@@ -1,12 +1,14 @@
-r"""Bytes of a ticket file: safetensors with one JSON metadata key and a digest over everything.
+r"""Bytes of a ticket file: safetensors with one JSON metadata key and a digest of the content.
 
 This half knows metadata and named arrays; ``ticket.py`` gives them their meaning. Nothing here
-runs code from a file, and memory use is bounded by a small multiple of the file's size.
+runs code from a file, and memory use is bounded by the file's size: a mask of n bytes can stand
+for at most 128 n weights, each of which takes a few bytes (see ``_mask_code.py``).
 
 The digest is SHA-256 over ``spiketicket ticket 1\n``, the canonical metadata without its
 ``digest`` entry, and then, in order of name, every array's name, dtype, shape and little-endian
 bytes. Every part after the first line is preceded by its length in eight little-endian bytes. It
 finds accidents; it is no signature, as whoever changes a file on purpose can compute it anew.
+Metadata and arrays are those of format 1, whatever the format of the file: ``ticket.py`` says how.
 """
 
 from __future__ import annotations
@@ -32,14 +34,16 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_HEADER_BYTES = 16 << 20
 MAX_FILE_BYTES = 4 << 30
+MAX_WEIGHTS = 1 << 32
+"""Of all layers of a ticket; a file can name more than it could ever hold."""
 _MAX_JSON_ITEMS = 1 << 20  # Python needs about 100 bytes an item, a file as few as 2
 _METADATA_KEY = "spiketicket"
 _WHOLE = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 _DTYPES = frozenset((*_WHOLE, "float16", "float32", "float64"))
-_DAMAGED = "Copy or download the file again; if that does not help, search again"
+DAMAGED = "Copy or download the file again; if that does not help, search again"
 
 
 class TicketError(UserError):
@@ -62,9 +66,8 @@ def located(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def encode(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
-    """The whole file; the same content gives the same bytes. ``metadata`` gains its digest."""
-    complete = {**metadata, "digest": digest(metadata, arrays)}
-    text = canonical_json(complete)
+    """The whole file; the same content gives the same bytes. ``metadata`` has its digest."""
+    text = canonical_json(metadata)
     content = safetensors.numpy.save(dict(arrays), metadata={_METADATA_KEY: text})
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         raise TicketError(f"metadata must fit in {MAX_HEADER_BYTES} bytes", value=len(text))
@@ -72,29 +75,30 @@ def encode(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
 
 
 def decode(content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Metadata and arrays of a file's content, the digest checked and left out."""
+    """Metadata and arrays of a file's content; the digest is not checked."""
     stop = 8 + min(int.from_bytes(content[:8], "little"), MAX_HEADER_BYTES)
-    metadata = _metadata(_header(content[:8], len(content), content[8:stop]))
+    metadata, _ = _parsed(_header(content[:8], len(content), content[8:stop]))
     try:
         arrays = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise TicketError(f"is truncated or damaged ({error})", remedy=_DAMAGED) from error
+        raise TicketError(f"is truncated or damaged ({error})", remedy=DAMAGED) from error
     for name, array in arrays.items():
         check_dtype(name, array)
         if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
-            raise TicketError("a truth value is neither 0 nor 1", where=name, remedy=_DAMAGED)
-    expected = metadata.pop("digest", None)
-    if expected != digest(metadata, arrays):
-        raise TicketError("is damaged: its content does not match its digest", remedy=_DAMAGED)
+            raise TicketError("a truth value is neither 0 nor 1", where=name, remedy=DAMAGED)
     return metadata, arrays
 
 
-def read_metadata_from(file: BinaryIO, size: int) -> dict[str, Any]:
-    """The metadata, digest included but not checked; reads the header and no array."""
+def read_header_from(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """The metadata, digest included but not checked, and the bytes of every array by name.
+
+    Reads the header and no array.
+    """
     start = file.read(8)
     length = int.from_bytes(start, "little")
     rest = file.read(length) if length <= min(size, MAX_HEADER_BYTES) else b""
-    return _metadata(_header(start, size, rest))
+    metadata, tensors = _parsed(_header(start, size, rest))
+    return metadata, {name: _array_bytes(name, tensor) for name, tensor in tensors.items()}
 
 
 def open_regular(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
@@ -125,7 +129,7 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise TicketError("its metadata is not JSON", remedy=_DAMAGED) from error
+        raise TicketError("its metadata is not JSON", remedy=DAMAGED) from error
 
 
 def digest(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -169,7 +173,7 @@ def unpack_bits(packed: Array, count: int, where: str) -> NDArray[np.bool_]:
             value=f"{packed.dtype.name} {packed.shape}",
         )
     if count % 8 and packed[-1] & (0xFF >> count % 8):
-        raise TicketError("padding bits are set", where=where, remedy=_DAMAGED)
+        raise TicketError("padding bits are set", where=where, remedy=DAMAGED)
     return np.unpackbits(packed, count=count).view(np.bool_)
 
 
@@ -199,23 +203,36 @@ def _header(start: bytes, size: int, rest: bytes) -> bytes:
         )
     if length > size - 8 or len(rest) < length:
         raise TicketError(
-            "is truncated", value=f"{size} bytes, {length + 8} in the header alone", remedy=_DAMAGED
+            "is truncated", value=f"{size} bytes, {length + 8} in the header alone", remedy=DAMAGED
         )
     return rest[:length]
 
 
-def _metadata(header: bytes) -> dict[str, Any]:
+def _array_bytes(name: str, tensor: object) -> int:
+    """The length that a header gives an array."""
+    offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+    if (
+        not isinstance(offsets, list)
+        or [type(offset) for offset in offsets] != [int, int]
+        or not 0 <= offsets[0] <= offsets[1]
+    ):
+        raise TicketError("an array's place makes no sense", where=name, value=offsets)
+    return int(offsets[1] - offsets[0])
+
+
+def _parsed(header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ticket's metadata and the safetensors entries of its arrays."""
     try:
         outer = parse_json(header.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise TicketError("its header is not UTF-8", remedy=_DAMAGED) from error
+        raise TicketError("its header is not UTF-8", remedy=DAMAGED) from error
     texts = outer.get("__metadata__") if isinstance(outer, dict) else None
     text = texts.get(_METADATA_KEY) if isinstance(texts, dict) else None
     if not isinstance(text, str):
         raise TicketError("is a safetensors file but not a ticket")
     metadata = parse_json(text)
     if not isinstance(metadata, dict):
-        raise TicketError("its metadata is not a table", remedy=_DAMAGED)
+        raise TicketError("its metadata is not a table", remedy=DAMAGED)
     version = metadata.get("format_version")
     if type(version) is not int or version < 1:
         raise TicketError("its format_version must be a positive whole number", value=version)
@@ -224,7 +241,7 @@ def _metadata(header: bytes) -> dict[str, Any]:
             f"has ticket format {version}, newer than {FORMAT_VERSION}, the newest known here",
             remedy="Install a newer spiketicket",
         )
-    return metadata
+    return metadata, {name: value for name, value in outer.items() if name != "__metadata__"}
 
 
 def _refuse_constant(name: str) -> NoReturn:

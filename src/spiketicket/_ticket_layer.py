@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 import numpy as np
 
+from spiketicket import _drawn_signs as draws
 from spiketicket import _ticket_codec as codec
+from spiketicket._mask_code import decode_mask, encode_mask
 from spiketicket._ticket_codec import TicketError
 from spiketicket.errors import UNSET
 
@@ -47,7 +50,7 @@ class TicketLayer:
         mask = self._own("mask", np.bool_)
         if self.kind == "binary" and self.values is None:
             signs = self._own("signs", np.int8)
-            if not np.array_equal(np.abs(signs), mask):
+            if not np.array_equal(np.abs(signs).view(np.uint8), mask.view(np.uint8)):
                 self._refuse("signs must be -1 or +1 where the mask keeps, 0 elsewhere")
             alpha = self._scale()
             object.__setattr__(self, "alpha", alpha)
@@ -55,7 +58,7 @@ class TicketLayer:
             values = self._own("values", np.float32)
             if not np.isfinite(values).all():
                 self._refuse("values must be finite")
-            if values[~mask].any():
+            if np.any((values != 0) & ~mask):
                 self._refuse("values must be 0 where the mask prunes")
         else:
             self._refuse("kind binary takes alpha and signs, kind float takes values", self.kind)
@@ -118,42 +121,103 @@ def layer_entry(layer: TicketLayer) -> dict[str, Any]:
     }
 
 
-def layer_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
-    """The layer's arrays as stored, by their names in the file."""
+def plain_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
+    """The layer's arrays in format 1, by name: what the digest covers."""
     arrays: dict[str, codec.Array] = {f"mask/{layer.name}": codec.pack_bits(layer.mask)}
     if layer.signs is not None:
-        arrays[f"signs/{layer.name}"] = codec.pack_bits(layer.signs[layer.mask] > 0)
+        arrays[f"signs/{layer.name}"] = codec.pack_bits(_positive(layer))
         arrays[f"alpha/{layer.name}"] = np.array(layer.alpha, np.float32)
     elif layer.values is not None:
-        arrays[f"values/{layer.name}"] = layer.values[layer.mask]
+        arrays[f"values/{layer.name}"] = layer.values.reshape(-1).take(_places(layer.mask))
     return arrays
 
 
-def read_layer(entry: object, arrays: dict[str, codec.Array]) -> TicketLayer:
-    """Take one layer's arrays out of ``arrays``; TicketError unless all of it agrees."""
+def coded_arrays(
+    layer: TicketLayer, plain: Mapping[str, codec.Array], seed: int | None = None
+) -> dict[str, codec.Array]:
+    """The layer's arrays in format 2, by name, made from those of format 1.
+
+    With a seed, its signs are left out if that is shorter. Raises TicketError if the seed draws
+    other signs.
+    """
+    name = layer.name
+    arrays = {key: array for key, array in plain.items() if key.partition("/")[2] == name}
+    arrays[f"mask/{name}"] = encode_mask(layer.mask)
+    if seed is not None and layer.signs is not None:
+        short = draws.as_drawn(name, _places(layer.mask), _positive(layer), seed)
+        if short is None:
+            raise TicketError(
+                f"its signs are not those that seed {seed} draws: it was trained, or fine-tuned",
+                where=name,
+                remedy="Keep the signs in the file (raw)",
+            )
+        if short.nbytes < arrays[f"signs/{name}"].nbytes:
+            del arrays[f"signs/{name}"]
+            arrays[f"drawn/{name}"] = short
+    return arrays
+
+
+def read_layer(
+    entry: object, arrays: dict[str, codec.Array], version: int, room: int
+) -> TicketLayer:
+    """Take one layer's arrays, of a file of format ``version``, out of ``arrays``.
+
+    Raises TicketError unless all of it agrees, and where it has more than ``room`` weights.
+    """
     if not isinstance(entry, dict):
         raise TicketError("a layer's entry must be a table", value=entry)
     name, shape, kind = check_name(entry.get("name")), entry.get("shape", ()), entry.get("kind")
     if kind not in ("binary", "float"):
         raise TicketError("kind must be binary or float", where=name, value=kind)
     size = codec.entry_count(shape, name)
-    mask = codec.unpack_bits(_take(arrays, f"mask/{name}"), size, f"mask/{name}")
-    kept = int(np.count_nonzero(mask))
+    if size > room:
+        raise TicketError(f"a ticket has at most {codec.MAX_WEIGHTS} weights", where=name)
+    mask = _read_mask(_take(arrays, f"mask/{name}"), size, entry.get("kept"), name, version)
+    places = _places(mask)
     parts: dict[str, Any] = {"mask": mask.reshape(shape)}
     if kind == "binary":
-        positive = codec.unpack_bits(_take(arrays, f"signs/{name}"), kept, f"signs/{name}")
         signs = np.zeros(size, np.int8)
-        signs[mask] = np.where(positive, np.int8(1), np.int8(-1))
+        signs[places] = 2 * _read_signs(arrays, places, name, version).view(np.int8) - 1
         parts["signs"] = signs.reshape(shape)
         parts["alpha"] = float(_take(arrays, f"alpha/{name}", ()))
     else:
         values = np.zeros(size, np.float32)
-        values[mask] = _take(arrays, f"values/{name}", (kept,))
+        values[places] = _take(arrays, f"values/{name}", (places.size,))
         parts["values"] = values.reshape(shape)
     layer = TicketLayer(name=name, shape=tuple(shape), kind=kind, **parts)
     if entry != layer_entry(layer):
         raise TicketError("the header contradicts the arrays", where=name, value=entry)
     return layer
+
+
+def _positive(layer: TicketLayer) -> NDArray[np.bool_]:
+    """Whether each kept weight of a binary layer is positive, bool [kept]."""
+    signs = cast("NDArray[np.int8]", layer.signs).reshape(-1)
+    positive: NDArray[np.bool_] = signs.take(_places(layer.mask)) > 0
+    return positive
+
+
+def _places(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where the kept weights are, in C order: many times faster to index with than the mask."""
+    return np.flatnonzero(mask)
+
+
+def _read_mask(
+    stored: codec.Array, size: int, kept: object, name: str, version: int
+) -> NDArray[np.bool_]:
+    if version == 1:
+        return codec.unpack_bits(stored, size, f"mask/{name}")
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise TicketError("kept must count its weights", where=name, value=kept)
+    return decode_mask(stored, size, kept, f"mask/{name}")
+
+
+def _read_signs(
+    arrays: dict[str, codec.Array], places: NDArray[np.int64], name: str, version: int
+) -> NDArray[np.bool_]:
+    if version > 1 and f"drawn/{name}" in arrays:
+        return draws.drawn(_take(arrays, f"drawn/{name}"), name, places, f"drawn/{name}")
+    return codec.unpack_bits(_take(arrays, f"signs/{name}"), places.size, f"signs/{name}")
 
 
 def _take(

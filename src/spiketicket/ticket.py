@@ -3,8 +3,12 @@
 A ticket is one safetensors file with one metadata key, ``spiketicket``, that holds sorted JSON.
 For a layer called ``features.0.conv`` it stores
 
-    mask/features.0.conv     one bit a weight, C order, most significant bit first
-    signs/features.0.conv    one bit a kept weight, in order, 1 is +1     (binary layers)
+    mask/features.0.conv     which weights are kept: a bitmap, or Rice-coded gaps between those
+                             kept or dropped, whichever is shorter; see ``_mask_code.py``
+    signs/features.0.conv    one bit a kept weight, in order, 1 is +1, most significant bit first,
+                             padded with zero bits                        (binary layers)
+    drawn/features.0.conv    or, in its place, where the signs were drawn and a hash of them; see
+                             ``_drawn_signs.py``                          (on request)
     alpha/features.0.conv    one float32                                  (binary layers)
     values/features.0.conv   one float32 a kept weight, in order          (float layers)
 
@@ -12,33 +16,48 @@ and every other entry of the network's state dict (BatchNorm statistics, biases,
 not pruned) as ``state/<key>``. The JSON holds ``format_version``, ``layers`` (name, shape, kind,
 kept, alpha of each), ``state_bytes``, ``digest`` and whatever the search wrote. Reading needs
 neither torch nor the network's code, and the same ticket gives the same bytes.
+
+This is format 2. Format 1, which is still read, has every mask as a bitmap, one bit a weight, most
+significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content and
+not over the bytes of a file: it is the one that a file of format 1 has, computed over that
+format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in either
+format, with its signs or without, and what was recorded about an older file stays true.
 """
 
 from __future__ import annotations
 
-import math
+import io
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from spiketicket import _ticket_codec as codec
 from spiketicket._files import write_atomic
-from spiketicket._ticket_codec import FORMAT_VERSION, MAX_FILE_BYTES, TicketError
+from spiketicket._ticket_codec import (
+    DAMAGED,
+    FORMAT_VERSION,
+    MAX_FILE_BYTES,
+    MAX_WEIGHTS,
+    TicketError,
+)
 from spiketicket._ticket_layer import (
     TicketLayer,
     check_name,
-    layer_arrays,
+    coded_arrays,
     layer_entry,
+    plain_arrays,
     read_layer,
 )
+from spiketicket._ticket_summary import LayerSummary, TicketSummary, summarise
 
 __all__ = [
     "FORMAT_VERSION",
     "LayerSummary",
+    "Signs",
     "Ticket",
     "TicketError",
     "TicketLayer",
@@ -48,11 +67,12 @@ __all__ = [
 ]
 
 _RESERVED = ("layers", "state_bytes", "digest")
+Signs = Literal["raw", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Ticket:
-    """Everything a ticket file holds. Two tickets are equal when their files would be.
+    """Everything a ticket file holds. Two tickets are equal when their digests are.
 
     Args:
         layers: the pruned layers, in the network's order.
@@ -74,6 +94,8 @@ class Ticket:
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise TicketError("two layers have the same name", value=names)
+        if sum(layer.size for layer in self.layers) > MAX_WEIGHTS:
+            raise TicketError(f"a ticket has at most {MAX_WEIGHTS} weights", where="Ticket")
         taken = {f"{name}.weight" for name in names}
         keys = sorted(self.tensors, key=str)
         tensors = {key: _own_tensor(key, self.tensors[key], taken) for key in keys}
@@ -97,8 +119,8 @@ class Ticket:
         return hash(self.digest())
 
     def digest(self) -> str:
-        """SHA-256 in hex over metadata and arrays, as stored in the file."""
-        return codec.digest(self._file_metadata(), self._arrays())
+        """SHA-256 in hex over the content, the same in every format; see the module."""
+        return self._digest(self._arrays())
 
     def state(self) -> dict[str, codec.Array]:
         """The whole state dict as new arrays: ``tensors`` and every layer's weight."""
@@ -106,13 +128,26 @@ class Ticket:
         state.update({f"{layer.name}.weight": layer.weight() for layer in self.layers})
         return state
 
-    def to_bytes(self) -> bytes:
-        """The content of the file."""
-        return codec.encode(self._file_metadata(), self._arrays())
+    def to_bytes(self, *, signs: Signs = "raw") -> bytes:
+        """The content of the file; ``signs`` as in :meth:`save`."""
+        plain = self._arrays()
+        seed = self._sign_seed(signs)
+        arrays = {name: array for name, array in plain.items() if name.startswith("state/")}
+        for layer in self.layers:
+            arrays.update(coded_arrays(layer, plain, seed))
+        metadata = {**self._file_metadata(), "digest": self._digest(plain)}
+        return codec.encode(metadata, arrays)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file in one step: it is there whole or not at all. Raises TicketError."""
-        content = self.to_bytes()
+    def save(self, path: str | os.PathLike[str], *, signs: Signs = "raw") -> None:
+        """Write the file in one step: it is there whole or not at all.
+
+        With ``signs="seed"`` signs are left out that ``metadata["seed"]`` draws, wherever that is
+        shorter; who reads the file draws them anew, and the ticket is the same.
+
+        Raises:
+            TicketError: the file cannot be written, or a layer has other signs than the seed's.
+        """
+        content = self.to_bytes(signs=signs)
         with codec.located(path):
             write_atomic(Path(path), content)
 
@@ -131,19 +166,25 @@ class Ticket:
     def from_bytes(cls, content: bytes) -> Ticket:
         """The ticket in a file's content. Raises TicketError."""
         metadata, arrays = codec.decode(content)
+        version, digest = metadata.pop("format_version"), metadata.pop("digest", None)
         entries = metadata.pop("layers", None)
         state_bytes = metadata.pop("state_bytes", None)
         if not isinstance(entries, list):
             raise TicketError("its metadata names no layers")
-        layers = tuple(read_layer(entry, arrays) for entry in entries)
+        layers: list[TicketLayer] = []
+        for entry in entries:
+            room = MAX_WEIGHTS - sum(layer.size for layer in layers)
+            layers.append(read_layer(entry, arrays, version, room))
         tensors = {}
         for name in sorted(arrays):
             if not name.startswith("state/"):
                 raise TicketError("holds an array that belongs to no layer", value=name)
             tensors[name.removeprefix("state/")] = arrays.pop(name)
-        ticket = cls(layers, tensors, metadata)
+        ticket = cls(tuple(layers), tensors, metadata)
         if state_bytes != ticket._file_metadata()["state_bytes"]:
             raise TicketError("state_bytes contradicts the arrays", value=state_bytes)
+        if digest != ticket.digest():
+            raise TicketError("is damaged: its content does not match its digest", remedy=DAMAGED)
         return ticket
 
     def _file_metadata(self) -> dict[str, Any]:
@@ -154,10 +195,29 @@ class Ticket:
         }
 
     def _arrays(self) -> dict[str, codec.Array]:
+        """All arrays in format 1."""
         arrays: dict[str, codec.Array] = {f"state/{k}": v for k, v in self.tensors.items()}
         for layer in self.layers:
-            arrays.update(layer_arrays(layer))
+            arrays.update(plain_arrays(layer))
         return arrays
+
+    def _digest(self, plain: Mapping[str, codec.Array]) -> str:
+        return codec.digest({**self._file_metadata(), "format_version": 1}, plain)
+
+    def _sign_seed(self, signs: Signs) -> int | None:
+        """The seed to leave signs to, or None."""
+        if signs not in get_args(Signs):
+            raise TicketError("must be raw or seed", where="signs", value=signs)
+        if signs == "raw":
+            return None
+        if all(layer.signs is None for layer in self.layers):
+            raise TicketError("no layer is binary: there are no signs to leave out", where="signs")
+        seed = self.metadata.get("seed")
+        if type(seed) is not int or not 0 <= seed < 1 << 64:
+            raise TicketError(
+                "the ticket names no seed to draw its signs", where="seed", value=seed
+            )
+        return seed
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -168,51 +228,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     with codec.located(path):
         file, size = codec.open_regular(path)
         with file:
-            return codec.read_metadata_from(file, size)
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """One row of what ``spiketicket show`` prints. ``alpha`` is None for a float layer."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    size: int
-    kept: int
-    density: float
-    alpha: float | None
-    packed_bytes: int
-    """Bytes of the mask, and of the signs and alpha or of the values, in the file."""
-    entropy_bytes: float
-    """What no code can beat on average for a random mask of this density and random signs: the
-    mask's binary entropy, one bit a sign, 32 bits a scale or value."""
-
-
-@dataclass(frozen=True)
-class TicketSummary:
-    """The rows of ``spiketicket show`` and their totals; sizes in bytes."""
-
-    layers: tuple[LayerSummary, ...]
-    size: int
-    """Weights of the pruned layers."""
-    kept: int
-    density: float
-    """kept / size, over the pruned layers."""
-    packed_bytes: int
-    entropy_bytes: float
-    """Sum over layers, see LayerSummary; compare with ``packed_bytes``."""
-    state_bytes: int
-    """The state dict's other entries."""
-    file_bytes: int
-    dense_bytes: int
-    """The same state dict with every weight as a float32."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        plain = asdict(self)
-        plain["layers"] = [{**row, "shape": list(row["shape"])} for row in plain["layers"]]
-        return plain
+            return codec.read_header_from(file, size)[0]
 
 
 def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
@@ -221,61 +237,12 @@ def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
     Raises TicketError when the file cannot be read or its header makes no sense.
     """
     if isinstance(source, Ticket):
-        return _summary(source._file_metadata(), len(source.to_bytes()))
-    metadata = read_metadata(source)
+        content = source.to_bytes()
+        return summarise(*codec.read_header_from(io.BytesIO(content), len(content)), len(content))
     with codec.located(source):
-        return _summary(metadata, Path(source).stat().st_size)
-
-
-def _summary(metadata: Mapping[str, Any], file_bytes: int) -> TicketSummary:
-    entries, state_bytes = metadata.get("layers"), metadata.get("state_bytes")
-    if not isinstance(entries, list) or type(state_bytes) is not int or state_bytes < 0:
-        raise TicketError("its metadata names no layers")
-    rows = tuple(_row(entry) for entry in entries)
-    size, kept = sum(row.size for row in rows), sum(row.kept for row in rows)
-    return TicketSummary(
-        layers=rows,
-        size=size,
-        kept=kept,
-        density=kept / size if size else 1.0,
-        packed_bytes=sum(row.packed_bytes for row in rows),
-        entropy_bytes=sum(row.entropy_bytes for row in rows),
-        state_bytes=state_bytes,
-        file_bytes=file_bytes,
-        dense_bytes=4 * size + state_bytes,
-    )
-
-
-def _row(entry: object) -> LayerSummary:
-    """A row from a layer's entry in a header, which may be damaged."""
-    table = entry if isinstance(entry, dict) else {}
-    name, kind, kept, alpha = (table.get(key) for key in ("name", "kind", "kept", "alpha"))
-    name = check_name(name)
-    size = codec.entry_count(table.get("shape"), name)
-    if (
-        kind not in ("binary", "float")
-        or type(kept) is not int
-        or not 0 <= kept <= size
-        or type(alpha) is not (float if kind == "binary" else type(None))
-    ):
-        raise TicketError("a layer's entry in the header makes no sense", where=name, value=entry)
-    sign_bits, numbers = (kept, 1) if kind == "binary" else (0, kept)
-    return LayerSummary(
-        name=name,
-        shape=tuple(table["shape"]),
-        kind=kind,
-        size=size,
-        kept=kept,
-        density=kept / size,
-        alpha=alpha,
-        packed_bytes=(size + 7) // 8 + (sign_bits + 7) // 8 + 4 * numbers,
-        entropy_bytes=(size * _entropy(kept / size) + sign_bits) / 8 + 4 * numbers,
-    )
-
-
-def _entropy(p: float) -> float:
-    """Entropy in bits of a coin that shows heads with probability ``p``."""
-    return -sum(q * math.log2(q) for q in (p, 1.0 - p) if q > 0.0)
+        file, size = codec.open_regular(source)
+        with file:
+            return summarise(*codec.read_header_from(file, size), size)
 
 
 def _own_tensor(key: object, given: object, taken: set[str]) -> codec.Array:

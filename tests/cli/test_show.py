@@ -45,9 +45,9 @@ def test_show_prints_layers_and_provenance(spike: Run, ticket: Path) -> None:
     result = spike("show", str(ticket))
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["conv", "2x2", "4", "3", "0.7500", "0.125", "6", "bytes"] in rows
-    assert ["head", "2x2", "4", "2", "0.5000", "float", "9", "bytes"] in rows
-    assert ["all", "8", "5", "0.6250", "15", "bytes"] in rows
+    assert ["conv", "2x2", "4", "3", "0.7500", "0.125", "8", "bytes", "5", "bytes"] in rows
+    assert ["head", "2x2", "4", "2", "0.5000", "float", "11", "bytes", "8", "bytes"] in rows
+    assert ["all", "8", "5", "0.6250", "19", "bytes", "13", "bytes"] in rows
     for text in ("BinW-SNN", "convnet", "test 97.25", "digits-binw", "0123456789", "37.50 %",
                  "checked", Ticket.load(ticket).digest()):  # fmt: skip
         assert text in result.stdout

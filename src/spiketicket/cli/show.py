@@ -60,27 +60,23 @@ def _print_layers(summary: TicketSummary) -> None:
             f"{row.density:.4f}",
             row.kind if row.alpha is None else f"{row.alpha:.4g}",
             size_text(row.packed_bytes),
+            size_text(row.entropy_bytes),
         ]
         for row in summary.layers
     ]
     total = [f"{summary.size:,}", f"{summary.kept:,}", f"{summary.density:.4f}"]
-    rows.append(["all", "", *total, "", size_text(summary.packed_bytes)])
-    columns = ("layer", "shape", "weights", "kept", "density", "scale", "packed")
+    sizes = [size_text(summary.packed_bytes), size_text(summary.entropy_bytes)]
+    rows.append(["all", "", *total, "", *sizes])
+    columns = ("layer", "shape", "weights", "kept", "density", "scale", "packed", "entropy")
     print_table(columns, rows, left=2)
 
 
 def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path: Path) -> None:
-    from spiketicket.cli._console import print_facts, size_text
+    from spiketicket.cli._console import print_facts
     from spiketicket.cli._result import print_verdict
+    from spiketicket.cli._ticket_sizes import size_facts
 
-    ratio = summary.dense_bytes / summary.file_bytes
-    facts = [
-        ("file", f"{path}, {size_text(summary.file_bytes)}, checked"),
-        ("dense float32", f"{size_text(summary.dense_bytes)}, {ratio:.1f} times the file"),
-        ("pruned", f"{100 * (1 - summary.density):.2f} %"),
-        ("BN and biases", size_text(summary.state_bytes)),
-    ]
-    print_facts([*facts, *_provenance(metadata)], title="ticket")
+    print_facts([*size_facts(summary, path), *_provenance(metadata)], title="ticket")
     if isinstance(metadata.get("verdict"), dict):
         print_verdict(metadata["verdict"])
 
@@ -94,7 +90,8 @@ def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     found += [(key, metadata.get(key)) for key in ("classes", "normalisation")]
     found += [("recipe", recipe.get("name")), ("recipe hash", metadata.get("recipe_hash"))]
     found += [("seed", metadata.get("seed")), ("accuracy %", metadata.get("accuracy"))]
-    found += [("made with", metadata.get("versions")), ("digest", metadata.get("digest"))]
+    found += [("made with", metadata.get("versions"))]
+    found += [("format", metadata.get("format_version")), ("digest", metadata.get("digest"))]
     return [(str(name), _flat(value)) for name, value in found if value is not None]
 
 

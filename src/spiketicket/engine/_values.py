@@ -92,10 +92,10 @@ def float_word(value: float) -> int:
         ProgramError: it is not finite as a float32.
     """
     with np.errstate(over="ignore"):
-        rounded = np.float32(value)
-    if not np.isfinite(rounded):
+        number = np.float32(value)
+    if not np.isfinite(number):
         raise ProgramError("a number must be a finite float32", value=value)
-    return int(rounded.view(np.uint32))
+    return int(number.view(np.uint32))
 
 
 def word_float(word: int) -> float:
@@ -104,6 +104,11 @@ def word_float(word: int) -> float:
     if not math.isfinite(value):
         raise ProgramError("a number must be a finite float32", value=value)
     return float(value)
+
+
+def rounded(value: float) -> float:
+    """``value`` as a float32; ProgramError as :func:`float_word`."""
+    return word_float(float_word(value))
 
 
 def float_array(

@@ -23,6 +23,7 @@ from spiketicket.engine._values import (
     Value,
     float_array,
     float_word,
+    rounded,
     word_float,
 )
 
@@ -61,7 +62,7 @@ class Synapse(Op):
             object.__setattr__(self, "signs", signs)
         elif self.weight is not None:
             object.__setattr__(self, "weight", float_array(self.weight, self.kernel))
-        object.__setattr__(self, "alpha", word_float(float_word(self.alpha)))
+        object.__setattr__(self, "alpha", rounded(self.alpha))
         for name in ("bias", "a", "b"):
             array = getattr(self, name)
             if array is not None:
@@ -80,11 +81,12 @@ class Synapse(Op):
         cout, cin, kh, kw = self.kernel
         refuse(cin != channels, "a layer's inputs are not the register's channels", (cin, x.shape))
         refuse(not 1 <= self.stride <= MAX_SIDE, "stride must be at least 1", self.stride)
-        refuse(not 0 <= self.pad < max(kh, kw), "pad must be less than the kernel", self.pad)
+        refuse(not 0 <= self.pad <= MAX_SIDE, "pad is out of range", self.pad)
         high, wide = height + 2 * self.pad - kh, width + 2 * self.pad - kw
         refuse(min(high, wide) < 0, "the kernel is larger than its input", (kh, kw))
         if x.whole and self.signs is not None:
-            bound = x.largest * cin * kh * kw
+            kept = int(np.count_nonzero(self.signs.reshape(cout, -1), axis=1).max())
+            bound = x.largest * kept
             refuse(bound >= MAX_SUM, "a layer's sums may exceed 2^24", bound)
         return Value(Kind.F32, x.steps, cout, high // self.stride + 1, wide // self.stride + 1)
 
@@ -165,6 +167,10 @@ class Neuron(Op):
     v_threshold: float = 0.0
     v_reset: float = 0.0
     v_rest: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("decay", "tau", "v_threshold", "v_reset", "v_rest"):
+            object.__setattr__(self, name, rounded(getattr(self, name)))
 
     def infer(self, given: Sequence[Value], steps: int) -> Value:
         x = given[0]
@@ -255,8 +261,6 @@ class Mean(Numbers):
         refuse(x.kind is Kind.IDS, "token ids have no mean")
         refuse(not (self.time or self.positions), "a mean over nothing")
         refuse(max(int(self.time), int(self.positions)) > 1, "an unknown mean")
-        bound = x.largest * x.steps * x.positions
-        refuse(x.whole and bound >= MAX_SUM, "a mean's sum may exceed 2^24", bound)
         s = 1 if self.time else x.steps
         sides = (1, 1) if self.positions else (x.height, x.width)
         return Value(Kind.F32, s, x.channels, *sides)

@@ -72,8 +72,11 @@ def as_float(program: Program, x: Array) -> F32:
     return normalised
 
 
-def apply(op: Op, inputs: Sequence[Array], value: Value) -> Array:
+def apply(op: Op, inputs: Sequence[Array], value: Value, batch: int) -> Array:
     """What one op makes of its inputs ``[N, S, C, H, W]``; ``value`` is its output's shape."""
+    if isinstance(op, ops.ConstIds):
+        # the one op without an input, so without a batch
+        return np.broadcast_to(op.ids.astype(np.int64), (batch, 1, 1, 1, op.ids.size))
     made = _APPLY[type(op)](op, inputs, value)
     return made.astype(_DTYPES[value.kind], copy=False)
 
@@ -82,12 +85,8 @@ def _execute(program: Program, x: Array, wanted: set[int]) -> dict[int, Array]:
     known: dict[int, Array] = {0: as_float(program, x)}
     last_use = {register: i for i, op in enumerate(program.ops) for register in op.inputs}
     for i, op in enumerate(program.ops):
-        if isinstance(op, ops.ConstIds):
-            # the one op without an input, so without a batch
-            known[op.out] = np.broadcast_to(op.ids.astype(np.int64), (len(x), 1, 1, 1, op.ids.size))
-        else:
-            given = [known[register] for register in op.inputs]
-            known[op.out] = apply(op, given, program.values[op.out])
+        given = [known[register] for register in op.inputs]
+        known[op.out] = apply(op, given, program.values[op.out], len(x))
         for register in op.inputs:
             if last_use[register] == i and register not in wanted:
                 known.pop(register, None)
@@ -103,9 +102,9 @@ def _synapse(op: ops.Synapse, inputs: Sequence[Array], value: Value) -> F32:
     rows = weight.reshape(len(weight), -1).astype(np.float32)
     out = np.empty((len(x), *value.shape), np.float32)
     for part in _image_blocks(x, rows.shape[1] * value.steps * value.positions):
-        patches = _patches(x[part].astype(np.float32, copy=False), op)
+        seen = patches(x[part].astype(np.float32, copy=False), op)
         # float32 products of whole numbers are exact: their sums stay below 2^24
-        sums = rows @ patches if exact else _ordered_sums(rows, patches)
+        sums = rows @ seen if exact else _ordered_sums(rows, seen)
         if op.signs is not None:
             sums *= np.float32(op.alpha)
         shape = (len(rows), -1, value.steps, value.height, value.width)
@@ -124,7 +123,7 @@ def _image_blocks(x: Array, values: int) -> Iterator[slice]:
     return (slice(start, start + block) for start in range(0, len(x), block))
 
 
-def _patches(x: F32, op: ops.Synapse) -> F32:
+def patches(x: Array, op: ops.Synapse) -> Array:
     """``[cin*kh*kw, N*S*hout*wout]``: what every output position sees, in the order of sums."""
     _, _, kh, kw = op.kernel
     pad = ((0, 0), (0, 0), (0, 0), (op.pad, op.pad), (op.pad, op.pad))

@@ -10,7 +10,7 @@ how much every token is attended to, in the ``first`` or ``last`` block.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,12 @@ from torch.nn import functional
 from spiketicket.models._blocks import fire
 from spiketicket.philox import Stream
 from spiketicket.plans import kept_tokens as kept_tokens  # noqa: PLC0414
+from spiketicket.stage_names import Score
 
-Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
 Ranking = Literal[
     "none", "random", "fixed", "center", "pixel_energy",
     "firing_rate", "embedding_norm", "attention_first", "attention_last",
 ]  # fmt: skip
-SCORES: tuple[Score, ...] = get_args(Score)
 
 
 def top_tokens(scores: Tensor, kept: int) -> Tensor:

@@ -19,10 +19,8 @@ from spiketicket.models._blocks import DataShape, fire, make_neuron, time_first
 from spiketicket.models._conv_pep import ConvPEP
 from spiketicket.models._encoder import SpikeDrivenBlock, SpikingBlock
 from spiketicket.models._patches import (
-    SCORES,
     PlainRanking,
     Ranking,
-    Score,
     Selector,
     kept_tokens,
     top_tokens,
@@ -30,6 +28,7 @@ from spiketicket.models._patches import (
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 from spiketicket.registry import load
+from spiketicket.stage_names import SCORES, Score
 
 
 class TransformerConfig(ModelConfig):

@@ -1,17 +1,41 @@
-"""The stages a recipe asks for, from its file alone: to say of a stopped run what is missing.
+"""What stages are called, and which of them a recipe asks for by its file alone.
 
-The order is that of :func:`spiketicket.ladder.arm_names`, which needs PyTorch; a test compares.
+Without PyTorch, so that a report can say of a stopped run what is missing. The order is that of
+:func:`spiketicket.ladder.arm_names`, which needs PyTorch; a test compares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
 
-_SCORES = ("firing_rate", "embedding_norm", "attention_first", "attention_last")
+Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
+SCORES: tuple[Score, ...] = get_args(Score)
+"""What a trained selector can rank patches by."""
+RUNGS = ("patch", "pepsp", "multisp")
+"""The tickets of a ladder, in the order they are searched."""
+_RUNG_TITLES = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
+_CONTROLS = {
+    "random_trained": "random mask trained", "random_frozen": "random mask frozen",
+    "finetuned": "fine-tuned", "finetune_control": "rest trained",
+}  # fmt: skip
+_TITLES = {
+    "dense": "dense, trained",
+    "random_trained": "random mask, trained", "random_frozen": "random mask, frozen",
+    "ticket_finetuned": "ticket, fine-tuned", "ticket_finetune_control": "ticket, rest trained",
+    "patch_random": "patches, random", "patch_fixed": "patches, one random set",
+    "patch_center": "patches, center", "patch_pixel_energy": "patches, pixel energy",
+    **{rung: f"{name} ticket" for rung, name in _RUNG_TITLES.items()},
+    **{f"{rung}_{control}": f"{name}, {words}" for rung, name in _RUNG_TITLES.items()
+       for control, words in _CONTROLS.items()},
+}  # fmt: skip
 _NO_BIAS = ("convnet", "vgg9")
 """Networks that train nothing but weights, and BatchNorm's affine part where asked."""
-RUNGS = ("patch", "pepsp", "multisp")
+
+
+def title(name: str) -> str:
+    """A stage in words."""
+    return _TITLES.get(name) or name.replace("_", " ")
 
 
 def table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -33,7 +57,7 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     if not is_ladder(recipe):
         return ("ticket", *dense, *wanted, *_tuned(recipe))
     ticket = table(recipe, "ticket")
-    tried = [f"try_{s}" for s in _SCORES] if ticket.get("score") == "auto" else []
+    tried = [f"try_{s}" for s in SCORES] if ticket.get("score") == "auto" else []
     names = ["selector", *dense, *tried]
     rungs = _rungs(recipe)
     for rung in rungs:
@@ -63,6 +87,14 @@ def main_stage(recipe: Mapping[str, Any]) -> str:
 
 def _rungs(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     ticket = table(recipe, "ticket")
-    rungs = tuple(r for r in ticket.get("rungs", RUNGS[:1]) if r in RUNGS)
-    same = "multisp" in rungs and ticket.get("activation") == table(recipe, "neuron").get("name")
-    return tuple(r for r in rungs if not (same and r == "pepsp"))
+    asked = [r for r in ticket.get("rungs", RUNGS[:1]) if r in RUNGS]
+    return distinct_rungs(asked, ticket.get("activation"), table(recipe, "neuron").get("name"))
+
+
+def distinct_rungs(rungs: Iterable[str], activation: object, neuron: object) -> tuple[str, ...]:
+    """The rungs without PEPSp where MultiSp's activation is the network's own: they are the same
+    then.
+    """
+    asked = tuple(rungs)
+    same = "multisp" in asked and activation == neuron
+    return tuple(r for r in asked if not (same and r == "pepsp"))

@@ -1,0 +1,62 @@
+"""``spiketicket pack``: write a ticket anew, as small as it gets. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spiketicket.cli._options import JsonOption
+
+if TYPE_CHECKING:
+    from spiketicket.ticket import TicketSummary
+
+
+class Signs(StrEnum):
+    """How signs are kept."""
+
+    raw = "raw"
+    seed = "seed"
+
+
+def pack(
+    ticket: Annotated[Path, typer.Argument(help="A .ticket file of any format.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    signs: Annotated[
+        Signs,
+        typer.Option(
+            "--signs",
+            help="raw: one bit a kept weight. seed: draw them anew from the ticket's seed when the"
+            " file is read; refused where they are not the seed's.",
+        ),
+    ] = Signs.raw,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a ticket in the newest format: the same ticket, with the same digest."""
+    from spiketicket._files import write_atomic
+    from spiketicket._ticket_codec import located
+    from spiketicket.ticket import Ticket, describe
+
+    loaded, before = Ticket.load(ticket), ticket.stat().st_size
+    with located(ticket):
+        content = loaded.to_bytes(signs=signs.value)
+    with located(output):
+        write_atomic(output, content)
+    # Read back, so that a file that this machine cannot read is noticed here.
+    summary, digest = describe(output), Ticket.load(output).digest()
+    if as_json:
+        facts = {"file": str(output), "digest": digest, "bytes_before": before}
+        print(json.dumps({**facts, "summary": summary.to_dict()}, indent=2))
+    else:
+        _print(output, before, summary, digest)
+
+
+def _print(path: Path, before: int, summary: TicketSummary, digest: str) -> None:
+    from spiketicket.cli._console import print_facts, size_text
+    from spiketicket.cli._ticket_sizes import size_facts
+
+    facts = [("before", size_text(before)), *size_facts(summary, path), ("digest", digest)]
+    print_facts(facts, title="packed")

@@ -1,0 +1,160 @@
+"""Signs left to the seed: those of the search, drawn anew and checked, or refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from spiketicket import _ticket_codec as codec
+from spiketicket.philox import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe
+
+FOUND = Path(__file__).parent / "files" / "format-1-convnet.ticket"
+
+
+def layer(name="a.b.conv", seed=3, drawn_as="b.conv", kind="signs", kept=700):
+    shape = (40, 5, 3, 3)
+    mask = np.zeros(1800, bool)
+    mask[Stream(1, name).permutation(1800)[:kept]] = True
+    stream = Stream(seed, "weight", drawn_as)
+    values = stream.signs(1800) if kind == "signs" else np.sign(stream.normal(1800))
+    signs = (values.astype(np.int8) * mask).reshape(shape)
+    mask = mask.reshape(shape)
+    return TicketLayer(name=name, shape=shape, kind="binary", mask=mask, alpha=0.5, signs=signs)
+
+
+def dense(name="head"):
+    ones = np.ones((3, 4), np.float32)
+    return TicketLayer(name=name, shape=(3, 4), kind="float", mask=ones > 0, values=ones)
+
+
+def ticket(*layers, seed=3):
+    return Ticket(layers, {"bias": np.ones(2, np.float32)}, {"seed": seed})
+
+
+@pytest.mark.parametrize("kind", ["signs", "normal"])
+@pytest.mark.parametrize("drawn_as", ["a.b.conv", "b.conv", "conv"])
+def test_signs_of_the_seed_are_left_out_and_come_back(kind, drawn_as, tmp_path):
+    made = ticket(layer(kind=kind, drawn_as=drawn_as), dense())
+    made.save(tmp_path / "t", signs="seed")
+    arrays = safetensors.numpy.load_file(tmp_path / "t")
+    assert {n.partition("/")[0] for n in arrays} == {"mask", "drawn", "alpha", "values", "state"}
+    packed = np.packbits(made.layers[0].signs[made.layers[0].mask] > 0)
+    first = int.from_bytes(hashlib.sha256(packed.tobytes()).digest()[:8], "little")
+    left_out = "a.b.conv".count(".") - drawn_as.count(".")
+    expected = [["signs", "normal"].index(kind), 3, left_out, first]
+    assert arrays["drawn/a.b.conv"].tolist() == expected
+    loaded = Ticket.load(tmp_path / "t")
+    assert loaded == made
+    assert np.array_equal(loaded.layers[0].signs, made.layers[0].signs)
+    assert loaded.to_bytes() == made.to_bytes()
+    assert loaded.to_bytes(signs="seed") == (tmp_path / "t").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["signed_constant", "kaiming_normal"])
+def test_they_are_the_signs_that_a_search_draws(kind):
+    from spiketicket.methods._layers import WeightStart, initial_weight
+
+    shape = (40, 5, 3, 3)
+    weight = initial_weight(WeightStart(kind), shape, Stream(9, "weight", "f.0")).numpy()
+    signs = np.where(weight < 0, -1, 1).astype(np.int8)
+    mask = np.ones(shape, bool)
+    made = TicketLayer(name="f.0", shape=shape, kind="binary", mask=mask, alpha=1.0, signs=signs)
+    content = ticket(made, seed=9).to_bytes(signs="seed")
+    assert "drawn/f.0" in codec.decode(content)[1]
+    assert np.array_equal(Ticket.from_bytes(content).layers[0].signs, signs)
+
+
+def test_a_ticket_that_a_search_found_needs_no_signs(tmp_path):
+    found = Ticket.load(FOUND)
+    found.save(tmp_path / "t", signs="seed")
+    assert Ticket.load(tmp_path / "t") == found
+    drawn = {row.name: row.drawn for row in describe(tmp_path / "t").layers}
+    # Of a layer with few kept weights the signs are shorter than what names their draw.
+    assert drawn == {layer.name: -(-layer.kept // 8) > 32 for layer in found.layers}
+    assert set(drawn.values()) == {True, False}
+
+
+def test_describe_counts_drawn_signs_as_the_file_has_them(tmp_path):
+    made = ticket(layer())
+    made.save(tmp_path / "t", signs="seed")
+    raw, drawn = describe(made).layers[0], describe(tmp_path / "t").layers[0]
+    assert (raw.drawn, drawn.drawn) == (False, True)
+    assert raw.packed_bytes - drawn.packed_bytes == -(-700 // 8) - 32
+    assert raw.entropy_bytes - drawn.entropy_bytes == pytest.approx(700 / 8 - 32)
+
+
+def test_other_signs_than_the_seeds_are_refused_by_name():
+    good, changed = (layer(name=name, drawn_as=name) for name in ("good", "changed"))
+    signs = changed.signs.copy()
+    # The last kept sign alone, which is not among the first ones that are looked at.
+    signs[np.unravel_index(np.flatnonzero(changed.mask)[-1], changed.shape)] *= -1
+    changed = dataclasses.replace(changed, signs=signs)
+    with pytest.raises(TicketError, match=r"changed: its signs are not those that seed 3 draws"):
+        ticket(good, changed).to_bytes(signs="seed")
+    with pytest.raises(TicketError, match="good: its signs are not those that seed 4 draws"):
+        ticket(good, seed=4).to_bytes(signs="seed")
+    # also where they would stay in the file, because they are short
+    with pytest.raises(TicketError, match="few: its signs are not"):
+        ticket(layer(name="few", drawn_as="else", kept=20)).to_bytes(signs="seed")
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1 << 64, 3.0, True, "3"])
+def test_without_a_seed_nothing_is_left_out(seed):
+    with pytest.raises(TicketError, match="seed: the ticket names no seed"):
+        ticket(layer(), seed=seed).to_bytes(signs="seed")
+
+
+def test_what_cannot_be_left_out_is_said(tmp_path):
+    with pytest.raises(TicketError, match="no layer is binary"):
+        ticket(dense()).to_bytes(signs="seed")
+    with pytest.raises(TicketError, match="signs: must be raw or seed"):
+        ticket(layer()).save(tmp_path / "t", signs="none")
+    assert not list(tmp_path.iterdir())
+
+
+def forged(change):
+    content = ticket(layer(drawn_as="a.b.conv")).to_bytes(signs="seed")
+    metadata, arrays = codec.decode(content)
+    arrays["drawn/a.b.conv"] = change(arrays["drawn/a.b.conv"].copy())
+    return codec.encode(metadata, arrays)
+
+
+def put(index, value):
+    def change(numbers):
+        numbers[index] = value
+        return numbers
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (put(0, 1), "drawn/a.b.conv: the signs that seed 3 draws are not the ticket's"),
+        (put(0, 2), "names no known draw"),
+        (put(1, 4), "the signs that seed 4 draws are not the ticket's"),
+        (put(1, (1 << 64) - 1), "are not the ticket's"),
+        (put(2, 1), "are not the ticket's"),
+        (put(2, 3), "names no known draw"),
+        (put(3, 0), "are not the ticket's"),
+        (lambda numbers: numbers[:3], "must be uint64 of shape (4,)"),
+        (lambda numbers: numbers.astype(np.int64), "must be uint64 of shape (4,)"),
+    ],
+)
+def test_a_draw_that_gives_other_signs_is_refused(change, text):
+    with pytest.raises(TicketError) as error:
+        Ticket.from_bytes(forged(change))
+    assert text in str(error.value)
+
+
+def test_both_signs_and_draw_are_refused():
+    metadata, arrays = codec.decode(ticket(layer()).to_bytes(signs="seed"))
+    arrays["signs/a.b.conv"] = np.zeros(88, np.uint8)
+    with pytest.raises(TicketError, match="belongs to no layer"):
+        Ticket.from_bytes(codec.encode(metadata, arrays))
