@@ -1,0 +1,48 @@
+"""Ternary weights as bytes of distances between those that are kept (see ``runtime/``)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Signs = NDArray[np.int8]
+_END = 128
+
+
+def encode_layer(signs: Signs) -> bytes:
+    """Lists of a layer on spikes, signs int8 ``[cout, cin, kh, kw]``.
+
+    For each output channel and kernel column: the list of -1, then that of +1. A list is its count
+    (255: the count follows in two bytes) and the distances between the indices ``ky * cin + c``.
+    """
+    columns = signs.transpose(0, 3, 2, 1).reshape(len(signs), signs.shape[3], -1)
+    parts = [_list(column == sign) for channel in columns for column in channel for sign in (-1, 1)]
+    return b"".join(parts)
+
+
+def _list(kept: NDArray[np.bool_]) -> bytes:
+    at = np.flatnonzero(kept)
+    count = len(at)
+    head = bytes([count]) if count < 255 else bytes([255, count & 255, count >> 8])
+    return head + _gaps(at, 255).tobytes()
+
+
+def _gaps(at: NDArray[np.intp], largest: int) -> NDArray[np.uint8]:
+    """Distances, the first from -1, as 1..``largest``; a 0 stands for ``largest`` skipped."""
+    gaps = np.diff(at, prepend=-1)
+    skipped = (gaps - 1) // largest
+    out = np.zeros(len(at) + int(skipped.sum()), np.uint8)
+    out[np.cumsum(skipped + 1) - 1] = gaps - skipped * largest
+    return out
+
+
+def encode_rows(signs: Signs) -> bytes:
+    """Lists in C order, signs int8 ``[rows, ...]``: distance, plus 128 for -1; 128 ends a row."""
+    return b"".join(_row(row.ravel()) for row in signs)
+
+
+def _row(row: Signs) -> bytes:
+    at = np.flatnonzero(row)
+    coded = _gaps(at, 127)
+    coded[coded > 0] |= np.where(row[at] < 0, np.uint8(128), np.uint8(0))
+    return coded.tobytes() + bytes([_END])

@@ -1,0 +1,398 @@
+/* Spikes are bits. A map of spikes lies in 32-bit words, word
+ * [slab][column block][row][channel]: where a row has at most 16 columns, the rows of several time
+ * steps lie side by side in one word, and a slab is that many steps; a wider row takes as many
+ * column blocks of 32 as it needs. A bit of a word is called a lane. There are `pad` rows of zeros
+ * above and below. */
+typedef struct {
+    uint32_t at; /* in ram */
+    uint16_t channels, rows, width, pad; /* rows without those of zeros */
+    uint8_t steps;
+} spike_map;
+
+/* Weights: for each output channel and kernel column two lists, those of -1 and those of +1. A
+ * list is a count (one byte; 255: two more bytes follow, the count, low byte first) and the
+ * distances between the indices ky * channels + c, the first from -1; byte 0 stands for 255
+ * indices without a weight. */
+typedef struct {
+    const uint8_t *weights;
+    const threshold *thresholds; /* [channels][levels]: level n - 1 is n steps after a spike */
+    const band *bands;           /* below a threshold, that float32 decides, or NULL */
+    const int32_t *offsets;      /* [channels]: 2 * weights of -1, + 1 where signs are turned */
+    const float *bias, *scale, *shift; /* [channels] or NULL */
+    float alpha, v_threshold;
+    spike_map in, out;
+    uint16_t kernel, stride; /* kernel columns */
+    uint16_t rows, width;    /* of the output, before pooling */
+    uint8_t planes, fraction, pool, memory;
+} synapse;
+
+static uint32_t ram[RAM_WORDS];
+static uint32_t fired[STEPS][WORDS];        /* one row of one channel, after the neuron */
+static uint32_t held[STEPS][WORDS];         /* the row above it, for pooling */
+#if SYNAPSES
+static uint32_t counts[SLOTS][PLANES];      /* sums, one bit plane after the other */
+static uint32_t column_counts[WORDS][PLANES];
+static uint32_t inside[KERNEL][WORDS];      /* lanes whose input is in the row */
+#endif
+
+static uint32_t blocks_of(const spike_map *m) { return (m->width + 31u) / 32u; }
+static uint32_t pack_of(const spike_map *m) { return m->width > 16u ? 1u : 32u / m->width; }
+static uint32_t slabs_of(const spike_map *m) { return (m->steps + pack_of(m) - 1u) / pack_of(m); }
+
+static uint32_t word_at(const spike_map *m, uint32_t slab, uint32_t block, uint32_t row)
+{
+    return m->at + ((slab * blocks_of(m) + block) * (m->rows + 2u * m->pad) + row) * m->channels;
+}
+
+static uint32_t lanes(uint32_t width, uint32_t block)
+{
+    return width >= 32u * (block + 1u) ? ~0u : (1u << (width - 32u * block)) - 1u;
+}
+
+#if SYNAPSES
+/* Adds a lane of 2^plane to bit planes. */
+#define RIPPLE(carry, plane) \
+    do { \
+        for (uint32_t k_ = (plane); (carry) && k_ < planes; k_++) { \
+            const uint32_t next_ = sum[k_] & (carry); \
+            sum[k_] ^= (carry); \
+            (carry) = next_; \
+        } \
+    } while (0)
+/* A full adder on every lane: total + a + b = total + 2 * carry. */
+#define ADD2(total, a, b, carry) \
+    do { \
+        const uint32_t half_ = (a) ^ (b); \
+        (carry) = ((a) & (b)) | (half_ & (total)); \
+        (total) ^= half_; \
+    } while (0)
+#define NEXT(value) \
+    do { \
+        uint32_t gap_; \
+        while ((gap_ = *weights++) == 0u) at += 255u; \
+        at += gap_; \
+        (value) = in[at] ^ invert; \
+    } while (0)
+
+static const uint8_t *read_count(const uint8_t *weights, uint32_t *count)
+{
+    *count = *weights++;
+    if (*count < 255u) return weights;
+    *count = weights[0] | (uint32_t)weights[1] << 8;
+    return weights + 2;
+}
+
+/* Adds one list's inputs to `sum`; returns where the next list starts. */
+static const uint8_t *add_list(const uint8_t *weights, const uint32_t *in, uint32_t invert,
+                               uint32_t *sum, uint32_t planes)
+{
+    uint32_t count, at = ~0u, ones = sum[0], twos = sum[1], fours = sum[2];
+    weights = read_count(weights, &count);
+    for (; count >= 8u; count -= 8u) {
+        uint32_t a, b, c, d, e, f;
+        NEXT(a); NEXT(b); ADD2(ones, a, b, c);
+        NEXT(a); NEXT(b); ADD2(ones, a, b, d);
+        ADD2(twos, c, d, e);
+        NEXT(a); NEXT(b); ADD2(ones, a, b, c);
+        NEXT(a); NEXT(b); ADD2(ones, a, b, d);
+        ADD2(twos, c, d, f);
+        ADD2(fours, e, f, a);
+        RIPPLE(a, 3u);
+    }
+    for (; count >= 2u; count -= 2u) {
+        uint32_t a, b, c, d;
+        NEXT(a); NEXT(b); ADD2(ones, a, b, c);
+        d = twos & c; twos ^= c;
+        a = fours & d; fours ^= d;
+        RIPPLE(a, 3u);
+    }
+    if (count) {
+        uint32_t a, b;
+        NEXT(a);
+        b = ones & a; ones ^= a;
+        a = twos & b; twos ^= b;
+        b = fours & a; fours ^= a;
+        RIPPLE(b, 3u);
+    }
+    sum[0] = ones; sum[1] = twos; sum[2] = fours;
+    return weights;
+}
+
+/* Lane x takes the sum of lane x + by of its row; outside the row there are zeros, whose sum is
+ * `outside`, since every -1 counts the absence of a spike. */
+static void shift_row(uint32_t (*row)[PLANES], uint32_t blocks, uint32_t planes, int32_t by,
+                      const uint32_t *keep, uint32_t outside)
+{
+    const int32_t far = (by - (by & 31)) / 32;
+    const uint32_t near = (uint32_t)by & 31u;
+    for (uint32_t i = 0; i < blocks; i++) {
+        const uint32_t block = by > 0 ? i : blocks - 1u - i;
+        const int32_t low = (int32_t)block + far, high = low + 1;
+        for (uint32_t k = 0; k < planes; k++) {
+            uint32_t word = 0;
+            if (low >= 0 && low < (int32_t)blocks) word = row[low][k] >> near;
+            if (near && high >= 0 && high < (int32_t)blocks) word |= row[high][k] << (32u - near);
+            word &= keep[block];
+            row[block][k] = (outside >> k & 1u) ? word | ~keep[block] : word;
+        }
+    }
+}
+
+static void add_planes(uint32_t *sum, const uint32_t *more, uint32_t planes)
+{
+    uint32_t carry = 0;
+    for (uint32_t k = 0; k < planes; k++) {
+        const uint32_t half = sum[k] ^ more[k], both = sum[k] & more[k];
+        sum[k] = half ^ carry;
+        carry = both | (half & carry);
+    }
+}
+
+/* Sums of one output channel, one row, one slab into counts; returns the next channel's weights. */
+static const uint8_t *sum_row(const synapse *l, const uint8_t *weights, uint32_t row, uint32_t slab)
+{
+    const uint32_t blocks = blocks_of(&l->in), planes = l->planes;
+    uint32_t (*total)[PLANES] = counts + slab * blocks;
+    for (uint32_t kx = 0; kx < l->kernel; kx++) {
+        uint32_t (*sum)[PLANES] = kx ? column_counts : total;
+        const int32_t by = (int32_t)kx - (int32_t)l->in.pad;
+        const uint8_t *next = weights;
+        uint32_t minus;
+        (void)read_count(weights, &minus);
+        for (uint32_t block = 0; block < blocks; block++) {
+            const uint32_t *in = ram + word_at(&l->in, slab, block, row * l->stride);
+            memset(sum[block], 0, sizeof sum[block]);
+            next = add_list(weights, in, ~0u, sum[block], planes);
+            next = add_list(next, in, 0u, sum[block], planes);
+        }
+        weights = next;
+        if (by) shift_row(sum, blocks, planes, by, inside[kx], minus);
+        for (uint32_t block = 0; kx && block < blocks; block++)
+            add_planes(total[block], sum[block], planes);
+    }
+    return weights;
+}
+
+/* Lanes whose number of `planes` bits is at least `bound`. */
+static uint32_t at_least(const uint32_t *number, uint32_t planes, uint32_t bound)
+{
+    uint32_t yes = ~0u;
+    if (bound >> planes) return 0;
+    for (; planes; planes--, number++, bound >>= 1)
+        yes = (bound & 1u) ? (*number & yes) : (*number | yes);
+    return yes;
+}
+
+static const uint32_t *counts_at(const synapse *l, uint32_t step, uint32_t block, uint32_t *lane)
+{
+    const uint32_t pack = pack_of(&l->in);
+    if (l->in.steps == 1u) step = 0;
+    *lane = step % pack * l->in.width;
+    return counts[step / pack * blocks_of(&l->in) + block];
+}
+
+#if FALLBACK
+/* The neuron of one lane in float32, rounded after every operation, from the first step on. */
+static uint32_t exact(const synapse *l, uint32_t channel, uint32_t block, uint32_t lane,
+                      uint32_t step)
+{
+    const int32_t offset = l->offsets[channel];
+    float v = 0.0f;
+    uint32_t spike = 0;
+    for (uint32_t t = l->memory ? 0u : step; t <= step; t++) {
+        uint32_t first;
+        const uint32_t *planes = counts_at(l, t, block, &first);
+        int32_t n = -(offset / 2);
+        volatile float z; /* is rounded at every step and never fused into multiply-adds */
+        for (uint32_t k = 0; k < l->planes; k++)
+            n += (int32_t)((planes[k] >> (first + lane) & 1u) << k);
+        z = l->alpha * (float)(offset & 1 ? -n : n);
+        if (l->bias) z = z + l->bias[channel];
+        if (l->scale) {
+            z = l->scale[channel] * z;
+            z = z + l->shift[channel];
+        }
+        if (l->memory) z = v * 0.5f + z;
+        spike = z >= l->v_threshold;
+        v = spike ? 0.0f : z;
+    }
+    return spike;
+}
+#endif
+
+/* Lanes of `number` that spike `level` steps after the last spike; those that float32 must decide
+ * are added to `near`. */
+static uint32_t compare(const synapse *l, uint32_t entry, const uint32_t *number, uint32_t planes,
+                        uint32_t *near)
+{
+    const uint32_t bound = l->thresholds[entry];
+    const uint32_t yes = at_least(number, planes, bound);
+    *near = 0;
+#if FALLBACK
+    if (l->bands && l->bands[entry]) *near = ~yes & at_least(number, planes, bound - l->bands[entry]);
+#endif
+    return yes;
+}
+
+/* The spikes of a neuron with membrane: a lane's threshold depends on how long ago it spiked. */
+static uint32_t compare_all(const synapse *l, uint32_t channel, uint32_t block,
+                            const uint32_t *number, uint32_t fraction, uint32_t step, uint32_t *near)
+{
+    const uint32_t planes = l->planes + 1u + fraction, entry = channel * STEPS;
+    uint32_t yes = compare(l, entry + step, number, planes, near);
+    for (uint32_t n = step; n; n--) {
+        const uint32_t recent = fired[step - n][block];
+        if (recent) {
+            const uint32_t used = n - 1u < l->fraction ? n - 1u : l->fraction, skip = fraction - used;
+            uint32_t close;
+            const uint32_t now = compare(l, entry + n - 1u, number + skip, planes - skip, &close);
+            yes = (yes & ~recent) | (now & recent);
+            *near = (*near & ~recent) | (close & recent);
+        }
+    }
+    return yes;
+}
+
+/* Halves every lane's membrane, which is 0 outside `keep`; returns its bits after the point. */
+static uint32_t leak(const synapse *l, uint32_t *number, uint32_t fraction, uint32_t keep)
+{
+    const uint32_t planes = l->planes + 1u + fraction;
+    if (fraction < l->fraction) {
+        for (uint32_t k = 0; k < planes; k++) number[k] &= keep;
+        number[planes] = 0;
+        return fraction + 1u;
+    }
+    for (uint32_t k = 1; k < planes; k++) number[k - 1u] = number[k] & keep;
+    number[planes - 1u] = 0;
+    return fraction;
+}
+
+static void fire(const synapse *l, uint32_t channel, uint32_t block)
+{
+    uint32_t number[PLANES + 1 + FRACTION], fraction = 0;
+    memset(number, 0, sizeof number);
+    for (uint32_t t = 0; t < l->out.steps; t++) {
+        uint32_t first, near, carry = 0, yes;
+        const uint32_t *count = counts_at(l, t, block, &first);
+        if (l->memory && t) fraction = leak(l, number, fraction, ~fired[t - 1u][block]);
+        for (uint32_t k = 0; k < l->planes; k++) {
+            const uint32_t a = l->memory ? number[fraction + k] : 0u, b = count[k] >> first;
+            number[fraction + k] = a ^ b ^ carry;
+            carry = (a & b) | ((a ^ b) & carry);
+        }
+        number[fraction + l->planes] = carry;
+        yes = l->memory ? compare_all(l, channel, block, number, fraction, t, &near)
+                        : compare(l, channel, number, l->planes, &near);
+#if FALLBACK
+        near &= lanes(l->in.width, block);
+        for (uint32_t lane = 0; near >> lane; lane++) {
+            if (near >> lane & 1u) yes |= exact(l, channel, block, lane, t) << lane;
+            if (lane == 31u) break;
+        }
+#endif
+        fired[t][block] = yes;
+    }
+}
+
+#endif
+
+/* Every second bit, the first first. */
+static uint32_t even_bits(uint32_t x)
+{
+    x &= 0x55555555u;
+    x = (x | x >> 1) & 0x33333333u;
+    x = (x | x >> 2) & 0x0f0f0f0fu;
+    x = (x | x >> 4) & 0x00ff00ffu;
+    return (x | x >> 8) & 0x0000ffffu;
+}
+
+static void every(uint32_t *row, uint32_t width, uint32_t stride)
+{
+    for (uint32_t x = 0; x < width; x++) {
+        const uint32_t from = x * stride, bit = row[from / 32u] >> (from % 32u) & 1u;
+        row[x / 32u] = (row[x / 32u] & ~(1u << (x % 32u))) | bit << (x % 32u);
+    }
+}
+
+static void pool_row(uint32_t *row, const uint32_t *above, uint32_t width, uint32_t pooled)
+{
+    const uint32_t blocks = (width + 31u) / 32u;
+    for (uint32_t i = 0; i < (pooled + 31u) / 32u; i++) {
+        const uint32_t a = row[2u * i] | above[2u * i];
+        uint32_t word = even_bits(a | a >> 1);
+        if (2u * i + 1u < blocks) {
+            const uint32_t b = row[2u * i + 1u] | above[2u * i + 1u];
+            word |= even_bits(b | b >> 1) << 16;
+        }
+        row[i] = word & lanes(pooled, i);
+    }
+}
+
+/* Puts one row of one channel, `fired`, into the next map. */
+static void store_row(const spike_map *out, uint32_t channel, uint32_t row)
+{
+    const uint32_t pack = pack_of(out), blocks = blocks_of(out);
+    for (uint32_t slab = 0; slab < slabs_of(out); slab++)
+        for (uint32_t block = 0; block < blocks; block++) {
+            uint32_t word = 0;
+            for (uint32_t i = 0; i < pack && slab * pack + i < out->steps; i++)
+                word |= fired[slab * pack + i][block] << (i * out->width);
+            ram[word_at(out, slab, block, row + out->pad) + channel] = word;
+        }
+}
+
+/* What follows a neuron: stride, pooling, the next map. */
+static void finish_row(const synapse *l, uint32_t number, uint32_t channel, uint32_t row)
+{
+    (void)number;
+    for (uint32_t t = 0; t < l->out.steps; t++) {
+        if (l->stride > 1u) every(fired[t], l->width, l->stride);
+        for (uint32_t block = 0; block < (l->width + 31u) / 32u; block++)
+            fired[t][block] &= lanes(l->width, block);
+        TRACE(number, t, channel, row, fired[t]);
+        if (l->pool && (row & 1u)) pool_row(fired[t], held[t], l->width, l->out.width);
+    }
+    if (!l->pool)
+        store_row(&l->out, channel, row);
+    else if (row & 1u)
+        store_row(&l->out, channel, row / 2u);
+    else
+        memcpy(held, fired, sizeof held);
+}
+
+static void clear_map(const spike_map *m)
+{
+    const uint32_t words = slabs_of(m) * blocks_of(m) * (m->rows + 2u * m->pad) * m->channels;
+    memset(ram + m->at, 0, words * sizeof ram[0]);
+}
+
+#if SYNAPSES
+static void mark_inside(const synapse *l)
+{
+    const spike_map *in = &l->in;
+    memset(inside, 0, sizeof inside);
+    for (uint32_t kx = 0; kx < l->kernel; kx++)
+        for (uint32_t i = 0; i < pack_of(in); i++)
+            for (uint32_t x = 0; x < in->width; x++) {
+                const uint32_t lane = i * in->width + x, from = x + kx - in->pad;
+                if (from < in->width) inside[kx][lane / 32u] |= 1u << (lane % 32u);
+            }
+}
+
+static void run_synapse(const synapse *l, uint32_t number)
+{
+    const uint8_t *weights = l->weights;
+    mark_inside(l);
+    clear_map(&l->out);
+    for (uint32_t channel = 0; channel < l->out.channels; channel++) {
+        const uint8_t *next = weights;
+        for (uint32_t row = 0; row < l->rows; row++) {
+            for (uint32_t slab = 0; slab < slabs_of(&l->in); slab++)
+                next = sum_row(l, weights, row, slab);
+            for (uint32_t block = 0; block < blocks_of(&l->in); block++) fire(l, channel, block);
+            finish_row(l, number, channel, row);
+        }
+        weights = next;
+    }
+}
+#endif
