@@ -126,7 +126,9 @@ static uint32_t first_spikes(uint32_t o, uint32_t column, int *near)
         u += first_turned[o] ? -sum : sum;
         if (first.memory) level++;
         if (u >= bound) {
+#if FIRST_FLOAT
             if ((uint32_t)u - (uint32_t)bound < FIRST_BAND) *near = 1;
+#endif
             spikes |= 1u << t;
             u = 0;
             level = 0;
@@ -147,7 +149,7 @@ static uint32_t first_position(const uint8_t *weights, const pixel *image, uint3
 #if FIRST_FLOAT
     if (near) return first_exact(weights, image, o, row, column);
 #endif
-    (void)weights, (void)image, (void)row;
+    (void)weights, (void)image, (void)row, (void)near;
     return spikes;
 #endif
 }

@@ -316,16 +316,18 @@ static void every(uint32_t *row, uint32_t width, uint32_t stride)
 
 static void pool_row(uint32_t *row, const uint32_t *above, uint32_t width, uint32_t pooled)
 {
-    const uint32_t blocks = (width + 31u) / 32u;
     for (uint32_t i = 0; i < (pooled + 31u) / 32u; i++) {
         const uint32_t a = row[2u * i] | above[2u * i];
         uint32_t word = even_bits(a | a >> 1);
-        if (2u * i + 1u < blocks) {
+#if WORDS > 1
+        if (64u * i + 32u < width) {
             const uint32_t b = row[2u * i + 1u] | above[2u * i + 1u];
             word |= even_bits(b | b >> 1) << 16;
         }
+#endif
         row[i] = word & lanes(pooled, i);
     }
+    (void)width;
 }
 
 /* Puts one row of one channel, `fired`, into the next map. */
