@@ -9,13 +9,15 @@ Signs = NDArray[np.int8]
 _END = 128
 
 
-def encode_layer(signs: Signs) -> bytes:
+def encode_layer(signs: Signs, pad: int) -> bytes:
     """Lists of a layer on spikes, signs int8 ``[cout, cin, kh, kw]``.
 
-    For each output channel and kernel column: the list of -1, then that of +1. A list is its count
-    (255: the count follows in two bytes) and the distances between the indices ``ky * cin + c``.
+    For each output channel and kernel column, of which number ``pad``, that needs no shift, comes
+    first: the list of -1, then that of +1. A list is its count (255: the count follows in two
+    bytes) and the distances between the indices ``ky * cin + c``.
     """
-    columns = signs.transpose(0, 3, 2, 1).reshape(len(signs), signs.shape[3], -1)
+    order = [pad, *(kx for kx in range(signs.shape[3]) if kx != pad)]
+    columns = signs[..., order].transpose(0, 3, 2, 1).reshape(len(signs), signs.shape[3], -1)
     parts = [_list(column == sign) for channel in columns for column in channel for sign in (-1, 1)]
     return b"".join(parts)
 

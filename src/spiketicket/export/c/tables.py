@@ -115,7 +115,7 @@ def layer_tables(
 ) -> LayerTables:
     """Layer ``index`` between two maps."""
     signs = layer.signs * np.where(planes.turned, -1, 1).astype(np.int8)[:, None, None, None]
-    weights = encode_layer(signs)
+    weights = encode_layer(signs, layer.pad)
     parts: dict[str, tuple[str, NDArray[Any]]] = {"thresholds": (types.threshold, planes.thresholds)}
     if planes.bands.any():
         # Only then does the C code compute in float32, and only in this layer.

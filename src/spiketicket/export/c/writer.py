@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from spiketicket import __version__
-from spiketicket.export.c.chain import Chain, ExportError
+from spiketicket.export.c.chain import Chain, ExportError, Layer
 from spiketicket.export.c.pixels import End, first_layer, readout
 from spiketicket.export.c.source import define, number
 from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, place_maps, types_of
@@ -86,6 +86,7 @@ def _limits(
         "SYNAPSES": len(tables),
         "WORDS": max(blocks),
         "SLOTS": max((m.slabs * m.blocks for m in inputs), default=1),
+        "GROUP": max((_group(layer) for layer in chain.layers[1:]), default=1),
         "KERNEL": max((layer.signs.shape[3] for layer in chain.layers[1:]), default=1),
         "PLANES": max((table.planes.planes for table in tables), default=3),
         "FRACTION": max((table.planes.fraction for table in tables), default=0),
@@ -93,12 +94,18 @@ def _limits(
     }
 
 
+def _group(layer: Layer) -> int:
+    """Rows whose neurons are computed together, as ``group_of`` in the C code."""
+    width = layer.input.width
+    return 1 if width > 16 else min(32 // width, layer.output.height)
+
+
 def _sizes(
     chain: Chain, tables: tuple[LayerTables, ...], ends: tuple[End, End], limits: dict[str, int]
 ) -> Sizes:
-    words = limits["RAM_WORDS"] + 2 * limits["STEPS"] * limits["WORDS"]
+    words = limits["RAM_WORDS"] + 3 * limits["STEPS"] * limits["WORDS"]
     if tables:
-        words += (limits["SLOTS"] + limits["WORDS"]) * limits["PLANES"]
+        words += (limits["GROUP"] * limits["SLOTS"] + limits["WORDS"]) * limits["PLANES"]
         words += limits["KERNEL"] * limits["WORDS"]
     floats = [layer.name for layer, table in zip(chain.layers[1:], tables, strict=True)
               if table.planes.bands.any()]  # fmt: skip

@@ -183,7 +183,7 @@ static void run_first(const pixel *image)
     for (uint32_t o = 0; o < first.out.channels; o++) {
         for (uint32_t row = 0; row < first.rows; row++) {
             first_row(weights, image, o, row);
-            finish_row(&shape, 0, o, row);
+            finish_row(&shape, 0, o, row, 0);
         }
         weights = skip_taps(weights);
     }

@@ -12,7 +12,7 @@ typedef struct {
 /* Weights: for each output channel and kernel column two lists, those of -1 and those of +1. A
  * list is a count (one byte; 255: two more bytes follow, the count, low byte first) and the
  * distances between the indices ky * channels + c, the first from -1; byte 0 stands for 255
- * indices without a weight. */
+ * indices without a weight. The kernel column that needs no shift comes first. */
 typedef struct {
     const uint8_t *weights;
     const threshold *thresholds; /* [channels][levels]: level n - 1 is n steps after a spike */
@@ -27,10 +27,11 @@ typedef struct {
 } synapse;
 
 static uint32_t ram[RAM_WORDS];
-static uint32_t fired[STEPS][WORDS];        /* one row of one channel, after the neuron */
+static uint32_t fired[STEPS][WORDS];        /* one or more rows of one channel after the neuron */
+static uint32_t line[STEPS][WORDS];         /* one of them */
 static uint32_t held[STEPS][WORDS];         /* the row above it, for pooling */
 #if SYNAPSES
-static uint32_t counts[SLOTS][PLANES];      /* sums, one bit plane after the other */
+static uint32_t counts[GROUP][SLOTS][PLANES]; /* sums of some rows, in bit planes */
 static uint32_t column_counts[WORDS][PLANES];
 static uint32_t inside[KERNEL][WORDS];      /* lanes whose input is in the row */
 #endif
@@ -118,11 +119,31 @@ static const uint8_t *add_list(const uint8_t *weights, const uint32_t *in, uint3
     return weights;
 }
 
+static void add_planes(uint32_t *sum, const uint32_t *more, uint32_t planes)
+{
+    uint32_t carry = 0;
+    for (uint32_t k = 0; k < planes; k++) {
+        const uint32_t half = sum[k] ^ more[k], both = sum[k] & more[k];
+        sum[k] = half ^ carry;
+        carry = both | (half & carry);
+    }
+}
+
 /* Lane x takes the sum of lane x + by of its row; outside the row there are zeros, whose sum is
  * `outside`, since every -1 counts the absence of a spike. */
 static void shift_row(uint32_t (*row)[PLANES], uint32_t blocks, uint32_t planes, int32_t by,
                       const uint32_t *keep, uint32_t outside)
 {
+#if WORDS == 1
+    const uint32_t left = by < 0 ? (uint32_t)-by : 0u, right = by > 0 ? (uint32_t)by : 0u;
+    const uint32_t none = ~*keep, shift = left + right < 32u;
+    (void)blocks;
+    for (uint32_t k = 0; k < planes; k++, outside >>= 1) {
+        /* No lane is inside where the kernel is wider than any row. */
+        const uint32_t word = shift ? (row[0][k] << left >> right) & *keep : 0u;
+        row[0][k] = outside & 1u ? word | none : word;
+    }
+#else
     const int32_t far = (by - (by & 31)) / 32;
     const uint32_t near = (uint32_t)by & 31u;
     for (uint32_t i = 0; i < blocks; i++) {
@@ -136,38 +157,32 @@ static void shift_row(uint32_t (*row)[PLANES], uint32_t blocks, uint32_t planes,
             row[block][k] = (outside >> k & 1u) ? word | ~keep[block] : word;
         }
     }
+#endif
 }
 
-static void add_planes(uint32_t *sum, const uint32_t *more, uint32_t planes)
+/* Sums of one output channel, one row, one slab; returns the next channel's weights. The kernel
+ * column that needs no shift comes first. */
+static const uint8_t *sum_row(const synapse *l, const uint8_t *weights, uint32_t row, uint32_t slab,
+                              uint32_t (*total)[PLANES])
 {
-    uint32_t carry = 0;
-    for (uint32_t k = 0; k < planes; k++) {
-        const uint32_t half = sum[k] ^ more[k], both = sum[k] & more[k];
-        sum[k] = half ^ carry;
-        carry = both | (half & carry);
-    }
-}
-
-/* Sums of one output channel, one row, one slab into counts; returns the next channel's weights. */
-static const uint8_t *sum_row(const synapse *l, const uint8_t *weights, uint32_t row, uint32_t slab)
-{
-    const uint32_t blocks = blocks_of(&l->in), planes = l->planes;
-    uint32_t (*total)[PLANES] = counts + slab * blocks;
-    for (uint32_t kx = 0; kx < l->kernel; kx++) {
-        uint32_t (*sum)[PLANES] = kx ? column_counts : total;
-        const int32_t by = (int32_t)kx - (int32_t)l->in.pad;
+    const uint32_t blocks = blocks_of(&l->in), planes = l->planes, pad = l->in.pad;
+    const uint32_t *in = ram + word_at(&l->in, slab, 0, row * l->stride);
+    const uint32_t next_block = (l->in.rows + 2u * pad) * l->in.channels;
+    for (uint32_t i = 0; i < l->kernel; i++) {
+        uint32_t (*sum)[PLANES] = i ? column_counts : total;
+        const uint32_t kx = i > pad ? i : i ? i - 1u : pad;
         const uint8_t *next = weights;
         uint32_t minus;
-        (void)read_count(weights, &minus);
         for (uint32_t block = 0; block < blocks; block++) {
-            const uint32_t *in = ram + word_at(&l->in, slab, block, row * l->stride);
-            memset(sum[block], 0, sizeof sum[block]);
-            next = add_list(weights, in, ~0u, sum[block], planes);
-            next = add_list(next, in, 0u, sum[block], planes);
+            for (uint32_t k = 0; k < planes; k++) sum[block][k] = 0;
+            next = add_list(weights, in + block * next_block, ~0u, sum[block], planes);
+            next = add_list(next, in + block * next_block, 0u, sum[block], planes);
         }
+        (void)read_count(weights, &minus);
         weights = next;
-        if (by) shift_row(sum, blocks, planes, by, inside[kx], minus);
-        for (uint32_t block = 0; kx && block < blocks; block++)
+        if (!i) continue;
+        shift_row(sum, blocks, planes, (int32_t)kx - (int32_t)pad, inside[kx], minus);
+        for (uint32_t block = 0; block < blocks; block++)
             add_planes(total[block], sum[block], planes);
     }
     return weights;
@@ -183,12 +198,38 @@ static uint32_t at_least(const uint32_t *number, uint32_t planes, uint32_t bound
     return yes;
 }
 
-static const uint32_t *counts_at(const synapse *l, uint32_t step, uint32_t block, uint32_t *lane)
+/* Rows whose neurons are computed together: as many as fit a word. */
+static uint32_t group_of(const synapse *l)
+{
+    const uint32_t fit = l->in.width > 16u ? 1u : 32u / l->in.width;
+    return fit < l->rows ? fit : l->rows;
+}
+
+/* Where the sums of a step lie: slot, and first lane of its words. */
+static uint32_t slot_of(const synapse *l, uint32_t step, uint32_t block, uint32_t *lane)
 {
     const uint32_t pack = pack_of(&l->in);
     if (l->in.steps == 1u) step = 0;
     *lane = step % pack * l->in.width;
-    return counts[step / pack * blocks_of(&l->in) + block];
+    return step / pack * blocks_of(&l->in) + block;
+}
+
+/* Sums of a step, the rows of a group side by side. */
+static void gather(const synapse *l, uint32_t step, uint32_t block, uint32_t *sum)
+{
+    const uint32_t planes = l->planes, width = l->in.width, group = group_of(l);
+    uint32_t lane;
+    const uint32_t slot = slot_of(l, step, block, &lane);
+    if (group == 1u) {
+        for (uint32_t k = 0; k < planes; k++) sum[k] = counts[0][slot][k] >> lane;
+        return;
+    }
+    for (uint32_t k = 0; k < planes; k++) {
+        const uint32_t one = lanes(width, 0);
+        uint32_t word = 0;
+        for (uint32_t g = group; g--;) word = word << width | (counts[g][slot][k] >> lane & one);
+        sum[k] = word;
+    }
 }
 
 #if FALLBACK
@@ -197,15 +238,16 @@ static uint32_t exact(const synapse *l, uint32_t channel, uint32_t block, uint32
                       uint32_t step)
 {
     const int32_t offset = l->offsets[channel];
+    const uint32_t row = group_of(l) == 1u ? 0u : lane / l->in.width;
     float v = 0.0f;
     uint32_t spike = 0;
     for (uint32_t t = l->memory ? 0u : step; t <= step; t++) {
-        uint32_t first;
-        const uint32_t *planes = counts_at(l, t, block, &first);
+        uint32_t at;
+        const uint32_t *sum = counts[row][slot_of(l, t, block, &at)];
         int32_t n = -(offset / 2);
         volatile float z; /* is rounded at every step and never fused into multiply-adds */
-        for (uint32_t k = 0; k < l->planes; k++)
-            n += (int32_t)((planes[k] >> (first + lane) & 1u) << k);
+        at += lane - row * l->in.width;
+        for (uint32_t k = 0; k < l->planes; k++) n += (int32_t)((sum[k] >> at & 1u) << k);
         z = l->alpha * (float)(offset & 1 ? -n : n);
         if (l->bias) z = z + l->bias[channel];
         if (l->scale) {
@@ -267,33 +309,35 @@ static uint32_t leak(const synapse *l, uint32_t *number, uint32_t fraction, uint
     return fraction;
 }
 
+/* Spikes of a group of rows into `fired`. */
 static void fire(const synapse *l, uint32_t channel, uint32_t block)
 {
-    uint32_t number[PLANES + 1 + FRACTION], fraction = 0;
+    uint32_t sum[PLANES], number[PLANES + 1 + FRACTION], fraction = 0;
     memset(number, 0, sizeof number);
     for (uint32_t t = 0; t < l->out.steps; t++) {
-        uint32_t first, near, carry = 0, yes;
-        const uint32_t *count = counts_at(l, t, block, &first);
+        uint32_t near, carry = 0, yes;
+        if (!t || l->in.steps > 1u) gather(l, t, block, sum);
         if (l->memory && t) fraction = leak(l, number, fraction, ~fired[t - 1u][block]);
-        for (uint32_t k = 0; k < l->planes; k++) {
-            const uint32_t a = l->memory ? number[fraction + k] : 0u, b = count[k] >> first;
-            number[fraction + k] = a ^ b ^ carry;
-            carry = (a & b) | ((a ^ b) & carry);
+        if (l->memory) {
+            for (uint32_t k = 0; k < l->planes; k++) {
+                const uint32_t half = number[fraction + k] ^ sum[k];
+                const uint32_t both = number[fraction + k] & sum[k];
+                number[fraction + k] = half ^ carry;
+                carry = both | (half & carry);
+            }
+            number[fraction + l->planes] = carry;
+            yes = compare_all(l, channel, block, number, fraction, t, &near);
+        } else {
+            yes = compare(l, channel, sum, l->planes, &near);
         }
-        number[fraction + l->planes] = carry;
-        yes = l->memory ? compare_all(l, channel, block, number, fraction, t, &near)
-                        : compare(l, channel, number, l->planes, &near);
 #if FALLBACK
-        near &= lanes(l->in.width, block);
-        for (uint32_t lane = 0; near >> lane; lane++) {
-            if (near >> lane & 1u) yes |= exact(l, channel, block, lane, t) << lane;
-            if (lane == 31u) break;
-        }
+        near &= lanes(l->in.width * group_of(l), block);
+        for (uint32_t lane = 0; near; lane++, near >>= 1)
+            if (near & 1u) yes |= exact(l, channel, block, lane, t) << lane;
 #endif
         fired[t][block] = yes;
     }
 }
-
 #endif
 
 /* Every second bit, the first first. */
@@ -330,36 +374,38 @@ static void pool_row(uint32_t *row, const uint32_t *above, uint32_t width, uint3
     (void)width;
 }
 
-/* Puts one row of one channel, `fired`, into the next map. */
+/* Puts one row of one channel, `line`, into the next map. */
 static void store_row(const spike_map *out, uint32_t channel, uint32_t row)
 {
-    const uint32_t pack = pack_of(out), blocks = blocks_of(out);
-    for (uint32_t slab = 0; slab < slabs_of(out); slab++)
+    const uint32_t pack = pack_of(out), blocks = blocks_of(out), slabs = slabs_of(out);
+    for (uint32_t slab = 0; slab < slabs; slab++)
         for (uint32_t block = 0; block < blocks; block++) {
             uint32_t word = 0;
             for (uint32_t i = 0; i < pack && slab * pack + i < out->steps; i++)
-                word |= fired[slab * pack + i][block] << (i * out->width);
+                word |= line[slab * pack + i][block] << (i * out->width);
             ram[word_at(out, slab, block, row + out->pad) + channel] = word;
         }
 }
 
-/* What follows a neuron: stride, pooling, the next map. */
-static void finish_row(const synapse *l, uint32_t number, uint32_t channel, uint32_t row)
+/* What follows a neuron: stride, pooling, the next map. The row starts at a lane of `fired`. */
+static void finish_row(const synapse *l, uint32_t number, uint32_t channel, uint32_t row,
+                       uint32_t lane)
 {
+    const uint32_t blocks = (l->width + 31u) / 32u;
     (void)number;
     for (uint32_t t = 0; t < l->out.steps; t++) {
-        if (l->stride > 1u) every(fired[t], l->width, l->stride);
-        for (uint32_t block = 0; block < (l->width + 31u) / 32u; block++)
-            fired[t][block] &= lanes(l->width, block);
-        TRACE(number, t, channel, row, fired[t]);
-        if (l->pool && (row & 1u)) pool_row(fired[t], held[t], l->width, l->out.width);
+        for (uint32_t block = 0; block < WORDS; block++) line[t][block] = fired[t][block] >> lane;
+        if (l->stride > 1u) every(line[t], l->width, l->stride);
+        for (uint32_t block = 0; block < blocks; block++) line[t][block] &= lanes(l->width, block);
+        TRACE(number, t, channel, row, line[t]);
+        if (l->pool && (row & 1u)) pool_row(line[t], held[t], l->width, l->out.width);
     }
     if (!l->pool)
         store_row(&l->out, channel, row);
     else if (row & 1u)
         store_row(&l->out, channel, row / 2u);
     else
-        memcpy(held, fired, sizeof held);
+        memcpy(held, line, sizeof held);
 }
 
 static void clear_map(const spike_map *m)
@@ -383,16 +429,20 @@ static void mark_inside(const synapse *l)
 
 static void run_synapse(const synapse *l, uint32_t number)
 {
+    const uint32_t group = group_of(l), slabs = slabs_of(&l->in), blocks = blocks_of(&l->in);
     const uint8_t *weights = l->weights;
     mark_inside(l);
     clear_map(&l->out);
     for (uint32_t channel = 0; channel < l->out.channels; channel++) {
         const uint8_t *next = weights;
-        for (uint32_t row = 0; row < l->rows; row++) {
-            for (uint32_t slab = 0; slab < slabs_of(&l->in); slab++)
-                next = sum_row(l, weights, row, slab);
-            for (uint32_t block = 0; block < blocks_of(&l->in); block++) fire(l, channel, block);
-            finish_row(l, number, channel, row);
+        for (uint32_t row = 0; row < l->rows; row += group) {
+            const uint32_t rows = l->rows - row < group ? l->rows - row : group;
+            for (uint32_t g = 0; g < rows; g++)
+                for (uint32_t slab = 0; slab < slabs; slab++)
+                    next = sum_row(l, weights, row + g, slab, counts[g] + slab * blocks);
+            for (uint32_t block = 0; block < blocks; block++) fire(l, channel, block);
+            for (uint32_t g = 0; g < rows; g++)
+                finish_row(l, number, channel, row + g, g * l->in.width);
         }
         weights = next;
     }
