@@ -95,21 +95,28 @@ static uint32_t first_exact(const uint8_t *weights, const pixel *image, uint32_t
 #if !FLOAT_PIXELS
 static int32_t sums[FRAMES][FIRST_WIDTH];
 
+/* First column whose input through a kernel column lies at or behind `from`. */
+static uint32_t column_from(uint32_t from, uint32_t kx)
+{
+    const uint32_t shifted = from + first.pad;
+    return shifted <= kx ? 0u : (shifted - kx + first.stride - 1u) / first.stride;
+}
+
 static void add_tap(const tap *t, const pixel *image, uint32_t row)
 {
     const int32_t *table = first_table + 256u * t->channel;
     const uint32_t y = row * first.stride + t->ky - first.pad;
-    if (y >= HEIGHT) return;
+    const uint32_t begin = column_from(0, t->kx), most = column_from(WIDTH, t->kx);
+    const uint32_t count = (most < first.width ? most : first.width) - begin;
+    if (y >= HEIGHT || begin >= first.width || begin >= most) return;
     for (uint32_t frame = 0; frame < FRAMES; frame++) {
-        const pixel *line = pixels_at(image, frame, t->channel, y);
-        for (uint32_t column = 0; column < first.width; column++) {
-            const uint32_t x = column * first.stride + t->kx - first.pad;
-            if (x >= WIDTH) continue;
-            if (t->minus)
-                sums[frame][column] -= table[line[x]];
-            else
-                sums[frame][column] += table[line[x]];
-        }
+        const pixel *in = pixels_at(image, frame, t->channel, y);
+        int32_t *sum = sums[frame] + begin;
+        in += begin * first.stride + t->kx - first.pad;
+        if (t->minus)
+            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] -= table[*in];
+        else
+            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] += table[*in];
     }
 }
 
@@ -164,7 +171,7 @@ static void first_row(const uint8_t *weights, const pixel *image, uint32_t o, ui
     memset(fired, 0, sizeof fired);
     for (uint32_t column = 0; column < first.width; column++) {
         const uint32_t spikes = first_position(weights, image, o, row, column);
-        for (uint32_t step = 0; step < first.out.steps; step++)
+        for (uint32_t step = 0; spikes && step < first.out.steps; step++)
             fired[step][column / 32u] |= (spikes >> step & 1u) << (column % 32u);
     }
 }
