@@ -125,7 +125,7 @@ def test_names_that_are_no_c(name: str, tmp_path: Path) -> None:
 
 def decode_layer(content: bytes, shape: tuple[int, ...], pad: int) -> np.ndarray:
     """By the description in the C file, byte by byte."""
-    cout, cin, kh, kw = shape
+    cout, cin, _, kw = shape
     out, at = np.zeros(shape, np.int8), 0
     for o in range(cout):
         for kx in [pad, *(k for k in range(kw) if k != pad)]:
@@ -247,7 +247,7 @@ def test_main_in_the_docs_compiles(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text(code)
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
     command = ["gcc", *flags, "main.c", "digits.c", "-o", "main"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shown = subprocess.run([tmp_path / "main"], input=bytes(64), capture_output=True, check=True)
     assert re.fullmatch(rb"class \d\n", shown.stdout)

@@ -1,6 +1,7 @@
 """The C of random networks gives every spike of the definition, at every neuron and step."""
 
 import dataclasses
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ def corner(network: Any, conv: Any, name: str) -> Any:
         "float pixels": {"lut": "none", "convs": (c(channels=8, bias=True), c(channels=8), head)},
         "wide rows, pooled across words": {
             "shape": (1, 6, 90),
-            "convs": (c(channels=4), c(channels=4, pool=True), c(channels=6, kernel=5, pad=2), head),
+            "convs": (c(channels=4), c(channels=4, pool=True), c(channels=6, kernel=5, pad=2)),
         },
         "odd sides, no padding": {
             "shape": (2, 11, 33), "head_bias": True,
@@ -106,7 +107,7 @@ def test_any_network(trial: Make, network: Make, conv: Make, parts: dict[str, An
 @pytest.mark.slow
 def test_no_undefined_behaviour(trial: Make, network: Make, conv: Make) -> None:
     """Bounds, shifts, overflows: the sanitisers end the program with an error."""
-    for name in ("image", "wide rows, pooled across words", "32 steps"):
+    for name in ("image", "wide rows, pooled across words"):
         net = corner(network, conv, name)
         made = trial(net.program())
         image = net.images(1)[0]
@@ -152,3 +153,6 @@ def test_float_code_is_compiled_only_where_it_is_needed(
     made = trial(program)
     assert made.exported.sizes.float_layers == ()
     made.check(made.load("-O1"), net.images(3))
+    if platform.machine() == "x86_64":
+        # With this flag the compiler refuses any float operation.
+        made.compile("-shared", "-fPIC", "-mgeneral-regs-only", target="whole.so")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spiketicket.export.c.chain import Chain
 from spiketicket.export.c.coding import encode_rows
@@ -62,7 +64,7 @@ def first_layer(chain: Chain, out: Map) -> End:
 
 
 def _pixel_arrays(found: PixelThresholds) -> tuple[str, int]:
-    arrays = {
+    arrays: dict[str, tuple[str, NDArray[Any]]] = {
         "first_table": ("int32_t", found.table),
         "first_thresholds": ("int32_t", found.thresholds),
         "first_turned": ("uint8_t", found.turned.astype(np.uint8)),
@@ -93,6 +95,6 @@ def readout(chain: Chain, features: Map) -> End:
     )  # fmt: skip
 
 
-def _affine_macros(prefix: str, parts: dict[str, np.ndarray]) -> str:
+def _affine_macros(prefix: str, parts: dict[str, NDArray[np.float32]]) -> str:
     flags = {"BIAS": "bias" in parts, "SCALE": "scale" in parts}
     return "".join(define(f"{prefix}_{key}", int(there)) for key, there in flags.items())

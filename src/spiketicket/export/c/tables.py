@@ -71,9 +71,7 @@ def place_maps(chain: Chain) -> tuple[tuple[Map, ...], int]:
 def _map(layer: Layer, pad: int, at: int = 0) -> Map:
     rows, width = layer.pooled
     output = layer.output
-    return Map(
-        at=at, channels=output.channels, rows=rows, width=width, pad=pad, steps=output.steps
-    )
+    return Map(at=at, channels=output.channels, rows=rows, width=width, pad=pad, steps=output.steps)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,7 +104,9 @@ _BYTES = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "int16_t": 2, "int32_t": 4
 
 
 def _smallest(largest: int, at_least: str) -> str:
-    kinds = [kind for kind in ("uint8_t", "uint16_t", "uint32_t") if _BYTES[kind] >= _BYTES[at_least]]
+    kinds = [
+        kind for kind in ("uint8_t", "uint16_t", "uint32_t") if _BYTES[kind] >= _BYTES[at_least]
+    ]
     return next(kind for kind in kinds if largest < 1 << 8 * _BYTES[kind])
 
 
@@ -116,7 +116,9 @@ def layer_tables(
     """Layer ``index`` between two maps."""
     signs = layer.signs * np.where(planes.turned, -1, 1).astype(np.int8)[:, None, None, None]
     weights = encode_layer(signs, layer.pad)
-    parts: dict[str, tuple[str, NDArray[Any]]] = {"thresholds": (types.threshold, planes.thresholds)}
+    parts: dict[str, tuple[str, NDArray[Any]]] = {
+        "thresholds": (types.threshold, planes.thresholds)
+    }
     if planes.bands.any():
         # Only then does the C code compute in float32, and only in this layer.
         parts["bands"] = types.band, planes.bands

@@ -196,9 +196,7 @@ def pixel_thresholds(layer: Layer, lut: F32, steps: int) -> PixelThresholds:
             # Rounding of the table's values, doubled by the membrane, and of its halving.
             spread = 0 if exact is not None else int(count) + 2
             low[o, level], high[o, level] = _pixel_bounds(centre, channel, scale, (unit, spread))
-    return PixelThresholds(
-        table=table, thresholds=low, band=int((high - low).max()), turned=turned
-    )
+    return PixelThresholds(table=table, thresholds=low, band=int((high - low).max()), turned=turned)
 
 
 _ALWAYS, _NEVER = -(2**31), 2**31 - 1

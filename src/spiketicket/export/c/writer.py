@@ -15,9 +15,45 @@ from spiketicket.export.c.thresholds import plane_thresholds
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _TAKEN = frozenset(
-    """auto break case char const continue default do double else enum extern float for goto if
-    inline int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while stddef stdint string""".split()
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "stddef",
+        "stdint",
+        "string",
+    ]
 )
 
 
@@ -110,7 +146,7 @@ def _sizes(
     floats = [layer.name for layer, table in zip(chain.layers[1:], tables, strict=True)
               if table.planes.bands.any()]  # fmt: skip
     named = [*([chain.layers[0].name] if ends[0].floats else []), *floats]
-    parts = [*tables, *ends]
+    parts: list[LayerTables | End] = [*tables, *ends]
     return Sizes(
         weight_bytes=sum(part.weight_bytes for part in parts),
         table_bytes=sum(part.table_bytes for part in parts),
@@ -143,7 +179,7 @@ def _header(chain: Chain, name: str, sizes: Sizes) -> str:
     macros = "".join(define(f"{upper}_{key}", value) for key, value in facts.items())
     if chain.readout.whole:
         scale = float(chain.readout.affine.alpha) / chain.readout.divisor
-        macros += f"/* A logit times this is the logit of the network. */\n"
+        macros += "/* A logit times this is the logit of the network. */\n"
         macros += define(f"{upper}_LOGIT_SCALE", number(scale))
     return f"""\
 /* {_title(chain)}
@@ -183,7 +219,9 @@ def _title(chain: Chain) -> str:
 
 
 def _layout(chain: Chain) -> str:
-    frames = "[frame][channel][row][column]" if chain.program.frames > 1 else "[channel][row][column]"
+    frames = (
+        "[frame][channel][row][column]" if chain.program.frames > 1 else "[channel][row][column]"
+    )
     if chain.program.lut is None:
         return f"{frames}, normalised as in training"
     return f"{frames}, bytes as in the data set"
