@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def place_maps(chain: Chain) -> tuple[tuple[Map, ...], int]:
     pads = [layer.pad for layer in chain.layers[1:]] + [0]
     maps = [_map(layer, pad) for layer, pad in zip(chain.layers, pads, strict=True)]
     sizes = [m.words for m in maps]
-    total = max([a + b for a, b in zip(sizes, sizes[1:], strict=False)], default=sizes[0])
+    total = max([a + b for a, b in pairwise(sizes)], default=sizes[0])
     if total > _MOST_RAM_WORDS:
         raise ExportError("the maps of spikes need more than 1 GiB", value=4 * total)
     # From the two ends in turns.

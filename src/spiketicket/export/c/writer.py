@@ -14,47 +14,12 @@ from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, p
 from spiketicket.export.c.thresholds import plane_thresholds
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_TAKEN = frozenset(
-    [
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-        "stddef",
-        "stdint",
-        "string",
-    ]
-)
+_TAKEN = frozenset((
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+    "extern", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict",
+    "return", "short", "signed", "sizeof", "static", "stddef", "stdint", "string", "struct",
+    "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
