@@ -223,6 +223,10 @@ def _source(
 #include <stddef.h>
 #include <string.h>
 
+#ifdef __FAST_MATH__
+#error "float32 must be rounded as written: compile without -ffast-math"
+#endif
+
 {macros}{input_macros}{first.macros}{last.macros}
 #ifdef {upper}_TRACE
 #define TRACE {name}_trace

@@ -54,7 +54,7 @@ static float first_input(const uint8_t *weights, const pixel *image, uint32_t o,
                          uint32_t row, uint32_t column)
 {
     volatile float z = 0.0f; /* never fused into multiply-adds */
-    tap t = {weights, ~0u, 0, 0, 0, 0};
+    tap t = {weights, ALL, 0, 0, 0, 0};
     while (next_tap(&t)) {
         const uint32_t y = row * first.stride + t.ky - first.pad;
         const uint32_t x = column * first.stride + t.kx - first.pad;
@@ -85,7 +85,7 @@ static uint32_t first_exact(const uint8_t *weights, const pixel *image, uint32_t
         volatile float u;
         if (t < FRAMES) z = first_input(weights, image, o, t, row, column);
         u = first.memory ? v * 0.5f + z : z;
-        if (u >= FIRST_THRESHOLD) spikes |= 1u << t;
+        if (u >= FIRST_THRESHOLD) spikes |= ONE << t;
         v = u >= FIRST_THRESHOLD ? 0.0f : u;
     }
     return spikes;
@@ -136,7 +136,7 @@ static uint32_t first_spikes(uint32_t o, uint32_t column, int *near)
 #if FIRST_FLOAT
             if ((uint32_t)u - (uint32_t)bound < FIRST_BAND) *near = 1;
 #endif
-            spikes |= 1u << t;
+            spikes |= ONE << t;
             u = 0;
             level = 0;
         }
@@ -164,7 +164,7 @@ static uint32_t first_position(const uint8_t *weights, const pixel *image, uint3
 static void first_row(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t row)
 {
 #if !FLOAT_PIXELS
-    tap t = {weights, ~0u, 0, 0, 0, 0};
+    tap t = {weights, ALL, 0, 0, 0, 0};
     memset(sums, 0, sizeof sums);
     while (next_tap(&t)) add_tap(&t, image, row);
 #endif

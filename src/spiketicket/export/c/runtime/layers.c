@@ -1,3 +1,6 @@
+#define ONE ((uint32_t)1)
+#define ALL ((uint32_t)0xffffffff)
+
 /* Spikes are bits. A map of spikes lies in 32-bit words, word
  * [slab][column block][row][channel]: where a row has at most 16 columns, the rows of several time
  * steps lie side by side in one word, and a slab is that many steps; a wider row takes as many
@@ -47,7 +50,7 @@ static uint32_t word_at(const spike_map *m, uint32_t slab, uint32_t block, uint3
 
 static uint32_t lanes(uint32_t width, uint32_t block)
 {
-    return width >= 32u * (block + 1u) ? ~0u : (1u << (width - 32u * block)) - 1u;
+    return width >= 32u * (block + 1u) ? ALL : (ONE << (width - 32u * block)) - 1u;
 }
 
 #if SYNAPSES
@@ -87,7 +90,7 @@ static const uint8_t *read_count(const uint8_t *weights, uint32_t *count)
 static const uint8_t *add_list(const uint8_t *weights, const uint32_t *in, uint32_t invert,
                                uint32_t *sum, uint32_t planes)
 {
-    uint32_t count, at = ~0u, ones = sum[0], twos = sum[1], fours = sum[2];
+    uint32_t count, at = ALL, ones = sum[0], twos = sum[1], fours = sum[2];
     weights = read_count(weights, &count);
     for (; count >= 8u; count -= 8u) {
         uint32_t a, b, c, d, e, f;
@@ -175,7 +178,7 @@ static const uint8_t *sum_row(const synapse *l, const uint8_t *weights, uint32_t
         uint32_t minus;
         for (uint32_t block = 0; block < blocks; block++) {
             for (uint32_t k = 0; k < planes; k++) sum[block][k] = 0;
-            next = add_list(weights, in + block * next_block, ~0u, sum[block], planes);
+            next = add_list(weights, in + block * next_block, ALL, sum[block], planes);
             next = add_list(next, in + block * next_block, 0u, sum[block], planes);
         }
         (void)read_count(weights, &minus);
@@ -191,7 +194,7 @@ static const uint8_t *sum_row(const synapse *l, const uint8_t *weights, uint32_t
 /* Lanes whose number of `planes` bits is at least `bound`. */
 static uint32_t at_least(const uint32_t *number, uint32_t planes, uint32_t bound)
 {
-    uint32_t yes = ~0u;
+    uint32_t yes = ALL;
     if (bound >> planes) return 0;
     for (; planes; planes--, number++, bound >>= 1)
         yes = (bound & 1u) ? (*number & yes) : (*number | yes);
@@ -354,7 +357,7 @@ static void every(uint32_t *row, uint32_t width, uint32_t stride)
 {
     for (uint32_t x = 0; x < width; x++) {
         const uint32_t from = x * stride, bit = row[from / 32u] >> (from % 32u) & 1u;
-        row[x / 32u] = (row[x / 32u] & ~(1u << (x % 32u))) | bit << (x % 32u);
+        row[x / 32u] = (row[x / 32u] & ~(ONE << (x % 32u))) | bit << (x % 32u);
     }
 }
 
@@ -423,7 +426,7 @@ static void mark_inside(const synapse *l)
         for (uint32_t i = 0; i < pack_of(in); i++)
             for (uint32_t x = 0; x < in->width; x++) {
                 const uint32_t lane = i * in->width + x, from = x + kx - in->pad;
-                if (from < in->width) inside[kx][lane / 32u] |= 1u << (lane % 32u);
+                if (from < in->width) inside[kx][lane / 32u] |= ONE << (lane % 32u);
             }
 }
 

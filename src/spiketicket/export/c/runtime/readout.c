@@ -47,7 +47,7 @@ static void run_readout(logit *logits)
     const uint8_t *next = readout_weights;
     count_spikes();
     for (uint32_t o = 0; o < CLASSES; o++) {
-        uint32_t byte, at = ~0u;
+        uint32_t byte, at = ALL;
 #if READOUT_FLOAT
         volatile float sum = 0.0f; /* never fused into multiply-adds */
 #else
