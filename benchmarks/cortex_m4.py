@@ -49,13 +49,10 @@ class Board:
 
     def __post_init__(self) -> None:
         self.symbols = _symbols(self.elf)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Bytes of code and constants (``flash``) and of variables (``ram``)."""
         line = _output("arm-none-eabi-size", str(self.elf)).splitlines()[1].split()
         text, data, bss = (int(v) for v in line[:3])
-        return {"flash": text + data, "ram": data + bss}
+        # code and constants; variables
+        self.sizes = {"flash": text + data, "ram": data + bss}
 
     def run(self, image: np.ndarray, logits: int) -> Outcome:
         """Run one image from a fresh start; ``logits`` is their number."""
