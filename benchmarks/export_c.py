@@ -3,7 +3,8 @@
     python benchmarks/export_c.py [--tickets FILE ...] [--record results/export-c.jsonl]
 
 Without tickets: networks of VGG-9's shape (64-64-M-128-128-M-256-256-M-fc256-fc256-10 on 3x32x32,
-four time steps) whose weights are drawn at random at 50, 80, 90 and 95 % zeros. Instructions are
+four time steps) whose weights are drawn at random at 50, 80, 90 and 95 % zeros, and its
+convolutions alone at 90 %. Instructions are
 those of one image, all of them emulated; flash and RAM are what the linker reports, without
 start-up code and stack. Spikes are compared with the definition's on the same image.
 """
@@ -38,8 +39,8 @@ ZEROS = (0.5, 0.8, 0.9, 0.95)
 PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
 
 
-def vgg9(zeros: float) -> Program:
-    """A network of VGG-9's shape, BatchNorm scaled so that some 10 to 20 % of neurons fire."""
+def vgg9(zeros: float, hidden: int = 2) -> Program:
+    """A network of VGG-9's shape with BatchNorm; without hidden layers, a mean over positions."""
     rng = np.random.default_rng(0)
     v = np.arange(256, dtype=np.float32) / np.float32(255)
     lut = np.stack([(v - m) / np.float32(0.25) for m in (0.49, 0.48, 0.45)]).astype(np.float32)
@@ -62,9 +63,9 @@ def vgg9(zeros: float) -> Program:
     for i, (outputs, pool) in enumerate(PLAN):
         x = layer(x, outputs, 3, f"features.{i}")
         x = b.add(MaxPool, x, k=2, stride=2) if pool else x
-    for i in range(2):
+    for i in range(hidden):
         x = layer(x, 256, 1, f"hidden.{i}")
-    x = b.add(Mean, x, time=True, positions=False)
+    x = b.add(Mean, x, time=True, positions=not hidden)
     signs = rng.choice([-1, 1], (10, 256, 1, 1)) * (rng.random((10, 256, 1, 1)) >= zeros)
     b.add(Synapse, x, signs=signs.astype(np.int8), alpha=0.1, name="classifier")
     return b.program()
@@ -122,6 +123,8 @@ def cases(tickets: list[Path]) -> Iterator[tuple[str, Program]]:
     """Names and programs."""
     for zeros in ZEROS if not tickets else ():
         yield f"vgg9-random-{zeros:g}", vgg9(zeros)
+    if not tickets:
+        yield "vgg9-convolutions-random-0.9", vgg9(0.9, hidden=0)
     for path in tickets:
         yield path.stem, compile_ticket(Ticket.load(path))
 

@@ -1,6 +1,7 @@
 """A trained ticket as C: on this machine, and on an emulated Cortex-M4."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,7 @@ _SPEC = importlib.util.spec_from_file_location("cortex_m4", _FILE)
 assert _SPEC
 assert _SPEC.loader
 cortex_m4 = importlib.util.module_from_spec(_SPEC)
-# dataclasses look their module up by its name
-import sys  # noqa: E402
-
-sys.modules["cortex_m4"] = cortex_m4
+sys.modules["cortex_m4"] = cortex_m4  # dataclasses look their module up by its name
 _SPEC.loader.exec_module(cortex_m4)
 
 
