@@ -23,7 +23,7 @@ except ImportError:
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = (
     "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-std=c99", "-Wall",
-    "-Wextra", "-Werror", "-pedantic", "-O2", "-ffunction-sections", "-fdata-sections",
+    "-Wextra", "-Werror", "-pedantic", "-O3", "-ffunction-sections", "-fdata-sections",
 )  # fmt: skip
 SPACE = 0x1000000
 FLASH, RAM = 0x08000000, 0x20000000

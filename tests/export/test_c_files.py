@@ -123,33 +123,44 @@ def test_names_that_are_no_c(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def decode_layer(content: bytes, shape: tuple[int, ...], pad: int) -> np.ndarray:
+def decode_layer(content: bytes, shape: tuple[int, ...], pad: int, narrow: bool) -> np.ndarray:
     """By the description in the C file, byte by byte."""
     cout, cin, _, kw = shape
     out, at = np.zeros(shape, np.int8), 0
+    most = 15 if narrow else 255
     for o in range(cout):
         for kx in [pad, *(k for k in range(kw) if k != pad)]:
             for sign in (-1, 1):
                 count, at = content[at], at + 1
                 if count == 255:
                     count, at = content[at] | content[at + 1] << 8, at + 2
-                index = -1
+                index, read = -1, 0
                 while count:
-                    index += content[at] or 255
-                    if content[at]:
+                    gap = (
+                        content[at + read // 2] >> 4 * (read % 2) & 15
+                        if narrow
+                        else content[at + read]
+                    )
+                    read += 1
+                    index += gap or most
+                    if gap:
                         out[o, index % cin, index // cin, kx] = sign
                         count -= 1
-                    at += 1
+                at += (read + 1) // 2 if narrow else read
     assert at == len(content)
     return out
 
 
-@pytest.mark.parametrize("density", [0.0, 0.002, 0.1, 1.0])
-def test_weights_are_coded_without_loss(density: float) -> None:
+@pytest.mark.parametrize(
+    ("density", "narrow"), [(0.0, False), (0.002, False), (0.1, False), (0.2, True), (1.0, True)]
+)
+def test_weights_are_coded_without_loss(density: float, narrow: bool) -> None:
     rng = np.random.default_rng(1)
     shape = (5, 700, 3, 3)
     given = (rng.choice([-1, 1], shape) * (rng.random(shape) < density)).astype(np.int8)
-    assert np.array_equal(decode_layer(encode_layer(given, 1), shape, 1), given)
+    coded, halves = encode_layer(given, 1)
+    assert halves == narrow
+    assert np.array_equal(decode_layer(coded, shape, 1, halves), given)
     rows, row, index = np.zeros((5, 6300), np.int8), 0, -1
     for byte in encode_rows(given):
         if byte == 128:

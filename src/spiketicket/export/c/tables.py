@@ -80,6 +80,8 @@ class LayerTables:
     """A layer on spikes: the C text of its arrays and of its entry, and the bytes of flash."""
 
     planes: PlaneThresholds
+    narrow: bool
+    """Whether distances between weights are half bytes."""
     arrays: str
     entry: str
     weight_bytes: int
@@ -116,7 +118,7 @@ def layer_tables(
 ) -> LayerTables:
     """Layer ``index`` between two maps."""
     signs = layer.signs * np.where(planes.turned, -1, 1).astype(np.int8)[:, None, None, None]
-    weights = encode_layer(signs, layer.pad)
+    weights, narrow = encode_layer(signs, layer.pad)
     parts: dict[str, tuple[str, NDArray[Any]]] = {
         "thresholds": (types.threshold, planes.thresholds)
     }
@@ -135,13 +137,14 @@ def layer_tables(
     numbers = (
         layer.signs.shape[3], layer.stride, layer.output.height, layer.output.width,
         planes.planes, planes.fraction, int(layer.pool), int(layer.memory),
+        int(narrow),
     )  # fmt: skip
     fields = [
         f"layer{index}_weights", *pointers, number(layer.affine.alpha),
         number(layer.v_threshold), *(m.text for m in maps), *map(str, numbers),
     ]  # fmt: skip
     return LayerTables(
-        planes=planes, arrays=text, entry=f"    {{{', '.join(fields)}}},\n",
+        planes=planes, narrow=narrow, arrays=text, entry=f"    {{{', '.join(fields)}}},\n",
         weight_bytes=len(weights),
         table_bytes=sum(_BYTES[kind] * values.size for kind, values in parts.values()),
     )  # fmt: skip

@@ -91,6 +91,8 @@ def _limits(
         "KERNEL": max((layer.signs.shape[3] for layer in chain.layers[1:]), default=1),
         "PLANES": max((table.planes.planes for table in tables), default=3),
         "FRACTION": max((table.planes.fraction for table in tables), default=0),
+        "WIDE_LISTS": int(any(not table.narrow for table in tables)),
+        "NARROW_LISTS": int(any(table.narrow for table in tables)),
         "FALLBACK": int(any(table.planes.bands.any() for table in tables)),
     }
 
@@ -212,7 +214,9 @@ def _source(
         define(key, getattr(program, key.lower()))
         for key in ("FRAMES", "CHANNELS", "HEIGHT", "WIDTH", "CLASSES")
     )
-    runtime = {part: _runtime(part) for part in ("layers", "first", "readout")}
+    runtime = {part: _runtime(part) for part in ("spikes", "layers", "first", "readout")}
+    narrow = {table.narrow for table in tables}
+    lists = "".join(_LISTS[kind] + _runtime("list") for kind in sorted(narrow))
     entries = "".join(table.entry for table in tables)
     array_of_layers = f"static const synapse layers[SYNAPSES] = {{\n{entries}}};\n"
     run = "    for (unsigned i = 0; i < SYNAPSES; i++) run_synapse(&layers[i], i + 1u);\n"
@@ -235,6 +239,8 @@ def _source(
 #endif
 
 {types}
+{runtime["spikes"]}
+{lists}
 {runtime["layers"]}
 {"".join(table.arrays for table in tables)}
 {array_of_layers if tables else ""}
@@ -258,6 +264,27 @@ int {name}_classify(const pixel *image)
     return best;
 }}
 """
+
+
+_LISTS = {
+    False: """\
+#define ADD_LIST add_wide
+#define MOST_GAP 255u
+#define START_GAPS ((void)0)
+#define NEXT_GAP(gap) ((gap) = *weights++)
+""",
+    True: """\
+#define ADD_LIST add_narrow
+#define MOST_GAP 15u
+#define START_GAPS uint32_t halves = 1u /* a 1 above what is left of a byte */
+#define NEXT_GAP(gap) \\
+    do { \\
+        if (halves == 1u) halves = *weights++ | 256u; \\
+        (gap) = halves & 15u; \\
+        halves >>= 4; \\
+    } while (0)
+""",
+}
 
 
 def _runtime(part: str) -> str:
