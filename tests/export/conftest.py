@@ -145,6 +145,8 @@ class Conv:
     bias: bool = False
     affine: bool = True
     neuron: str = "lif"
+    alpha: float | None = None
+    scale: float | None = None
 
 
 @dataclass
@@ -212,8 +214,11 @@ class Network:
         fan = max(1.0, float(np.count_nonzero(signs[0])))
         a = self._floats(conv.channels, 1.2) if conv.affine else None
         shift = self._floats(conv.channels) if conv.affine else None
+        if conv.scale is not None:
+            a, shift = (np.full(conv.channels, v, np.float32) for v in (conv.scale, 0.0))
+        alpha = conv.alpha or float(np.float32(2 / np.sqrt(fan)))
         x = b.add(
-            Synapse, x, signs=signs, alpha=float(np.float32(2 / np.sqrt(fan))), flatten=flatten,
+            Synapse, x, signs=signs, alpha=alpha, flatten=flatten,
             pad=0 if flatten else conv.pad, stride=conv.stride, a=a, b=shift,
             bias=self._floats(conv.channels) if conv.bias else None, name=name,
         )  # fmt: skip

@@ -43,6 +43,19 @@ def corner(network: Any, conv: Any, name: str) -> Any:
         },
         "linear only": {"convs": (c(channels=30, kernel=0), c(channels=40, kernel=0))},
         "one layer": {"convs": (c(channels=30, kernel=0),)},
+        # 3 * fl(1/3) is 1 only after rounding, and times 1 - 2^-24 it is not: float32 itself tells.
+        "sums at the threshold": {
+            "frames": 4, "lut": "counts", "convs": tuple(
+                c(channels=8, alpha=1 / 3, density=0.4, affine=False, scale=scale)
+                for scale in (1 - 2**-24, None, 1 - 2**-24)
+            ),
+        },
+        # The same sum at every step: 1 - 2^-25 is rounded up to the threshold, after 25 steps.
+        "membranes rounded to the threshold": {
+            "steps": 32, "lut": "counts", "convs": (
+                c(channels=12, neuron="step"), c(channels=12, alpha=0.1, affine=False),
+            ),
+        },
         "no weights at all": {"convs": (c(channels=8, density=0.0), c(channels=4, density=0.0))},
     }  # fmt: skip
     return network(**corners[name])
@@ -51,7 +64,8 @@ def corner(network: Any, conv: Any, name: str) -> Any:
 NAMES = [
     "image", "recording, whole numbers", "recording, normalised", "float pixels",
     "wide rows, pooled across words", "odd sides, no padding", "strides", "32 steps", "one step",
-    "no memory", "linear only", "one layer", "no weights at all",
+    "no memory", "linear only", "one layer", "sums at the threshold",
+    "membranes rounded to the threshold", "no weights at all",
 ]  # fmt: skip
 
 
