@@ -12,8 +12,8 @@ import pytest
 from typer.testing import Result
 
 COMMANDS = [
-    "find", "train", "sweep", "reproduce", "eval", "measure", "report", "show", "pack", "export",
-    "data", "zoo", "version",
+    "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "pack",
+    "export", "data", "zoo", "version",
 ]  # fmt: skip
 SCRIPT = Path(sys.executable).with_name("spiketicket")
 

@@ -1,21 +1,27 @@
-"""``spiketicket export``: a ticket as files for other programs."""
+"""``spiketicket export``: a ticket as files for other programs. ``c`` needs no PyTorch."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spiketicket.cli._options import JsonOption, RootOption
 from spiketicket.errors import UserError
 
+if TYPE_CHECKING:
+    from spiketicket.export.c import Exported
+
 
 class Target(StrEnum):
     """What to write."""
 
+    c = "c"
     nir = "nir"
     onnx = "onnx"
     torch = "torch"
@@ -28,8 +34,8 @@ def export(
         Target,
         typer.Option(
             "--to",
-            help="nir: a graph for SpikingJelly, snnTorch and chips; onnx; torch: a Python file"
-            " without this package; hub: a Hugging Face folder.",
+            help="c: C99 for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
+            " onnx; torch: a Python file without this package; hub: a Hugging Face folder.",
         ),
     ],
     folder: Annotated[
@@ -37,18 +43,21 @@ def export(
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Begins the files' names. Default: the ticket file's."),
+        typer.Option("--name", help="Begins the files' and functions' names. Default: the file's."),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=2, help="Test samples to check the result on.")
-    ] = 32,
+        int | None,
+        typer.Option(
+            "--samples", min=2, help="nir, onnx, torch: test samples to check on. Default: 32."
+        ),
+    ] = None,
     root: RootOption = "",
     network: Annotated[
         str,
         typer.Option(
             "--network",
             metavar="MODULE:FUNCTION",
-            help="Your own network that made the ticket; its code is run.",
+            help="nir, onnx, torch: your own network that made the ticket; its code is run.",
         ),
     ] = "",
     push: Annotated[
@@ -60,12 +69,16 @@ def export(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a ticket as files for another program, check them there, and print what came out."""
+    """Write a ticket as files for another program, and print what they need or how they check."""
+    checking = {"--samples": samples, "--root": root, "--network": network}
+    uploading = {"--push": push, "--private": private}
+    _require(to, checking, (Target.nir, Target.onnx, Target.torch))
+    _require(to, uploading, (Target.hub,))
+    if to is Target.c:
+        _export_c(ticket, folder, name, as_json)
+        return
     from spiketicket.cli import _export_torch as made
 
-    if to is not Target.hub and (push or private):
-        option = "--push" if push else "--private"
-        raise UserError("goes with --to hub only", where=option, value=str(to))
     stem = name or ticket.stem
     if to is Target.hub:
         facts = made.export_hub(ticket, folder, stem, push, private)
@@ -75,8 +88,61 @@ def export(
             Target.onnx: made.export_onnx,
             Target.torch: made.export_module,
         }[to]
-        facts = write(ticket, folder, stem, network, root, samples)
+        facts = write(ticket, folder, stem, network, root, samples or 32)
     if as_json:
         print(json.dumps(facts, indent=2))
     else:
         made.print_export(facts)
+
+
+def _require(to: Target, options: Mapping[str, object], targets: tuple[Target, ...]) -> None:
+    """Refuse an option that would be ignored."""
+    for option, value in options.items():
+        if value and to not in targets:
+            raise UserError(
+                f"goes with --to {' or '.join(targets)} only", where=option, value=str(to)
+            )
+
+
+def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> None:
+    from spiketicket.engine.compile import compile_ticket
+    from spiketicket.export.c import export_c
+    from spiketicket.ticket import Ticket
+
+    made = export_c(compile_ticket(Ticket.load(ticket)), folder, name or c_name(ticket.stem))
+    if as_json:
+        print(json.dumps(_facts(made), indent=2))
+    else:
+        _print(made)
+
+
+def c_name(text: str) -> str:
+    """A C name made of a file's: other characters become ``_``, and a letter stands first."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", text)[:38]
+    return plain if plain[:1].isascii() and plain[:1].isalpha() else f"t{plain}"
+
+
+def _facts(made: Exported) -> dict[str, object]:
+    sizes = made.sizes
+    return {
+        "files": [str(path) for path in made.files],
+        "table_bytes": sizes.flash_bytes,
+        "weight_bytes": sizes.weight_bytes,
+        "ram_bytes": sizes.ram_bytes,
+        "float_layers": list(sizes.float_layers),
+    }
+
+
+def _print(made: Exported) -> None:
+    from spiketicket.cli._console import print_facts, size_text
+
+    sizes = made.sizes
+    flash, weights = size_text(sizes.flash_bytes), size_text(sizes.weight_bytes)
+    floats = ", ".join(sizes.float_layers)
+    facts = [
+        ("files", ", ".join(str(path) for path in made.files)),
+        ("flash", f"{flash} of tables, {weights} of them weights; the code comes on top"),
+        ("RAM", size_text(sizes.ram_bytes)),
+        ("float code", f"near thresholds, in {floats}" if floats else "none"),
+    ]
+    print_facts(facts, title="export")

@@ -67,6 +67,11 @@ class Config(RecordingConfig):
     """Seed of that draw; the recipe's own seed does not change it."""
 
 
+def transposed(path: Path) -> bool:
+    """Whether a recording's rows and columns are exchanged, as in the official files."""
+    return path.suffix == ".aedat"
+
+
 def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
     """No class may be too small for ``test_fraction``, no file lie in another class's folder."""
     place, suffix = _place(folder) or ("", ".aedat")
@@ -109,7 +114,7 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
         found.append((int(match[2]) if match else -1, path.name, path))
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
-    return [Recording(path, label, transposed=suffix == ".aedat") for *_, path in sorted(found)]
+    return [Recording(path, label, transposed=transposed(path)) for *_, path in sorted(found)]
 
 
 _SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _place(p) is not None, _find)

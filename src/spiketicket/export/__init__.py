@@ -1,1 +1,4 @@
-"""A ticket elsewhere: one file a format; each states what it cannot carry, and checks itself."""
+"""A ticket elsewhere: one file a format; each says what it cannot carry.
+
+``c`` needs no PyTorch, the others check themselves against the network.
+"""

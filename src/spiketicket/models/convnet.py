@@ -10,7 +10,6 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
 from spiketicket.models._blocks import (
     DataShape,
     Pooling,
@@ -20,6 +19,7 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
+from spiketicket.plans import CONVNET_PLAN, convnet_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
 
@@ -37,27 +37,19 @@ class ConvNet(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        whole = shape.height % 8 == 0 and shape.width % 8 == 0
-        pools = 3 if whole and min(shape.height, shape.width) >= 16 else 2
-        if shape.height % 2**pools or shape.width % 2**pools:
-            raise UserError(
-                f"convnet pools {pools} times: image sides must be multiples of {2**pools}",
-                where="model.name",
-                value=(shape.height, shape.width),
-                remedy="Choose another network or another image size",
-            )
+        pooled = convnet_pools(shape)
         self.timesteps = config.timesteps
         channels, blocks = shape.channels, []
-        for i, plan in enumerate((32, 64, 128)):
+        for plan, pool in zip(CONVNET_PLAN, pooled, strict=True):
             width = scaled(plan, config.width)
             block = conv_block(
                 channels, width, make_neuron(neuron, kernel), bn_affine=config.bn_affine,
-                halve=i < pools, pooling=config.pooling,
+                halve=pool, pooling=config.pooling,
             )  # fmt: skip
             blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)
-        size = channels * (shape.height // 2**pools) * (shape.width // 2**pools)
+        size = channels * (shape.height >> sum(pooled)) * (shape.width >> sum(pooled))
         self.classifier = nn.Linear(size, shape.classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

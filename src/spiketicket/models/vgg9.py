@@ -10,13 +10,11 @@ sizes are Diffenderfer & Kailkhura's VGG-small family scaled to nine layers).
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
 from spiketicket.models._blocks import (
     Block,
     DataShape,
@@ -27,9 +25,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
+from spiketicket.plans import VGG9_PLAN, vgg9_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
-
-_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
 
 
 class Config(ModelConfig):
@@ -50,22 +47,12 @@ class VGG9(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        pools = _pool_count(config, shape)
-        if shape.height % 2**pools or shape.width % 2**pools:
-            raise UserError(
-                f"vgg9 pools {pools} times: image height and width must be multiples of {2**pools}",
-                where="model.name",
-                value=(shape.height, shape.width),
-                remedy="Choose another network or another image size, or set model.pools",
-            )
-        extra = pools - 3
+        pooled = vgg9_pools(shape, config.pools)
         self.timesteps = config.timesteps
         affine, channels = config.bn_affine, shape.channels
         blocks = []
-        for plan, pool in _PLAN:
+        for (plan, _), pool in zip(VGG9_PLAN, pooled, strict=True):
             width = scaled(plan, config.width)
-            if not pool and extra:
-                pool, extra = True, extra - 1
             block = conv_block(
                 channels, width, make_neuron(neuron, kernel), bn_affine=affine, halve=pool,
                 pooling=config.pooling,
@@ -73,6 +60,7 @@ class VGG9(nn.Module):
             blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)
+        pools = sum(pooled)
         size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
         for _ in range(2):
             width = scaled(config.hidden, config.width)
@@ -92,14 +80,6 @@ class VGG9(nn.Module):
             h = block(h, steps)
         logits: Tensor = self.classifier(h.float().mean(0))
         return logits
-
-
-def _pool_count(config: Config, shape: DataShape) -> int:
-    if config.pools is not None:
-        return config.pools
-    ideal = min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
-    fit = [n for n in range(ideal, 3, -1) if not (shape.height % 2**n or shape.width % 2**n)]
-    return fit[0] if fit else 3
 
 
 def build(
