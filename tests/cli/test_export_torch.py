@@ -5,6 +5,7 @@ import json
 import pytest
 
 from spiketicket.bake import to_ticket
+from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
 from spiketicket.models import convnet
 from spiketicket.models._blocks import DataShape
@@ -70,3 +71,30 @@ def test_a_ticket_of_a_foreign_program_is_refused(spike, tmp_path):
     done = spike(*map(str, ["export", tmp_path / "evil.ticket", "--to", "onnx", "-o", tmp_path]))
     assert done.exit_code == 2
     assert "of a network of your own" in done.stderr
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--to", "c", "--samples", "4"], "--samples: goes with --to nir or onnx or torch only"),
+    (["--to", "hub", "--network", "a:b"], "--network: goes with --to nir or onnx or torch only"),
+])  # fmt: skip
+def test_an_option_that_would_be_ignored_is_refused(spike, strided, options, message, tmp_path):
+    done = spike(*map(str, ["export", strided, *options, "-o", tmp_path / "out"]))
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_the_engine_strides_as_the_network_does_and_refuses_averages(strided):
+    import numpy as np
+
+    from spiketicket.engine.compile import compile_ticket
+    from spiketicket.exactness import compare
+
+    ticket = Ticket.load(strided)
+    x = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
+    agreement = compare(ticket, x)
+    assert agreement.wrong == 0
+    assert agreement.neuron_steps > 5000
+    args = json.loads(json.dumps(dict(ticket.metadata["network"])))
+    args["args"]["model"]["pooling"] = "average"
+    with pytest.raises(UserError, match="average pooling is not in the engine"):
+        compile_ticket(Ticket(ticket.layers, ticket.tensors, {"network": args}))

@@ -178,7 +178,7 @@ def test_batch_norm_is_folded_bit_for_bit():
     from torch import nn
 
     from spiketicket.engine.compile._net import Net
-    from spiketicket.models._blocks import _scale_and_shift
+    from spiketicket.models._blocks import scale_and_shift
 
     rng = np.random.default_rng(3)
     norm = nn.BatchNorm1d(5000).eval()
@@ -186,7 +186,7 @@ def test_batch_norm_is_folded_bit_for_bit():
         norm.running_var.copy_(torch.from_numpy(np.exp(rng.normal(0, 6, 5000))))
         for part in (norm.running_mean, norm.weight, norm.bias):
             part.copy_(torch.from_numpy(rng.normal(0, 3, 5000)))
-        a, b = _scale_and_shift(norm, None, 0)
+        a, b = scale_and_shift(norm, None, 0)
     net = object.__new__(Net)
     net._tensors = {f"n.{k}": v.numpy() for k, v in norm.state_dict().items()}
     net._unused = set(net._tensors)

@@ -1,0 +1,52 @@
+"""The tickets of the package, and tickets in other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def zoo_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """The shipped tickets: what was recorded, and what their files reach."""
+    lines = [
+        f"**Tickets in the package**, tested from their files, {rows[0]['device']}"
+        f" ([{path.name}](../results/{path.name})):",
+        "",
+        "| ticket | network | data | recorded accuracy % | evaluated accuracy % | file kB |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['name']} | {r['network']} | {r['data']} | {r['test_accuracy']:.2f} |"
+        f" {_reached(r)} | {r['file_bytes'] / 1e3:.1f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def _reached(row: dict[str, Any]) -> str:
+    return f"{row['evaluated_accuracy']:.2f}" if "evaluated_accuracy" in row else "data not here"
+
+
+def exports_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Exports: a check a row."""
+    lines = [
+        f"**Exports** of tickets of {rows[0]['recipe']}, checked on all test images,"
+        f" {rows[0]['device']} ([{path.name}](../results/{path.name})):",
+        "",
+        "| to | pooling | read by | images | neuron updates compared | that differ |"
+        " changed answers | file kB |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        lines += [
+            f"| {row['target']} | {row['pooling']} |"
+            f" {check.get('reader') or check.get('runtime') or 'PyTorch'} | {check['samples']} |"
+            f" {_count(check, 'compared')} | {_count(check, 'mismatches')} |"
+            f" {check.get('changed_classes', 0)} | {row['bytes'] / 1e3:.0f} |"
+            for check in row["checks"]
+        ]
+    return "\n".join(lines)
+
+
+def _count(check: dict[str, Any], key: str) -> str:
+    return f"{check[key]:,}" if key in check else "logits only"
