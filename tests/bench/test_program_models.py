@@ -38,9 +38,7 @@ class Maker:
 
     def __init__(self, seed: int, steps: int, frames: int = 1) -> None:
         self.rng = np.random.default_rng(seed)
-        self.builder = Builder(
-            steps=steps, frames=frames, channels=3, height=8, width=8, classes=5
-        )
+        self.builder = Builder(steps=steps, frames=frames, channels=3, height=8, width=8, classes=5)
         self.add = self.builder.add
 
     def layer(

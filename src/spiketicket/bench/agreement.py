@@ -35,9 +35,7 @@ class Agreement:
         A spike at the threshold may fall either way where sums are rounded in another order, and
         changes an image's logits; with fewer bits all of them change.
         """
-        return (
-            self.equal >= _LEAST_EQUAL[arithmetic] and self.correlation >= _LEAST_CORRELATION
-        )
+        return self.equal >= _LEAST_EQUAL[arithmetic] and self.correlation >= _LEAST_CORRELATION
 
 
 def compared(found: Array, expected: Array) -> Agreement:

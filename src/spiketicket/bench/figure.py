@@ -22,37 +22,39 @@ _ROW, _HEAD, _LEFT, _RIGHT = 20.0, 28.0, 128.0, 62.0
 Group = Mapping[str, Any]
 
 
-def figure(result: Mapping[str, Any]) -> Figure:
-    """Milliseconds an image of every peer that was measured, batch size after batch size.
+def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """Milliseconds an image of every peer that was measured, ticket after ticket.
 
-    ``result`` is what ``compare`` returns.
+    ``results`` are what ``compare`` returns.
     """
-    groups = [(group, _measured(group)) for group in result["groups"]]
+    groups = [
+        (_heading(result, group), _measured(group))
+        for result in results
+        for group in result["groups"]
+    ]
     times = [row["ms_per_image"] for _, rows in groups for row in rows]
     low, high = (min(times), max(times)) if times else (0.1, 1.0)
     scale = Scale(low / 1.5, high * 1.5, _LEFT, WIDTH - _RIGHT, log=True)
     parts: list[Markup] = []
     y = 0.0
-    for group, rows in groups:
-        parts.append(text(0, y + 17, _heading(group), "strong"))
+    for heading, rows in groups:
+        parts.append(text(0, y + 17, heading, "strong"))
         y += _HEAD
         parts += [_bar(row, scale, y + _ROW * i) for i, row in enumerate(rows)]
         y += _ROW * len(rows)
     parts.append(x_axis(scale, y + 4, "milliseconds an image"))
-    about = result["ticket"]
     return Figure(
         "engine",
-        f"{about['network']}, {100 * (1 - about['density']):.0f} % zeros",
-        f"Median time an image on {result['machine']['cpu']}, quartiles as thin lines.",
+        "Time an image",
+        "Median time an image, quartiles as thin lines.",
         drawing(y + 42, joined(parts), label="Time an image of every peer"),
-        ("batch", "threads", "peer", "ms_per_image", "q25", "q75"),
+        ("case", "peer", "ms_per_image", "q25", "q75"),
         tuple(
-            (group["batch"], group["threads"], row["peer"], row["ms_per_image"], row["q25"],
-             row["q75"])
-            for group, rows in groups
+            (heading, row["peer"], row["ms_per_image"], row["q25"], row["q75"])
+            for heading, rows in groups
             for row in rows
         ),
-    )  # fmt: skip
+    )
 
 
 def _measured(group: Group) -> Sequence[Mapping[str, Any]]:
@@ -60,9 +62,10 @@ def _measured(group: Group) -> Sequence[Mapping[str, Any]]:
     return sorted(rows, key=lambda row: float(row["ms_per_image"]))
 
 
-def _heading(group: Group) -> str:
-    threads = group["threads"]
-    return f"Batch {group['batch']}, {threads} thread{'s' * (threads > 1)}"
+def _heading(result: Mapping[str, Any], group: Group) -> str:
+    about, threads = result["ticket"], group["threads"]
+    net = f"{about['network']}, {100 * (1 - about['density']):.0f} % zeros"
+    return f"{net}: batch {group['batch']}, {threads} thread{'s' * (threads > 1)}"
 
 
 def _bar(row: Mapping[str, Any], scale: Scale, y: float) -> Markup:

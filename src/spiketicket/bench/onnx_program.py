@@ -231,9 +231,7 @@ def _pixel_energy(w: _Writer, op: ops.Score) -> str:
     deviation = g.add("Sub", x, g.add("ReduceMean", x, g.integers(3), keepdims=1))
     square = g.reduce("ReduceSum", g.reduce("ReduceMean", g.add("Mul", deviation, deviation), 0), 1)
     rows, columns = op.rows, op.columns
-    cells = g.reshape(
-        square, w.batch, rows, value.height // rows, columns, value.width // columns
-    )
+    cells = g.reshape(square, w.batch, rows, value.height // rows, columns, value.width // columns)
     return g.reshape(g.reduce("ReduceMean", cells, 2, 4), w.batch, rows * columns)
 
 
@@ -294,4 +292,3 @@ _WRITERS: dict[type[Op], Callable[[_Writer, Any], str]] = {
     ops.Score: _score, ops.TopK: _top_k, ops.Gather: _gather, ops.ConstIds: _const_ids,
     ops.ZeroFill: _zero_fill,
 }  # fmt: skip
-

@@ -35,6 +35,7 @@ class Net(nn.Module):
                 self.parts[str(op.out)] = layer.MaxPool2d(op.k, op.stride, op.pad, step_mode="m")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of images ``[N, C, H, W]`` or frames ``[T, N, C, H, W]``."""
         functional.reset_net(self)
         known: Registers = {0: x if x.dim() == 5 else x.unsqueeze(0)}
         for op in self.program.ops:
@@ -83,9 +84,7 @@ def _synapse(op: ops.Synapse, given: Value) -> nn.Sequential:
         synapse = layer.Linear(cin, cout, biased, step_mode="m")
         norm = layer.BatchNorm1d
     else:
-        synapse = layer.Conv2d(
-            cin, cout, (kh, kw), op.stride, op.pad, bias=biased, step_mode="m"
-        )
+        synapse = layer.Conv2d(cin, cout, (kh, kw), op.stride, op.pad, bias=biased, step_mode="m")
         norm = layer.BatchNorm2d
     weight = torch.from_numpy(op.weight.copy()) if op.weight is not None else (
         torch.from_numpy(op.signs.copy()) * torch.tensor(op.alpha)  # type: ignore[union-attr]
@@ -127,5 +126,6 @@ class _Threshold(nn.Module):
         self.threshold, self.low = threshold, low
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[T, ...]``, elementwise."""
         high = (x >= self.threshold).to(x.dtype)
         return high if self.low == 0.0 else high * (1.0 - self.low) + self.low

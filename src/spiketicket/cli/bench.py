@@ -66,7 +66,7 @@ def bench(
     if svg is not None:
         from spiketicket.bench.figure import figure
 
-        _write(svg, figure(result).file)
+        _write(svg, figure([result]).file)
     if as_json:
         print(found)
     else:
@@ -80,7 +80,9 @@ def _numbers(text: str, where: str) -> tuple[int, ...]:
 
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and int(part) >= 1 for part in parts):
-        raise UserError("must be numbers with commas between, such as 1,32", where=where, value=text)
+        raise UserError(
+            "must be numbers with commas between, such as 1,32", where=where, value=text
+        )
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 

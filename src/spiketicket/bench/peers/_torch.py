@@ -31,7 +31,7 @@ def set_up(job: Job) -> None:
 def fastest_of(
     job: Job, change: Callable[[nn.Module], nn.Module] = lambda model: model
 ) -> Prepared:
-    """The ticket's model, ``change``\\ d, with the kernel and memory layout that are fastest."""
+    """The changed model of the ticket with the kernel and memory layout that are fastest."""
     set_up(job)
     ticket = Ticket.load(job.ticket)
     kernels: tuple[Kernel, ...] = ("native", "eager") if _native.available() else ("eager",)
