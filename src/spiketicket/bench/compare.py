@@ -151,7 +151,6 @@ class _Group:
         return {
             "batch": self._batch,
             "threads": self._threads,
-            "cpus": list(self._cores()),
             "rows": [self._row(entry, entries) for entry in entries],
         }
 
@@ -211,6 +210,7 @@ class _Group:
             "peer": peer.name, "title": peer.title, "arithmetic": peer.arithmetic,
             "status": entry.status, "reason": entry.reason,
             "settings": entry.started.get("settings", {}),
+            "cores": entry.started.get("cores", []),
             "agreement": None if agreement is None else _rounded(asdict(agreement)),
         }  # fmt: skip
         if entry.status != "measured":
@@ -226,9 +226,10 @@ class _Group:
             "load_s": round(entry.started["load_s"], 3),
             "first_s": round(entry.started["first_s"], 4),
             "times_faster_than": {
-                other.peer.name: round(self._ratio(other, entry), 3)
+                base: round(self._ratio(other, entry), 3)
+                for base in BASES
                 for other in entries
-                if other.peer.name in BASES and other.status == "measured"
+                if other.peer.name == base and other.status == "measured"
             },
         }
 

@@ -56,8 +56,7 @@ class _Writer:
             x = self.graph.reshape(x, frames * n, *shape)
         self.names[0] = self._fitted(x, program.input_value())
         for op in program.ops:
-            write = cast("Callable[[_Writer, Any], str]", _WRITERS[type(op)])
-            self.names[op.out] = write(self, op)
+            self.names[op.out] = _WRITERS[type(op)](self, op)
         given = (n, frames, *shape) if frames > 1 else (n, *shape)
         return self.graph.model(self.names[program.output], given, (n, program.classes))
 

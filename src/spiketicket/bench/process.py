@@ -37,8 +37,8 @@ class NotReadyError(PeerError):
 class PeerProcess:
     """One peer's process. A context manager: on leaving the process is gone.
 
-    ``started`` holds what it said when it was ready: ``settings``, ``load_s`` and ``first_s``, or
-    ``unavailable`` with the reason.
+    ``started`` holds what it said when it was ready: ``settings``, ``load_s``, ``first_s``
+    and the ``cores`` it is pinned to, or ``unavailable`` with the reason.
 
     Raises:
         NotReadyError: it was not ready within ``limit_s`` seconds.

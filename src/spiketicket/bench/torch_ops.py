@@ -74,7 +74,8 @@ def _pixel_energy(op: ops.Score, x: Tensor) -> Tensor:
     square = (x - x.mean((-2, -1), keepdim=True)).square().mean(0).sum(1)
     high, wide = x.shape[-2] // op.rows, x.shape[-1] // op.columns
     cells = square.unflatten(2, (op.columns, wide)).unflatten(1, (op.rows, high))
-    return cells.mean((2, 4)).flatten(1)
+    energy: Tensor = cells.mean((2, 4)).flatten(1)
+    return energy
 
 
 def _top_k(op: ops.TopK, given: list[Tensor], out: Value) -> Tensor:

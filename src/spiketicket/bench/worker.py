@@ -41,7 +41,7 @@ def main(path: str) -> None:
         server = _Server(prepared, job)
         load_s = time.perf_counter() - started
         first_s = server.call()
-        ready: dict[str, Any] = {"load_s": load_s, "first_s": first_s}
+        ready: dict[str, Any] = {"load_s": load_s, "first_s": first_s, "cores": _cores()}
     except Unavailable as reason:
         _say(answers, {"unavailable": str(reason)})
         return
@@ -53,6 +53,11 @@ def main(path: str) -> None:
             _say(answers, {})
         else:
             _say(answers, {"seconds": server.turn(float(arguments[0]))})
+
+
+def _cores() -> list[int]:
+    """The cores this process may run on, where the system says so."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 class _Server:

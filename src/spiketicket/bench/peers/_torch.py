@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from spiketicket.neurons.lif import Kernel
 from spiketicket.ticket import Ticket
 
 _TRIES = 3
+Name = TypeVar("Name")
 MEMORY = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 
 
@@ -47,8 +48,8 @@ def fastest_of(
 
 
 def fastest(
-    ways: Mapping[tuple[str, ...], Callable[[Array], Array]], x: Array
-) -> tuple[tuple[str, ...], Callable[[Array], Array]]:
+    ways: Mapping[Name, Callable[[Array], Array]], x: Array
+) -> tuple[Name, Callable[[Array], Array]]:
     """The way whose best of a few calls on ``x`` is shortest, after one that does not count."""
     times = {}
     for name, run in ways.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spiketicket.bench.job import Array, Job, Prepared, Unavailable
-from spiketicket.engine import Engine
+from spiketicket.engine.engine import Engine
 from spiketicket.errors import UserError
 
 

@@ -13,8 +13,8 @@ def prepare(job: Job) -> Prepared:
     set_up(job)
     program = program_of(job)
     ways = {
-        (memory,): runner(Net(program).eval().to(memory_format=layout))  # type: ignore[call-overload]
+        memory: runner(Net(program).eval().to(memory_format=layout))  # type: ignore[call-overload]
         for memory, layout in MEMORY.items()
     }
-    (memory,), run = fastest(ways, job.images()[: job.batch])
+    memory, run = fastest(ways, job.images()[: job.batch])
     return Prepared(run, {"memory": memory, "backend": "torch", "step mode": "m"})
