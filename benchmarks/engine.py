@@ -94,8 +94,7 @@ def measured(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
         peers=tuple(options.peers) or usual, rounds=options.rounds, images=options.images,
     )  # fmt: skip
     rates = firing_rates(Ticket.load(subject.path), subject.path)
-    print(f"\n{subject.path.stem}: firing rates "
-          + ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in rates.items()))  # fmt: skip
+    print(f"\n{subject.path.stem}: {rates_text(rates)}")
     result = compare(subject.path, plan, say=lambda line: print(line, file=sys.stderr, flush=True))
     print_compared(result)
     start = cold_start(subject.path)
@@ -104,6 +103,15 @@ def measured(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
         **result, "net": subject.net, "zeros": subject.zeros, "seed": subject.seed,
         "firing_rates": rates, "cold_start": start,
     }  # fmt: skip
+
+
+def rates_text(rates: dict[str, float]) -> str:
+    """The firing rates in a line; all of them are in the results."""
+    low, high = min(rates, key=lambda name: rates[name]), max(rates, key=lambda name: rates[name])
+    return (
+        f"firing rate {100 * statistics.median(rates.values()):.1f} % (median of the layers), "
+        f"from {100 * rates[low]:.1f} % ({low}) to {100 * rates[high]:.1f} % ({high})"
+    )
 
 
 def cold_start(ticket: Path) -> dict[str, Any]:

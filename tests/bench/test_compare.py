@@ -21,6 +21,7 @@ from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked
 from spiketicket.bench.worker import _Server
 from spiketicket.cli import app
+from spiketicket.engine import _library
 from spiketicket.errors import UserError
 from spiketicket.ticket import Ticket, TicketError
 
@@ -37,7 +38,10 @@ def bench(*arguments: str) -> Result:
 
 
 def test_peers_are_checked_timed_and_told(tiny: Path, tmp_path: Path) -> None:
-    peers = ("torch-fp32", *(("onnxruntime-fp32", "onnxruntime-int8") if HAS_ORT else ()))
+    wanted = ["torch-fp32", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32"]
+    peers = tuple(name for name in wanted if not missing(PEERS[name]))
+    if _library.available():
+        peers = ("engine-generic", *peers)
     said: list[str] = []
     plan = Plan(batches=(2,), peers=peers, **SHORT)
     result = json.loads(json.dumps(compare(tiny, plan, say=said.append)))
