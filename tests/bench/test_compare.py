@@ -178,6 +178,7 @@ def test_a_turn_goes_through_the_images_in_order(job: Job) -> None:
 
 def test_agreement_tells_rounding_from_another_net() -> None:
     logits = np.random.default_rng(0).normal(size=(40, 10)).astype(np.float32)
+    logits += np.arange(10, dtype=np.float32)
     rounded = logits + np.float32(1e-6)
     flipped = logits.copy()
     flipped[:15] += np.random.default_rng(1).normal(size=(15, 10)).astype(np.float32) / 4
@@ -190,7 +191,7 @@ def test_agreement_tells_rounding_from_another_net() -> None:
         for name, found in {
             "same": logits, "rounded": rounded, "flipped": flipped, "noisy": noisy,
             "shuffled": shuffled, "biased": biased, "short": logits[:, :9],
-            "nan": np.where(logits > 2, np.nan, logits).astype(np.float32),
+            "nan": np.where(logits > 9, np.nan, logits).astype(np.float32),
         }.items()
     }  # fmt: skip
     assert {name for name, passes in passed.items() if passes("exact")} == {"same", "rounded"}

@@ -91,7 +91,8 @@ def tokens(score: ScoreKind | None, *, fill: bool = False) -> Program:
     x = m.add(ops.Add, kept, m.add(ops.Neuron, mixed, **NEURONS["soft"]))
     summed = m.add(ops.TokenSum, k, v, scale=0.5)
     mask = m.add(ops.Neuron, summed, **NEURONS["half"])
-    return m.program(m.add(ops.Add, x, m.add(ops.Mask, q, mask)))
+    # A layer over all tokens, to which their order matters.
+    return m.program(m.block(m.add(ops.Add, x, m.add(ops.Mask, q, mask)), 32, flatten=True, k=1))
 
 
 def ranked(m: Maker, score: ScoreKind | None) -> int:
