@@ -61,13 +61,22 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/engine.jsonl"))
     parser.add_argument("--svg", type=Path, default=Path("results/engine.svg"))
     options = parser.parse_args()
+    results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        results = [measured(subject, options) for subject in subjects(options, Path(folder))]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    rows = [row for result in results for row in rows_of(result)]
-    options.output.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        for subject in subjects(options, Path(folder)):
+            results.append(measured(subject, options))
+            # After each, so that nothing is lost where a later one fails.
+            write(results, options)
+
+
+def write(results: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """All results so far, as lines and as a drawing."""
     from spiketicket.bench.figure import figure
 
+    rows = [row for result in results for row in rows_of(result)]
+    for path in (options.output, options.svg):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
     options.svg.write_text(figure(results).file)
 
 
@@ -98,7 +107,8 @@ def measured(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     result = compare(subject.path, plan, say=lambda line: print(line, file=sys.stderr, flush=True))
     print_compared(result)
     start = cold_start(subject.path)
-    print(f"cold start {start['median_ms']:.0f} ms")
+    if start is not None:
+        print(f"cold start {start['median_ms']:.0f} ms")
     return {
         **result, "net": subject.net, "zeros": subject.zeros, "seed": subject.seed,
         "firing_rates": rates, "cold_start": start,
@@ -114,15 +124,21 @@ def rates_text(rates: dict[str, float]) -> str:
     )
 
 
-def cold_start(ticket: Path) -> dict[str, Any]:
-    """Milliseconds from the start of `spiketicket run` on one image to its answer."""
+def cold_start(ticket: Path) -> dict[str, Any] | None:
+    """Milliseconds from the start of `spiketicket run` on one image to its answer.
+
+    None for a net that takes recordings of events.
+    """
     import numpy as np
     from PIL import Image
 
     from spiketicket.ticket import Ticket
     from spiketicket.ticket_data import find_test_data
 
-    image = np.moveaxis(find_test_data(Ticket.load(ticket), ticket).dataset.test.x[0], 0, -1)
+    sample = find_test_data(Ticket.load(ticket), ticket).dataset.test.x[0]
+    if sample.ndim == 4:
+        return None
+    image = np.moveaxis(sample, 0, -1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"
         Image.fromarray(image.squeeze()).save(path)
