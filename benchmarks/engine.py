@@ -86,7 +86,7 @@ def subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
     for net in options.nets:
         for zeros in options.zeros if net == "vgg9" else (FULL_AT,):
             path = folder / f"{net}-{100 * zeros:g}.ticket"
-            random_ticket(net, 1 - zeros, options.seed).save(path)
+            random_ticket(net, round(1 - zeros, 9), options.seed).save(path)
             found.append(Subject(net, zeros, options.seed, path))
     return [*found, *(Subject(path.stem, None, None, path) for path in options.ticket)]
 
