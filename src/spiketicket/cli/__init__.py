@@ -23,6 +23,7 @@ _COMMANDS = {
     "measure": ("measure", "measure"),
     "show": ("show", "show"),
     "pack": ("pack", "pack"),
+    "export": ("export", "export"),
     "report": ("report", "report"),
     "data": ("data", "app"),
     "version": ("version", "version"),
