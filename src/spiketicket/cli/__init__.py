@@ -21,6 +21,7 @@ _COMMANDS = {
     "run": ("run", "run"),
     "eval": ("eval", "evaluate"),
     "measure": ("measure", "measure"),
+    "bench": ("bench", "bench"),
     "show": ("show", "show"),
     "pack": ("pack", "pack"),
     "export": ("export", "export"),
