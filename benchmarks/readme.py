@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from readme_tables import engine, exports, speed
 from readme_tables.costs import energy_table
 from readme_tables.experiments import find_table, summary_rows, train_table
-from readme_tables.exports import exports_table, zoo_table
-from readme_tables.speed import MAKERS
 from readme_tables.studies import read_studies, studies_table, study_part
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,8 +58,7 @@ def tables(results: Path, place: Path) -> list[str]:
     parts += [train_table(rows_of(path), path) for path in sorted(results.glob("train-*.jsonl"))]
     parts += [study_part(study, place) for study in read_studies(results)]
     parts += [energy_table(rows_of(p), p) for p in sorted(results.glob("measure-*.jsonl"))]
-    makers = {**MAKERS, "zoo": zoo_table, "interchange": exports_table}
-    for name, make in makers.items():
+    for name, make in {**engine.MAKERS, **speed.MAKERS, **exports.MAKERS}.items():
         path = results / f"{name}.jsonl"
         if path.exists():
             parts.append(make(rows_of(path), path))

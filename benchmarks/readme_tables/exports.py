@@ -50,3 +50,6 @@ def exports_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 def _count(check: dict[str, Any], key: str) -> str:
     return f"{check[key]:,}" if key in check else "logits only"
+
+
+MAKERS = {"zoo": zoo_table, "interchange": exports_table}

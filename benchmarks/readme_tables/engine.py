@@ -1,0 +1,131 @@
+"""The packed engine: time beside its peers, exactness, size of the file, export to C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """A row a net, batch and number of threads; the engine's best level and its peers."""
+    machine = rows[0]["machine"]
+    peers = [
+        ("onnxruntime-int8", "ONNX Runtime int8"), ("openvino-int8", "OpenVINO int8"),
+        ("onnxruntime-fp32", "ONNX Runtime float32"), ("torch-fp32", "PyTorch float32"),
+        ("spikingjelly", "SpikingJelly"),
+    ]  # fmt: skip
+    lines = [
+        f"**The packed engine beside its peers**, each peer in processes of its own, in turn,"
+        f" warm medians of {rows[0]['rounds']} rounds, ms an image, {machine['cpu']}"
+        f" (AVX2, no VNNI), Python {machine['python']}, torch {machine['versions']['torch']},"
+        f" ONNX Runtime {machine['versions']['onnxruntime']}"
+        f" ([{path.name}](../results/{path.name})); `x` is how many times faster the engine is, by"
+        " the rounds' ratios. The nets are random tickets that fire as trained ones do:",
+        "",
+        "| net | zeros % | batch | threads | engine | its level | portable C |"
+        + "".join(f" {title} | x |" for _, title in peers),
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: |" + " ---: | ---: |" * len(peers),
+    ]
+    for row in rows:
+        found = {r["peer"]: r for r in row["rows"] if r["status"] == "measured"}
+        levels = [n for n in ("engine-avx512", "engine-avx2", "engine-generic") if n in found]
+        if not levels:
+            continue
+        best = found[levels[0]]
+        cells = [
+            row["net"], f"{100 * row['zeros']:g}", str(row["batch"]), str(row["threads"]),
+            _ms(best), best["title"].removeprefix("engine, "), _ms(found.get("engine-generic")),
+        ]  # fmt: skip
+        for name, _ in peers:
+            peer = found.get(name)
+            cells += [_ms(peer), _times(best, peer)]
+        lines.append(f"| {' | '.join(cells)} |")
+    start = rows[0].get("cold_start")
+    if start:
+        lines += [
+            "",
+            f"From the start of the process to the first answer of `spiketicket run`:"
+            f" {start['median_ms']:.0f} ms (median of {start['starts']}; best"
+            f" {start['min_ms']:.0f} ms).",
+        ]
+    return "\n".join(lines)
+
+
+def _ms(row: dict[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['ms_per_image']:.3g}"
+
+
+def _times(engine: dict[str, Any], peer: dict[str, Any] | None) -> str:
+    if peer is None:
+        return "-"
+    known = engine["times_faster_than"].get(peer["peer"])
+    return f"{known if known is not None else peer['ms_per_image'] / engine['ms_per_image']:.1f}"
+
+
+def exactness_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Spikes of the engine against PyTorch's: a net a row."""
+    lines = [
+        f"**The engine's spikes against PyTorch's**, every neuron and step, each layer given the"
+        f" model's own input ([{path.name}](../results/{path.name})). `rounding`: a float64 sum"
+        " lies within float32 rounding of the threshold; `wrong`: all else that differs.",
+        "",
+        "| net | data | samples | neuron-steps, million | differ | rounding | wrong |"
+        " largest difference of logits |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['net']}, {r['condition']} | {r['data']} | {r['samples']} |"
+        f" {r['neuron_steps'] / 1e6:.1f} | {r['different']} | {r['rounding']} | {r['wrong']} |"
+        f" {r['logit_difference']:.1e} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def codec_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """The ticket file of VGG-9: size against entropy, speed."""
+    first = rows[0]
+    lines = [
+        f"**The ticket file** of VGG-9 ({first['weights']:,} weights,"
+        f" {first['fp32_bytes'] / 1e6:.2f} MB as float32), random masks, one thread,"
+        f" {first['device']}, best of {first['rounds']} rounds, MB of float32 weights a second of"
+        f" processor time ([{path.name}](../results/{path.name})):",
+        "",
+        "| zeros % | signs | mask, times its entropy | file kB | times smaller than float32 |"
+        " write MB/s | read MB/s |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {100 * r['zeros']:g} | {'stored' if r['signs'] == 'raw' else 'from the seed'} |"
+        f" {r['mask_over_entropy']:.4f} | {r['file_bytes'] / 1e3:.1f} | {r['times_smaller']} |"
+        f" {r['write_mb_per_s']:.0f} | {r['read_mb_per_s']:.0f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def export_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Exported C on a Cortex-M4: sizes and instructions."""
+    first = rows[0]
+    lines = [
+        f"**Exported C** for one image or recording, {first['board']},"
+        f" {first['board_compiler']} ([{path.name}](../results/{path.name})):",
+        "",
+        "| net | zeros % | flash kB | RAM kB | stack bytes | million instructions |"
+        f" ms on {first['host']} |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r['name']} | {100 * r['zeros']:.0f} | {r['flash_bytes'] / 1e3:.0f} |"
+        f" {r['ram_bytes'] / 1e3:.1f} | {r['stack_bytes']} | {r['instructions'] / 1e6:.0f} |"
+        f" {r['host_ms']:.1f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+MAKERS = {
+    "engine": engine_table, "engine-exactness": exactness_table,
+    "ticket-codec": codec_table, "export-c": export_table,
+}  # fmt: skip
+"""As in ``speed``."""
