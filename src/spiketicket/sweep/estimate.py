@@ -26,6 +26,7 @@ from spiketicket.bake import to_ticket
 from spiketicket.data._batches import ordered_batches
 from spiketicket.ladder import arm_names, prepare
 from spiketicket.parts import Context, prepare_experiment
+from spiketicket.pruning import Work, keep_weights
 from spiketicket.recipe import Recipe
 from spiketicket.stage import Experiment
 from spiketicket.sweep.plan import Plan, Task
@@ -91,8 +92,9 @@ def _measure(experiment: Experiment) -> dict[str, StageCost]:
         for name in arm_names(recipe):
             folder = Path(scratch) / name
             folder.mkdir()
+            work = Work(batches)
             arm = prepare(name, recipe, experiment.shape, seed, experiment.device, kept,
-                          Path(scratch))  # fmt: skip
+                          Path(scratch), work)  # fmt: skip
             step_s = _step_s(arm.trainee, sample, experiment)
             x, y = (part[: recipe.train.batch_size] for part in validation)
             images, _ = next(iter(ordered_batches(x, y, data.mean, data.std, len(y))))
@@ -106,7 +108,9 @@ def _measure(experiment: Experiment) -> dict[str, StageCost]:
             tokens = getattr(arm.trainee.model, "tokens", None)
             ticket = to_ticket(arm.trainee.model, {"tokens": {"of": tokens}} if tokens else {})
             ticket.save(folder / "model.ticket")
-            write_json(folder / "result.json", {"validation_accuracy": 0.0})
+            keep_weights(arm, folder, work)
+            found = dict(arm.finish()) if arm.finish else {}
+            write_json(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
             counts = {layer.name: layer.kept for layer in ticket.layers}
             kept = counts if name == "ticket" else kept
     return costs

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spiketicket import pruning
 from spiketicket._files import explained, read_json, write_bytes, write_json
 from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
 from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
@@ -22,6 +23,7 @@ from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment, provenance, versions
 from spiketicket.ticket import Ticket
 
+KEPT = ("weights.safetensors", "rewind.safetensors")
 _OPTIMIZERS = {"scores", "weights"}
 _MASKED = ("searched", "random_trained", "random_frozen")
 
@@ -61,6 +63,8 @@ def stage_epochs(recipe: Recipe) -> dict[str, int]:
     if is_ladder(recipe):
         return {plan.name: plan.epochs for plan in plans(recipe)}
     other = {"random_frozen": 0, **dict.fromkeys(TUNED, tuning_epochs(recipe))}
+    if pruning.is_pruning(recipe):
+        other |= pruning.stage_epochs(recipe)
     return {n: other.get(n, recipe.train.epochs) for n in arm_names(recipe)}
 
 
@@ -85,7 +89,23 @@ def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
         "random_frozen": StageInputs({"train": _budget(recipe.train)}, ("ticket",)),
         **{name: StageInputs(tuned, ("ticket",)) for name in TUNED},
     }  # fmt: skip
+    if pruning.is_pruning(recipe):
+        known |= _pruning_inputs(recipe)
     return {name: known[name] for name in arm_names(recipe)}
+
+
+def _pruning_inputs(recipe: Recipe) -> dict[str, StageInputs]:
+    return {
+        plan.name: StageInputs(
+            {
+                "model": _plain(recipe.model), "reads": dict(plan.reads),
+                "train": _budget(pruning.budget(recipe, plan.name), "weights"),
+                "stops_after": plan.stops_after,
+            },
+            plan.needs,
+        )
+        for plan in pruning.plans(recipe)
+    }  # fmt: skip
 
 
 def _ladder_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
@@ -138,7 +158,8 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     content = Ticket(ticket.layers, ticket.tensors, meta).to_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        copies = {n: (source / n).read_bytes() for n in ("log.jsonl", "predictions.npy")}
+        names = [n for n in ("log.jsonl", "predictions.npy", *KEPT) if (source / n).exists()]
+        copies = {n: (source / n).read_bytes() for n in names}
     facts |= {"condition": meta["condition"], "file_bytes": len(content)}
     experiment.guard()
     for name, copy in {"model.ticket": content, **copies}.items():
