@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from spiketicket import __version__
-from spiketicket.cli import data, find, measure, pack, report, reproduce, show, sweep, train
+from spiketicket.cli import (
+    compare,
+    data,
+    find,
+    measure,
+    pack,
+    report,
+    reproduce,
+    show,
+    sweep,
+    train,
+)
 from spiketicket.cli._guard import GuardedGroup
 from spiketicket.cli.eval import evaluate
 from spiketicket.cli.version import version as print_versions
@@ -24,6 +35,7 @@ app = typer.Typer(
 app.command("find")(find.find)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)
 app.command("eval")(evaluate)
 app.command("measure")(measure.measure)

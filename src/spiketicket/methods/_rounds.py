@@ -9,12 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-PRUNING = (
-    "channels", "early_bird", "early_time", "gradual", "imp", "magnitude", "random_mask",
-    "random_reinit", "snip", "synflow",
-)  # fmt: skip
-"""The package's methods that train weights under a mask."""
-
 
 def round_densities(density: float, share: float, rounds: int | None) -> tuple[float, ...]:
     """The density after every round, the last one ``density`` itself.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spiketicket.methods._rounds import search_stages
+
 _SCORES = ("firing_rate", "embedding_norm", "attention_first", "attention_last")
 _NO_BIAS = ("convnet", "vgg9")
 """Networks that train nothing but weights, and BatchNorm's affine part where asked."""
@@ -31,7 +33,8 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = [c for c in ("random_trained", "random_frozen") if controls.get(c, True)]
     dense = ["dense"] if controls.get("dense", True) else []
     if not is_ladder(recipe):
-        return ("ticket", *dense, *wanted, *_tuned(recipe))
+        before = search_stages(table(recipe, "ticket"))
+        return (*before, "ticket", *dense, *wanted, *_tuned(recipe))
     ticket = table(recipe, "ticket")
     tried = [f"try_{s}" for s in _SCORES] if ticket.get("score") == "auto" else []
     names = ["selector", *dense, *tried]
