@@ -144,7 +144,8 @@ def prepare(
     plan = next(plan for plan in plans(recipe) if plan.name == name)
 
     def build(config: ModelConfig) -> torch.nn.Module:
-        return build_network(recipe.model_copy(update={"model": config}), shape).to(device)
+        made = build_network(recipe.model_copy(update={"model": config}), shape)
+        return made if next(made.parameters()).is_meta else made.to(device)
 
     scene = Scene(
         recipe.ticket, build(recipe.model), recipe.model, build, recipe.model.weights == "binary",

@@ -6,8 +6,9 @@ at least 16 pixels a side, in multiples of 8.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
@@ -15,11 +16,14 @@ from spiketicket.models._blocks import Block, DataShape, make_neuron, scaled, ti
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
+Positive = Annotated[int, Ge(1)]
+
 
 class Config(ModelConfig):
-    """Nothing beside what every network has."""
+    """``channels`` are those of each convolution, in place of the plan times ``width``."""
 
     name: Literal["convnet"] = "convnet"
+    channels: tuple[Positive, Positive, Positive] | None = None
 
 
 class ConvNet(nn.Module):
@@ -40,8 +44,8 @@ class ConvNet(nn.Module):
             )
         self.timesteps = config.timesteps
         channels, blocks = shape.channels, []
-        for i, plan in enumerate((32, 64, 128)):
-            width = scaled(plan, config.width)
+        widths = config.channels or [scaled(plan, config.width) for plan in (32, 64, 128)]
+        for i, width in enumerate(widths):
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
             unit = make_neuron(neuron, kernel)
             blocks.append(Block(conv, unit, bn_affine=config.bn_affine, pool=i < pools))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
@@ -37,6 +37,9 @@ class Config(ModelConfig):
     hidden: Annotated[int, Ge(1)] = 256
     pools: Annotated[int, Interval(ge=3, le=6)] | None = None
     """Convolutions that a 2x2 max pooling follows; None leads to 4x4 positions."""
+    channels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(8, 8)] | None = None
+    """Outputs of the six convolutions and the two hidden layers, in place of the plan times
+    ``width``."""
 
 
 class VGG9(nn.Module):
@@ -58,8 +61,9 @@ class VGG9(nn.Module):
         self.timesteps = config.timesteps
         affine, channels = config.bn_affine, shape.channels
         blocks = []
-        for plan, pool in _PLAN:
-            width = scaled(plan, config.width)
+        plan = [scaled(p, config.width) for p in (*(p for p, _ in _PLAN), *2 * [config.hidden])]
+        widths = config.channels or plan
+        for (_, pool), width in zip(_PLAN, widths, strict=False):
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
             if not pool and extra:
                 pool, extra = True, extra - 1
@@ -67,8 +71,7 @@ class VGG9(nn.Module):
             channels = width
         self.features = nn.ModuleList(blocks)
         size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
-        for _ in range(2):
-            width = scaled(config.hidden, config.width)
+        for width in widths[len(_PLAN) :]:
             linear = nn.Linear(size, width, bias=False)
             hidden.append(Block(linear, make_neuron(neuron, kernel), bn_affine=affine, pool=False))
             size = width
