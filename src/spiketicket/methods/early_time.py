@@ -100,6 +100,7 @@ def check(recipe: Any) -> None:
 def prepare(plan: Plan, scene: Scene) -> Prepared:
     """Make a training ready."""
     if plan.name == PROBE:
+        _refuse_recordings(scene)
         return replace(scene.trained(), finish=lambda: probe(scene))
     whole = plan.name == "ticket"
     if not whole:
@@ -109,12 +110,17 @@ def prepare(plan: Plan, scene: Scene) -> Prepared:
     return prepared if whole else replace(prepared, model=scene.model_config)
 
 
-def probe(scene: Scene) -> Mapping[str, Any]:
-    """The divergence of every number of steps, and the number chosen."""
+def _refuse_recordings(scene: Scene) -> None:
     x, _ = next(iter(scene.batches.epoch(0)))
     if x.dim() == 5:
-        raise UserError("needs static images; these are recordings", where="ticket.name",
-                        value="early_time", remedy='Use "imp" or "early_bird"')  # fmt: skip
+        raise UserError(
+            "needs static images; these are recordings", where="ticket.name", value="early_time",
+            remedy='Use "imp" or "early_bird"',
+        )  # fmt: skip
+
+
+def probe(scene: Scene) -> Mapping[str, Any]:
+    """The divergence of every number of steps, and the number chosen."""
     images = (images for images, _ in itertools.islice(scene.batches.epoch(0), _BATCHES))
     total = scene.model_config.timesteps
     divergences = kl_by_timesteps(scene.model, images, total)
