@@ -1,4 +1,4 @@
-"""Early-Bird and Early-Time tickets: when the search stops, and at how many time steps it is done."""
+"""Early-Bird and Early-Time tickets: when the search stops, and at how many time steps it runs."""
 
 import json
 
@@ -29,8 +29,9 @@ def test_the_distance_is_the_worst_share_of_changed_connections(seed, count):
 
 
 def early_bird(**options):
+    none = {"dense": False, "random_trained": False, "random_frozen": False}
     return made("early_bird", 0.4, options={"masks": 2, **options}, train={"epochs": 4},
-                controls={"dense": False, "random_trained": False, "random_frozen": False})  # fmt: skip
+                controls=none)  # fmt: skip
 
 
 def log(found, stage):
@@ -39,7 +40,9 @@ def log(found, stage):
 
 
 def masks_of(found, stage):
-    return [layer.mask for layer in Ticket.load(found.folder / f"seed-0/{stage}/model.ticket").layers]
+    return [
+        layer.mask for layer in Ticket.load(found.folder / f"seed-0/{stage}/model.ticket").layers
+    ]
 
 
 def test_the_search_ends_when_the_mask_no_longer_changes(tmp_path):

@@ -1,5 +1,6 @@
 """Pruning by magnitude: masks, rewinding, and weights that stay pruned, against plain loops."""
 
+import itertools
 import math
 
 import numpy as np
@@ -271,7 +272,7 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
             density = 0.2 + 0.8 * (1 - (t - 2) / 8) ** 3
         expected.append(math.floor(density * size + 0.5))
     assert counts == expected
-    for before, after in zip(masks, masks[1:], strict=False):
+    for before, after in itertools.pairwise(masks):
         assert not any((after[n] & ~before[n]).any() for n in before)
     schedule = gradual.Schedule(s.recipe.ticket, 4, 3)
     assert [schedule.complete_after(epoch) for epoch in range(4)] == [False, False, False, True]
