@@ -10,7 +10,7 @@ from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import between, count, percent
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#a6761d",
-            "#666666", "#1b1b1b")  # fmt: skip
+            "#666666", "#1b1b1b", "#882255", "#117733")  # fmt: skip
 _DASHES = ("", "6 3", "2 3")
 _TITLE, _TOP, _BOTTOM = 16.0, 34.0, 250.0
 _LEFT, _RIGHT, _LABEL = 36.0, 330.0, 130.0
@@ -24,13 +24,15 @@ def figures(found: Compared) -> list[Figure]:
 def accuracy_density(found: Compared) -> Figure:
     """One line a method over the density of its tickets; the dense net as a level."""
     values = sorted({row.density for row in found.rows})
-    scale_x = Scale(values[0], values[-1], _LEFT + 12, _RIGHT - 12, log=values[-1] > 3 * values[0])
+    # the sparsest to the right, where lines that start together have come apart
+    log = values[-1] > 3 * values[0]
+    scale_x = Scale(values[0], values[-1], _RIGHT - 12, _LEFT + 12, log)
     scale_y = _accuracy_scale(found, found.rows)
     parts = [y_axis(scale_y, _LEFT, _RIGHT, "test accuracy, %"), _density_axis(found, scale_x)]
     parts += _dense_level(found, scale_y, _LEFT, _RIGHT)
     ends = []
     for index, method in enumerate(found.methods):
-        own = sorted((row for row in found.rows if row.method == method), key=lambda r: r.density)
+        own = sorted((row for row in found.rows if row.method == method), key=lambda r: -r.density)
         points = [(scale_x(row.density), scale_y(_mean(row))) for row in own]
         path = "M" + "L".join(f"{px(x)} {px(y)}" for x, y in points)
         dash = _DASHES[index // len(_COLOURS) % len(_DASHES)]
@@ -55,14 +57,14 @@ def accuracy_cost(found: Compared) -> Figure:
     costs = [row.cost.sample_passes for row in found.rows]
     if found.dense_cost is not None:
         costs.append(found.dense_cost.sample_passes)
-    panel = _RIGHT + _LABEL
+    panel = _BOTTOM + 44
     parts: list[Markup] = []
     for place, density in enumerate(asked):
         rows = [row for row in found.rows if row.asked == density]
         inner = _cost_panel(found, rows, min(costs), max(costs), f"density {density:g}")
-        parts.append(element("g", inner, transform=f"translate({px(place * panel)} 0)"))
+        parts.append(element("g", inner, transform=f"translate(0 {px(place * panel)})"))
     title = "Accuracy against the cost of the search"
-    svg = drawing(_BOTTOM + 40, joined(parts), label=title, width=panel * len(asked))
+    svg = drawing(panel * len(asked), joined(parts), label=title, width=_RIGHT + _LABEL)
     return Figure(
         "accuracy-cost", title,
         "Samples passed forward and back for a ticket, its search included, a seed. The ring is "
