@@ -109,7 +109,7 @@ def done(tmp_path_factory):
     recipe = place / "tiny.toml"
     recipe.write_text(TOML)
     command = [
-        "compare", str(recipe), "--methods", "imp,snip,edge_popup", "--density", "0.6,0.5",
+        "compare", str(recipe), "--methods", "imp,snip", "--density", "0.6,0.5",
         "--option", SNIP, "--runs", str(place / "runs"), "--out", str(place / "out"),
         "--record", str(place / "r.jsonl"), "--cpus-per-run", "1", "--json", "--seeds", "2",
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def done(tmp_path_factory):
 def test_costs_are_those_of_the_ticket_with_its_search(done):
     place, found, _ = done
     rows = {(row["method"], row["asked"]): row for row in found["rows"]}
-    assert len(rows) == 6
+    assert len(rows) == 4
     samples = round(found["dense"]["cost"]["sample_passes"])
     for (method, _), row in rows.items():
         cost = row["cost"]
@@ -157,11 +157,11 @@ def test_the_page_and_the_figures_say_the_same(done):
     for name in ("accuracy-cost", "accuracy-density"):
         tree = ET.fromstring((out / f"{name}.svg").read_text())
         words = {text.text for text in tree.iter("{http://www.w3.org/2000/svg}text")}
-        assert {"imp", "snip", "edge popup"} <= words
+        assert {"imp", "snip"} <= words
         dots = [c for c in tree.iter("{http://www.w3.org/2000/svg}circle") if c.get("r") == "3.5"]
-        assert len(dots) == 6
+        assert len(dots) == 4
         lines = (out / f"{name}.csv").read_text().splitlines()
-        assert len(lines) == 7
+        assert len(lines) == 5
     page = (out / "compare.html").read_text()
     for row in found["rows"]:
         mean = sum(row["accuracy"].values()) / 2
