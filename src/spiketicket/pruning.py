@@ -66,6 +66,14 @@ def search_names(recipe: Recipe) -> tuple[str, ...]:
     return tuple(plan.name for plan in plans(recipe)[:-1]) if is_pruning(recipe) else ()
 
 
+def dense_twin(recipe: Recipe) -> str:
+    """The stage that trains exactly what the dense control does; empty where there is none."""
+    if not is_pruning(recipe) or recipe.controls.bn_affine not in (None, recipe.model.bn_affine):
+        return ""
+    found = next((plan.name for plan in plans(recipe) if plan.is_dense), "")
+    return found if found and schedules(recipe)[found] == recipe.train.epochs else ""
+
+
 def is_search(recipe: Recipe, name: str) -> bool:
     """Whether a stage is one of such a search, or its ticket."""
     return is_pruning(recipe) and name in (*search_names(recipe), TICKET)

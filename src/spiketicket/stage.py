@@ -189,6 +189,25 @@ def run_arm(
     return result
 
 
+def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName) -> None:
+    """Put a finished stage into ``folder`` as stage ``name``, which would have trained the same.
+
+    Its files are those that training it would have given, but for the times.
+    """
+    facts, timing = _required(source / "result.json", "arm"), read_json(source / "timing.json")
+    ticket = Ticket.load(source / "model.ticket")
+    content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "arm": name}).to_bytes()
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        copies = {n: (source / n).read_bytes() for n in ("log.jsonl", "predictions.npy")}
+    own = {key: value for key, value in facts.items() if key not in ("is_search", "search")}
+    experiment.guard()
+    for file, copy in {"model.ticket": content, **copies}.items():
+        write_bytes(folder / file, copy)
+    write_json(folder / "timing.json", {**(timing or {}), "shared": True})
+    write_json(folder / "result.json", {**own, "arm": name, "file_bytes": len(content)})
+
+
 def _work(experiment: Experiment, batches: TrainBatches) -> Work:
     def write(path: Path, content: bytes) -> None:
         if experiment.workers.first:

@@ -352,3 +352,22 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     fitted = fit(arm.trainee, s.batches, None, arm.train, stage, NullReporter())
     assert fitted.epochs == pytest.approx(2 / 3)
     assert [record["epoch"] for record in fitted.history] == [1]
+
+
+@pytest.mark.parametrize("bn_affine", [None, True])
+def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, bn_affine):
+    """It is what training it alone gives; where it is another net it is trained."""
+    from spiketicket.run import find, train_dense
+
+    controls = {"random_trained": False, "random_frozen": False}
+    controls |= {} if bn_affine is None else {"bn_affine": bn_affine}
+    recipe = made("magnitude", 0.5, controls=controls)
+    found = find(recipe, runs_dir=tmp_path / "found", threads=1)
+    alone = train_dense(recipe, runs_dir=tmp_path / "alone", threads=1)
+    place = found.folder / "seed-0" / "dense"
+    for name in ("model.ticket", "predictions.npy", "result.json"):
+        assert (place / name).read_bytes() == (alone.folder / name).read_bytes(), name
+    assert found.arms["dense"][0].timing.get("shared", False) is (bn_affine is None)
+    assert pruning.dense_twin(recipe) == ("pretrained" if bn_affine is None else "")
+    assert not pruning.dense_twin(made("early_time", model={"timesteps": 4}))
+    assert not pruning.dense_twin(made("imp", options={"budget": "total"}, train={"epochs": 9}))

@@ -58,6 +58,7 @@ class Plan:
         needs: the earlier stages it starts from or takes masks of.
         keeps: whether later stages need its weights: they are written into its folder.
         stops_after: epochs after which it ends, whatever its schedule; 0 is never.
+        is_dense: whether it is what the dense control trains, so that once is enough.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Plan:
     needs: tuple[str, ...] = ()
     keeps: bool = False
     stops_after: int = 0
+    is_dense: bool = False
 
 
 @dataclass(frozen=True)

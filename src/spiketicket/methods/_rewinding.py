@@ -33,7 +33,7 @@ class RewindOptions(Section):
 def pretrained(options: RewindOptions) -> Plan:
     """The dense training."""
     reads = {"rewind_share": options.rewind_share, "rewind_step": options.rewind_step}
-    return Plan(PRETRAINED, reads, keeps=True)
+    return Plan(PRETRAINED, reads, keeps=True, is_dense=True)
 
 
 def prepare_pretrained(scene: Scene, options: RewindOptions) -> Prepared:

@@ -76,7 +76,12 @@ def plans(config: Config) -> tuple[Plan, ...]:
     reads = {"threshold": config.threshold}
     probe = Plan(PROBE, reads, stops_after=config.probe_epochs)
     searched = (
-        replace(plan, reads={**plan.reads, "early_time": True}, needs=(PROBE, *plan.needs))
+        replace(
+            plan,
+            reads={**plan.reads, "early_time": True},
+            needs=(PROBE, *plan.needs),
+            is_dense=False,
+        )
         for plan in _SEARCHES[config.search].plans(inner(config))
     )
     return (probe, *searched)
