@@ -96,10 +96,11 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
 
 
 def largest_masks(
-    magnitudes: Mapping[str, Tensor], density: float, scope: Scope
-) -> dict[str, Tensor]:
+    magnitudes: Mapping[str, Tensor], density: float, scope: Scope, *,
+    remedy: str = 'Use ticket.scope = "layer" or a higher density',
+) -> dict[str, Tensor]:  # fmt: skip
     """A boolean mask a layer that keeps the largest magnitudes: exactly ``density`` of them, of
-    each layer or of all layers together.
+    each layer or of all layers together; ``remedy`` is against a threshold that empties a layer.
 
     Raises:
         UserError: nothing would be kept, or a global threshold would empty a layer.
@@ -118,7 +119,7 @@ def largest_masks(
             raise UserError(
                 "the global threshold removed every weight of this layer",
                 where=name,
-                remedy='Use ticket.scope = "layer" or a higher density',
+                remedy=remedy,
             )
     return masks
 

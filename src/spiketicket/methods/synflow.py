@@ -8,7 +8,9 @@ NeurIPS 2020 (arXiv 2006.05467). In each of n rounds, on an input of ones:
 
 The flow is that of a linear net: neurons are left out (their spikes would cut it), and BatchNorm
 is in evaluation mode, as it starts: one pass in training mode would normalise the flow away. In a
-single round, n = 1, whole layers are lost; that is an error, never a result.
+single round, n = 1, whole layers are lost; that is an error, never a result. So is the loss of a
+shortcut beside other layers, which the paper does not count as one. Attention multiplies the flow
+until it overflows: this is a method for convolutional networks.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from spiketicket.methods._pruning import (
 )
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+_REMEDY = "Use more ticket.rounds, a higher density, or another method"
 _LIBRARIES = ("spikingjelly", "snntorch", "norse")
 
 
@@ -90,7 +93,8 @@ def flow_masks(
             name: (grad * weight).detach().masked_fill(~masks[name], -1.0)
             for (name, weight), grad in zip(layers.items(), grads, strict=True)
         }
-        masks = largest_masks(scores, density if k == rounds else density ** (k / rounds), "global")
+        reached = density if k == rounds else density ** (k / rounds)
+        masks = largest_masks(scores, reached, "global", remedy=_REMEDY)
     return masks
 
 
