@@ -116,7 +116,7 @@ def flow_oracle(weights, density, rounds):
 def test_synflow_is_the_product_of_what_flows_in_and_out(rounds):
     net = mlp(12, 16, 9, 5)
     weights = {f"{n}.weight": layer.weight.detach() for n, layer in prunable(net).items()}
-    found = synflow.flow_masks(net, weights, torch.ones(1, 12), 0.4, rounds)
+    found = synflow.Flow(net, weights, torch.ones(1, 12)).masks(0.4, rounds)
     expected = flow_oracle(list(weights.values()), 0.4, rounds)
     for mask, truth in zip(found.values(), expected, strict=True):
         assert np.array_equal(mask.numpy(), truth)
@@ -125,10 +125,35 @@ def test_synflow_is_the_product_of_what_flows_in_and_out(rounds):
 def test_synflow_in_one_round_loses_a_layer_and_says_so():
     net = mlp(400, 400, 3, 400)
     weights = {f"{n}.weight": layer.weight.detach() for n, layer in prunable(net).items()}
-    with pytest.raises(UserError, match="removed every weight of this layer"):
-        synflow.flow_masks(net, weights, torch.ones(1, 400), 0.002, 1)
-    found = synflow.flow_masks(net, weights, torch.ones(1, 400), 0.002, 50)
+    with pytest.raises(UserError, match=r"the layer collapsed.*more ticket.rounds"):
+        synflow.Flow(net, weights, torch.ones(1, 400)).masks(0.002, 1)
+    found = synflow.Flow(net, weights, torch.ones(1, 400)).masks(0.002, 50)
     assert all(mask.any() for mask in found.values())
+
+
+class Parallel(nn.Module):
+    """A wide path, and a thin one beside it that carries next to nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide = mlp(20, 30, 5)
+        self.thin = nn.Linear(20, 5, bias=False)
+        nn.init.constant_(self.thin.weight, 1e-4)
+
+    def forward(self, x):
+        return self.wide(x) + self.thin(x)
+
+
+def test_a_layer_that_the_flow_goes_past_keeps_one_weight_and_is_named():
+    net = Parallel()
+    weights = {f"{n}.weight": layer.weight.detach().clone() for n, layer in prunable(net).items()}
+    weights["thin.weight"][2, 7] = 2e-4
+    flow = synflow.Flow(net, weights, torch.ones(1, 20))
+    masks = flow.masks(0.3, 10)
+    assert flow.bypassed == ["thin"]
+    assert torch.nonzero(masks["thin"]).tolist() == [[2, 7]]
+    size = sum(mask.numel() for mask in masks.values())
+    assert sum(int(mask.sum()) for mask in masks.values()) == math.floor(0.3 * size + 0.5)
 
 
 @pytest.mark.parametrize("neuron", ["lif", "relu", "sign"])
@@ -143,7 +168,7 @@ def test_synflow_leaves_neurons_and_statistics_out(search, neuron):
         nn.Linear(64, 10, bias=False),
     )  # fmt: skip
     own = {f"{n}.weight": w for n, w in zip(prunable(net), fresh(s).values(), strict=True)}
-    expected = synflow.flow_masks(net, own, torch.ones(1, 1, 8, 8), 0.2, 5)
+    expected = synflow.Flow(net, own, torch.ones(1, 1, 8, 8)).masks(0.2, 5)
     arm = s.prepare("ticket")
     assert arm.search_passes == 5
     found = {name: mask for name, (_, mask) in masked(arm.trainee.model).items()}
@@ -160,7 +185,7 @@ def test_synflow_refuses_neurons_of_another_library():
     net = nn.Sequential(nn.Linear(4, 3), snntorch.Leaky(beta=0.5))
     weights = {"0.weight": net[0].weight.detach()}
     with pytest.raises(UserError, match=r"1: has neurons that cannot be left out.*Leaky"):
-        synflow.flow_masks(net, weights, torch.ones(1, 4), 0.5, 2)
+        synflow.Flow(net, weights, torch.ones(1, 4))
 
 
 def test_the_twin_that_is_measured_is_not_the_net_that_is_trained(search):

@@ -8,14 +8,16 @@ NeurIPS 2020 (arXiv 2006.05467). In each of n rounds, on an input of ones:
 
 The flow is that of a linear net: neurons are left out (their spikes would cut it), and BatchNorm
 is in evaluation mode, as it starts: one pass in training mode would normalise the flow away. In a
-single round, n = 1, whole layers are lost; that is an error, never a result. So is the loss of a
-shortcut beside other layers, which the paper does not count as one. Attention multiplies the flow
-until it overflows: this is a method for convolutional networks.
+single round, n = 1, whole layers are lost and the flow is cut: that is an error, never a result.
+Where the flow goes past a layer that was emptied, through a shortcut or beside one, the layer keeps
+its largest weight in place of the least of all, and the result names it. Attention multiplies the
+flow until it overflows: this is a method for convolutional networks.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, cast
 
@@ -24,7 +26,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import largest_masks, prunable
+from spiketicket.methods._layers import global_masks, largest_masks, prunable
 from spiketicket.methods._pruning import (
     Plan,
     Prepared,
@@ -35,7 +37,6 @@ from spiketicket.methods._pruning import (
 )
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
-_REMEDY = "Use more ticket.rounds, a higher density, or another method"
 _LIBRARIES = ("spikingjelly", "snntorch", "norse")
 
 
@@ -59,43 +60,74 @@ def prepare(plan: Plan, scene: Scene) -> Prepared:
     config = scene.config
     x, _ = next(iter(scene.batches.epoch(0)))
     ones = torch.ones((1, *x.shape[-3:]), device=x.device)
-    masks = flow_masks(scene.model, scene.fresh(), ones, config.density, config.rounds)
-    return replace(scene.trained(masks), search_passes=config.rounds)
+    flow = Flow(scene.model, scene.fresh(), ones)
+    masks = flow.masks(config.density, config.rounds)
+    facts = {"bypassed": flow.bypassed} if flow.bypassed else {}
+    made = replace(scene.trained(masks), search_passes=config.rounds)
+    return replace(made, finish=lambda: facts)
 
 
-def flow_masks(
-    model: nn.Module, weights: dict[str, Tensor], ones: Tensor, density: float, rounds: int
-) -> dict[str, Tensor]:
-    """The masks after all rounds.
+class Flow:
+    """The synaptic flow of a network with some weights.
 
-    ``weights`` has ``<layer>.weight`` for every layer, ``ones`` is the input ``[1, C, H, W]``.
+    Args:
+        model: is copied.
+        weights: ``<layer>.weight`` for every layer.
+        ones: the input ``[1, C, H, W]``.
 
-    Raises:
-        UserError: a layer would be emptied, the flow is not a finite number, or the network has
-            neurons of another library.
+    Raises UserError where the network has neurons of another library.
     """
-    twin = linear_twin(model)
-    layers = {name: cast("nn.Parameter", layer.weight) for name, layer in prunable(twin).items()}
-    start = {name: weights[f"{name}.weight"].abs() for name in layers}
-    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in start.items()}
-    for k in range(1, rounds + 1):
+
+    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor], ones: Tensor) -> None:
+        self.twin, self.ones = linear_twin(model), ones
+        layers = prunable(self.twin)
+        self.layers = {name: cast("nn.Parameter", layer.weight) for name, layer in layers.items()}
+        self.start = {name: weights[f"{name}.weight"].abs() for name in layers}
+        self.bypassed: list[str] = []
+        """Layers that keep one weight for the ticket's sake: the flow goes past them."""
+
+    def masks(self, density: float, rounds: int) -> dict[str, Tensor]:
+        """The masks after all rounds.
+
+        Raises:
+            UserError: the flow is cut, or is not a finite number.
+        """
+        masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in self.start.items()}
+        scores: dict[str, Tensor] = {}
+        for k in range(1, rounds + 1):
+            scores = self.scores(masks)
+            masks = global_masks(scores, density if k == rounds else density ** (k / rounds))
+        self.scores(masks)  # says so where the last round has cut the flow
+        self.bypassed = [name for name, mask in masks.items() if not bool(mask.any())]
+        if not self.bypassed:
+            return masks
+        for name in self.bypassed:
+            scores[name].view(-1)[self.start[name].argmax()] = torch.inf
+        return largest_masks(scores, density, "global")
+
+    def scores(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """dR/dW * W by layer, -1 where a mask has pruned already."""
         with torch.no_grad():
-            for name, weight in layers.items():
-                weight.copy_(start[name] * masks[name])
-        flow = twin(ones).sum()
+            for name, weight in self.layers.items():
+                weight.copy_(self.start[name] * masks[name])
+        flow = self.twin(self.ones).sum()
         if not bool(torch.isfinite(flow)):
             raise UserError(
-                "the synaptic flow is too large for float32", where="ticket.name",
-                value="synflow", remedy="Use another method for this network",
+                "the synaptic flow is too large for float32, as where attention multiplies it",
+                where="ticket.name", value="synflow", remedy="Use another method for this network",
             )  # fmt: skip
-        grads = torch.autograd.grad(flow, list(layers.values()))
-        scores = {
+        if not bool(flow > 0):
+            empty = [name for name, mask in masks.items() if not bool(mask.any())]
+            raise UserError(
+                "the layer collapsed: every weight was removed and nothing flows through the net",
+                where=empty[0] if empty else "the network",
+                remedy="Use more ticket.rounds, a higher density, or another method",
+            )  # fmt: skip
+        grads = torch.autograd.grad(flow, list(self.layers.values()))
+        return {
             name: (grad * weight).detach().masked_fill(~masks[name], -1.0)
-            for (name, weight), grad in zip(layers.items(), grads, strict=True)
+            for (name, weight), grad in zip(self.layers.items(), grads, strict=True)
         }
-        reached = density if k == rounds else density ** (k / rounds)
-        masks = largest_masks(scores, reached, "global", remedy=_REMEDY)
-    return masks
 
 
 def linear_twin(model: nn.Module) -> nn.Module:
