@@ -4,17 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench fuzz clean
 
 demo: $(VENV)/.train
 	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 check: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -26,6 +27,14 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/search_step.py --growth
 	$(BIN)/python benchmarks/transformer_step.py
 
+# An hour of mutated engine programs; needs clang and cmake.
+fuzz: $(VENV)/.test
+	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DSPIKETICKET_FUZZ=ON
+	cmake --build build/fuzz --target fuzz_program
+	$(BIN)/python csrc/fuzz/write_corpus.py build/fuzz/corpus
+	build/fuzz/fuzz_program -max_total_time=3600 -max_len=4096 -artifact_prefix=build/fuzz/ \
+		build/fuzz/corpus
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -33,7 +42,7 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.train: $(VENV)/.made pyproject.toml
+$(VENV)/.train: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing into $(VENV): a minute or two"
 	$(PIP) install -qq --editable '.[train]'
 	touch $@
@@ -41,7 +50,7 @@ $(VENV)/.train: $(VENV)/.made pyproject.toml
 # spikingjelly, the oracle of the neuron tests, lists torchvision and torchaudio
 # among its needs, though its neurons use neither: it is installed without its list. So is
 # neurobench, the referee of the operation counts, whose data sets ask for torchaudio.
-$(VENV)/.test: $(VENV)/.made pyproject.toml
+$(VENV)/.test: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing into $(VENV), with what the tests need: a minute or two"
 	$(PIP) install -qq --editable '.[test]'
 	$(PIP) install -qq --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0'

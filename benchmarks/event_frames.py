@@ -10,17 +10,21 @@ Contenders, each given the form of events that it takes without a conversion:
     ours-hot       the same with the hot pixel filter
     ours-denoise   the same with the denoising of 5 ms
     spikingjelly   datasets.integrate_events_by_fixed_frames_number
-    tonic          functional.to_frame_numpy, which ToFrame calls; left out where not installed
-                   (GPL-3, so never a dependency: pip install tonic)
+    tonic          functional.to_frame_numpy, which ToFrame calls
 
 Of the peers only the module with that function is loaded: the packages around it ask for
-torchvision, tqdm and others that the function does not use.
+torchvision, tqdm and others that the function does not use. A peer that cannot be imported is
+named and left out. tonic is GPL-3, so it is no dependency; it is taken from a folder of its own:
+
+    pip install --no-deps --target tonic-here tonic
+    PYTHONPATH=tonic-here python benchmarks/event_frames.py
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import statistics
@@ -36,19 +40,26 @@ import numpy as np
 from turns import take_turns
 
 STEPS, SIDE, DURATION_US = 16, 128, 6_000_000
-CONTENDERS = ("ours", "ours-hot", "ours-denoise", "spikingjelly", "tonic")
+PEERS = ("spikingjelly", "tonic")
+CONTENDERS = ("ours", "ours-hot", "ours-denoise", *PEERS)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--contenders", nargs="*", default=list(CONTENDERS))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    absent = {name for name in PEERS if importlib.util.find_spec(name) is None}
+    for name in absent.intersection(options.contenders):
+        print(f"{name} is left out: it cannot be imported; see --help", file=sys.stderr)
+    contenders = [name for name in options.contenders if name not in absent]
     rows = []
     for by in ("time", "count"):
-        rows += race(options.contenders, by, options.events, options.rounds)
+        rows += race(contenders, by, options.events, options.rounds)
     for row in rows:
         print(json.dumps(row))
     if options.output:
@@ -71,6 +82,7 @@ def race(names: list[str], by: str, events: int, rounds: int) -> list[dict[str, 
         row |= {
             **result["machine"],
             **counted(case),
+            **peer_version(case["contender"]),
             "ms": round(statistics.median(milliseconds), 3),
             "ms_min": round(min(milliseconds), 3),
             "ms_max": round(max(milliseconds), 3),
@@ -81,6 +93,11 @@ def race(names: list[str], by: str, events: int, rounds: int) -> list[dict[str, 
             row["times_ours"] = round(statistics.median(a / b for a, b in pairs), 2)
         rows.append(row)
     return rows
+
+
+def peer_version(name: str) -> dict[str, str]:
+    """The release of a peer."""
+    return {"peer_version": importlib.metadata.version(name)} if name in PEERS else {}
 
 
 def counted(case: dict[str, Any]) -> dict[str, Any]:

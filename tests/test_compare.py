@@ -11,7 +11,7 @@ from spiketicket.cli import app
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.ladder import arm_names
 from spiketicket.recipe import to_dict
-from spiketicket.report.expected import expected_stages
+from spiketicket.stage_names import expected_stages
 from spiketicket.sweep.plan import make_plan
 from spiketicket.sweep.shared import stage_epochs, stage_keys
 

@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch")
 from spiketicket.distributed import ALONE, Workers  # noqa: E402
 from spiketicket.errors import UserError  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 SETTINGS = (
     "data.train_limit=169", "train.epochs=2", "train.batch_size=32", "model.width=0.25",
     "train.precision=fp32", "controls.random_trained=false", "train.checkpoint_steps=2",

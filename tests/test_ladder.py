@@ -21,6 +21,7 @@ from spiketicket.recipe import parse_recipe
 from spiketicket.reporting import NullReporter
 from spiketicket.run import evaluate_ticket, find
 from spiketicket.stage import Experiment
+from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket
 
 BASE = {
@@ -333,7 +334,7 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path)
     whole = run_arm(experiment, stage, 0, tmp_path / "whole" / stage, None, NullReporter())
     stopped = tmp_path / "stopped" / stage
     with pytest.raises(KeyboardInterrupt):
-        run_arm(experiment, stage, 0, stopped, None, _StopAt(ladder.title(stage), 1))
+        run_arm(experiment, stage, 0, stopped, None, _StopAt(title(stage), 1))
     assert (stopped / "checkpoint.pt").exists()
     again = run_arm(experiment, stage, 0, stopped, None, NullReporter())
     for name in ("model.ticket", "predictions.npy", "result.json"):

@@ -257,13 +257,32 @@ def test_what_cannot_be_measured(run, tmp_path, monkeypatch):
     found = measure_run(run, images=2, reporter=reporter)
     assert (found.missing, len(found.stages)) == (("seed-1/dense",), 7)
     assert "seed-1/dense is not finished and is left out" in reporter.lines
-    ticket_of(run, "dense").unlink()
-    with pytest.raises(UserError, match=r"seed-0.dense: the stage has lost its model\.ticket"):
-        measure_run(run)
     for path in run.rglob("result.json"):
         path.unlink()
     with pytest.raises(UserError, match="has no finished stage"):
         measure_run(run)
+
+
+def test_a_damaged_ticket_is_named_and_the_rest_is_measured(run):
+    broken, cut = ticket_of(run, "dense"), ticket_of(run, "ticket", 1)
+    ticket_of(run, "random_frozen").unlink()
+    content = bytearray(broken.read_bytes())
+    content[-1] ^= 0x55  # noticed by the digest alone, not by the header
+    broken.write_bytes(content)
+    cut.write_bytes(cut.read_bytes()[:40])
+    for again in (False, True):
+        found = measure_run(run, images=5)
+        assert new(found) == (0 if again else 5)
+        left_out = sorted(line.split(":")[0] for line in found.failed)
+        lost = ticket_of(run, "random_frozen").parent
+        assert left_out == sorted(str(path) for path in (broken, cut, lost))
+        measured = {path.parent for path in run.rglob("measure.json")}
+        assert measured == {stage.folder for stage in found.stages}
+        assert len(measured) == 5
+    for path in run.rglob("model.ticket"):
+        path.write_bytes(b"")
+    with pytest.raises(TicketError):
+        measure_run(run, images=5)
 
 
 def test_other_data_is_refused(run, monkeypatch):

@@ -284,6 +284,7 @@ def test_a_ticket_for_another_network_names_what_differs(found):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 def test_two_processes_never_share_a_run_folder(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom spiketicket.claim import claimed\n"

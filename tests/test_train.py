@@ -79,6 +79,7 @@ def test_same_recipe_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 def test_a_run_killed_at_many_moments_ends_with_the_bytes_of_one_that_was_not(tmp_path):
     script, recipe = tmp_path / "run.py", tmp_path / "small.toml"
     recipe.write_text(to_toml(small()))

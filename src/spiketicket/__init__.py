@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spiketicket.bake import from_ticket, load_into
+    from spiketicket.engine.engine import Engine
     from spiketicket.own_network import search
     from spiketicket.recipe import load_recipe
     from spiketicket.run import evaluate_ticket, find, train_dense
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOME = {
+    "Engine": "engine.engine",
     "Ticket": "ticket",
     "evaluate_ticket": "run",
     "find": "run",
@@ -27,6 +29,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Engine",
     "Ticket",
     "evaluate_ticket",
     "find",

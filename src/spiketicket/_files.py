@@ -15,6 +15,10 @@ from spiketicket.errors import UserError
 
 _TEMPORARY = ".*.????????????????.tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -47,27 +51,43 @@ def remove_temporaries(folder: Path, *, deep: bool = True) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file of a run folder atomically.
+def write_bytes(path: Path, content: bytes, option: str = "--runs") -> None:
+    """Write a file atomically; ``option`` is the one that chooses another place for it.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    with explained(path):
+    with explained(path, option):
         write_atomic(path, content)
 
 
+def check_place(path: Path, option: str) -> None:
+    """Whether a file can be written at ``path``; makes its folder, changes nothing else.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with explained(path, option):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the system's refusals about ``path`` into errors a user can act on."""
+def explained(path: Path, option: str = "--runs") -> Iterator[None]:
+    """Turn the system's refusals about ``path``, which ``option`` chooses, into errors that a user
+    can act on.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             remedy = "Free some space and run the same command again: it goes on where it was"
             raise UserError("the disk is full", where=str(path), remedy=remedy) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            remedy = "Choose another folder with --runs, or change its permissions"
+        if error.errno in _REFUSED:
+            remedy = f"Choose another place with {option}, or change its permissions"
             what = f"cannot be written: {error.strerror}"
             raise UserError(what, where=str(path), remedy=remedy) from error
         raise
@@ -84,8 +104,12 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 def write_json(path: Path, value: Any) -> None:
     """Write sorted, indented JSON atomically; the same value gives the same bytes."""
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The content that :func:`write_json` writes."""
+    return f"{json.dumps(value, indent=1, sort_keys=True, allow_nan=False)}\n".encode()
 
 
 def read_json(path: Path) -> Any | None:

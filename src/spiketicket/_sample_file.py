@@ -17,6 +17,8 @@ from spiketicket.errors import UserError
 from spiketicket.measure.traces import trace
 from spiketicket.ticket_data import TicketData
 
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged sample file raises."""
 _SHOWN_IMAGES, _LARGEST_SAMPLE = 8, 200_000
 
 
@@ -53,6 +55,13 @@ def _sample_arrays(
     }  # fmt: skip
 
 
+def of_equal_ticket(content: bytes, digest: str) -> bytes:
+    """A sample file, as of a ticket that differs only in what its file says of the recipe."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return _packed({**arrays, "digest": np.array(digest)})
+
+
 def _packed(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -65,5 +74,5 @@ def drawn_sample(path: Path) -> tuple[str, int] | None:
         # numpy leaves a damaged file open that it opened itself
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return str(stored["digest"]), int(stored["index"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except UNREADABLE:
         return None

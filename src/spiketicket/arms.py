@@ -36,14 +36,6 @@ from spiketicket.train import Trainee
 ArmName = str
 """Name of a stage: its folder."""
 
-TITLES: dict[ArmName, str] = {
-    "ticket": "ticket",
-    "dense": "dense, trained",
-    "random_trained": "random mask, trained",
-    "random_frozen": "random mask, frozen",
-    "ticket_finetuned": "ticket, fine-tuned",
-    "ticket_finetune_control": "ticket, rest trained",
-}
 TUNED = ("ticket_finetuned", "ticket_finetune_control")
 
 

@@ -40,11 +40,11 @@ from spiketicket.methods._layers import (
 )
 from spiketicket.methods._trained import attach_kept, attach_trained
 from spiketicket.models._blocks import DataShape
-from spiketicket.models._patches import SCORES
 from spiketicket.models._transformer import SpikingTransformer, TransformerConfig
 from spiketicket.philox import Stream
 from spiketicket.pruning import Work
 from spiketicket.recipe import Recipe, TrainConfig
+from spiketicket.stage_names import SCORES, distinct_rungs
 from spiketicket.ticket import Ticket
 from spiketicket.train import Trainee, check_together
 
@@ -79,13 +79,10 @@ def main_arm(recipe: Recipe) -> str:
 
 
 def rungs(recipe: Recipe) -> tuple[str, ...]:
-    """The tickets of the ladder.
-
-    PEPSp is left out where MultiSp's activation is the network's own: the two are the same then.
-    """
+    """The tickets of the ladder, each once."""
     config = _config(recipe)
-    same = "multisp" in config.rungs and config.activation == recipe.neuron.name
-    return tuple(r for r in config.rungs if not (same and r == "pepsp"))
+    activation = getattr(config, "activation", None)  # patches alone have none
+    return distinct_rungs(config.rungs, activation, recipe.neuron.name)
 
 
 def arm_names(recipe: Recipe) -> tuple[str, ...]:
@@ -93,27 +90,6 @@ def arm_names(recipe: Recipe) -> tuple[str, ...]:
     if is_ladder(recipe):
         return tuple(plan.name for plan in plans(recipe))
     return (*pruning.search_names(recipe), *arms.arm_names(recipe))
-
-
-def title(name: str) -> str:
-    """A stage in words."""
-    known = {**arms.TITLES, **pruning.TITLES, **_TITLES}
-    return known.get(name) or name.replace("_", " ")
-
-
-_TITLES = {
-    "patch": "patch ticket", "pepsp": "PEPSp ticket", "multisp": "MultiSp ticket",
-    "patch_random": "patches, random", "patch_fixed": "patches, one random set",
-    "patch_center": "patches, center", "patch_pixel_energy": "patches, pixel energy",
-    "pepsp_random_trained": "PEPSp, random mask trained",
-    "pepsp_random_frozen": "PEPSp, random mask frozen",
-    "multisp_random_trained": "MultiSp, random mask trained",
-    "multisp_random_frozen": "MultiSp, random mask frozen",
-    "multisp_finetuned": "MultiSp, fine-tuned", "pepsp_finetuned": "PEPSp, fine-tuned",
-    "patch_finetuned": "patch, fine-tuned",
-    "multisp_finetune_control": "MultiSp, rest trained", "patch_finetune_control":
-    "patch, rest trained", "pepsp_finetune_control": "PEPSp, rest trained",
-}  # fmt: skip
 
 
 def condition(recipe: Recipe) -> str:

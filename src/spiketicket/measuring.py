@@ -10,7 +10,7 @@ sample.npz      of some stages of the first seed: images, patches kept, spikes a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,13 +20,14 @@ import torch
 from torch import nn
 
 from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._measured_file import FORMAT, Measured, is_whole
 from spiketicket._sample_file import drawn_sample, sample_file
 from spiketicket.bake import from_ticket
 from spiketicket.claim import claimed
 from spiketicket.data import load_dataset
 from spiketicket.data._types import Dataset
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names, main_arm, title
+from spiketicket.ladder import arm_names, main_arm
 from spiketicket.measure import energy
 from spiketicket.measure.activity import Operations
 from spiketicket.measure.observe import observed
@@ -34,19 +35,16 @@ from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.stage import machine, versions
-from spiketicket.ticket import Ticket, read_metadata
+from spiketicket.stage_names import title
+from spiketicket.ticket import Ticket, TicketError, read_metadata
 from spiketicket.ticket_data import TicketData, find_test_data
 
-FORMAT = 1
 USUAL_IMAGES = 256
 """First test images that are measured unless a number is given; all of a smaller set."""
 
 _TOLERATED_POINTS = 1.0
 """A device that rounds otherwise may decide a few images otherwise."""
 _DRAWN = ("dense", "patch", "pepsp", "multisp")
-
-Measured = dict[str, Any]
-"""What a ``measure.json`` holds."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,8 @@ class RunMeasured:
     stages: tuple[StageMeasured, ...]
     missing: tuple[str, ...]
     """Stages without a result, as ``seed-0/dense``."""
+    failed: tuple[str, ...] = ()
+    """What is wrong with the stages whose tickets cannot be measured: a line each."""
 
 
 def measure_ticket(
@@ -86,9 +86,10 @@ def measure_ticket(
         dataset: the data where it is loaded already.
 
     Raises:
-        TicketError: the file is no sound ticket, or not of a network of this package.
-        UserError: the data is missing or not that of the ticket, there are fewer images than
-            asked for, or the net computes something that is not a finite number.
+        TicketError: the file is no sound ticket, or not of a network of this package, or computes
+            something that is not a finite number.
+        UserError: the data is missing or not that of the ticket, or there are fewer images than
+            asked for.
     """
     ticket = Ticket.load(path)
     model = from_ticket(ticket).to(device)
@@ -119,37 +120,50 @@ def measured_record(
 
 def measure_run(
     folder: Path | str, *, images: int | str | None = None, sample: int = 0, root: str = "",
-    device: str = "cpu", reporter: Reporter | None = None,
+    device: str = "cpu", reporter: Reporter | None = None, dataset: Dataset | None = None,
 ) -> RunMeasured:  # fmt: skip
     """Measure every finished stage of a run, and write what was measured into its folder.
 
     Stages whose file was measured before on as many images are read. ``sample`` is the index of the
     test image whose spikes go into ``sample.npz``; the other arguments are those of
-    :func:`measure_ticket`.
+    :func:`measure_ticket`. A stage whose ticket is lost or damaged is left out and told of in
+    ``failed``.
 
     Raises:
-        UserError: as :func:`measure_ticket`; no run folder, or none of its stages is finished; a
-            stage has lost its ticket; another process works in the folder.
+        UserError: as :func:`measure_ticket`; no run folder, or none of its stages is finished;
+            another process works in the folder.
+        TicketError: not one of the tickets can be measured.
     """
     folder, reporter = Path(folder), reporter or NullReporter()
     recipe = _recipe(folder)
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
-    run = _Run(recipe, root, device, images, sample, reporter)
+    run = _Run(recipe, root, device, images, sample, reporter, dataset)
     first = min(seed for seed, _, _ in stages)
-    drawn = [seed == first and arm in (*_DRAWN, main_arm(recipe)) for seed, arm, _ in stages]
-    known = [run.read(place, drawn=d) for (_, _, place), d in zip(stages, drawn, strict=True)]
-    done = list(known)
-    if None in known:
+    shown = (*_DRAWN, main_arm(recipe))
+    found: dict[Path, Measured | TicketError | None] = {}
+    for seed, arm, place in stages:
+        found[place] = run.tried(run.read, arm, seed, place, drawn=seed == first and arm in shown)
+    new = {place for place, measured in found.items() if measured is None}
+    if new:
         with claimed(folder):
-            for i, (seed, arm, place) in enumerate(stages):
-                done[i] = known[i] or run.measure(arm, seed, place, drawn=drawn[i])
+            for seed, arm, place in stages:
+                if place in new:
+                    drawn = seed == first and arm in shown
+                    found[place] = run.tried(run.measure, arm, seed, place, drawn=drawn)
+    failed = [e for e in found.values() if isinstance(e, TicketError)]
+    if len(failed) == len(stages):
+        raise failed[0]
     rows = [
-        StageMeasured(arm, seed, place, cast("Measured", done[i]), known[i] is None)
-        for i, (seed, arm, place) in enumerate(stages)
+        StageMeasured(arm, seed, place, measured, place in new)
+        for seed, arm, place in stages
+        if isinstance(measured := found[place], dict)
     ]
-    return RunMeasured(folder, recipe, tuple(rows), tuple(missing))
+    return RunMeasured(folder, recipe, tuple(rows), tuple(missing), tuple(map(str, failed)))
+
+
+_Step = Callable[[str, int, Path, bool], Measured | None]
 
 
 @dataclass
@@ -170,14 +184,28 @@ class _Run:
             self._loaded = load_dataset(config)
         return self._loaded
 
-    def read(self, place: Path, *, drawn: bool) -> Measured | None:
+    @staticmethod
+    def tried(
+        step: _Step, arm: str, seed: int, place: Path, *, drawn: bool
+    ) -> Measured | TicketError | None:
+        """What a step gives, or what is wrong with the stage's ticket."""
+        try:
+            return step(arm, seed, place, drawn)
+        except TicketError as error:
+            return error
+
+    def read(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured | None:
         """What is in the stage's folder, if it is about its ticket and the images asked for."""
+        if not (place / "model.ticket").is_file():
+            remedy = f"Delete {place} and run spiketicket find again"
+            raise TicketError("the stage has lost its model.ticket", where=str(place),
+                              remedy=remedy)  # fmt: skip
         digest = read_metadata(place / "model.ticket")["digest"]
         try:
             found: Measured | None = read_json(place / "measure.json")
         except UserError:
             return None
-        if found is None or not _is_whole(found) or found["ticket_digest"] != digest:
+        if found is None or not is_whole(found) or found["ticket_digest"] != digest:
             return None
         images, of = found["set"]["images"], found["set"]["of"]
         wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
@@ -187,7 +215,8 @@ class _Run:
             return None
         return found
 
-    def measure(self, arm: str, seed: int, place: Path, *, drawn: bool) -> Measured:
+    def measure(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured:
+        """Measure the stage's ticket and write what was found."""
         path, dataset = place / "model.ticket", self.data()
         self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
         ticket = Ticket.load(path)
@@ -212,19 +241,6 @@ class _Run:
         return found
 
 
-def _is_whole(found: Any) -> bool:
-    """Whether a ``measure.json`` has what is read of it later; a damaged one is made anew."""
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        return False
-    part = found.get("set")
-    counts = [part.get(key) for key in ("images", "of")] if isinstance(part, dict) else [None]
-    kinds = {"layers": list, "neurons": list, "groups": dict, "total": dict, "sparsity": dict,
-             "energy": list, "accuracy": float, "ticket_digest": str}  # fmt: skip
-    return all(isinstance(count, int) for count in counts) and all(
-        isinstance(found.get(key), kind) for key, kind in kinds.items()
-    )
-
-
 def _recipe(folder: Path) -> Recipe:
     path = folder / "recipe.toml"
     if not path.is_file():
@@ -247,10 +263,6 @@ def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], 
             if not (place / "result.json").is_file():
                 missing.append(f"seed-{seed}/{arm}")
                 continue
-            if not (place / "model.ticket").is_file():
-                remedy = f"Delete {place} and run spiketicket find again"
-                raise UserError("the stage has lost its model.ticket", where=str(place),
-                                remedy=remedy)  # fmt: skip
             stages.append((seed, arm, place))
     if not stages:
         remedy = "Run spiketicket find with its recipe first"
@@ -280,7 +292,7 @@ def _measure(
         for x, y in data.batches(device, images):
             logits = model(x)
             if not bool(torch.isfinite(logits).all()):
-                raise UserError("computes values that are not finite numbers", where=str(path))
+                raise TicketError("computes values that are not finite numbers", where=str(path))
             right += int((logits.argmax(1) == y).sum())
     counted, dataset = seen.operations(), data.dataset
     weights = layer_sparsity(model, ticket)

@@ -23,14 +23,11 @@ from spiketicket._files import write_bytes
 from spiketicket.arms import Arm, build_network, shorter
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import kept_count, prunable
-from spiketicket.methods._pruning import WEIGHTS, Plan, PruningConfig, Scene, save_plain
+from spiketicket.methods._pruning import REWIND, WEIGHTS, Plan, PruningConfig, Scene, save_plain
 from spiketicket.models._blocks import DataShape
 from spiketicket.recipe import ModelConfig, Recipe, TrainConfig
 from spiketicket.train import Batches, Trainee
 
-TITLES = {
-    "pretrained": "dense, pretrained", "search": "early-bird search", "probe": "time step probe",
-}  # fmt: skip
 TICKET = "ticket"
 
 
@@ -182,3 +179,10 @@ def keep_weights(arm: Arm, folder: Path, work: Work) -> None:
     """Write what later stages read of a finished training."""
     if arm.keeps:
         work.write(folder / WEIGHTS, save_plain(arm.trainee.model))
+
+
+def leave_untrained(arm: Arm, folder: Path) -> None:
+    """Write what later stages read as if the training were over: for estimates of time."""
+    if arm.keeps:
+        for file in (WEIGHTS, REWIND):
+            write_bytes(folder / file, save_plain(arm.trainee.model))

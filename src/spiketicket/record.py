@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from spiketicket._files import explained, write_bytes
+from spiketicket._files import check_place, write_bytes
 from spiketicket.errors import UserError
+
+_OPTION = "--record"
 
 
 def check_record(path: Path) -> None:
@@ -21,10 +21,7 @@ def check_record(path: Path) -> None:
     Raises:
         UserError: the file is not one of results, or its folder cannot be written.
     """
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    check_place(path, _OPTION)
     _records(path)
 
 
@@ -41,7 +38,7 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
         lines = [json.dumps(row, sort_keys=True) for row in [*rows, new]]
-        write_bytes(path, ("\n".join(lines) + "\n").encode())
+        write_bytes(path, ("\n".join(lines) + "\n").encode(), _OPTION)
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

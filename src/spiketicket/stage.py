@@ -35,7 +35,7 @@ from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
 from spiketicket.distributed import ALONE, Workers
 from spiketicket.errors import UserError
-from spiketicket.ladder import condition, facts, prepare, title
+from spiketicket.ladder import condition, facts, prepare
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.measure.operations import count_operations
 from spiketicket.models._blocks import DataShape
@@ -43,6 +43,7 @@ from spiketicket.models._transformer import SpikingTransformer
 from spiketicket.pruning import Work, keep_weights
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import Reporter
+from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket
 from spiketicket.train import Fitted, Stage, Validate, autocast, estimate_statistics, fit
 

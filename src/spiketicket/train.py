@@ -157,7 +157,7 @@ class _Loop:
         self.reporter.stage_started(
             self.stage.title, self.stage.seed, self.config.epochs, self.steps
         )
-        merging = self.model.register_forward_pre_hook(_fewer_frames)
+        merging = self.model.register_forward_pre_hook(fewer_frames)
         try:
             while self.at.epoch < self.config.epochs and not self.at.stopped:
                 self._epoch()
@@ -319,7 +319,7 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
         norm.momentum = momentum
 
 
-def _fewer_frames(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def fewer_frames(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Frames for the fewer time steps of a ramp: neighbours are added up."""
     x, steps = inputs[0], getattr(model, "timesteps", None)
     if not isinstance(x, Tensor) or x.dim() != 5 or steps in (None, len(x)) or len(x) % steps:

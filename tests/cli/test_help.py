@@ -12,7 +12,7 @@ import pytest
 from typer.testing import Result
 
 COMMANDS = [
-    "find", "train", "sweep", "reproduce", "eval", "measure", "report", "show", "pack",
+    "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "pack",
     "data", "version",
 ]  # fmt: skip
 SCRIPT = Path(sys.executable).with_name("spiketicket")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 SCRIPT = Path(sys.executable).with_name("spiketicket")
 # A shell that puts the tests into the background has Ctrl-C ignored, in its children as well.
 HEARING = """

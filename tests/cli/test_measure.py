@@ -119,6 +119,30 @@ def test_a_run_with_its_files_and_its_record(spike: Run, run: Path, tmp_path: Pa
     assert "mean over 2 seeds" in result.stdout
 
 
+def test_a_damaged_ticket_of_a_run_is_an_error_at_the_end(
+    spike: Run, run: Path, tmp_path: Path
+) -> None:
+    Path(ticket(run, "dense")).write_bytes(b"")
+    out = tmp_path / "found.json"
+    result = spike("measure", str(run), "--images", "5", "-o", str(out), "--json")
+    assert result.exit_code == 1
+    assert [row["arm"] for row in json.loads(result.stdout)] == ["ticket", "ticket", "dense"]
+    assert json.loads(out.read_text()) == json.loads(result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {ticket(run, 'dense')}: ")
+
+
+def test_a_place_that_cannot_be_written_names_the_option_that_chose_it(
+    spike: Run, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for option in ("-o", "--record"):
+        for place in (tmp_path, tmp_path / "file" / "x.json"):
+            result = spike("measure", ticket(run), option, str(place))
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert f"Choose another place with {option}, or change" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -110,8 +110,8 @@ def test_an_unfinished_run(spike: Run, folder: Path) -> None:
     rows = [line.split() for line in result.stdout.splitlines()]
     assert "small: unfinished, 2 of 4 stages are done" in result.stdout
     assert ["ticket", "done", "97.00"] in rows
-    assert ["random", "trained", "begun,", "1", "epoch", "done", "-"] in rows
-    assert ["random", "frozen", "missing", "-"] in rows
+    assert ["random", "mask,", "trained", "begun,", "1", "epoch", "done", "-"] in rows
+    assert ["random", "mask,", "frozen", "missing", "-"] in rows
     assert "none: it was stopped" in result.stdout
     assert "seed-0/random_trained/log.jsonl: 1 of 2 lines cannot be read" in result.stdout
 
@@ -124,6 +124,7 @@ def test_an_unfinished_run(spike: Run, folder: Path) -> None:
         ("elsewhere", 1, "another machine"),
         (socket.gethostname(), "x", "none: it was stopped"),
     ],
+    ids=["running", "ended", "elsewhere", "no number"],
 )
 def test_who_works_in_a_run(spike: Run, folder: Path, host: str, pid: Any, words: str) -> None:
     (folder / "result.json").unlink()

@@ -62,6 +62,28 @@ def test_axes_and_options_are_passed_on(spike: Run, fake: Any, tmp_path: Path) -
     assert options["restart_plan"] is False
 
 
+def test_reports_are_written_of_finished_runs_where_asked_for(
+    spike: Run, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[Path, Path]] = []
+
+    def write_report(runs: list[Path], output: Path) -> Any:
+        written.append((*runs, output))
+        return types.SimpleNamespace(output=output)
+
+    monkeypatch.setattr("spiketicket.report.writing.write_report", write_report)
+    fake.rows = (DONE, BAD)
+    assert spike("sweep").exit_code == 1
+    assert (fake.calls[-1][-1]["measure"], written) == (False, [])
+    result = spike("sweep", "--report", "--json")
+    assert fake.calls[-1][-1]["measure"] is True
+    assert written == [(Path("/r/a"), Path("/r/a/report.html"))]
+    good, bad = json.loads(result.stdout)["runs"]
+    assert good["report"] == "/r/a/report.html"
+    assert "report" not in bad
+    assert "report.html in 1 run folders" in spike("sweep", "--report").stdout
+
+
 def test_a_sweeps_name_is_of_what_was_asked_for_not_of_the_recipes_text(
     spike: Run, fake: Any, tmp_path: Path
 ) -> None:

@@ -16,8 +16,8 @@ from spiketicket.errors import UserError
 from spiketicket.methods import gradual
 from spiketicket.methods._layers import WeightStart, initial_weight, largest_masks, prunable
 from spiketicket.methods._pruning import REWIND, WEIGHTS, load_tensors, masked, plain_state
-from spiketicket.methods._rounds import round_densities
 from spiketicket.philox import Stream
+from spiketicket.rounds import round_densities
 from spiketicket.train import fit, learning_rate, make_optimizer
 
 from .conftest import made

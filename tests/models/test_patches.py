@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from spiketicket.errors import UserError
 from spiketicket.models import sdt, spikformer
 from spiketicket.models._blocks import DataShape
-from spiketicket.models._patches import SCORES, PlainRanking, kept_tokens, top_tokens
+from spiketicket.models._patches import PlainRanking, kept_tokens, top_tokens
 from spiketicket.neurons import lif
+from spiketicket.stage_names import SCORES
 
 SHAPE = DataShape(2, 16, 16, 5)
 SMALL = {"dim": 16, "depth": 2, "heads": 2, "pools": 2, "timesteps": 2}

@@ -10,9 +10,9 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.recipe import Recipe, load_recipe
-from spiketicket.report.expected import expected_stages, main_stage
 from spiketicket.report.load import read_run
 from spiketicket.report.models import Measure
+from spiketicket.stage_names import expected_stages, main_stage
 
 MakeRun = Callable[..., Path]
 RECIPES = Path(__file__).parents[2] / "src" / "spiketicket" / "recipes"

@@ -1,4 +1,4 @@
-"""Made-up rows, a fake finished run, and an executor in the test's own process."""
+"""Made-up rows, and a fake finished run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.collect import ArmRow, Row
-from spiketicket.sweep.executor import Ended
-from spiketicket.sweep.worker import Settings, execute
 
 RECIPE = parse_recipe({
     "name": "made-up", "data": {"name": "digits"}, "model": {"name": "convnet"},
@@ -30,48 +27,8 @@ LADDER = parse_recipe({
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-class Inline:
-    """Does each order when it is waited for; ``stop_after`` orders it is interrupted."""
-
-    device = "cpu"
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.orders: list[Any] = []
-        self._left: list[Any] = []
-        self._stop_after = stop_after
-
-    def open(self, runs_dir: str, sweep: str) -> None:
-        self.settings = Settings(runs_dir, sweep)
-
-    def slots(self) -> int:
-        return 1
-
-    def submit(self, order: Any) -> None:
-        self._left.append(order)
-
-    def wait(self, timeout_s: float) -> list[Ended]:
-        if not self._left:
-            return []
-        if self._stop_after is not None and len(self.orders) >= self._stop_after:
-            raise KeyboardInterrupt
-        order = self._left.pop()
-        self.orders.append(order)
-        return [Ended(order, execute(order, self.settings))]
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def inline() -> type[Inline]:
-    return Inline
+def _one_thread(one_thread):
+    """Some tests here train."""
 
 
 def _arm(name: str, *accuracy: float, energy: tuple[float, ...] = (), samples: int = 0) -> ArmRow:

@@ -1,4 +1,4 @@
-"""Tiny recipes, an executor in the test's own process, and what a run folder holds."""
+"""Tiny recipes, and what a run folder holds."""
 
 import json
 from collections.abc import Callable
@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from spiketicket.sweep.axes import Run, make_runs, parse_axes
-from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.progress import Silent
-from spiketicket.sweep.worker import Settings, execute
 
 BASE: dict[str, Any] = {
     "name": "tiny",
@@ -34,41 +31,8 @@ LADDER: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-class Inline:
-    """Does each order when it is waited for; ``before`` may lose it by giving a reason."""
-
-    device = "cpu"
-
-    def __init__(self, before: Callable[[Any], str | None] = lambda order: None) -> None:
-        self.before, self.orders, self._left = before, [], []
-
-    def open(self, runs_dir: str, sweep: str) -> None:
-        self.settings = Settings(runs_dir, sweep)
-
-    def slots(self) -> int:
-        return 1
-
-    def submit(self, order: Any) -> None:
-        self._left.append(order)
-        self.orders.append(order)
-
-    def wait(self, timeout_s: float) -> list[Ended]:
-        if not self._left:
-            return []
-        order = self._left.pop()
-        if lost := self.before(order):
-            return [Ended(order, None, lost)]
-        return [Ended(order, execute(order, self.settings))]
-
-    def close(self) -> None:
-        pass
+def _one_thread(one_thread):
+    """Every test here trains."""
 
 
 class Listener(Silent):
@@ -83,11 +47,6 @@ class Listener(Silent):
 
     def finished(self, task: Any, outcome: Any) -> None:
         self.ends.append((task.label, outcome.state))
-
-
-@pytest.fixture
-def inline() -> type[Inline]:
-    return Inline
 
 
 @pytest.fixture

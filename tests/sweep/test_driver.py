@@ -330,3 +330,17 @@ def test_the_library_takes_a_list_of_recipes(tmp_path, short, inline):
     written = json.loads((Path(result.folder) / "sweep.json").read_text())
     assert [run["folder"] for run in written["runs"]] == [run.folder for run in short]
     assert {task["state"] for task in written["tasks"].values()} == {"done"}
+
+
+def test_finished_runs_are_measured_where_that_is_asked_for(tmp_path, short, inline):
+    run_runs(short, tmp_path, inline())
+    assert not list(tmp_path.rglob("measure.json"))
+    first = inline()
+    result = run_runs(short, tmp_path, first, measure=True)
+    assert states(result) == ["done", "done"]
+    assert [order.task.kind for order in first.orders] == ["verdict", "verdict"]
+    found = {run.folder: list((tmp_path / run.folder).rglob("measure.json")) for run in short}
+    assert [len(paths) for paths in found.values()] == [1, 1]
+    again = inline()
+    run_runs(short, tmp_path, again, measure=True)
+    assert again.orders == []

@@ -15,6 +15,8 @@ from spiketicket.run import find
 from spiketicket.sweep import Local, run_runs
 from spiketicket.sweep.axes import make_runs, parse_axes
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 # A shell that puts the tests into the background has Ctrl-C ignored, in its children as well.
 MAIN = """
 import signal
@@ -71,6 +73,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_goes_on_from_its_checkpoint(
     tmp_path, made, alone, content, listener
 ):

@@ -21,7 +21,7 @@ from spiketicket.sweep import Local, RayCluster, run_runs
 from spiketicket.sweep.axes import make_runs, parse_axes
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'spiketicket[cluster]'")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 PORT = 6399
 ADDRESS = f"127.0.0.1:{PORT}"

@@ -1,9 +1,12 @@
 """Stages in common: the same bytes as without, and no key too many or too few."""
 
 import json
+import shutil
 
 import pytest
 
+from spiketicket import measuring
+from spiketicket.measuring import measure_run
 from spiketicket.recipe import parse_recipe
 from spiketicket.run import find
 from spiketicket.sweep import run_runs
@@ -117,6 +120,55 @@ def test_what_is_finished_anywhere_is_taken_over_not_trained(tmp_path, runs, inl
     assert dense[0].metadata["recipe_hash"] == first.recipe.hash
     assert dense[1].metadata["recipe_hash"] == second.recipe.hash
     assert make_plan([first, second], tmp_path).tasks == ()
+
+
+MEASURED = ("measure.json", "sample.npz")
+
+
+def test_what_was_measured_is_taken_over_as_if_measured_here(tmp_path, runs, inline, monkeypatch):
+    # So many digits make the ticket's file longer.
+    first, second = runs("ticket.density=0.2,0.3000000000001")
+    place, own = (tmp_path / run.folder / "seed-0" / "dense" for run in (first, second))
+    find(first.recipe, runs_dir=tmp_path, threads=1)
+    measure_run(tmp_path / first.folder, images=30)
+    (place / "notes.txt").write_text("anything else")
+    run_runs([first, second], tmp_path, inline())
+    assert json.loads((own / "timing.json").read_text())["shared"] is True
+    assert (own / "notes.txt").read_text() == "anything else"
+    taken = {name: (own / name).read_bytes() for name in MEASURED}
+    assert all(taken[name] != (place / name).read_bytes() for name in MEASURED)
+    real, new = measuring._measure, []
+
+    def measure(ticket, model, data, images, path, device):
+        new.append(path.parent.name)
+        return real(ticket, model, data, images, path, device)
+
+    monkeypatch.setattr(measuring, "_measure", measure)
+    measure_run(tmp_path / second.folder, images=30)
+    assert "dense" not in new
+    for name in MEASURED:
+        (own / name).unlink()
+    measure_run(tmp_path / second.folder, images=30)
+    assert {name: (own / name).read_bytes() for name in MEASURED} == taken
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format": 1'])
+def test_measurements_that_are_damaged_or_of_another_ticket_stay_behind(
+    tmp_path, runs, inline, damage
+):
+    first, second = runs("ticket.density=0.2,0.3", train={"epochs": 1})
+    find(first.recipe, runs_dir=tmp_path, threads=1)
+    measure_run(tmp_path / first.folder, images=5)
+    place, own = (tmp_path / run.folder / "seed-0" / "dense" for run in (first, second))
+    if damage:
+        for name in MEASURED:
+            (place / name).write_bytes(damage)
+    else:
+        for name in MEASURED:
+            shutil.copy(place.parent / "ticket" / name, place / name)
+    run_runs([first, second], tmp_path, inline())
+    assert (own / "result.json").exists()
+    assert not any((own / name).exists() for name in MEASURED)
 
 
 @pytest.mark.parametrize("what", ["versions", "data"])

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from spiketicket import __version__
-from spiketicket.cli import (
-    compare,
-    data,
-    find,
-    measure,
-    pack,
-    report,
-    reproduce,
-    show,
-    sweep,
-    train,
-)
 from spiketicket.cli._guard import GuardedGroup
-from spiketicket.cli.eval import evaluate
-from spiketicket.cli.version import version as print_versions
 
-app = typer.Typer(
-    name="spiketicket",
-    cls=GuardedGroup,
-    help="Find the winning lottery ticket inside a spiking neural network, prove it, ship it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("find")(find.find)
-app.command("train")(train.train)
-app.command("sweep")(sweep.sweep)
-app.command("compare")(compare.compare)
-app.command("reproduce")(reproduce.reproduce)
-app.command("eval")(evaluate)
-app.command("measure")(measure.measure)
-app.command("show")(show.show)
-app.command("pack")(pack.pack)
-app.command("report")(report.report)
-app.add_typer(data.app, name="data")
-app.command("version")(print_versions)
+# command -> its file, and the function or the group of commands in it
+_COMMANDS = {
+    "find": ("find", "find"),
+    "train": ("train", "train"),
+    "sweep": ("sweep", "sweep"),
+    "compare": ("compare", "compare"),
+    "reproduce": ("reproduce", "reproduce"),
+    "run": ("run", "run"),
+    "eval": ("eval", "evaluate"),
+    "measure": ("measure", "measure"),
+    "show": ("show", "show"),
+    "pack": ("pack", "pack"),
+    "report": ("report", "report"),
+    "data": ("data", "app"),
+    "version": ("version", "version"),
+}
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,8 +36,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _options(
+def _root(
     version: Annotated[
         bool,
         typer.Option(
@@ -64,6 +47,37 @@ def _options(
     """Options before the command's name."""
 
 
+def make_app(commands: Sequence[str] = tuple(_COMMANDS)) -> typer.Typer:
+    """The command line with some of its commands; only their files are imported."""
+    made = typer.Typer(
+        name="spiketicket",
+        cls=GuardedGroup,
+        help="Find the winning lottery ticket inside a spiking neural network, prove it, ship it.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_root)
+    for name in commands:
+        file, attribute = _COMMANDS[name]
+        command = getattr(importlib.import_module(f"{__name__}.{file}"), attribute)
+        if isinstance(command, typer.Typer):
+            made.add_typer(command, name=name)
+        else:
+            made.command(name)(command)
+    return made
+
+
 def main() -> None:
     """Run the command line; ends the process with 0, 2 for bad input, or 130 after Ctrl-C."""
-    app()
+    # a classifier that is started for one picture should not wait for the other commands
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    make_app((first,) if first in _COMMANDS else tuple(_COMMANDS))()
+
+
+def __getattr__(name: str) -> Any:
+    """``app``: the whole command line."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return make_app()

@@ -19,6 +19,7 @@ from spiketicket.report.figures.energy import arm_energy
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import count, counted, energy
 from spiketicket.report.runs import Run, Stage
+from spiketicket.stage_names import title
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDEST = 24
@@ -65,7 +66,7 @@ def _print_progress(run: Run, folder: Path) -> None:
         stages = {stage.seed: stage for stage in run.stages_of(arm)}
         tested = [s.result.test_accuracy for s in stages.values() if s.result]
         states = [_state(stages.get(seed)) for seed in seeds]
-        rows.append([arm.replace("_", " "), *states, percent(tested)])
+        rows.append([title(arm), *states, percent(tested)])
     columns = ("arm", *(f"seed {seed}" for seed in seeds), "test accuracy %")
     print_table(columns, rows, left=1 + len(seeds))
     print_facts([("process", _process(folder)), ("run", str(folder))])

@@ -119,7 +119,8 @@ def print_plan(plan: Plan, seconds: Mapping[str, float], wall_s: float, workers:
     )
     print_line(
         "Estimated from a few training steps of every distinct network, timed here and now with"
-        " the threads of one worker; other machines, and a busier or idler one, take another time."
+        " the threads of one worker, as if it had the processor to itself; other machines, and busy"
+        " ones, take another time."
     )
 
 
@@ -148,6 +149,8 @@ def print_sweep(result: Mapping[str, Any]) -> None:
         print_line("Give --retry-failed to try the failed ones again.")
     if result["stopped"]:
         print_line(f"stopped: {result['stopped']}", "bold red")
+    if written := [row["report"] for row in rows if "report" in row]:
+        print_line(f"reports  report.html in {len(written)} run folders")
     print_line(f"sweep    {result['folder']}")
 
 

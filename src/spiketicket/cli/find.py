@@ -82,5 +82,6 @@ def _report(folder: Path, root: str, device: str, reporter: Reporter) -> Path:
     from spiketicket.measuring import measure_run
     from spiketicket.report.writing import write_report
 
-    measure_run(folder, root=root, device=device, reporter=reporter)
+    for line in measure_run(folder, root=root, device=device, reporter=reporter).failed:
+        reporter.message(line)
     return write_report([folder], folder / "report.html").output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from spiketicket.cli._options import (
 
 if TYPE_CHECKING:
     from spiketicket.reporting import Reporter
+
+_FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,12 @@ def measure(
     """Count what nets really compute on test images, and price it.
 
     One ticket gives its layers, several are compared with the first. Of a run every finished stage
-    is measured, and what was found is written into its folder.
+    is measured, and what was found is written into its folder. Ends with 1 where a run has tickets
+    that cannot be measured; the others are.
     """
     where = require_device(device)
 
+    from spiketicket._files import check_place, write_bytes
     from spiketicket.cli._measure import print_measured
     from spiketicket.cli._progress import reporter_for
     from spiketicket.measure.energy import DEFAULT, find_table
@@ -83,10 +88,7 @@ def measure(
     if record is not None:
         check_record(record)
     if output is not None:
-        from spiketicket._files import explained, write_bytes
-
-        with explained(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
+        check_place(output, "-o")
     if threads is not None:
         import torch
 
@@ -96,9 +98,10 @@ def measure(
 
         _allocator.keep_freed_memory()
     started = time.perf_counter()
+    failed: list[str] = []
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         rows = [
-            _run_rows(path, _images(images), sample, root, where, reporter)
+            _run_rows(path, _images(images), sample, root, where, reporter, failed)
             if path.is_dir()
             else [_ticket_row(path, _images(images), root, where)]
             for path in sources
@@ -108,11 +111,15 @@ def measure(
     found = json.dumps([_plain(row, memory) for part in rows for row in part], indent=1,
                        sort_keys=True)  # fmt: skip
     if output is not None:
-        write_bytes(output, f"{found}\n".encode())
+        write_bytes(output, f"{found}\n".encode(), "-o")
     if as_json:
         print(found)
     else:
         print_measured(rows, priced, every=not table, memory=memory)
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(_FAILED)
 
 
 def _images(text: str) -> int | str | None:
@@ -141,7 +148,7 @@ def _ticket_row(path: Path, images: int | str | None, root: str, device: str) ->
 
 def _run_rows(
     folder: Path, images: int | str | None, sample: int, root: str, device: str,
-    reporter: Reporter,
+    reporter: Reporter, failed: list[str],
 ) -> list[Row]:  # fmt: skip
     from spiketicket.ladder import main_arm
     from spiketicket.measuring import measure_run
@@ -150,6 +157,7 @@ def _run_rows(
     found = measure_run(
         folder, images=images, sample=sample, root=root, device=device, reporter=reporter
     )
+    failed += found.failed
     recipe, ticket = to_dict(found.recipe), main_arm(found.recipe)
     return [
         Row(

@@ -78,6 +78,10 @@ def sweep(
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
     record: RecordOption = None,
+    report: Annotated[
+        bool,
+        typer.Option(help="Measure the nets of finished runs and write report.html into them."),
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:  # fmt: skip
@@ -102,8 +106,10 @@ def sweep(
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(
             made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
-            restart_plan=restart_plan, record=record, observer=observer,
+            restart_plan=restart_plan, record=record, measure=report, observer=observer,
         ).to_dict()  # fmt: skip
+    if report:
+        _write_reports(result["runs"])
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -112,6 +118,16 @@ def sweep(
         raise typer.Exit(_STOPPED)
     if any(row["state"] != "done" for row in result["runs"]):
         raise typer.Exit(_FAILED)
+
+
+def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
+    """Write the report of every finished run, and its place into its row."""
+    from spiketicket.report.writing import write_report
+
+    for row in rows:
+        if row["state"] == "done":
+            folder = Path(row["folder"])
+            row["report"] = str(write_report([folder], folder / "report.html").output)
 
 
 def _runs(
@@ -169,7 +185,7 @@ def show_plan(
     local = executor is Where.local
     workers, threads = (carrier.workers, carrier.threads) if local else (1, carrier.cpus)
     plan = make_plan(made, runs.absolute(), carrier.device)
-    seconds = estimate(plan, carrier.device if local else "cpu", threads)
+    seconds = estimate(plan, runs, carrier.device if local else "cpu", threads)
     total = wall_s(seconds, plan, workers)
     if as_json:
         tasks = [{"task": t.label, "kind": t.kind, "seconds": seconds[t.id]} for t in plan.tasks]

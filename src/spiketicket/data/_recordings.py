@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,8 +18,7 @@ from annotated_types import Ge, Interval, Lt
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from spiketicket.data import _store
-from spiketicket.data._types import DatasetInfo, Samples, Survey
+from spiketicket.data._types import Samples, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, read_events, read_spans
 from spiketicket.events.cache import cached, source_digest
@@ -78,44 +77,6 @@ _Notes = list[tuple[str, str]]
 
 _NEVER: Final = 2**63 - 1
 """Behind the time of any event."""
-
-
-def folder_of(info: DatasetInfo, root: str, folder: str, has: Callable[[Path], bool]) -> Path:
-    """``folder`` below the data root, or the first of the data set's own names that ``has`` it.
-
-    Raises:
-        UserError: there is none; names the folders looked in and how to get the files.
-    """
-    base = _store.data_root(root, info.name)
-    places = [base / folder] if folder else [*(base / name for name in info.folders), base]
-    found = next((place for place in places if has(place)), None)
-    if found is None:
-        looked = ", ".join(str(place) for place in places)
-        raise UserError(f"{info.name}: no recordings found; looked in {looked}", remedy=info.obtain)
-    return found
-
-
-def present_classes(
-    classes: Sequence[str], parts: Parts, folder: Path, notes: list[str]
-) -> tuple[tuple[str, ...], Parts]:
-    """The classes that have a recording, and the parts with their labels counted among those.
-
-    What is left out is told in ``notes``; any number of files is a data set.
-
-    Raises:
-        UserError: a class has recordings for test only.
-    """
-    labels = {part: {row.label for row in rows} for part, rows in parts.items()}
-    if untrained := sorted(labels["test"] - labels["train"]):
-        what = f"has no training recording of {classes[untrained[0]]}, but one for test"
-        raise UserError(what, where=str(folder))
-    kept = {label: index for index, label in enumerate(sorted(labels["train"]))}
-    if missing := [name for label, name in enumerate(classes) if label not in kept]:
-        notes.append(f"classes without a recording are left out: {', '.join(missing)}")
-    renamed = {
-        part: [replace(row, label=kept[row.label]) for row in rows] for part, rows in parts.items()
-    }
-    return tuple(classes[label] for label in kept), renamed
 
 
 def frame_config(config: RecordingConfig) -> FrameConfig:

@@ -28,21 +28,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval, Lt
 
 from spiketicket.data import _split
-from spiketicket.data._recordings import (
-    MEAN,
-    STD,
-    Parts,
-    Recording,
-    RecordingConfig,
-    folder_of,
-    framed,
-    one,
-    present_classes,
-)
-from spiketicket.data._recordings import survey as survey_parts
-from spiketicket.data._types import Dataset, DatasetInfo, Survey
+from spiketicket.data._event_set import EventSet
+from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
-from spiketicket.events import Events
 
 SENSOR = (128, 128)
 CLASSES = (
@@ -78,34 +67,13 @@ class Config(RecordingConfig):
     """Seed of that draw; the recipe's own seed does not change it."""
 
 
-def load(config: Config) -> Dataset:
-    """Frames of every recording there is; classes without one are left out, with a note.
-
-    Raises:
-        UserError: no recordings, a class too small for ``test_fraction``, a file in the folder of
-            another class, a file that cannot be read.
-    """
-    folder, classes, parts, notes = _found(config)
-    samples, read = framed(INFO.name, config, folder, parts, SENSOR)
-    channels = config.channels
-    return Dataset(
-        INFO.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
-        (STD,) * channels, INFO.licence, INFO.citation, (*notes, *read),
-    )  # fmt: skip
+def transposed(path: Path) -> bool:
+    """Whether a recording's rows and columns are exchanged, as in the official files."""
+    return path.suffix == ".aedat"
 
 
-def survey(config: Config) -> Survey:
-    """What the recordings are, broken ones told apart."""
-    return survey_parts(_found(config)[2], SENSOR)
-
-
-def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
-    """The events of one sample, upright, and its file's name."""
-    return one(_found(config)[2], index, part, SENSOR)
-
-
-def _found(config: Config) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
-    folder = folder_of(INFO, config.root, config.folder, lambda p: _place(p) is not None)
+def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
+    """No class may be too small for ``test_fraction``, no file lie in another class's folder."""
     place, suffix = _place(folder) or ("", ".aedat")
     rows = [
         row
@@ -114,7 +82,8 @@ def _found(config: Config) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
         for row in _listed(folder / place / name, label, suffix)
     ]
     official = suffix == ".aedat"
-    notes = ["official files, rows and columns exchanged" if official else "SpikingJelly's files"]
+    exchanged = "official files, rows and columns exchanged"
+    notes.append(exchanged if official else "SpikingJelly's files")
     y = np.array([row.label for row in rows], np.int64)
     fraction, seed = config.test_fraction, config.split_seed
     chosen = set(_split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
@@ -123,8 +92,7 @@ def _found(config: Config) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
         f" are drawn by class with data.split_seed {seed}"
     )
     train, test = ([r for i, r in enumerate(rows) if (i in chosen) == side] for side in (0, 1))
-    classes, parts = present_classes(CLASSES, {"train": train, "test": test}, folder, notes)
-    return folder, classes, parts, notes
+    return {"train": train, "test": test}
 
 
 def _place(folder: Path) -> tuple[str, str] | None:
@@ -146,4 +114,8 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
         found.append((int(match[2]) if match else -1, path.name, path))
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
-    return [Recording(path, label, transposed=suffix == ".aedat") for *_, path in sorted(found)]
+    return [Recording(path, label, transposed=transposed(path)) for *_, path in sorted(found)]
+
+
+_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _place(p) is not None, _find)
+load, survey, recording = _SET.load, _SET.survey, _SET.recording

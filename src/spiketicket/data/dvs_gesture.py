@@ -32,21 +32,10 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from annotated_types import Interval
 
-from spiketicket.data._recordings import (
-    MEAN,
-    STD,
-    Parts,
-    Recording,
-    RecordingConfig,
-    folder_of,
-    framed,
-    one,
-    present_classes,
-)
-from spiketicket.data._recordings import survey as survey_parts
-from spiketicket.data._types import Dataset, DatasetInfo, Survey
+from spiketicket.data._event_set import EventSet
+from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
-from spiketicket.events import Events
 
 SENSOR = (128, 128)
 CLASSES = (
@@ -100,42 +89,14 @@ class _Label(NamedTuple):
     stop: int
 
 
-def load(config: Config) -> Dataset:
-    """Frames of every gesture there is; classes without one are left out, with a note.
-
-    Raises:
-        UserError: no recordings, a class that only the test part has, a list of trials that names
-            a missing recording, labels that are not right, a file that cannot be read.
-    """
-    folder, classes, parts, notes = _found(config)
-    samples, read = framed(INFO.name, config, folder, parts, SENSOR)
-    channels = config.channels
-    return Dataset(
-        INFO.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
-        (STD,) * channels, INFO.licence, INFO.citation, (*notes, *read),
-    )  # fmt: skip
-
-
-def survey(config: Config) -> Survey:
-    """What the files are, broken ones told apart; an official one holds many gestures."""
-    return survey_parts(_found(config)[2], SENSOR)
-
-
-def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
-    """The events of one sample, and its file's name."""
-    return one(_found(config)[2], index, part, SENSOR)
-
-
-def _found(config: Config) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
-    folder = folder_of(INFO, config.root, config.folder, lambda p: _layout(p) is not None)
-    notes: list[str] = []
-    layout = _layout(folder) or _official
-    found = layout(folder, notes)
+def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
+    """A list of trials must name files that are there, and labels must be right."""
+    del config
+    found = (_layout(folder) or _official)(folder, notes)
     for part, rows in found.items():
         if not rows:
             raise UserError(f"has no recording for {part}", where=str(folder), remedy=INFO.obtain)
-    classes, parts = present_classes(CLASSES, found, folder, notes)
-    return folder, classes, parts, notes
+    return found
 
 
 def _layout(folder: Path) -> Callable[[Path, list[str]], dict[str, list[Recording]]] | None:
@@ -279,3 +240,7 @@ def _number(path: Path, name: str) -> int:
         what = f"must be named by a gesture's number, 0 to {len(CLASSES) - 1}"
         raise UserError(what, where=str(path))
     return int(name)
+
+
+_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _layout(p) is not None, _find)
+load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -15,23 +15,18 @@ kept in memory, channels * size * size bytes each.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Lt
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from spiketicket._pictures import SUFFIXES, read_picture
 from spiketicket.data import _split, _store
 from spiketicket.data._folders import PARTS, Tree, class_folders, has_parts, same_classes
 from spiketicket.data._types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
 from spiketicket.recipe import DataConfig
-
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
-# Named, because some of Pillow's other readers start programs.
-_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF")
-_EIGHT_BIT: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
 
 INFO = DatasetInfo(
     name="image_folder",
@@ -101,31 +96,9 @@ def _samples(tree: Tree, classes: tuple[str, ...], config: Config) -> Samples:
     paths = [path for name in classes for path in tree[name]]
     x = np.empty((len(paths), config.channels, config.size, config.size), np.uint8)
     for index, path in enumerate(paths):
-        x[index] = _picture(path, config.size, config.channels)
+        x[index] = read_picture(path, config.channels, config.size, config.size, resize=True)
     sizes = [len(tree[name]) for name in classes]
     return Samples(x, np.repeat(np.arange(len(classes), dtype=np.int64), sizes))
-
-
-def _picture(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """One picture as uint8 [channels, size, size]."""
-    try:
-        with Image.open(path, formats=_FORMATS) as opened:
-            mode = opened.mode
-            image = ImageOps.exif_transpose(opened)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-                image = Image.alpha_composite(black, image)
-            image = image.convert("RGB" if channels == 3 else "L")
-            fitted = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    # Pillow's decoders raise errors of many types on damaged files.
-    except Exception as error:
-        raise UserError(f"cannot be read as a picture: {error}", where=str(path)) from error
-    if mode not in _EIGHT_BIT:
-        what = f"has pixels of more than 8 bits (mode {mode}), which would be cut off"
-        raise UserError(what, where=str(path), remedy="Save it with 8 bits a channel")
-    pixels = np.asarray(fitted, np.uint8).reshape(size, size, channels)
-    return pixels.transpose(2, 0, 1)
 
 
 def _moments(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -14,21 +14,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from spiketicket.data._recordings import (
-    MEAN,
-    STD,
-    Parts,
-    Recording,
-    RecordingConfig,
-    folder_of,
-    framed,
-    one,
-    present_classes,
-)
-from spiketicket.data._recordings import survey as survey_parts
-from spiketicket.data._types import Dataset, DatasetInfo, Survey
+from spiketicket.data._event_set import EventSet
+from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
-from spiketicket.events import Events
 
 SENSOR = (34, 34)
 CLASSES = tuple("0123456789")
@@ -56,37 +45,9 @@ class Config(RecordingConfig):
     steps: Annotated[int, Interval(ge=1, le=4096)] = 4
 
 
-def load(config: Config) -> Dataset:
-    """Frames of every recording there is.
-
-    Raises:
-        UserError: no recordings, a digit that only the test part has, a file that cannot be read.
-    """
-    folder, found = _found(config)
-    told: list[str] = []
-    classes, parts = present_classes(CLASSES, found, folder, told)
-    samples, notes = framed(INFO.name, config, folder, parts, SENSOR)
-    channels = config.channels
-    return Dataset(
-        INFO.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
-        (STD,) * channels, INFO.licence, INFO.citation, (*told, *notes),
-    )  # fmt: skip
-
-
-def survey(config: Config) -> Survey:
-    """What the recordings are, broken ones told apart."""
-    return survey_parts(_found(config)[1], SENSOR)
-
-
-def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
-    """The events of one sample, and its file's name."""
-    return one(_found(config)[1], index, part, SENSOR)
-
-
-def _found(config: Config) -> tuple[Path, Parts]:
-    folder = folder_of(INFO, config.root, config.folder, lambda p: (p / "Train").is_dir())
-    parts = {part: _listed(folder / name) for part, name in _PARTS.items()}
-    return folder, parts
+def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
+    del config, notes
+    return {part: _listed(folder / name) for part, name in _PARTS.items()}
 
 
 def _listed(folder: Path) -> list[Recording]:
@@ -99,3 +60,7 @@ def _listed(folder: Path) -> list[Recording]:
         remedy = f"Files are looked for at {folder}/<digit>/*.bin"
         raise UserError("has no recording", where=str(folder), remedy=remedy)
     return found
+
+
+_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: (p / "Train").is_dir(), _find)
+load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -34,7 +34,7 @@ from spiketicket.methods._rewinding import (
     pretrained,
     rewound,
 )
-from spiketicket.methods._rounds import round_densities
+from spiketicket.rounds import round_densities
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 

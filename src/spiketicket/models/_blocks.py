@@ -8,7 +8,6 @@ repeated by the first neuron with a state.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -19,22 +18,9 @@ from spiketicket.errors import UserError
 from spiketicket.neurons import _native, lif
 from spiketicket.neurons.lif import LIF, Kernel, resolve_kernel
 from spiketicket.neurons.step import Step, as_lif
+from spiketicket.plans import DataShape as DataShape  # noqa: PLC0414
 from spiketicket.recipe import NeuronConfig
 from spiketicket.registry import load
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """What a network is built for: channels, height and width of its input, and its classes.
-
-    ``frames`` is the number of time steps at which its input differs: 1 for a static image.
-    """
-
-    channels: int
-    height: int
-    width: int
-    classes: int
-    frames: int = 1
 
 
 def make_neuron(config: NeuronConfig, kernel: Kernel) -> nn.Module:

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket.models._blocks import fire, norm_fire, normalise, over_time
-
-STAGES = 4
+from spiketicket.plans import CONV_PEP_STAGES
 
 
 class ConvPEP(nn.Module):
@@ -47,8 +46,8 @@ class ConvPEP(nn.Module):
             nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(w, affine=bn_affine) for w in widths[1:])
-        self.neurons = nn.ModuleList(neuron() for _ in range(STAGES))
-        self.pooled = tuple(stage >= STAGES - pools for stage in range(STAGES))
+        self.neurons = nn.ModuleList(neuron() for _ in range(CONV_PEP_STAGES))
+        self.pooled = tuple(stage >= CONV_PEP_STAGES - pools for stage in range(CONV_PEP_STAGES))
         self.pool_kernel, self.membrane = pool_kernel, membrane
         self.rpe_conv = nn.Conv2d(dim, dim, 3, padding=1, bias=False) if rpe else None
         self.rpe_norm = nn.BatchNorm2d(dim, affine=bn_affine) if rpe else None
@@ -56,10 +55,10 @@ class ConvPEP(nn.Module):
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
         h = x
-        for i in range(STAGES):
+        for i in range(CONV_PEP_STAGES):
             conv, norm, neuron = self.convs[i], cast("Any", self.norms[i]), self.neurons[i]
             y = over_time(conv, h)
-            if self.membrane and i == STAGES - 1:
+            if self.membrane and i == CONV_PEP_STAGES - 1:
                 return self._membrane_end(y, norm, neuron, steps)
             pool = self.pooled[i]
             h = norm_fire(y, norm, neuron, steps, pool and self.pool_kernel == 2)

@@ -10,39 +10,21 @@ how much every token is attended to, in the ``first`` or ``last`` block.
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spiketicket.errors import UserError
 from spiketicket.models._blocks import fire
 from spiketicket.philox import Stream
+from spiketicket.plans import kept_tokens as kept_tokens  # noqa: PLC0414
+from spiketicket.stage_names import Score
 
-Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
 Ranking = Literal[
     "none", "random", "fixed", "center", "pixel_energy",
     "firing_rate", "embedding_norm", "attention_first", "attention_last",
 ]  # fmt: skip
-SCORES: tuple[Score, ...] = get_args(Score)
-
-
-def kept_tokens(tokens: int, keep: float) -> int:
-    """``keep * tokens``, rounded half up: k.
-
-    Raises:
-        UserError: no token would be left.
-    """
-    kept = math.floor(Decimal(repr(keep)) * tokens + Decimal("0.5"))
-    if kept < 1:
-        raise UserError(
-            f"leaves none of the {tokens} tokens", where="ticket.keep", value=keep,
-            remedy=f"The smallest feasible keep here is {0.5 / tokens:.4g}",
-        )  # fmt: skip
-    return kept
 
 
 def top_tokens(scores: Tensor, kept: int) -> Tensor:

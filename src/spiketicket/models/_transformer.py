@@ -13,15 +13,14 @@ from annotated_types import Ge, Gt, Interval, Le
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spiketicket import plans
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape, fire, make_neuron, time_first
-from spiketicket.models._conv_pep import STAGES, ConvPEP
+from spiketicket.models._conv_pep import ConvPEP
 from spiketicket.models._encoder import SpikeDrivenBlock, SpikingBlock
 from spiketicket.models._patches import (
-    SCORES,
     PlainRanking,
     Ranking,
-    Score,
     Selector,
     kept_tokens,
     top_tokens,
@@ -29,18 +28,7 @@ from spiketicket.models._patches import (
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 from spiketicket.registry import load
-
-PRESETS = {
-    # dim, depth, heads, scale of the attention
-    "nano": (64, 2, 4, 0.125),
-    "tiny": (192, 12, 3, 0.125),
-    "small": (384, 12, 6, 0.125),
-    "4-384": (384, 4, 12, 0.125),
-    "2-256": (256, 2, 16, 0.25),
-    "2-512": (512, 2, 8, 0.125),
-}
-GRID = 8
-"""Tokens a side, as published, unless ``pools`` says otherwise."""
+from spiketicket.stage_names import SCORES, Score
 
 
 class TransformerConfig(ModelConfig):
@@ -87,7 +75,9 @@ class TransformerConfig(ModelConfig):
         dim, depth, heads = (
             given if given is not None else preset
             for given, preset in zip(
-                (self.dim, self.depth, self.heads), PRESETS[self.preset][:3], strict=True
+                (self.dim, self.depth, self.heads),
+                plans.TRANSFORMER_PRESETS[self.preset][:3],
+                strict=True,
             )
         )
         if dim % 8 or dim % heads:
@@ -210,7 +200,7 @@ class SpikingTransformer(nn.Module):
         if neuron.name == "lif":
             half = neuron.model_copy(update={"v_threshold": 0.5 * float(neuron.v_threshold)})  # type: ignore[attr-defined]
         kind = SpikeDrivenBlock if membrane else SpikingBlock
-        scale = config.scale or (1.0 if membrane else PRESETS[config.preset][3])
+        scale = config.scale or (1.0 if membrane else plans.TRANSFORMER_PRESETS[config.preset][3])
         return [
             kind(
                 dim, heads, round(dim * config.mlp_ratio), self._encoder_neuron,
@@ -290,25 +280,12 @@ def _activation(activation: str, neuron: NeuronConfig, step: str) -> NeuronConfi
 
 def pool_count(config: TransformerConfig, shape: DataShape) -> int:
     """ConvPEP's pools: as asked, or as many as lead to 8x8 tokens."""
-    if config.pools is not None:
-        return config.pools
-    return min(STAGES, max(0, round(math.log2(min(shape.height, shape.width) / GRID))))
+    return plans.conv_pep_pools(shape, config.pools)
 
 
 def token_grid(config: TransformerConfig, shape: DataShape) -> tuple[int, int]:
-    """Rows and columns of tokens.
-
-    Raises:
-        UserError: the pools do not divide the image.
-    """
-    side = 2 ** pool_count(config, shape)
-    if shape.height % side or shape.width % side:
-        raise UserError(
-            f"image height and width must be multiples of {side}, for ConvPEP's pools",
-            where="model.pools", value=(shape.height, shape.width),
-            remedy="Set model.pools, or resize the images",
-        )  # fmt: skip
-    return shape.height // side, shape.width // side
+    """Rows and columns of tokens; UserError where the pools do not divide the image."""
+    return plans.token_grid(shape, config.pools)
 
 
 def _gather(tokens: Tensor, ids: Tensor) -> Tensor:

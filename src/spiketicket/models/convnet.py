@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
 from spiketicket.models._blocks import Block, DataShape, make_neuron, scaled, time_first
 from spiketicket.neurons.lif import Kernel
+from spiketicket.plans import CONVNET_PLAN, convnet_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
 Positive = Annotated[int, Ge(1)]
@@ -33,25 +33,17 @@ class ConvNet(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        whole = shape.height % 8 == 0 and shape.width % 8 == 0
-        pools = 3 if whole and min(shape.height, shape.width) >= 16 else 2
-        if shape.height % 2**pools or shape.width % 2**pools:
-            raise UserError(
-                f"convnet pools {pools} times: image sides must be multiples of {2**pools}",
-                where="model.name",
-                value=(shape.height, shape.width),
-                remedy="Choose another network or another image size",
-            )
+        pooled = convnet_pools(shape)
         self.timesteps = config.timesteps
         channels, blocks = shape.channels, []
-        widths = config.channels or [scaled(plan, config.width) for plan in (32, 64, 128)]
-        for i, width in enumerate(widths):
+        widths = config.channels or [scaled(plan, config.width) for plan in CONVNET_PLAN]
+        for width, pool in zip(widths, pooled, strict=True):
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
             unit = make_neuron(neuron, kernel)
-            blocks.append(Block(conv, unit, bn_affine=config.bn_affine, pool=i < pools))
+            blocks.append(Block(conv, unit, bn_affine=config.bn_affine, pool=pool))
             channels = width
         self.features = nn.ModuleList(blocks)
-        size = channels * (shape.height // 2**pools) * (shape.width // 2**pools)
+        size = channels * (shape.height >> sum(pooled)) * (shape.width >> sum(pooled))
         self.classifier = nn.Linear(size, shape.classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

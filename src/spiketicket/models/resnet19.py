@@ -26,9 +26,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
+from spiketicket.plans import RESNET19_STAGES, resnet19_strides
 from spiketicket.recipe import ModelConfig, NeuronConfig
-
-_STAGES = ((3, 128), (3, 256), (2, 512))
 
 
 class Config(ModelConfig):
@@ -86,12 +85,11 @@ class ResNet19(nn.Module):
         stem = nn.Conv2d(shape.channels, width, 3, padding=1, bias=False)
         self.stem = Block(stem, unit(), bn_affine=affine, pool=False)
         blocks = []
-        for stage, (count, plan) in enumerate(_STAGES):
-            for index in range(count):
-                stride = 1 if index else (config.first_stride if stage == 0 else 2)
-                outputs = scaled(plan, config.width)
-                blocks.append(Residual(width, outputs, stride, (unit(), unit()), affine))
-                width = outputs
+        plans = [plan for count, plan in RESNET19_STAGES for _ in range(count)]
+        for plan, stride in zip(plans, resnet19_strides(config.first_stride), strict=True):
+            outputs = scaled(plan, config.width)
+            blocks.append(Residual(width, outputs, stride, (unit(), unit()), affine))
+            width = outputs
         self.blocks = nn.ModuleList(blocks)
         hidden = nn.Linear(width, scaled(256, config.width))
         self.hidden = Block(hidden, unit(), bn_affine=False, pool=False)

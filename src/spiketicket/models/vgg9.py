@@ -10,13 +10,11 @@ sizes are Diffenderfer & Kailkhura's VGG-small family scaled to nine layers).
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
 from spiketicket.models._blocks import (
     Block,
     DataShape,
@@ -25,9 +23,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
+from spiketicket.plans import VGG9_PLAN, vgg9_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
-
-_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
 
 
 class Config(ModelConfig):
@@ -49,29 +46,20 @@ class VGG9(nn.Module):
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
         super().__init__()
-        pools = _pool_count(config, shape)
-        if shape.height % 2**pools or shape.width % 2**pools:
-            raise UserError(
-                f"vgg9 pools {pools} times: image height and width must be multiples of {2**pools}",
-                where="model.name",
-                value=(shape.height, shape.width),
-                remedy="Choose another network or another image size, or set model.pools",
-            )
-        extra = pools - 3
+        pooled = vgg9_pools(shape, config.pools)
         self.timesteps = config.timesteps
         affine, channels = config.bn_affine, shape.channels
         blocks = []
-        plan = [scaled(p, config.width) for p in (*(p for p, _ in _PLAN), *2 * [config.hidden])]
+        plan = [scaled(p, config.width) for p in (*(p for p, _ in VGG9_PLAN), *2 * [config.hidden])]
         widths = config.channels or plan
-        for (_, pool), width in zip(_PLAN, widths, strict=False):
+        for width, pool in zip(widths, pooled, strict=False):
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-            if not pool and extra:
-                pool, extra = True, extra - 1
             blocks.append(Block(conv, make_neuron(neuron, kernel), bn_affine=affine, pool=pool))
             channels = width
         self.features = nn.ModuleList(blocks)
+        pools = sum(pooled)
         size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
-        for width in widths[len(_PLAN) :]:
+        for width in widths[len(pooled) :]:
             linear = nn.Linear(size, width, bias=False)
             hidden.append(Block(linear, make_neuron(neuron, kernel), bn_affine=affine, pool=False))
             size = width
@@ -88,14 +76,6 @@ class VGG9(nn.Module):
             h = block(h, steps)
         logits: Tensor = self.classifier(h.float().mean(0))
         return logits
-
-
-def _pool_count(config: Config, shape: DataShape) -> int:
-    if config.pools is not None:
-        return config.pools
-    ideal = min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
-    fit = [n for n in range(ideal, 3, -1) if not (shape.height % 2**n or shape.width % 2**n)]
-    return fit[0] if fit else 3
 
 
 def build(

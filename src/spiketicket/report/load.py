@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from spiketicket.errors import UserError
-from spiketicket.report.expected import expected_stages, main_stage
 from spiketicket.report.models import (
     Epoch,
     Measure,
@@ -28,6 +27,7 @@ from spiketicket.report.models import (
 from spiketicket.report.numbers import counted
 from spiketicket.report.runs import Run, Stage
 from spiketicket.report.sample import Sample, read_sample
+from spiketicket.stage_names import expected_stages, main_stage
 
 M = TypeVar("M", bound=BaseModel)
 Note = Callable[[str], None]

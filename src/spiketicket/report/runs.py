@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.report.expected import expected_stages, is_ladder, main_stage
 from spiketicket.report.models import (
     ArmRow,
     Compared,
@@ -23,6 +22,7 @@ from spiketicket.report.models import (
     Totals,
 )
 from spiketicket.report.sample import Sample
+from spiketicket.stage_names import expected_stages, is_ladder, main_stage, title
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class Run:
                 facts = next(iter(done.values()))
                 test = {seed: r.test_accuracy for seed, r in done.items()}
                 validation = {seed: r.validation_accuracy for seed, r in done.items()}
-                found.append(Arm(name, name.replace("_", " "), facts, test, validation))
+                found.append(Arm(name, title(name), facts, test, validation))
         return tuple(found)
 
     @cached_property
@@ -157,7 +157,7 @@ class Run:
     def title(self, arm: str) -> str:
         """An arm in words."""
         found = next((a.title for a in self.arms if a.name == arm), "")
-        return found or arm.replace("_", " ")
+        return found or title(arm)
 
     def stages_of(self, arm: str) -> list[Stage]:
         """The seeds of an arm, in order."""
@@ -176,4 +176,4 @@ class Run:
 def _arm(row: ArmRow, seeds: Sequence[int]) -> Arm:
     test = dict(zip(seeds, row.test_accuracy, strict=True))
     validation = dict(zip(seeds, row.validation_accuracy, strict=False))
-    return Arm(row.arm, row.title or row.arm.replace("_", " "), row, test, validation)
+    return Arm(row.arm, row.title or title(row.arm), row, test, validation)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from spiketicket.report.arms_part import overall
 from spiketicket.report.axes import AXES, curves, differing, settings
-from spiketicket.report.expected import table
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.figures.curve import accuracy_curve
 from spiketicket.report.markup import Markup, element, joined
@@ -16,6 +15,7 @@ from spiketicket.report.parts import Part
 from spiketicket.report.runs import Run
 from spiketicket.report.tables import Cell, Table
 from spiketicket.report.texts import missing
+from spiketicket.stage_names import table
 
 _SAY = {
     "wins": "wins: level with the dense net, and better than every control.",

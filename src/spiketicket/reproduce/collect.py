@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from spiketicket._files import read_json
 from spiketicket.data import load_dataset
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names, condition, is_ladder, main_arm, title
+from spiketicket.ladder import arm_names, condition, is_ladder, main_arm
 from spiketicket.measure import statistics
 from spiketicket.measure.statistics import Estimate
 from spiketicket.measure.verdict import ArmScores, Comparison, compare
 from spiketicket.recipe import DataConfig, Recipe, to_dict
 from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
+from spiketicket.stage_names import title
 
 ENERGY_TABLE = "45nm-fp32"
 _FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")

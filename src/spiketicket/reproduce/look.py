@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from spiketicket.ladder import title
 from spiketicket.reproduce.collect import ArmRow, Row, stage_of
 from spiketicket.reproduce.published import Published
+from spiketicket.stage_names import title
 
 PAPER, INK, MUTED, RULE, HAIR = "#fdfdfb", "#1f2428", "#656d74", "#b9bfc4", "#e6e8e7"
 COLOURS = ("#0a6c8f", "#b3352a", "#8a6100", "#1c7a43", "#6b4a94")

@@ -117,7 +117,12 @@ def count_operations(
     recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}
     for name, recipe in recipes.items():
         if any((runs_dir / name).glob("seed-*/*/result.json")):
-            measure_run(runs_dir / name, root=recipe.data.root, device=device, reporter=reporter)
+            found = measure_run(
+                runs_dir / name, root=recipe.data.root, device=device, reporter=reporter
+            )
+            if reporter is not None:
+                for line in found.failed:
+                    reporter.message(line)
 
 
 def write_studies(planned: Planned, runs_dir: Path, out: Path) -> list[Written]:
@@ -137,9 +142,9 @@ def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out:
         "svg": draw(study, rows),
         "md": to_page(study, scale, rows).encode(),
     }
-    with explained(out):
+    with explained(out, "--out"):
         out.mkdir(parents=True, exist_ok=True)
     for end, text in content.items():
-        write_bytes(out / f"{study.name}.{end}", text)
+        write_bytes(out / f"{study.name}.{end}", text, "--out")
     files = tuple(out / f"{study.name}.{end}" for end in content)
     return Written(study, tuple(rows), files, tuple(missing(rows)))

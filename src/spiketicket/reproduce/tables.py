@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket.ladder import title
 from spiketicket.report.csv_text import Cell
 from spiketicket.report.csv_text import to_csv as csv_of
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.published import published, source
 from spiketicket.reproduce.statement import sentences
 from spiketicket.reproduce.study import Study
+from spiketicket.stage_names import title
 
 _COLUMNS = (
     "panel", "series", "x", "arm", "mean", "low", "high", "seeds", "energy_pj", "published",

@@ -79,7 +79,7 @@ def run_sweep(
 def run_runs(
     runs: Sequence[Run], runs_dir: Path | str = "runs", executor: Executor | None = None, *,
     name: str = "", retry_failed: bool = False, restart_plan: bool = False, retries: int = 2,
-    record: Path | None = None, observer: Observer | None = None,
+    record: Path | None = None, measure: bool = False, observer: Observer | None = None,
 ) -> SweepResult:  # fmt: skip
     """Do runs in parallel; what is finished is not done again, what several need is done once.
 
@@ -92,6 +92,7 @@ def run_runs(
         restart_plan: whether another set of runs may take this name over.
         retries: how often a task whose worker was lost is taken up again.
         record: file of results that every run's is added to, as ``find --record`` does.
+        measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
 
     Raises:
@@ -111,7 +112,9 @@ def run_runs(
             for part in ("tokens", "progress"):
                 (folder / part).mkdir(exist_ok=True)
         file = _SweepFile(folder / "sweep.json", name, runs, restart_plan)
-        plan = make_plan(runs, place, executor.device, judge_all=record is not None)
+        plan = make_plan(
+            runs, place, executor.device, judge_all=record is not None, measure=measure
+        )
         executor.open(str(place), folder.name)
         try:
             driver = Driver(plan, executor, place, folder, observer, retries, file.save)

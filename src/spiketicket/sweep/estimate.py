@@ -1,149 +1,293 @@
-"""What a sweep would cost: a few steps of every distinct network, timed here and now.
+"""What a sweep would cost: a few samples of every distinct training, timed here and now.
 
-Every stage is built as it would be, but from nets that were never trained, and takes one step to
-warm up and then up to three, or as many as fit into half a second; a forward pass over a batch
-stands for validation and test.
-Steps times epochs give the rest. Networks that differ only in what costs nothing (density, seed,
-rates, epochs, name) are timed once. It holds for this machine, these threads and this load.
+A training is built as it would be, but from nets that were never trained. Its forward and backward
+passes take as long as their samples, so they are timed on as many as fit into a moment, at every
+number of time steps of ``train.timestep_ramp``; the optimizer's step is timed by itself. Numbers of
+steps, epochs, and samples for validation and test give the rest. Trainings that differ only in what
+costs nothing (density, seed, rates, epochs, names) are timed once.
+
+On a processor, time is that which the computing thread gets, so that what else the machine does
+changes nothing; a GPU has no such clock. It holds for this machine and these threads.
 """
 
 from __future__ import annotations
 
-import itertools
-import statistics
+import functools
+import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket._files import write_json
+from spiketicket.arms import Arm
 from spiketicket.bake import to_ticket
+from spiketicket.data import load_dataset
 from spiketicket.data._batches import ordered_batches
-from spiketicket.ladder import arm_names, prepare
+from spiketicket.ladder import is_ladder, prepare
 from spiketicket.parts import Context, prepare_experiment
-from spiketicket.pruning import Work, keep_weights
-from spiketicket.recipe import Recipe
+from spiketicket.pruning import Work, leave_untrained
+from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment
+from spiketicket.stage_names import SCORES
 from spiketicket.sweep.plan import Plan, Task
-from spiketicket.sweep.shared import stage_epochs
-from spiketicket.train import STATISTICS_BATCHES, autocast, make_optimizer
+from spiketicket.sweep.shared import StageInputs, stage_budgets, stage_inputs
+from spiketicket.train import (
+    STATISTICS_BATCHES,
+    Trainee,
+    autocast,
+    fewer_frames,
+    make_optimizer,
+    timesteps_at,
+)
 
-_STEPS = 3
-_ENOUGH_S = 0.5
-"""Steps that took so long together are enough."""
+_TRAINED_S, _TESTED_S = 0.2, 0.1
+"""How long a timed pass should take, with gradients and without."""
+_FEW = 2
+"""Samples of the first pass, which warms up; BatchNorm needs more than one."""
+_PASSES = 3
+_FREE = ("seed", "density", "ranking_seed")
+"""What a stage depends on, but not its cost."""
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """Seconds of a stage: once, and for every epoch."""
+    """Seconds of a training by the number of time steps, a sample each; and of a step, whatever
+    its batch.
 
-    once_s: float
-    epoch_s: float
+    ``fresh`` is whether BatchNorm statistics are estimated before a net is judged.
+    """
+
+    train_s: Mapping[int, float]
+    test_s: Mapping[int, float]
+    batch_s: float
+    step_s: float
+    fresh: bool
 
 
-def estimate(plan: Plan, device: str = "cpu", threads: int | None = None) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Sizes:
+    steps: int
+    batch: int
+    validation: int
+    test: int
+
+
+def estimate(
+    plan: Plan, runs_dir: Path, device: str = "cpu", threads: int | None = None
+) -> dict[str, float]:
     """Seconds that each task of a plan will take one worker, by its id.
 
     Raises:
         UserError: the data is missing, or a network cannot be.
     """
-    known: dict[str, dict[str, StageCost]] = {}
-    found = {}
-    for task in plan.tasks:
+    found = _Estimator(device, threads)
+    return {task.id: found.task_s(task, runs_dir) for task in plan.tasks}
+
+
+class _Estimator:
+    """Keeps what it has timed."""
+
+    def __init__(self, device: str, threads: int | None) -> None:
+        load = functools.lru_cache(maxsize=2)(load_dataset)
+        self.context = Context(device, threads, load=load)
+        self.costs: dict[str, StageCost] = {}
+        self.sizes: dict[str, _Sizes] = {}
+
+    def task_s(self, task: Task, runs_dir: Path) -> float:
         if task.kind == "verdict":
-            found[task.id] = 0.0
-            continue
-        kind = _kind(task.recipe)
-        if kind not in known:
-            experiment = prepare_experiment(task.recipe, Context(device, threads))
-            known[kind] = _measure(experiment)
-        found[task.id] = _task_s(task, known[kind])
+            return 0.0
+        left = [
+            name for name in task.stages
+            if name not in (task.sources or {})
+            and not (runs_dir / task.place / name / "result.json").exists()
+        ]  # fmt: skip
+        recipe = task.recipe
+        budgets, keys = stage_budgets(recipe), _cost_keys(recipe)
+        sizes = self._measured(recipe, keys, left)
+        final = recipe.model.timesteps
+        return sum(stage_s(self.costs[keys[n]], budgets[n], sizes, final) for n in left)
+
+    def _measured(self, recipe: Recipe, keys: Mapping[str, str], names: Iterable[str]) -> _Sizes:
+        """Time what is not known yet of some stages."""
+        unknown = {keys[name]: name for name in names if keys[name] not in self.costs}
+        data = f"{recipe.data!r} {recipe.train.batch_size} {recipe.seed}"
+        if unknown or data not in self.sizes:
+            experiment = prepare_experiment(recipe, self.context)
+            with tempfile.TemporaryDirectory() as scratch:
+                bench = _Bench(experiment, Path(scratch))
+                self.sizes[data] = bench.sizes
+                for key, name in unknown.items():
+                    self.costs[key] = bench.cost(name)
+        return self.sizes[data]
+
+
+def stage_s(cost: StageCost, budget: TrainConfig, sizes: _Sizes, final: int) -> float:
+    """Seconds of a whole stage of so many time steps in the end."""
+    statistics = min(STATISTICS_BATCHES, sizes.steps) * sizes.batch if cost.fresh else 0
+    total = cost.test_s[final] * (sizes.test + (0 if cost.train_s else statistics))
+    if not cost.train_s:
+        return total + cost.test_s[final] * sizes.validation
+    epochs = Counter(timesteps_at(epoch, budget, final) for epoch in range(budget.epochs))
+    for steps, count in epochs.items():
+        step = cost.step_s + cost.batch_s + sizes.batch * cost.train_s[steps]
+        judged = sizes.validation + (statistics if steps == final else 0)
+        total += count * (sizes.steps * step + judged * cost.test_s[steps])
+    return total
+
+
+def _cost_keys(recipe: Recipe) -> dict[str, str]:
+    """For every stage a text of all that its cost depends on."""
+    keys: dict[str, str] = {}
+    for name, inputs in stage_inputs(recipe, recipe.seed).items():
+        known = {"" if is_ladder(recipe) else name: _costly(inputs)}
+        content = [known, *(keys[need] for need in inputs.needs)]
+        keys[name] = json.dumps(content, sort_keys=True)
+    return keys
+
+
+def _costly(inputs: StageInputs) -> dict[str, Any]:
+    found = {
+        section: {k: v for k, v in value.items() if k not in _FREE}
+        if isinstance(value, dict) else value
+        for section, value in inputs.values.items() if section not in _FREE
+    }  # fmt: skip
+    train = inputs.values["train"]
+    found["train"] = {k: train[k] for k in ("batch_size", "precision", "kernel")} | {
+        "optimizers": [train[k]["name"] for k in ("scores", "weights") if k in train],
+        "timesteps": sorted({steps for _, steps in train["timestep_ramp"]}),
+    }
+    model = found.get("model", {})
+    if model.get("ranking") not in (None, "none", *SCORES):
+        model["ranking"] = "without a selector"
     return found
 
 
-def _task_s(task: Task, costs: dict[str, StageCost]) -> float:
-    epochs = stage_epochs(task.recipe)
-    own = [name for name in task.stages if name not in (task.sources or {})]
-    return sum(costs[n].once_s + epochs[n] * costs[n].epoch_s for n in own)
+class _Bench:
+    """A recipe's stages, untrained, in a folder where later ones find the earlier ones."""
+
+    def __init__(self, experiment: Experiment, scratch: Path) -> None:
+        self.experiment, self.scratch, self.recipe = experiment, scratch, experiment.recipe
+        self.inputs = stage_inputs(self.recipe, self.recipe.seed)
+        self.budgets = stage_budgets(self.recipe)
+        self.batches, (x, y) = experiment.split(self.recipe.seed)
+        data, batch = experiment.dataset, self.recipe.train.batch_size
+        self.sizes = _Sizes(self.batches.steps, batch, len(y), len(data.test))
+        some = x[:batch], y[:batch]
+        self.judged, _ = next(iter(ordered_batches(*some, data.mean, data.std, len(some[1]))))
+        self.clock: Clock = processor_s if experiment.device.type == "cpu" else time.perf_counter
+        self.kept: dict[str, int] | None = None
+
+    def cost(self, name: str) -> StageCost:
+        """Build a stage, after those it needs, and time it."""
+        for need in self.inputs[name].needs:
+            if not (self.scratch / need).exists():
+                self._leave(need, self._built(need))
+        arm = self._built(name)
+        trainee, budget, final = arm.trainee, self.budgets[name], self.recipe.model.timesteps
+        ramp = {timesteps_at(epoch, budget, final) for epoch in range(budget.epochs)} | {final}
+        train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
+        merging = trainee.model.register_forward_pre_hook(fewer_frames)
+        for steps in sorted(ramp, reverse=True):  # the most first: it warms up
+            if hasattr(trainee.model, "timesteps"):
+                trainee.model.timesteps = steps  # type: ignore[assignment]
+            if trainee.parameters:
+                train_s[steps], batch_s, step_s = self._train_s(trainee)
+            test_s[steps] = self._test_s(trainee.model)
+        merging.remove()
+        if not (self.scratch / name).exists():
+            self._leave(name, arm)
+        fresh = trainee.fresh_statistics or not trainee.parameters
+        return StageCost(train_s, test_s, batch_s, step_s, fresh)
+
+    def _built(self, name: str) -> Arm:
+        experiment, seed = self.experiment, self.recipe.seed
+        return prepare(name, self.recipe, experiment.shape, seed, experiment.device, self.kept,
+                       self.scratch, Work(self.batches))  # fmt: skip
+
+    def _leave(self, name: str, arm: Arm) -> None:
+        folder, model = self.scratch / name, arm.trainee.model
+        folder.mkdir()
+        tokens = getattr(model, "tokens", None)
+        ticket = to_ticket(model, {"tokens": {"of": tokens}} if tokens else {})
+        ticket.save(folder / "model.ticket")
+        leave_untrained(arm, folder)
+        found = dict(arm.finish()) if arm.finish else {}
+        write_json(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
+        if name == "ticket":
+            self.kept = {layer.name: layer.kept for layer in ticket.layers}
+
+    def _train_s(self, trainee: Trainee) -> tuple[float, float, float]:
+        """Seconds a sample, of making a batch, and of a step without its passes."""
+        started = self.clock()
+        x, y = next(self.batches.epoch(0))
+        batch_s = self.clock() - started
+        optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
+        trainee.model.train()
+
+        def passes(count: int) -> None:
+            with self._precision():
+                logits = trainee.model(_first(x, count))
+            loss = functional.cross_entropy(logits.float(), y[:count])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            loss.item()  # a device that computes on its own has to end first
+
+        sample_s = timed(passes, len(y), _TRAINED_S, self.clock)
+        steps = []
+        for _ in range(2):  # the first one makes the optimizer's state
+            started = self.clock()
+            optimizer.step()
+            trainee.after_step(1.0)
+            steps.append(self.clock() - started)
+        return sample_s, batch_s, min(steps)
+
+    def _test_s(self, model: nn.Module) -> float:
+        model.eval()
+
+        @torch.no_grad()
+        def forward(count: int) -> None:
+            with self._precision():
+                float(model(_first(self.judged, count)).sum())
+
+        return timed(forward, self.judged.shape[-4], _TESTED_S, self.clock)
+
+    def _precision(self) -> Any:
+        return autocast(self.experiment.device, self.recipe.train.precision)
 
 
-def _kind(recipe: Recipe) -> str:
-    """What the cost of a step depends on."""
-    ticket = recipe.ticket.model_copy(update={"density": 0.5})
-    train, controls = recipe.train, recipe.controls
-    parts = (recipe.data, recipe.model, recipe.neuron, ticket, train.batch_size, train.precision,
-             train.kernel, controls)  # fmt: skip
-    return " ".join(repr(part) for part in parts)
+def _first(x: Tensor, count: int) -> Tensor:
+    """The first samples of images [B, C, H, W] or frames [T, B, C, H, W]."""
+    return x.narrow(-4, 0, count)
 
 
-def _measure(experiment: Experiment) -> dict[str, StageCost]:
-    seed = experiment.recipe.seed
-    batches, validation = experiment.split(seed)
-    sample = list(itertools.islice(itertools.cycle(batches.epoch(0)), _STEPS + 1))
-    data, recipe = experiment.dataset, experiment.recipe
-    costs: dict[str, StageCost] = {}
-    kept: dict[str, int] | None = None
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in arm_names(recipe):
-            folder = Path(scratch) / name
-            folder.mkdir()
-            work = Work(batches)
-            arm = prepare(name, recipe, experiment.shape, seed, experiment.device, kept,
-                          Path(scratch), work)  # fmt: skip
-            step_s = _step_s(arm.trainee, sample, experiment)
-            x, y = (part[: recipe.train.batch_size] for part in validation)
-            images, _ = next(iter(ordered_batches(x, y, data.mean, data.std, len(y))))
-            image_s = _forward_s(arm.trainee.model, images) / len(y)
-            extra = min(STATISTICS_BATCHES, batches.steps) * recipe.train.batch_size * image_s
-            fresh = extra if arm.trainee.fresh_statistics or not arm.trainee.parameters else 0.0
-            costs[name] = StageCost(
-                image_s * len(data.test) + (0.0 if arm.trainee.parameters else fresh),
-                batches.steps * step_s + image_s * len(validation[1]) + fresh,
-            )
-            tokens = getattr(arm.trainee.model, "tokens", None)
-            ticket = to_ticket(arm.trainee.model, {"tokens": {"of": tokens}} if tokens else {})
-            ticket.save(folder / "model.ticket")
-            keep_weights(arm, folder, work)
-            found = dict(arm.finish()) if arm.finish else {}
-            write_json(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
-            counts = {layer.name: layer.kept for layer in ticket.layers}
-            kept = counts if name == "ticket" else kept
-    return costs
+def processor_s() -> float:
+    """Seconds that this thread has computed, which is the one that others help."""
+    return time.thread_time()
 
 
-def _step_s(trainee: Any, sample: Sequence[Any], experiment: Experiment) -> float:
-    if not trainee.parameters:
-        return 0.0
-    optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
-    times = []
-    trainee.model.train()
-    for index, (x, y) in enumerate(sample):
-        started = time.perf_counter()
-        with autocast(experiment.device, experiment.recipe.train.precision):
-            logits = trainee.model(x)
-        loss = functional.cross_entropy(logits.float(), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss.item()  # a device that computes on its own has to end first
-        trainee.after_step((index + 1) / len(sample))
-        times.append(time.perf_counter() - started)
-        if sum(times[1:]) > _ENOUGH_S:
-            break
-    return statistics.median(times[1:])
-
-
-@torch.no_grad()
-def _forward_s(model: torch.nn.Module, images: torch.Tensor) -> float:
-    model.eval()
-    started = time.perf_counter()
-    float(model(images).sum())
-    return time.perf_counter() - started
+def timed(run: Callable[[int], None], most: int, pass_s: float, clock: Clock) -> float:
+    """Seconds a sample of ``run(count)``: the least of some passes of about ``pass_s`` seconds."""
+    count = min(_FEW, most)
+    run(count)  # what is done once only would be a large part of so short a pass
+    times: list[float] = []
+    while len(times) < _PASSES and sum(times) < 1.5 * pass_s:
+        started = clock()
+        run(count)
+        times.append(clock() - started)
+        fitting = min(most, int(count * pass_s / max(times[-1], 1e-9)))
+        if fitting >= 2 * count:
+            count, times = fitting, []
+    return min(times) / count
 
 
 def wall_s(seconds: dict[str, float], plan: Plan, workers: int) -> float:

@@ -16,7 +16,7 @@ from spiketicket._files import read_json
 from spiketicket.ladder import arm_names
 from spiketicket.parts import seed_folder
 from spiketicket.recipe import Recipe
-from spiketicket.run import is_finished
+from spiketicket.run import is_finished, stage_folders
 from spiketicket.stage import versions
 from spiketicket.sweep.axes import Run
 from spiketicket.sweep.shared import stage_epochs, stage_inputs, stage_keys
@@ -37,6 +37,7 @@ class Task:
         sources: stages to be taken over, and where from.
         needs: tasks that come before it.
         epochs: how many it trains, at most.
+        measure: of a verdict: whether the run's nets are measured as well.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Task:
     sources: Mapping[str, str] | None = None
     needs: tuple[str, ...] = ()
     epochs: int = 0
+    measure: bool = False
 
     @property
     def label(self) -> str:
@@ -69,14 +71,16 @@ class Plan:
 
 
 def make_plan(
-    runs: Sequence[Run], runs_dir: Path, device: str = "cpu", *, judge_all: bool = False
-) -> Plan:
-    """What is left to do of these runs; ``judge_all`` reads the finished ones' verdicts again.
+    runs: Sequence[Run], runs_dir: Path, device: str = "cpu", *, judge_all: bool = False,
+    measure: bool = False,
+) -> Plan:  # fmt: skip
+    """What is left to do of these runs; ``judge_all`` reads the finished ones' verdicts again, and
+    ``measure`` counts the operations of all nets of every run.
 
     Raises:
         UserError: a run's stages cannot be (an empty ladder, say), or its files are damaged.
     """
-    return _Planner(runs, runs_dir, device).plan(judge_all)
+    return _Planner(runs, runs_dir, device, measure).plan(judge_all)
 
 
 def merged(recipes: Sequence[Recipe], seeds: int | Sequence[int]) -> list[Run]:
@@ -90,8 +94,8 @@ def merged(recipes: Sequence[Recipe], seeds: int | Sequence[int]) -> list[Run]:
 
 
 class _Planner:
-    def __init__(self, runs: Sequence[Run], runs_dir: Path, device: str) -> None:
-        self.runs, self.dir, self.device = tuple(runs), runs_dir, device
+    def __init__(self, runs: Sequence[Run], runs_dir: Path, device: str, measure: bool) -> None:
+        self.runs, self.dir, self.device, self.measure = tuple(runs), runs_dir, device, measure
         self.wanted: dict[str, int] = {}
         """Unfinished stages by key: how many seeds of runs have it."""
         self.finished: dict[str, str] = {}
@@ -107,12 +111,19 @@ class _Planner:
                 keys = stage_keys(run.recipe, seed, self.device, self.made_by)
                 if self._survey(run, seed, keys):
                     open_seeds.append((run, seed, keys))
-            if judge_all or not is_finished(run.recipe, run.seeds, runs_dir=self.dir):
+            if judge_all or self._is_open(run):
                 verdicts.append(run)
         seeds = {(run.folder, seed): self._seed(run, seed, keys)
                  for run, seed, keys in open_seeds}  # fmt: skip
         ends = [self._verdict(run, seeds) for run in verdicts]
         return Plan(self.runs, (*self.shared.values(), *_runs_together(seeds.values(), ends)))
+
+    def _is_open(self, run: Run) -> bool:
+        if not is_finished(run.recipe, run.seeds, runs_dir=self.dir):
+            return True
+        folder = self.dir / run.folder
+        stages = [p for s in run.seeds for p in stage_folders(folder, run.recipe, s)]
+        return self.measure and not all((p / "measure.json").exists() for p in stages)
 
     def _survey(self, run: Run, seed: int, keys: Mapping[str, str]) -> bool:
         """Note what is finished; whether anything is not."""
@@ -170,7 +181,7 @@ class _Planner:
         own = [seeds[name, seed] for seed in run.seeds if (name, seed) in seeds]
         return Task(
             f"{name}.verdict", "verdict", name, run.recipe, run.seeds, name,
-            needs=tuple(task.id for task in own),
+            needs=tuple(task.id for task in own), measure=self.measure,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ Two stages with one key differ in nothing but the recipe that their files name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket import pruning
-from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket import _measured_file, _sample_file, pruning
+from spiketicket._files import explained, json_bytes, read_json, write_bytes, write_json
+from spiketicket._measured_file import is_whole
+from spiketicket._sample_file import UNREADABLE, drawn_sample
 from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
+from spiketicket.errors import UserError
 from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
-from spiketicket.models._patches import SCORES
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment, provenance, versions
+from spiketicket.stage_names import SCORES
 from spiketicket.ticket import Ticket
 
-KEPT = ("weights.safetensors", "rewind.safetensors")
 _OPTIMIZERS = {"scores", "weights"}
 _MASKED = ("searched", "random_trained", "random_frozen")
 
@@ -58,14 +61,23 @@ def stage_keys(
     return keys
 
 
+def stage_budgets(recipe: Recipe) -> dict[str, TrainConfig]:
+    """The training of every stage; one of no epochs trains nothing."""
+    train = recipe.train
+    if is_ladder(recipe):
+        return {plan.name: budget(train, plan) for plan in plans(recipe)}
+    tuned = tuning_budget(train, tuning_epochs(recipe))
+    other = {"random_frozen": train.model_copy(update={"epochs": 0})}
+    other |= dict.fromkeys(TUNED, tuned)
+    if pruning.is_pruning(recipe):
+        other |= {plan.name: pruning.budget(recipe, plan.name) for plan in pruning.plans(recipe)}
+    return {name: other.get(name, train) for name in arm_names(recipe)}
+
+
 def stage_epochs(recipe: Recipe) -> dict[str, int]:
     """How many epochs every stage trains."""
-    if is_ladder(recipe):
-        return {plan.name: plan.epochs for plan in plans(recipe)}
-    other = {"random_frozen": 0, **dict.fromkeys(TUNED, tuning_epochs(recipe))}
-    if pruning.is_pruning(recipe):
-        other |= pruning.stage_epochs(recipe)
-    return {n: other.get(n, recipe.train.epochs) for n in arm_names(recipe)}
+    found = {name: train.epochs for name, train in stage_budgets(recipe).items()}
+    return found | (pruning.stage_epochs(recipe) if pruning.is_pruning(recipe) else {})
 
 
 def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
@@ -140,9 +152,9 @@ def _plain(section: Any) -> dict[str, Any]:
 def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     """Put the finished stage in ``source`` into ``folder``, as if it had been run there.
 
-    The files come out byte for byte as the recipe's own would, but for ``timing.json``, which
-    says that the stage is ``shared``. Returns False, and changes nothing, where ``source`` is not
-    finished or was made with other data or versions than are here.
+    All its files come along, byte for byte as the recipe's own would be, but for ``timing.json``,
+    which says that the stage is ``shared``. Returns False, and changes nothing, where ``source``
+    is not finished or was made with other data or versions than are here.
 
     Raises:
         UserError: a damaged source, or a place that cannot be written.
@@ -155,11 +167,11 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     made_of = ticket.metadata["data"]["checksum"], ticket.metadata["versions"]
     if made_of != (experiment.dataset.checksum, versions()):
         return False
-    content = Ticket(ticket.layers, ticket.tensors, meta).to_bytes()
+    own = Ticket(ticket.layers, ticket.tensors, meta)
+    content = own.to_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        names = [n for n in ("log.jsonl", "predictions.npy", *KEPT) if (source / n).exists()]
-        copies = {n: (source / n).read_bytes() for n in names}
+        copies = _others(source) | _measured(source, ticket, own, len(content))
     facts |= {"condition": meta["condition"], "file_bytes": len(content)}
     experiment.guard()
     for name, copy in {"model.ticket": content, **copies}.items():
@@ -169,3 +181,35 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     write_json(folder / "result.json", facts)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return True
+
+
+_OF_THE_RECIPE = ("model.ticket", "timing.json", "result.json", "measure.json", "sample.npz")
+_OF_THE_PROCESS = ("checkpoint.pt", "error.json")
+
+
+def _others(source: Path) -> dict[str, bytes]:
+    """The files of a stage that are the same whatever the recipe."""
+    left_out = (*_OF_THE_RECIPE, *_OF_THE_PROCESS)
+    return {
+        path.name: path.read_bytes()
+        for path in source.iterdir()
+        if path.is_file() and path.name not in left_out and not path.name.startswith(".")
+    }
+
+
+def _measured(source: Path, ticket: Ticket, own: Ticket, size: int) -> dict[str, bytes]:
+    """What was measured of a stage, about its ticket in another recipe; none where it is damaged or
+    of another ticket, so that it is measured again.
+    """
+    found, sample = source / "measure.json", source / "sample.npz"
+    known, digest = ticket.digest(), own.digest()
+    files = {}
+    with contextlib.suppress(UserError):
+        measured = read_json(found)
+        if is_whole(measured) and measured["ticket_digest"] == known:
+            files[found.name] = json_bytes(_measured_file.of_equal_ticket(measured, digest, size))
+    drawn = drawn_sample(sample)
+    if drawn is not None and drawn[0] == known:
+        with contextlib.suppress(*UNREADABLE):
+            files[sample.name] = _sample_file.of_equal_ticket(sample.read_bytes(), digest)
+    return files

@@ -24,6 +24,7 @@ from spiketicket.arms import ArmName
 from spiketicket.claim import Fence, InUseError, SupersededError
 from spiketicket.data import Dataset, load_dataset
 from spiketicket.errors import UserError
+from spiketicket.measuring import measure_run
 from spiketicket.parts import Context, prepare_experiment, run_seed, run_stages
 from spiketicket.recipe import DataConfig
 from spiketicket.reporting import NullReporter
@@ -154,6 +155,12 @@ def _do(
     runs_dir = Path(settings.runs_dir)
     if task.kind == "verdict":
         found = conclude(task.recipe, task.seeds, runs_dir=runs_dir, context=context)
+        if task.measure:
+            measured = measure_run(
+                found.folder, device=settings.device, reporter=reporter,
+                dataset=_load(task.recipe.data),
+            )  # fmt: skip
+            reporter.messages += measured.failed
         return {"found": found.to_dict(), "record": found.record()}
     experiment = prepare_experiment(task.recipe, context)
     (seed,) = task.seeds

@@ -1,0 +1,42 @@
+"""Operations and energy: what measure recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+LADDERS = ("patches", "multisp")
+ENERGY_TABLE = "45nm-fp32"
+
+
+def energy_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Nets and what an image costs them: the first one is what the others are compared with."""
+    first = rows[0]["arms"][0]
+    base = next(e for e in first["energy"] if e["table"] == ENERGY_TABLE)
+    about = rows[0]["set"]
+    lines = [
+        f"**An image's operations and energy**, {rows[0]['name']}, mean of {about['images']} of the"
+        f" {about['of']} test samples, {rows[0]['device']}, spiketicket {rows[0]['spiketicket']}"
+        f" ([{path.name}](../results/{path.name})). Energy by `{ENERGY_TABLE}`: {base['formula']}"
+        f" ({base['source']}); [what is counted](energy.md):",
+        "",
+        "| net | seed | accuracy % | MACs | accumulations | energy nJ | times the first |"
+        " with membranes nJ | were every product made, nJ | times the first |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        kind = f", {row['recipe']['neuron']['name']}"
+        if row["recipe"]["ticket"]["name"] not in LADDERS:  # whose stages differ in their weights
+            kind += f", {row['recipe']['model']['weights']} weights"
+        for arm in row["arms"]:
+            spent = next(e for e in arm["energy"] if e["table"] == ENERGY_TABLE)
+            total, every = spent["total_pj"], spent["dense_pj"]
+            lines.append(
+                f"| {arm['arm'].replace('_', ' ')}{kind} | {arm['seed']} |"
+                f" {arm['accuracy']:.2f} |"
+                f" {arm['total']['macs']:,.0f} | {arm['total']['ac_units']:,.0f} |"
+                f" {total / 1e3:,.0f} | {total / base['total_pj']:.2f} |"
+                f" {spent['with_updates_pj'] / 1e3:,.0f} | {every / 1e3:,.0f} |"
+                f" {every / base['total_pj']:.2f} |"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""Experiments: what find and train recorded."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
+HEAD = (
+    "| | test accuracy % | density | weights kept | file bytes | epochs | wall time s |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+LADDER_HEAD = (
+    "| | test accuracy % | tokens | ConvPEP density | pruned of the net % | operations an image,"
+    " million: ConvPEP / encoder / attention / selector | file bytes | epochs | wall time s |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def summary_rows(result: dict[str, Any]) -> list[str]:
+    """The rows of one experiment."""
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    recipe, verdict = result["recipe"], result["verdict"]
+    binary = "binary, " if recipe["model"]["weights"] == "binary" else ""
+    net = f"{recipe['model']['name']}, T={recipe['model']['timesteps']}"
+    if "rungs" not in verdict:
+        what = f"{binary}density {recipe['ticket']['density']:g}"
+        rows = [("ticket", what, "random_trained", verdict["outcome"])]
+    else:
+        keep, density = f"keep {recipe['ticket']['keep']:g}", recipe["ticket"].get("density", 1)
+        rows = [
+            (
+                rung,
+                f"{RUNGS[rung]}: {keep}"
+                + ("" if rung == "patch" else f", ConvPEP {binary}density {density:g}"),
+                "patch_random" if rung == "patch" else f"{rung}_random_trained",
+                found["outcome"],
+            )
+            for rung, found in ((r, verdict["rungs"][r]) for r in RUNGS if r in verdict["rungs"])
+        ]
+    return [
+        f"| [{result['name']}](src/spiketicket/recipes/{result['name']}.toml) | {net} | {what} |"
+        f" {spread(arms.get(arm))} | {spread(arms.get('dense'))} | {spread(arms.get(control))} |"
+        f" {outcome} |"
+        for arm, what, control, outcome in rows
+    ]
+
+
+def spread(arm: dict[str, Any] | None) -> str:
+    """Mean and standard deviation over the seeds."""
+    if arm is None:
+        return "-"
+    values = arm["test_accuracy"]
+    mean = f"{statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def find_table(result: dict[str, Any], path: Path) -> str:
+    """One experiment: an arm a row."""
+    seeds = ", ".join(str(s) for s in result["seeds"])
+    ladder = "rungs" in result["verdict"]
+    lines = [
+        f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
+        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
+        f" [{path.name}](../results/{path.name}),"
+        f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})",
+        *(f"\n{note}." for note in result.get("notes", ())),
+        "",
+        *(LADDER_HEAD if ladder else HEAD),
+    ]
+    for arm in result["arms"]:
+        if ladder:
+            lines.append(ladder_row(arm))
+            continue
+        accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+        lines.append(
+            f"| {arm['title']} | {accuracy} | {arm['density']:.3g} | {arm['kept']:,} |"
+            f" {arm['file_bytes']:,} | {arm['trained_epochs']} | {arm['wall_s']:.0f} |"
+        )
+    sentences = " ".join(result["verdict"]["sentences"])
+    return "\n".join([*lines, "", f"> {sentences}"])
+
+
+def ladder_row(arm: dict[str, Any]) -> str:
+    """One stage of a ladder."""
+    accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+    done = []
+    for group in ("conv_pep", "encoder_linear", "attention", "selector"):
+        counts = arm["operations"].get(group)
+        done.append("-" if counts is None else f"{(counts['acs'] + counts['macs']) / 1e6:.3g}")
+    return (
+        f"| {arm['title']} | {accuracy} | {arm['tokens']['kept']} of {arm['tokens']['of']} |"
+        f" {arm['conv_pep_density']:.3g} | {100 * (1 - arm['net_density']):.1f} |"
+        f" {' / '.join(done)} | {arm['file_bytes']:,} | {arm['trained_epochs']} |"
+        f" {arm['wall_s']:.0f} |"
+    )
+
+
+def train_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Dense nets trained alone: a recipe a row."""
+    first = rows[0]
+    lines = [
+        f"**{first['name']}, the dense net alone**,"
+        f" {'binary' if first['arms'][0]['binary'] else 'float'} weights,"
+        f" width {first['recipe']['model']['width']:g}, {first['recipe']['train']['epochs']} epochs"
+        f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
+        f" spiketicket {first['spiketicket']}):",
+        "",
+        "| seed | recipe hash | test accuracy % | validation accuracy % | wall time s |",
+        "| ---: | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        arm = row["arms"][0]
+        lines.append(
+            f"| {row['seeds'][0]} | `{row['hash']}` | {arm['test_accuracy'][0]:.2f} |"
+            f" {arm['validation_accuracy'][0]:.2f} | {arm['wall_s']:.0f} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""Studies: what reproduce wrote of a table or figure of the paper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCALES = ("paper", "small")
+"""Folders of results that mean something; smoke does not."""
+DECISIONS = ("shown", "contrary", "undecided", "missing")
+_TITLE = re.compile(r"# (.+): (.+) \(`--scale (\w+)`\)")
+_UNFINISHED = re.compile(r"\*\*Unfinished\*\*: of (\d+) runs (\d+) lack stages")
+_PANEL = re.compile(r"\*\*(.+)\*\*: (.+) \((.+)\)\.")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study at a scale: its rows, and of its page the title and what it shows."""
+
+    page: Path
+    place: str
+    title: str
+    scale: str
+    runs: int
+    finished: int
+    rows: tuple[dict[str, Any], ...]
+    """The runs that have anything."""
+    shown: str
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """How many claims were decided how."""
+        counts = dict.fromkeys(DECISIONS, 0)
+        for line in self.shown.splitlines():
+            panel = _PANEL.fullmatch(line)
+            for part in panel[3].split(", ") if panel else ():
+                number, _, decision = part.partition(" ")
+                if decision in counts:
+                    counts[decision] += int(number)
+        return counts
+
+
+def read_studies(results: Path) -> list[Study]:
+    """The studies in a folder of results, those at the paper's own scale first."""
+    pages = [p for scale in SCALES for p in sorted((results / scale).glob("*.md"))]
+    return [read_study(page) for page in pages if page.with_suffix(".jsonl").exists()]
+
+
+def read_study(page: Path) -> Study:
+    """A study by its page.
+
+    Raises:
+        ValueError: the page is not one that reproduce wrote.
+    """
+    text = page.read_text()
+    title = _TITLE.match(text)
+    _, _, rest = text.partition("## What it shows\n")
+    shown, end, _ = rest.partition("\n## Values")
+    if title is None or not end:
+        raise ValueError(f"{page}: is not a page of spiketicket reproduce")
+    lines = page.with_suffix(".jsonl").read_text().splitlines()
+    rows = tuple(json.loads(line) for line in lines)
+    unfinished = _UNFINISHED.search(text)
+    runs, lacking = map(int, unfinished.groups()) if unfinished else (len(rows), 0)
+    place, name, scale = title.groups()
+    return Study(page, place, name, scale, runs, runs - lacking, rows, shown.strip())
+
+
+def studies_table(studies: list[Study], folder: Path) -> str:
+    """A row a study; links start at ``folder``."""
+    lines = [
+        "| study | of the paper | scale | runs finished | claims shown | contrary | undecided |"
+        " not decided yet |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for study in studies:
+        counts = " | ".join(str(study.decisions[d]) for d in DECISIONS)
+        lines.append(
+            f"| [{study.page.stem}]({_link(study.page, folder)}) | {study.place}: {study.title} |"
+            f" {study.scale} | {study.finished} of {study.runs} | {counts} |"
+        )
+    return "\n".join(lines)
+
+
+def study_part(study: Study, folder: Path) -> str:
+    """The figure of a study and what it shows; links start at ``folder``."""
+    page, rows = study.page, study.rows
+    told = [f"{study.finished} of {study.runs} runs finished"]
+    if rows:
+        devices = ", ".join(sorted({str(row["device"]) for row in rows if "device" in row}))
+        hours = sum(row["wall_s"] for row in rows) / 3600
+        told += [f"{hours:.1f} h of stages, those that runs share counted in each", devices]
+    links = [f"[every value]({_link(page, folder)})"]
+    links.append(f"[{page.stem}.jsonl]({_link(page.with_suffix('.jsonl'), folder)})")
+    parts = [
+        f"**{study.place}: {study.title}**, `--scale {study.scale}`"
+        f" ({'; '.join(part for part in told if part)}; {', '.join(links)}):",
+    ]
+    figure = page.with_suffix(".svg")
+    if figure.exists():
+        parts.append(f"![{study.title}]({_link(figure, folder)})")
+    return "\n\n".join([*parts, study.shown])
+
+
+def _link(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()

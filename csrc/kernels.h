@@ -1,0 +1,84 @@
+/* The kernels that are compiled once a processor level, from kernels.inc.h. */
+#ifndef ST_KERNELS_H
+#define ST_KERNELS_H
+
+#include "internal.h"
+
+#define MAX_PLANES 14  /* of a counter in the bit-sliced kernel */
+#define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
+
+/* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
+ * `positive` groups of four, each by the word of the slab where its vector begins. The counter starts at `start`, is complemented after the negative
+ * ones, and ends as (number of negative weights) + (positive spikes) - (negative spikes). */
+typedef struct {
+    uint32_t start;
+    uint16_t negative, positive;
+} TreeRow;
+
+typedef struct {
+    uint32_t k, stride, pad, h, w, ho, wo;
+} Pool;
+
+/* How the planes of the bit-sliced kernel lie and how a tap reads them: word w of step t of
+ * channel c, through tap k, is at c*channel + phase[k] + t*step + w, moved down by shift[k] bits.
+ * `phase` counts the room before a plane in. */
+typedef struct {
+    size_t channels, taps, steps;
+    size_t channel, step, tile, mask_words;
+    bool single; /* one word a step, steps next to each other, no room between them */
+    const size_t *phase;
+    const int64_t *shift;
+    const uint64_t *mask; /* [tap][mask_words]: the positions at which the tap is inside */
+} Taps;
+
+struct Kernels {
+    const char *name;
+    int words;     /* 64-bit words of a vector */
+    int dot_words; /* `dots` takes its words in groups of so many */
+
+    /* out[i] = sum over the taps, in order, of +-x[offset + i] (tap = 2*offset + negative). */
+    void (*rows_ternary)(const float *x, const uint32_t *taps, size_t count, float *out, size_t n);
+    /* The same of fl(weight * x). */
+    void (*rows_float)(const float *x, const uint32_t *taps, const float *weights, size_t count,
+                       float *out, size_t n);
+    void (*affine)(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
+                   const float *b);
+    /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. */
+    void (*fire)(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
+                 uint64_t *out, size_t words);
+    /* sums[i] = popcount(negative ^ (x & kept)) over `rows` rows (pitch apart) of `length` words,
+     * for `count` places `step` words apart; w = [rows][length/dot_words][negative, kept][dot_words],
+     * length a multiple of dot_words. What lies behind a row of x is read, and must not be kept. */
+    void (*dots)(const uint64_t *x, size_t pitch, size_t step, size_t count, const uint64_t *w,
+                 size_t rows, size_t length, uint64_t *sums);
+    /* Counters of every channel for one vector of positions: plane j of channel o goes to
+     * out + o*channel + j*plane (in words). */
+    void (*tree)(const uint64_t *slab, const uint16_t *list, const TreeRow *rows, size_t channels,
+                 uint32_t planes, uint64_t *out, size_t channel, size_t plane);
+    /* The shifted planes of every channel and tap, for the vector of positions that begins at
+     * word `flat` of a tile [step][tile words] which begins at word `first` of a step. */
+    void (*slab)(const Taps *p, const uint64_t *planes, size_t first, size_t flat, uint64_t *out);
+    /* Counters [channel][plane][step] of `words` channels and steps, one word each, turned into
+     * [step][plane][channel]. */
+    void (*turn)(const uint64_t *counters, size_t channel, size_t plane, uint32_t planes,
+                 uint64_t *out);
+    /* One vector of neurons on bit planes; thresholds as planes_thresholds of bitsliced.c lays
+     * them, one word each (broadcast) or one vector each. out word of step t: out + t*out_step. */
+    void (*fire_planes)(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
+                        uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
+                        uint64_t *out, size_t out_step);
+    /* z[64*w + i] = counter - offset, for `words` words of counters. */
+    void (*expand)(const uint64_t *counters, size_t plane, uint32_t planes, size_t words,
+                   float offset, float *z);
+    void (*pool)(const uint64_t *in, const Pool *p, uint64_t *out);
+};
+
+extern const Kernels st_kernels_generic;
+#if defined(ST_HAVE_AVX2)
+extern const Kernels st_kernels_avx2;
+#endif
+#if defined(ST_HAVE_AVX512)
+extern const Kernels st_kernels_avx512;
+#endif
+
+#endif

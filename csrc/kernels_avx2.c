@@ -1,0 +1,3 @@
+#define WORDS 4
+#define LEVEL avx2
+#include "kernels.inc.h"

@@ -1,0 +1,3 @@
+#define WORDS 8
+#define LEVEL avx512
+#include "kernels.inc.h"

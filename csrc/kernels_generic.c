@@ -1,0 +1,3 @@
+#define WORDS 1
+#define LEVEL generic
+#include "kernels.inc.h"

@@ -1,0 +1,310 @@
+/* The library's functions: contexts, threads over images, tracing, the plan as text. */
+#include "net.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MAX_THREADS = 1024 };
+
+/* ---- processor levels */
+
+unsigned st_levels(void) {
+    unsigned mask = 1;
+#if defined(ST_HAVE_AVX2)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("popcnt"))
+        mask |= 2;
+#endif
+#if defined(ST_HAVE_AVX512)
+#if !defined(ST_AVX512_AS_AVX2)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vpopcntdq") && (mask & 2))
+        mask |= 4;
+#else
+    mask |= mask << 1 & 4; /* a test build: the same source, its vectors split in two */
+#endif
+#endif
+    return mask;
+}
+
+static const Kernels *kernels_of(int level, const Error *e) {
+    const unsigned have = st_levels();
+    if (level == ST_BEST) level = have & 4 ? ST_AVX512 : have & 2 ? ST_AVX2 : ST_GENERIC;
+    if (level < 0 || level > ST_AVX512 || !(have >> level & 1)) {
+        fail(e, "this processor, or this build of the library, has no level %d", level);
+        return NULL;
+    }
+#if defined(ST_HAVE_AVX512)
+    if (level == ST_AVX512) return &st_kernels_avx512;
+#endif
+#if defined(ST_HAVE_AVX2)
+    if (level == ST_AVX2) return &st_kernels_avx2;
+#endif
+    return &st_kernels_generic;
+}
+
+/* ---- nets */
+
+st_net *st_load(const void *program, size_t size, int level, unsigned flags, char *error,
+                size_t error_size) {
+    const Error e = {error, error_size};
+    const Kernels *k = kernels_of(level, &e);
+    if (!k) return NULL;
+    if (!program || flags & ~(unsigned)ST_KEEP_REGISTERS) {
+        fail(&e, program ? "unknown flags" : "no program");
+        return NULL;
+    }
+    st_net *net = calloc(1, sizeof *net);
+    if (!net) {
+        fail(&e, "no memory for a net");
+        return NULL;
+    }
+    net->k = k;
+    net->keep = flags & ST_KEEP_REGISTERS;
+    pthread_mutex_init(&net->lock, NULL);
+    if (!program_load(&net->p, program, size, &e) || !plan_make(net, &e)) {
+        st_free(net);
+        return NULL;
+    }
+    return net;
+}
+
+static void context_free(Context *c) {
+    free(c->arena);
+    free(c->scratch);
+    free(c);
+}
+
+void st_free(st_net *net) {
+    if (!net) return;
+    while (net->idle) {
+        Context *next = net->idle->next;
+        context_free(net->idle);
+        net->idle = next;
+    }
+    plan_free(net);
+    program_free(&net->p);
+    pthread_mutex_destroy(&net->lock);
+    free(net);
+}
+
+/* A context is kept for the next run: fresh memory costs more than a small net. */
+static Context *context_take(const st_net *shared) {
+    st_net *net = (st_net *)shared; /* the only part that changes, under its lock */
+    pthread_mutex_lock(&net->lock);
+    Context *c = net->idle;
+    if (c) net->idle = c->next;
+    pthread_mutex_unlock(&net->lock);
+    if (c) return c;
+    c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->arena = aligned_alloc(ALIGN, round_up((size_t)net->arena + SLACK, ALIGN));
+    c->scratch = aligned_alloc(ALIGN, round_up((size_t)net->scratch + SLACK, ALIGN));
+    if (c->arena && c->scratch) return c;
+    context_free(c);
+    return NULL;
+}
+
+static void context_give(const st_net *shared, Context *c) {
+    st_net *net = (st_net *)shared;
+    pthread_mutex_lock(&net->lock);
+    c->next = net->idle;
+    net->idle = c;
+    pthread_mutex_unlock(&net->lock);
+}
+
+/* ---- running */
+
+static void run_image(const st_net *net, Context *c) {
+    for (uint32_t i = 0; i < net->count; i++) net->steps[i].run(net, &net->steps[i], c);
+}
+
+static const float *from_bytes(const st_net *net, Context *c, const uint8_t *x) {
+    const Reg *r = &net->p.regs[0];
+    const size_t n = positions(r);
+    float *out = reg_out(net, c, 0);
+    for (size_t row = 0; row < (size_t)r->s * r->c; row++) {
+        const float *lut = net->p.lut + row % r->c * 256;
+        for (size_t i = row * n; i < (row + 1) * n; i++) out[i] = lut[x[i]];
+    }
+    return out;
+}
+
+typedef struct {
+    const st_net *net;
+    const float *floats; /* one of the two is given */
+    const uint8_t *bytes;
+    float *logits;
+    int64_t n;
+    _Atomic int64_t next;
+} Job;
+
+static void *work(void *argument) {
+    Job *job = argument;
+    const st_net *net = job->net;
+    const size_t values = reg_values(&net->p.regs[0]), classes = net->p.head.classes;
+    const uint32_t last = net->steps[net->count - 1].out;
+    Context *c = context_take(net);
+    if (!c) return NULL;
+    for (int64_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
+        c->input = job->bytes ? from_bytes(net, c, job->bytes + (size_t)i * values)
+                              : job->floats + (size_t)i * values;
+        run_image(net, c);
+        memcpy(job->logits + (size_t)i * classes, reg_in(net, c, last), classes * sizeof(float));
+    }
+    context_give(net, c);
+    return job;
+}
+
+/* Threads that cannot be started leave their share to the others. */
+static bool run_job(Job *job, int threads) {
+    pthread_t other[MAX_THREADS];
+    int started = 0;
+    while (started < threads - 1 && pthread_create(&other[started], NULL, work, job) == 0) started++;
+    bool good = work(job) != NULL;
+    for (int i = 0; i < started; i++) {
+        void *done = NULL;
+        pthread_join(other[i], &done);
+        good |= done != NULL;
+    }
+    return good;
+}
+
+static int run(Job *job, int threads, const Error *e) {
+    if (!job->net || job->n < 0 || threads < 1 ||
+        (job->n && (!job->logits || (!job->floats && !job->bytes)))) {
+        fail(e, "needs a net, inputs, room for logits, n >= 0 and threads >= 1");
+        return ST_BAD_ARGUMENT;
+    }
+    if (!job->n) return ST_OK;
+    if (job->bytes && !job->net->p.lut) {
+        fail(e, "the program has no table of byte values: give floats");
+        return ST_NO_LUT;
+    }
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    if (threads > job->n) threads = (int)job->n;
+    if (!run_job(job, threads)) {
+        fail(e, "no memory to run the net");
+        return ST_NO_MEMORY;
+    }
+    return ST_OK;
+}
+
+int st_run(const st_net *net, const float *x, int64_t n, float *logits, int threads, char *error,
+           size_t error_size) {
+    Job job = {.net = net, .floats = x, .logits = logits, .n = n};
+    return run(&job, threads, &(Error){error, error_size});
+}
+
+int st_run_u8(const st_net *net, const uint8_t *x, int64_t n, float *logits, int threads,
+              char *error, size_t error_size) {
+    Job job = {.net = net, .bytes = x, .logits = logits, .n = n};
+    return run(&job, threads, &(Error){error, error_size});
+}
+
+int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count, char *error,
+             size_t error_size) {
+    const Error e = {error, error_size};
+    if (!net || !x || !out || reg >= net->p.head.regs) {
+        fail(&e, "needs a net, an input, room and a register of the program");
+        return ST_BAD_ARGUMENT;
+    }
+    const Reg *r = &net->p.regs[reg];
+    if (!net->keep || r->kind == KIND_NONE || count != reg_values(r)) {
+        fail(&e, net->keep ? "register %u is never written or has another size"
+                           : "register %u: the net was loaded without keeping its registers", reg);
+        return ST_BAD_ARGUMENT;
+    }
+    Context *c = context_take(net);
+    if (!c) {
+        fail(&e, "no memory to run the net");
+        return ST_NO_MEMORY;
+    }
+    c->input = x;
+    run_image(net, c);
+    reg_to_float(r, reg_in(net, c, reg), out);
+    context_give(net, c);
+    return ST_OK;
+}
+
+/* ---- the plan */
+
+typedef struct {
+    char *text;
+    size_t size;
+    int length;
+} Text;
+
+static void __attribute__((format(printf, 2, 3))) put(Text *t, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const size_t at = (size_t)t->length < t->size ? (size_t)t->length : t->size;
+    const int n = vsnprintf(t->text ? t->text + at : NULL, t->size - at, format, arguments);
+    va_end(arguments);
+    t->length = n < 0 || n > INT32_MAX - t->length ? INT32_MAX : t->length + n;
+}
+
+static double now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static void time_steps(const st_net *net, Context *c, const float *x, int64_t n, double *us) {
+    const size_t values = reg_values(&net->p.regs[0]);
+    for (int64_t i = 0; i < n; i++) {
+        c->input = x + (size_t)i * values;
+        for (uint32_t s = 0; s < net->count; s++) {
+            const double from = now_us();
+            net->steps[s].run(net, &net->steps[s], c);
+            const double took = now_us() - from;
+            if (i == 0 || took < us[s]) us[s] = took;
+        }
+    }
+}
+
+static void put_shape(Text *t, const char *name, const Reg *r) {
+    put(t, "\"%s\":[%u,%u,%u,%u]", name, r->s, r->c, r->h, r->w);
+}
+
+static void put_step(Text *t, const st_net *net, const Step *s, double us) {
+    put(t, "{\"op\":%u,\"name\":\"", s->first);
+    for (uint32_t i = s->first; i <= s->last; i++)
+        put(t, "%s%s", i > s->first ? "+" : "", op_name(op_words(&net->p, i)[0]));
+    put(t, "\",\"kernel\":\"%s\",", s->kernel);
+    if (s->in[0] != NONE) {
+        put_shape(t, "in", &net->p.regs[s->in[0]]);
+        put(t, ",");
+    }
+    put_shape(t, "out", &net->p.regs[s->out]);
+    if (s->layer) {
+        const Synapse *y = &s->layer->y;
+        const double all = (double)y->cout * y->cin * y->kh * y->kw;
+        put(t, ",\"density\":%.6f", (double)y->kept / all);
+    }
+    put(t, ",\"microseconds\":%.2f}", us);
+}
+
+int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t size) {
+    if (!net || n < 0 || (n && !x)) return -ST_BAD_ARGUMENT;
+    Text t = {text, text ? size : 0, 0};
+    double *us = calloc(net->count, sizeof *us);
+    Context *c = context_take(net);
+    if (us && c) {
+        time_steps(net, c, x, n, us);
+        put(&t, "{\"level\":\"%s\",\"steps\":[", net->k->name);
+        for (uint32_t i = 0; i < net->count; i++) {
+            if (i) put(&t, ",");
+            put_step(&t, net, &net->steps[i], us[i]);
+        }
+        put(&t, "]}");
+    }
+    const bool good = us && c;
+    free(us);
+    if (c) context_give(net, c);
+    return good ? t.length : -ST_NO_MEMORY;
+}

@@ -1,0 +1,61 @@
+/* The packed ticket engine: runs a compiled ticket (a "program") on a CPU.
+ *
+ * C11, no dependency but the C library and POSIX threads. A net is immutable once loaded: any
+ * number of threads may run one net at the same time. There is no global state.
+ */
+#ifndef SPIKETICKET_ENGINE_H
+#define SPIKETICKET_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define ST_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define ST_API __attribute__((visibility("default")))
+#else
+#define ST_API
+#endif
+
+typedef struct st_net st_net;
+
+enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
+enum { ST_BEST = -1, ST_GENERIC = 0, ST_AVX2 = 1, ST_AVX512 = 2 };
+enum { ST_KEEP_REGISTERS = 1 };
+
+/* Checks and copies a program, and plans how to run it.
+ *
+ * level: ST_BEST, or one of ST_GENERIC.. (an error where this processor lacks it).
+ * flags: ST_KEEP_REGISTERS keeps every register apart (no fusion), needed by st_trace.
+ * Returns NULL with a one-line reason in `error` where the program is refused. */
+ST_API st_net *st_load(const void *program, size_t size, int level, unsigned flags, char *error,
+                       size_t error_size);
+ST_API void st_free(st_net *net);
+
+/* Logits [n][classes] of n inputs [n][frames][channels][height][width], on `threads` threads.
+ * Returns ST_OK or another of the codes above, with a one-line reason in `error`. */
+ST_API int st_run(const st_net *net, const float *x, int64_t n, float *logits, int threads,
+                  char *error, size_t error_size);
+/* The same of bytes, through the program's table of values. */
+ST_API int st_run_u8(const st_net *net, const uint8_t *x, int64_t n, float *logits, int threads,
+                     char *error, size_t error_size);
+
+/* One register [S][C][H][W] of one input as float; `count` is its size. */
+ST_API int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count,
+                    char *error, size_t error_size);
+
+/* The plan as JSON: op, kernel, shapes, density, microseconds (best over the n inputs given; 0
+ * without inputs). Returns the length of the whole text, as snprintf does; negative on failure. */
+ST_API int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t size);
+
+/* Bit mask of the levels this processor runs: bit 0 generic, 1 AVX2, 2 AVX-512. */
+ST_API unsigned st_levels(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,192 @@
+"""``spiketicket run``: classify files with a ticket. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spiketicket.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spiketicket.cli._inputs import Reader, Sample
+    from spiketicket.engine import Engine
+
+_SOME_FAILED = 1
+_BATCH_VALUES = 1 << 22
+_BATCH = 256
+
+
+class BackendName(StrEnum):
+    """What computes."""
+
+    auto = "auto"
+    c = "c"
+    numpy = "numpy"
+
+
+class LevelName(StrEnum):
+    """Processor features the C library may use."""
+
+    generic = "generic"
+    avx2 = "avx2"
+    avx512 = "avx512"
+
+
+@dataclass
+class _Outcome:
+    """What happened to the inputs; ``timed`` are the first batch's values, for the plan."""
+
+    top: int
+    as_json: bool
+    results: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    count: int = 0
+    timed: NDArray[np.generic] | None = None
+
+    def failed(self, error: UserError) -> None:
+        print(f"error: {error}", file=sys.stderr)
+        self.errors.append({"input": error.where, "error": str(error)})
+
+
+def run(
+    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures, or recordings of an event camera, or folders of them."),
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="Classes to show, best first.")] = 1,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Cut and scale pictures to the ticket's size.")
+    ] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
+    backend: Annotated[
+        BackendName, typer.Option("--backend", help="c, numpy, or c where it was built.")
+    ] = BackendName.auto,
+    level: Annotated[
+        LevelName | None,
+        typer.Option("--level", help="Processor features to use. Default: all there are."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show how each layer is computed, and its time.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Classify pictures or recordings. A file that cannot be read is named, the others go on.
+
+    Ends with 1 where some inputs failed, with 2 where all did.
+    """
+    from spiketicket.cli._inputs import reader_for
+
+    engine = _engine(ticket, threads, level, backend)
+    reader = reader_for(engine, resize=resize)
+    outcome = _Outcome(min(top, len(engine.classes)), as_json)
+    for batch in _batches(inputs, reader, engine, outcome):
+        _classify(engine, batch, outcome)
+    steps = engine.plan(outcome.timed) if plan else None
+    if as_json:
+        report: dict[str, Any] = {"ticket": str(ticket), "backend": engine.backend}
+        report |= {"results": outcome.results, "errors": outcome.errors}
+        print(json.dumps(report if steps is None else {**report, "plan": steps}, indent=2))
+    elif steps is not None:
+        _print_plan(steps)
+    if outcome.errors:
+        raise typer.Exit(_SOME_FAILED if outcome.count else 2)
+
+
+def _engine(ticket: Path, threads: int, level: LevelName | None, backend: BackendName) -> Engine:
+    from spiketicket.engine import Engine
+
+    with warnings.catch_warnings(record=True, action="always") as told:
+        engine = Engine(ticket, threads=threads, level=level and level.value, backend=backend.value)
+    for warning in told:
+        print(f"note: {warning.message}", file=sys.stderr)
+    return engine
+
+
+def _batches(
+    inputs: Sequence[Path], reader: Reader, engine: Engine, outcome: _Outcome
+) -> Iterator[list[Sample]]:
+    """Samples, as many at once as take little memory."""
+    from spiketicket.cli._inputs import expand
+
+    p = engine.program
+    most = max(1, min(_BATCH, _BATCH_VALUES // (p.frames * p.channels * p.height * p.width)))
+    batch: list[Sample] = []
+    for found in expand(inputs, reader.suffixes):
+        try:
+            if isinstance(found, UserError):
+                raise found
+            for sample in reader.read(found):
+                batch.append(sample)
+                if len(batch) == most:
+                    yield batch
+                    batch = []
+        except UserError as error:
+            outcome.failed(error)
+        except OSError as error:
+            outcome.failed(UserError(error.strerror or str(error), where=str(found)))
+    if batch:
+        yield batch
+
+
+def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
+    import numpy as np
+
+    x = np.stack([sample.x for sample in batch]).reshape(len(batch), *engine.input_shape)
+    logits = engine.run(x)
+    if outcome.timed is None:
+        outcome.timed = x
+    outcome.count += len(batch)
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    best = np.argsort(-logits, axis=1, kind="stable")[:, : outcome.top]
+    for sample, row, share, order in zip(batch, logits, shares, best, strict=True):
+        classes = [
+            {
+                "class": engine.classes[i],
+                "index": int(i),
+                "logit": float(row[i]),
+                "probability": float(share[i]),
+            }
+            for i in order
+        ]
+        if outcome.as_json:
+            outcome.results.append({"input": sample.name, "classes": classes})
+        else:
+            said = ", ".join(f"{c['class']} {100 * c['probability']:.1f} %" for c in classes)
+            print(_printable(f"{sample.name}: {said}"))
+
+
+def _printable(text: str) -> str:
+    """Names from files may hold anything: what would steer the terminal is replaced."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _print_plan(steps: Sequence[dict[str, Any]]) -> None:
+    from spiketicket.cli._console import print_table
+
+    rows = [
+        [
+            step["name"] or "-",
+            step["op"].lower(),
+            step["kernel"],
+            "x".join(map(str, step["shape"])),
+            "-" if step["density"] is None else f"{step['density']:.3f}",
+            "-" if step["us"] is None else f"{step['us']:,.1f}",
+        ]
+        for step in steps
+    ]
+    times = [step["us"] for step in steps if step["us"] is not None]
+    rows.append(["all", "", "", "", "", f"{sum(times):,.1f}" if times else "-"])
+    print_table(("layer", "step", "kernel", "output", "density", "us a sample"), rows, left=3)

@@ -1,0 +1,115 @@
+"""Ticket to program: one file a network, named as in ``models/``; no PyTorch.
+
+A file has ``compile_network(net, model)``, which adds the network's ops to ``net`` and reads its
+settings from ``model``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket.engine.compile._net import Net
+from spiketicket.engine.compile._settings import Table, read_neuron
+from spiketicket.engine.program import MAX_STEPS, Program
+from spiketicket.errors import UserError
+from spiketicket.plans import DataShape
+from spiketicket.ticket import Ticket, TicketError
+
+__all__ = ["compile_ticket", "normalisation", "supported_networks"]
+
+
+def supported_networks() -> tuple[str, ...]:
+    """The networks whose tickets can be compiled."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
+def compile_ticket(ticket: Ticket) -> Program:
+    """The program that computes what ``bake.from_ticket(ticket)`` computes.
+
+    Registers are named by the modules of the network: ``features.0.neuron``.
+
+    Raises:
+        TicketError: it names no network of this package, or its arrays do not fit.
+        UserError: the network does something that has no program; says what and what to do.
+    """
+    name, args = _network(ticket)
+    neuron = read_neuron(Table(args.get("neuron"), "neuron"))
+    shape = _shape(Table(args.get("shape"), "network.args.shape"))
+    model = Table(args.get("model"), "model")
+    model.ignore("name", "weights", "bn_affine")
+    steps = model.whole("timesteps", 4, low=1, high=64)
+    if steps > MAX_STEPS:
+        raise UserError(
+            f"the engine runs at most {MAX_STEPS} time steps", where="model.timesteps",
+            value=steps, remedy='Evaluate this ticket with PyTorch: "spiketicket eval"',
+        )  # fmt: skip
+    net = Net(ticket, shape, steps, neuron, _table(ticket, shape.channels))
+    importlib.import_module(f"{__name__}.{name}").compile_network(net, model)
+    model.done()
+    return net.program()
+
+
+def normalisation(ticket: Ticket, channels: int) -> tuple[NDArray[np.float32], ...] | None:
+    """Scale and shift float32 ``[channels]`` of raw values, or None where the ticket has none.
+
+    The two constants and the two operations are those of ``data._augment.normalise``.
+    """
+    given = ticket.metadata.get("normalisation")
+    if not isinstance(given, dict):
+        return None
+    mean, std = (_numbers(given.get(key), channels, key) for key in ("mean", "std"))
+    if min(std) <= 0:
+        raise TicketError("must be > 0", where="normalisation.std", value=std)
+    scale = np.array([1 / (255 * s) for s in std], np.float32)
+    shift = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
+    return scale, shift
+
+
+def _table(ticket: Ticket, channels: int) -> NDArray[np.float32] | None:
+    constants = normalisation(ticket, channels)
+    if constants is None:
+        return None
+    scale, shift = constants
+    values = np.arange(256, dtype=np.float32)
+    table: NDArray[np.float32] = values * scale[:, None] + shift[:, None]
+    return table
+
+
+def _network(ticket: Ticket) -> tuple[str, Mapping[str, Any]]:
+    network = ticket.metadata.get("network")
+    name = network.get("name") if isinstance(network, dict) else None
+    args = network.get("args") if isinstance(network, dict) else None
+    known = supported_networks()
+    if not isinstance(args, dict) or name not in known:
+        raise TicketError(
+            "its network cannot be run without PyTorch",
+            value=name,
+            remedy=f"The engine knows {', '.join(known)}; run a network of your own with "
+            "spiketicket.load_into(model, ticket)",
+        )
+    return str(name), args
+
+
+def _shape(table: Table) -> DataShape:
+    sides = [table.whole(key, low=1, high=65536) for key in ("channels", "height", "width")]
+    classes = table.whole("classes", low=1, high=65536)
+    frames = table.whole("frames", 1, low=1, high=64)
+    table.done()
+    return DataShape(sides[0], sides[1], sides[2], classes, frames)
+
+
+def _numbers(given: object, count: int, key: str) -> list[float]:
+    where = f"normalisation.{key}"
+    if not isinstance(given, list) or len(given) != count:
+        raise TicketError(f"must be {count} numbers, one a channel", where=where, value=given)
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in given):
+        raise TicketError("must be finite numbers", where=where, value=given)
+    return [float(v) for v in given]

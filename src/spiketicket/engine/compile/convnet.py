@@ -1,0 +1,18 @@
+"""The program of ``models/convnet.py``."""
+
+from __future__ import annotations
+
+from spiketicket.engine import ops
+from spiketicket.engine.compile._net import Net
+from spiketicket.engine.compile._settings import Table
+from spiketicket.plans import convnet_pools
+
+
+def compile_network(net: Net, model: Table) -> None:
+    """Three convolutions and a linear classifier."""
+    model.ignore("width", "channels")
+    x = 0
+    for i, pool in enumerate(convnet_pools(net.shape)):
+        x = net.block(f"features.{i}", x, pad=1, pool=pool)
+    x = net.builder.add(ops.Mean, x, time=True, positions=False)
+    net.synapse("classifier", x, flatten=True)

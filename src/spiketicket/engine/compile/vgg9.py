@@ -1,0 +1,21 @@
+"""The program of ``models/vgg9.py``."""
+
+from __future__ import annotations
+
+from spiketicket.engine import ops
+from spiketicket.engine.compile._net import Net
+from spiketicket.engine.compile._settings import Table
+from spiketicket.plans import vgg9_pools
+
+
+def compile_network(net: Net, model: Table) -> None:
+    """Six convolutions, two hidden linear layers, a linear classifier."""
+    model.ignore("width", "hidden", "channels")
+    x = 0
+    pools = model.maybe_whole("pools", low=3, high=6)
+    for i, pool in enumerate(vgg9_pools(net.shape, pools)):
+        x = net.block(f"features.{i}", x, pad=1, pool=pool)
+    for i in range(2):
+        x = net.block(f"hidden.{i}", x)
+    x = net.builder.add(ops.Mean, x, time=True, positions=False)
+    net.synapse("classifier", x, flatten=True)

@@ -1,0 +1,231 @@
+"""Runs tickets without PyTorch.
+
+    from spiketicket import Engine
+    engine = Engine("digits.ticket", threads=2)
+    engine.predict(images)          # uint8 [N, C, H, W], as the data sets hold them
+
+The C library does the work where it was built; without it numpy gives the same spikes, slowly.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket.engine import _library, reference
+from spiketicket.engine.compile import compile_ticket, normalisation
+from spiketicket.errors import UserError
+from spiketicket.ticket import Ticket
+
+F32 = NDArray[np.float32]
+Backend = Literal["auto", "c", "numpy"]
+BACKENDS: tuple[Backend, ...] = ("auto", "c", "numpy")
+
+_BLOCK_BYTES = 1 << 26
+"""Input that is brought into the form a backend takes at once."""
+_MOST_THREADS = 1024
+
+
+class Engine:
+    """A ticket, ready to classify; thread safe, and may be forked.
+
+    Args:
+        ticket: a ticket or the path of its file.
+        threads: how many of a batch's images are computed at the same time.
+        level: processor features the C library may use: ``generic``, ``avx2`` or ``avx512``; None
+            is the best of this processor, or SPIKETICKET_ENGINE_LEVEL.
+        backend: ``c``, ``numpy`` (the definition, slow), or ``auto``: C where it was built.
+
+    Raises:
+        TicketError: a file that cannot be read, or a ticket of a network that is not this
+            package's.
+        UserError: a network that cannot be run without PyTorch (names the setting), the C library
+            where there is none, or another value than the ones above.
+    """
+
+    def __init__(
+        self, ticket: Ticket | str | os.PathLike[str], *, threads: int = 1,
+        level: str | None = None, backend: Backend = "auto",
+    ) -> None:  # fmt: skip
+        _check_options(threads, backend)
+        loaded, where = _load(ticket)
+        try:
+            self.program = compile_ticket(loaded)
+        except UserError as error:
+            if not where:
+                raise
+            inner = f"{where}: {error.where}" if error.where else where
+            raise type(error)(
+                error.what, where=inner, value=error.value, remedy=error.remedy
+            ) from error
+        self.threads = threads
+        self.metadata: dict[str, Any] = dict(loaded.metadata)
+        self.classes = _class_names(loaded, self.program.classes)
+        self.backend = _backend(backend)
+        self._constants = normalisation(loaded, self.program.channels)
+        self._net = _library.Net(self.program.to_bytes(), level) if self.backend == "c" else None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample: ``(C, H, W)``, or ``(T, C, H, W)`` of frames."""
+        p = self.program
+        image = (p.channels, p.height, p.width)
+        return image if p.frames == 1 else (p.frames, *image)
+
+    def run(self, x: NDArray[Any]) -> F32:
+        """Logits float32 ``[N, classes]``.
+
+        ``x`` is ``[N, C, H, W]``, or ``[N, T, C, H, W]`` of an event network, N may be 0:
+
+            uint8     pixels or counts of events, which the ticket's normalisation is applied to
+            uint16    counts of events, likewise
+            float     values that are normalised already; float64 and float16 become float32
+
+        Memory does not grow with N but by the logits; any memory layout is taken, and
+        ``numpy.memmap`` too.
+
+        Raises:
+            UserError: another shape or type, a value that is not finite, or a ticket without
+                normalisation for whole numbers.
+        """
+        x = self._checked(x)
+        out = np.empty((len(x), self.program.classes), np.float32)
+        for start, part in self._blocks(x):
+            out[start : start + len(part)] = self._run_block(part)
+        return out
+
+    def predict(self, x: NDArray[Any]) -> NDArray[np.int64]:
+        """The class of each sample, int64 ``[N]``; ``x`` as in :meth:`run`."""
+        classes: NDArray[np.int64] = self.run(x).argmax(axis=1)
+        return classes
+
+    def plan(self, x: NDArray[Any] | None = None) -> list[dict[str, Any]]:
+        """How every step is computed, in order: ``op`` (joined ops with a plus), ``name`` (its
+        layer's), ``kernel``, ``shape`` (of its output), ``density`` (of its weights, or None) and
+        ``us``, microseconds for one of the first samples of ``x`` (None where there are none).
+
+        Raises:
+            UserError: as :meth:`run`.
+        """
+        from spiketicket.engine._plan import library_plan, numpy_plan
+
+        batch = None if x is None else next(self._blocks(self._checked(x)), (0, None))[1]
+        if self._net is None:
+            return numpy_plan(self.program, batch)
+        return library_plan(self._net, self.program, batch)
+
+    def _run_block(self, part: NDArray[Any]) -> F32:
+        if self._net is None:
+            return reference.run(self.program, part)
+        return self._net.run(part, self.threads)
+
+    def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
+        given: object = x
+        if not isinstance(given, np.ndarray):
+            raise UserError(
+                "must be a numpy array", where="x", value=type(given).__name__,
+                remedy="Use numpy.asarray(x)",
+            )  # fmt: skip
+        if x.ndim != 1 + len(self.input_shape) or x.shape[1:] != self.input_shape:
+            raise UserError(
+                f"must have the shape [N, {', '.join(map(str, self.input_shape))}]", where="x",
+                value=list(x.shape), remedy=self._shape_remedy(x.shape),
+            )  # fmt: skip
+        events = self.program.frames > 1
+        if not (x.dtype == np.uint8 or x.dtype.kind == "f" or (events and x.dtype == np.uint16)):
+            kinds = "uint8, uint16" if events else "uint8"
+            raise UserError(
+                f"must be {kinds} or float32", where="x", value=str(x.dtype),
+                remedy=f"Use x.astype(numpy.{'uint16' if events else 'uint8'}) for raw values, or "
+                "normalise them to float32",
+            )  # fmt: skip
+        if x.dtype.kind != "f" and self._constants is None:
+            raise UserError(
+                "the ticket has no normalisation for whole numbers", where="x", value=str(x.dtype),
+                remedy="Give float32 values, normalised as in training",
+            )  # fmt: skip
+        return x
+
+    def _shape_remedy(self, shape: tuple[int, ...]) -> str:
+        wanted = self.input_shape
+        if shape == wanted:
+            return "Give one sample as a batch: x[None]"
+        if len(wanted) == 3 and shape[1:] == (*wanted[1:], wanted[0]):
+            return "Channels come first: x.transpose(0, 3, 1, 2)"
+        if len(wanted) == 4 and shape[:1] + shape[2:] == wanted:
+            return "Samples come first: x.swapaxes(0, 1)"
+        kind = "images" if len(wanted) == 3 else "frames of recordings, as many as time steps"
+        return f"This ticket classifies {kind} of this size"
+
+    def _blocks(self, x: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Where each block starts, and it as ``[n, frames, C, H, W]``, uint8 or finite float32."""
+        p = self.program
+        values = p.frames * p.channels * p.height * p.width
+        block = max(self.threads, _BLOCK_BYTES // (4 * values))
+        for start in range(0, len(x), block):
+            part = x[start : start + block]
+            if part.dtype == np.uint16 and self._constants is not None:
+                scale, shift = (constant[:, None, None] for constant in self._constants)
+                part = part.astype(np.float32) * scale + shift
+            if part.dtype != np.uint8:
+                with np.errstate(over="ignore"):
+                    part = np.ascontiguousarray(part, np.float32)
+                if not np.isfinite(part).all():
+                    wrong = float(part[~np.isfinite(part)][0])
+                    raise UserError(
+                        "must be finite numbers", where="x", value=wrong,
+                        remedy=f"Look at samples {start} to {start + len(part) - 1}",
+                    )  # fmt: skip
+            shape = (len(part), p.frames, p.channels, p.height, p.width)
+            yield start, np.ascontiguousarray(part).reshape(shape)
+
+
+def _check_options(threads: object, backend: object) -> None:
+    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+        what = f"must be a whole number from 1 to {_MOST_THREADS}"
+        raise UserError(what, where="threads", value=threads)
+    if backend not in BACKENDS:
+        raise UserError(f"must be one of {', '.join(BACKENDS)}", where="backend", value=backend)
+
+
+def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
+    if isinstance(ticket, Ticket):
+        return ticket, ""
+    if not isinstance(cast("object", ticket), str | os.PathLike):
+        raise UserError(
+            "must be a Ticket or the path of a ticket file", where="ticket",
+            value=type(ticket).__name__,
+        )  # fmt: skip
+    return Ticket.load(ticket), str(Path(ticket))
+
+
+def _class_names(ticket: Ticket, count: int) -> tuple[str, ...]:
+    """The names in the ticket, or the classes' numbers."""
+    names = ticket.metadata.get("classes")
+    if isinstance(names, list) and len(names) == count and all(isinstance(n, str) for n in names):
+        return tuple(names)
+    return tuple(map(str, range(count)))
+
+
+def _backend(backend: Backend) -> Literal["c", "numpy"]:
+    if backend == "numpy":
+        return "numpy"
+    if _library.available():
+        return "c"
+    if backend == "c":
+        raise UserError(
+            "the C library of the engine was not built", where="backend", value=backend,
+            remedy='Install spiketicket where a C compiler is, or use backend="numpy"',
+        )  # fmt: skip
+    # Python shows a warning from one place once
+    warnings.warn(
+        "the C library of the engine was not built: numpy computes the same, slowly",
+        RuntimeWarning, stacklevel=3,
+    )  # fmt: skip
+    return "numpy"

@@ -1,0 +1,202 @@
+"""``spiketicket run``: pictures and recordings in, classes out, one line a file."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spiketicket import Engine
+from spiketicket.data import load_dataset, make_config
+from spiketicket.events import EVENT, Events
+from spiketicket.events.frames import FrameConfig, to_frames
+from spiketicket.models import convnet
+from spiketicket.neurons import lif
+from spiketicket.plans import DataShape
+from spiketicket.ticket import Ticket
+
+SIDE = 16
+
+
+def make_ticket(channels, frames, data):
+    """A small network's own initial weights, all of them float."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = convnet.Config(width=0.1, timesteps=3)
+        net = convnet.build(config, lif.Config(), DataShape(channels, SIDE, SIDE, 4, frames))
+        net.train()(torch.randn(3, 3, channels, SIDE, SIDE))
+    shape = {"channels": channels, "height": SIDE, "width": SIDE, "classes": 4, "frames": frames}
+    args = {"model": config.model_dump(mode="json"), "neuron": lif.Config().model_dump(mode="json")}
+    metadata = {
+        "network": {"name": "convnet", "args": {**args, "shape": shape}},
+        "normalisation": {"mean": [0.3] * channels, "std": [0.4] * channels},
+        "classes": ["cat", "dog", "owl", "bad\x1b[2Jname"], "data": data,
+    }  # fmt: skip
+    return Ticket((), {k: v.numpy() for k, v in net.state_dict().items()}, metadata)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def pictures(place):
+    """A ticket, and a folder of five pictures with their pixels."""
+    ticket = place / "grey.ticket"
+    make_ticket(1, 1, {"name": "digits", "config": {}}).save(ticket)
+    folder = place / "pictures"
+    (folder / "b").mkdir(parents=True)
+    x = load_dataset(make_config("digits", size=SIDE)).test.x[:5]
+    for i, name in enumerate(("a.png", "b/c.PNG", "b/d.png", "e.bmp", "f.png")):
+        Image.fromarray(x[i, 0]).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return ticket, folder, x
+
+
+def test_a_folder_in_order(spike, pictures):
+    ticket, folder, x = pictures
+    result = spike("run", str(ticket), str(folder), "--json", "--top", "2", "--backend", "numpy")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["backend"] == "numpy"
+    assert report["errors"] == []
+    found = [entry["input"] for entry in report["results"]]
+    order = ["a.png", "b/c.PNG", "b/d.png", "e.bmp", "f.png"]
+    assert found == [str(folder / name) for name in order]
+    engine = Engine(Ticket.load(ticket), backend="numpy")
+    logits = engine.run(x)
+    for entry, row in zip(report["results"], logits, strict=True):
+        first, second = entry["classes"]
+        assert first["index"] == row.argmax()
+        assert first["class"] == engine.classes[first["index"]]
+        assert first["logit"] == row.max()
+        assert first["logit"] >= second["logit"]
+        assert first["probability"] == pytest.approx(np.exp(row.max()) / np.exp(row).sum())
+
+
+def test_lines_for_people(spike, pictures):
+    ticket, folder, _ = pictures
+    result = spike("run", str(ticket), str(folder / "a.png"), "--backend", "numpy", "--top", "9")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{folder / 'a.png'}: ")
+    assert result.stdout.count("%") == 4
+    assert "\x1b" not in result.stdout
+
+
+def test_a_bad_file_among_good_ones(spike, pictures, tmp_path):
+    ticket, folder, _ = pictures
+    bad, large, deep = tmp_path / "bad.png", tmp_path / "large.png", tmp_path / "deep.png"
+    bad.write_bytes(b"\x89PNG nothing")
+    Image.new("L", (20, 18)).save(large)
+    Image.fromarray(np.full((SIDE, SIDE), 300, np.uint16)).save(deep)
+    files = [str(folder / "a.png"), str(bad), str(large), str(deep), "no.png", str(tmp_path / "x")]
+    (tmp_path / "x").mkdir()
+    result = spike("run", str(ticket), *files, str(folder / "f.png"), "--backend", "numpy")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    lines = result.stderr.splitlines()
+    for line, says in zip(
+        lines,
+        ("bad.png: cannot be read", "large.png: must be 16 pixels wide and 16 high (got '20x18')",
+         "deep.png: has pixels of more than 8 bits", "no.png: no such file", "x: has no file"),
+        strict=True,
+    ):  # fmt: skip
+        assert line.startswith("error: ")
+        assert says in line
+    assert spike("run", str(ticket), str(bad), "--backend", "numpy").exit_code == 2
+    report = spike("run", str(ticket), str(bad), files[0], "--json", "--backend", "numpy")
+    assert [e["input"] for e in json.loads(report.stdout)["errors"]] == [str(bad)]
+    resized = spike("run", str(ticket), str(large), "--resize", "--backend", "numpy")
+    assert resized.exit_code == 0
+
+
+def test_the_plan(spike, pictures):
+    ticket, folder, _ = pictures
+    result = spike("run", str(ticket), str(folder / "a.png"), "--plan", "--backend", "numpy")
+    assert "features.1.synapse" in result.stdout
+    assert "numpy" in result.stdout
+    report = spike(
+        "run", str(ticket), str(folder / "a.png"), "--plan", "--json", "--backend", "numpy"
+    )
+    steps = json.loads(report.stdout)["plan"]
+    assert steps[-1]["name"] == "classifier"
+    assert steps[0]["us"] > 0
+
+
+FRAMING = {
+    "steps": 3, "by": "time", "values": "sum", "height": SIDE, "width": SIDE,
+    "merge_polarity": False, "hot_pixel": None, "denoise_us": None,
+}  # fmt: skip
+
+
+def recording(path, seed=0):
+    rng = np.random.default_rng(seed)
+    data = np.zeros(400, EVENT)
+    data["t"] = np.sort(rng.integers(0, 90_000, 400))
+    for name, high in (("x", 34), ("y", 34), ("p", 2)):
+        data[name] = rng.integers(0, high, 400)
+    np.save(path, data)
+    return Events(data, 34, 34)
+
+
+def test_recordings_are_framed_as_in_the_recipe(spike, place):
+    ticket, path = place / "events.ticket", place / "one.npy"
+    make_ticket(2, 3, {"name": "nmnist", "config": FRAMING}).save(ticket)
+    events = recording(path)
+    frames = to_frames(events, FrameConfig(**FRAMING))
+    expected = Engine(Ticket.load(ticket), backend="numpy").run(frames[None])
+    result = spike("run", str(ticket), str(path), "--json", "--top", "4", "--backend", "numpy")
+    assert result.exit_code == 0, result.stderr
+    (entry,) = json.loads(result.stdout)["results"]
+    logits = {c["index"]: c["logit"] for c in entry["classes"]}
+    assert [logits[i] for i in range(4)] == expected[0].tolist()
+    refused = spike("run", str(ticket), str(path), "--resize", "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "--resize" in refused.stderr
+    picture = place / "p.png"
+    Image.new("L", (SIDE, SIDE)).save(picture)
+    wrong = spike("run", str(ticket), str(picture), "--backend", "numpy")
+    assert wrong.exit_code == 2
+    assert "p.png" in wrong.stderr
+
+
+def test_windows_of_a_recording(spike, place):
+    ticket, path = place / "windows.ticket", place / "long.npy"
+    config = {**FRAMING, "window_us": 30_000, "sensor": [34, 34]}
+    make_ticket(2, 3, {"name": "event_folder", "config": config}).save(ticket)
+    recording(path, seed=1)
+    result = spike("run", str(ticket), str(path), "--backend", "numpy")
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{path} ") and " us: " in line for line in lines)
+
+
+def test_an_unknown_framing_is_told(spike, place):
+    ticket = place / "unknown.ticket"
+    make_ticket(2, 3, {}).save(ticket)
+    result = spike("run", str(ticket), "x.bin", "--backend", "numpy")
+    assert result.exit_code == 2
+    assert "how recordings become frames" in result.stderr
+    still = place / "three.ticket"
+    make_ticket(2, 1, {}).save(still)
+    result = spike("run", str(still), "x.png", "--backend", "numpy")
+    assert result.exit_code == 2
+    assert "2 channels" in result.stderr
+
+
+def test_no_heavy_package_for_a_picture(pictures):
+    """With either backend; without the C library a note on standard error says so."""
+    ticket, folder, _ = pictures
+    code = (
+        "import sys\nfrom spiketicket.cli import main\n"
+        f"sys.argv[1:] = ['run', {str(ticket)!r}, {str(folder / 'a.png')!r}]\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "print(sorted({'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,91 @@
+"""What README.md and docs/results.md say of studies, from files as reproduce writes them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from spiketicket.reproduce import load_study
+from spiketicket.reproduce.claims import find_all
+from spiketicket.reproduce.collect import to_lines
+from spiketicket.reproduce.runner import plan_studies, write_studies
+from spiketicket.reproduce.tables import to_page
+
+
+@pytest.fixture
+def results(tmp_path, row, arm):
+    """A study of two made-up runs, one that no run of is there, and one of another scale."""
+    small = tmp_path / "results" / "small"
+    small.mkdir(parents=True)
+    study = load_study("table1")
+    good = (arm("ticket", 90.0, 91.0, samples=1000), arm("dense", 90.0, 90.5, samples=1000))
+    bad = (arm("ticket", 60.0, 61.0, samples=1000), arm("dense", 90.0, 90.5, samples=1000))
+    controls = (
+        arm("random_trained", 80.0, 80.0, samples=1000),
+        arm("random_frozen", 20.0, 20.0, samples=1000),
+    )
+    rows = [
+        row(*arms, *controls, series=series.name, panel=panel, title=panel)
+        for panel, arms in (("one", good), ("two", bad))
+        for series in study.series
+    ]
+    (small / "table1.md").write_text(to_page(study, "small", rows))
+    (small / "table1.jsonl").write_text(to_lines(rows))
+    write_studies(plan_studies(["fig2"], "smoke"), tmp_path / "none", tmp_path / "results/smoke")
+    write_studies(plan_studies(["fig3"], "small"), tmp_path / "none", small)
+    return tmp_path / "results", study, rows
+
+
+def test_a_row_a_study(results, readme_writer):
+    place, study, rows = results
+    (_, table) = readme_writer.summary(place, place.parent)
+    _, _, first, second = [re.split(r" *\| *", line)[1:-1] for line in table.splitlines()][-4:]
+    # studies without a run are there too, so that it shows what is not done
+    assert [first[0], second[0]] == ["[fig3](results/small/fig3.md)",
+                                     "[table1](results/small/table1.md)"]  # fmt: skip
+    decided = [finding.decision for finding in find_all(study, rows)]
+    counts = [decided.count(d) for d in ("shown", "contrary", "undecided", "missing")]
+    assert second[4:] == [str(n) for n in counts]
+    assert counts[0]
+    assert counts[1]
+    assert second[1] == f"{study.place}: {study.title}"
+    whole = sum(not row.missing for row in rows)
+    assert second[2:4] == ["small", f"{whole} of {len(rows)}"]
+    wanted = sum(len(cells) for _, cells in plan_studies(["fig3"], "small").studies)
+    assert first[3:7] == [f"0 of {wanted}", "0", "0", "0"]
+    assert int(first[7]) > 0
+    assert "smoke" not in table
+
+
+def test_every_figure_with_what_it_shows(results, readme_writer):
+    place, _, _ = results
+    parts = readme_writer.tables(place, place.parent / "docs")
+    fig3, table1 = parts
+    assert "![" in fig3
+    assert "](../results/small/fig3.svg)" in fig3
+    assert "![" not in table1  # it has no figure here
+    for panel in ("one", "two"):
+        assert f"**{panel}**: " in table1
+    assert "## " not in table1
+    assert "[table1.jsonl](../results/small/table1.jsonl)" in table1
+    for line in (place / "small" / "table1.md").read_text().splitlines():
+        assert not line.startswith("- ") or line in table1
+
+
+def test_the_pages_have_them_between_the_markers(results, readme_writer):
+    place, _, _ = results
+    for page in readme_writer.PAGES:
+        text = readme_writer.rewritten(page, place)
+        assert text.count(readme_writer.BEGIN) == text.count(readme_writer.END) == 1
+        assert "table1.md" in text.split(readme_writer.BEGIN)[1].split(readme_writer.END)[0]
+        assert "multisp.jsonl" not in text.split(readme_writer.BEGIN)[1]  # not of these results
+
+
+def test_another_page_is_an_error(tmp_path, readme_writer):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "x.md").write_text("# Notes\n")
+    (folder / "x.jsonl").touch()
+    with pytest.raises(ValueError, match=r"x\.md: is not a page of spiketicket reproduce"):
+        readme_writer.tables(tmp_path, tmp_path)

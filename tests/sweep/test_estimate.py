@@ -1,0 +1,162 @@
+"""What a sweep would cost: few samples, the ramp of time steps, and no time but the processor's."""
+
+import time
+
+import pytest
+
+from spiketicket.recipe import parse_recipe
+from spiketicket.sweep import estimate as module
+from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, timed
+from spiketicket.sweep.plan import make_plan
+from spiketicket.train import timesteps_at
+
+
+class Work:
+    """A clock that goes on by what was computed: ``sample_s`` for each sample, and ``pass_s``."""
+
+    def __init__(self, sample_s, pass_s=0.0):
+        self.sample_s, self.pass_s, self.now, self.counts = sample_s, pass_s, 0.0, []
+
+    def __call__(self):
+        return self.now
+
+    def run(self, count):
+        self.counts.append(count)
+        self.now += self.pass_s + count * self.sample_s
+
+
+@pytest.mark.parametrize(
+    ("sample_s", "counts"),
+    [
+        (1.0, [2, 2]),
+        (0.05, [2, 2, 4, 4]),
+        (0.001, [2, 2, 128, 128, 128]),
+        (0.0, [2, 2, 128, 128, 128]),
+    ],
+)
+def test_a_net_gets_as_many_samples_as_fit_into_a_moment(sample_s, counts):
+    work = Work(sample_s)
+    assert timed(work.run, 128, 0.2, work) == pytest.approx(sample_s)
+    assert work.counts == counts
+
+
+def test_neither_the_warm_up_nor_what_every_pass_costs_is_a_samples():
+    work = Work(0.001, pass_s=0.02)
+    first = iter([9.0])
+
+    def run(count):
+        work.run(count)
+        work.now += next(first, 0.0)
+
+    # 0.2 s hold 180 samples and what a pass costs
+    assert timed(run, 1000, 0.2, work) == pytest.approx(0.001 + 0.02 / work.counts[-1])
+    assert work.counts[-1] > 80
+
+
+def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
+    recipe = parse_recipe({
+        "name": "a", "data": {"name": "digits"}, "model": {"name": "convnet", "timesteps": 8},
+        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 9, "batch_size": 8, "timestep_ramp": [[3, 1], [2, 4]]},
+    })  # fmt: skip
+    train, test = {1: 0.5, 4: 2.0, 8: 4.0}, {1: 0.25, 4: 1.0, 8: 2.0}
+    for fresh in (False, True):
+        cost = StageCost(train, test, batch_s=0.125, step_s=0.25, fresh=fresh)
+        sizes = _Sizes(steps=10, batch=8, validation=20, test=100)
+        expected = 100 * test[8]
+        for epoch in range(9):
+            at = (1, 1, 1, 4, 4, 8, 8, 8, 8)[epoch]
+            assert timesteps_at(epoch, recipe.train, 8) == at
+            for _ in range(10):
+                expected += 0.125 + 0.25 + 8 * train[at]
+            judged = 20 + (10 * 8 if fresh and at == 8 else 0)
+            expected += judged * test[at]
+        assert stage_s(cost, recipe.train, sizes, 8) == pytest.approx(expected)
+
+
+def test_what_trains_nothing_is_tested_alone():
+    budget = parse_recipe({
+        "name": "a", "data": {"name": "digits"}, "model": {"name": "convnet"},
+        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 9, "batch_size": 8},
+    }).train.model_copy(update={"epochs": 0})  # fmt: skip
+    sizes = _Sizes(steps=10, batch=8, validation=20, test=100)
+    cost = StageCost({}, {4: 1.0}, 0.0, 0.0, fresh=True)
+    assert stage_s(cost, budget, sizes, 4) == pytest.approx(100 + 20 + 80)
+
+
+@pytest.fixture
+def timings(monkeypatch):
+    """The stages that were timed, with what was found."""
+    found = []
+    real = module._Bench.cost
+
+    def cost(self, name):
+        found.append((name, real(self, name)))
+        return found[-1][1]
+
+    monkeypatch.setattr(module._Bench, "cost", cost)
+    monkeypatch.setattr(module, "_TRAINED_S", 0.02)
+    monkeypatch.setattr(module, "_TESTED_S", 0.01)
+    return found
+
+
+def test_every_time_step_of_a_ramp_is_timed(tmp_path, runs, timings):
+    controls = {"dense": False, "random_trained": False}
+    made = runs(
+        model={"timesteps": 16, "width": 1.0},
+        controls=controls,
+        train={"timestep_ramp": [[4, 1], [2, 2]], "epochs": 8},
+    )
+    estimate(make_plan(made, tmp_path), tmp_path)
+    costs = dict(timings)
+    assert (set(costs), costs["random_frozen"].train_s) == ({"ticket", "random_frozen"}, {})
+    cost = costs["ticket"]
+    assert set(cost.train_s) == set(cost.test_s) == {1, 2, 16}
+    assert cost.train_s[1] < cost.train_s[16]
+
+
+def test_equal_trainings_are_timed_once(tmp_path, ladder_runs, timings):
+    made = ladder_runs("ticket.density=0.3,0.5", "seed=0:1")
+    plan = make_plan(made, tmp_path)
+    seconds = estimate(plan, tmp_path)
+    names = [name for name, _ in timings]
+    assert len(set(names)) == len(names)
+    # the selector is the dense net, and all rules without a selector cost the same
+    assert len({"selector", "dense"} & set(names)) == 1
+    assert len({"patch_random", "patch_fixed", "patch_center"} & set(names)) <= 1
+    assert all(seconds[task.id] > 0 for task in plan.tasks if task.kind != "verdict")
+    seeds = [seconds[task.id] for task in plan.tasks if task.kind == "seed"]
+    assert len(seeds) == 4
+    assert seeds == [pytest.approx(seeds[0])] * 4
+
+
+def test_what_is_finished_costs_nothing(tmp_path, runs, timings):
+    (run,) = runs()
+    for name in ("ticket", "dense", "random_trained"):
+        folder = tmp_path / run.folder / "seed-0" / name
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text("{}")
+    plan = make_plan([run], tmp_path)
+    assert sum(estimate(plan, tmp_path).values()) > 0
+    assert [name for name, _ in timings] == ["random_frozen"]
+
+
+def test_waiting_is_not_computing(tmp_path, runs, timings, monkeypatch):
+    """As on a busy machine, where each pass takes longer than it computes."""
+    real, passes = module._first, []
+
+    def slow(x, count):
+        passes.append(count)
+        time.sleep(0.1)
+        return real(x, count)
+
+    monkeypatch.setattr(module, "_first", slow)
+    controls = {"dense": False, "random_trained": False, "random_frozen": False}
+    plan = make_plan(runs(controls=controls), tmp_path)
+    estimate(plan, tmp_path)
+    ((_, cost),) = timings
+    assert 6 <= len(passes) <= 30
+    waited = 0.1 / max(passes)
+    assert cost.train_s[1] < waited
+    assert cost.test_s[1] < waited
