@@ -72,6 +72,10 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
         torch.testing.assert_close(arm.trainee.model.eval()(x), net.eval()(x))
 
 
+def some_images():
+    return np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
+
+
 def test_the_ticket_is_smaller_saved_loaded_and_judged_like_any_other(tmp_path):
     recipe = made("channels", 0.3, model={"weights": "binary"})
     found = find(recipe, runs_dir=tmp_path, threads=1)
@@ -93,6 +97,12 @@ def test_the_ticket_is_smaller_saved_loaded_and_judged_like_any_other(tmp_path):
     assert [a.shape for a in random.layers] == [a.shape for a in dense.layers]
     result = evaluate_ticket(found.tickets[0])
     assert result.test_accuracy == result.stated_accuracy
+    images = some_images()
+    from spiketicket.engine import Engine
+
+    with torch.no_grad():
+        logits = model(torch.from_numpy(images))
+    assert np.allclose(Engine(ticket, backend="numpy").run(images), logits, atol=1e-4)
     again = find(recipe, runs_dir=tmp_path, threads=1)
     assert again.to_dict() == found.to_dict()
 
