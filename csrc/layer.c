@@ -57,9 +57,9 @@ const char *method_name(const Layer *l) {
 }
 
 /* Cycles, roughly, as measured on Zen 3: of a word in the popcount kernel, by bytes or by words,
- * and of a vector in the adder tree or in the slab. */
+ * and of a vector in the adder tree, in the slab, and once more for every channel. */
 static const double WORD_BY_BYTES = 0.7, WORD_BY_WORD = 4, DOT = 10, TREE_VECTOR = 1.8,
-                    SLAB_VECTOR = 3;
+                    SLAB_VECTOR = 3, CHANNEL_VECTOR = 60;
 
 static Method method_of(const Layer *l) {
     const Synapse *y = &l->y;
@@ -68,7 +68,8 @@ static Method method_of(const Layer *l) {
     const size_t lanes = (size_t)l->k->words, group = (size_t)l->k->dot_words;
     const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
     const double inputs = (double)y->cin * y->kh * y->kw;
-    const double sliced = (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR);
+    const double sliced = (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR +
+                                             y->cout * CHANNEL_VECTOR);
     const double row = (double)round_up(y->kw * words_of(y->cin), group);
     const double dot = DOT + y->kh * row * (group > 1 ? WORD_BY_BYTES : WORD_BY_WORD);
     return sliced < (double)(out_positions(l) * y->s) * y->cout * dot ? BY_BITS : BY_POPCOUNT;

@@ -13,7 +13,7 @@ from typer.testing import Result
 
 COMMANDS = [
     "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "pack",
-    "data", "version",
+    "export", "data", "version",
 ]  # fmt: skip
 SCRIPT = Path(sys.executable).with_name("spiketicket")
 

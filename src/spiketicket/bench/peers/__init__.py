@@ -1,0 +1,97 @@
+"""The peers: one file each, with ``prepare(job)``; imported only in the peer's own process."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from spiketicket.bench.job import Prepare
+from spiketicket.errors import UserError
+
+Arithmetic = Literal["exact", "float32", "reduced"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contender; ``module`` is its file, ``needs`` its packages by import name."""
+
+    name: str
+    module: str
+    title: str
+    arithmetic: Arithmetic
+    """``exact``: the spikes of the PyTorch model; ``float32``: rounds in another order, so that a
+    spike at the threshold may fall either way; ``reduced``: fewer bits."""
+    needs: tuple[str, ...] = ()
+    limit_s: float = 600.0
+    """Time to get ready."""
+
+
+_INSTALL = {
+    "torch": "pip install 'spiketicket[train]'",
+    "spikingjelly": "pip install --no-deps spikingjelly loguru",
+    "onnx": "pip install 'spiketicket[bench]'",
+    "onnxruntime": "pip install 'spiketicket[bench]'",
+    "openvino": "pip install 'spiketicket[bench]'",
+}
+_ORT = ("onnx", "onnxruntime")
+_OPENVINO = ("onnx", "onnxruntime", "openvino")
+
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        Peer("engine-avx512", "engine", "engine, AVX-512", "exact"),
+        Peer("engine-avx2", "engine", "engine, AVX2", "exact"),
+        Peer("engine-generic", "engine", "engine, portable C", "exact"),
+        Peer("torch-fp32", "torch_fp32", "PyTorch float32", "exact", ("torch",)),
+        Peer("torch-bf16", "torch_bf16", "PyTorch bfloat16", "reduced", ("torch",)),
+        Peer(
+            "torch-compiled", "torch_compiled", "PyTorch compiled", "float32", ("torch",), 120.0
+        ),
+        Peer(
+            "spikingjelly", "spikingjelly", "SpikingJelly", "float32",
+            ("torch", "spikingjelly", "loguru"),
+        ),
+        Peer("onnxruntime-fp32", "onnxruntime_fp32", "ONNX Runtime float32", "float32", _ORT),
+        Peer("onnxruntime-int8", "onnxruntime_int8", "ONNX Runtime int8", "reduced", _ORT),
+        Peer("openvino-fp32", "openvino_fp32", "OpenVINO float32", "float32", _OPENVINO),
+        Peer("openvino-int8", "openvino_int8", "OpenVINO int8", "reduced", _OPENVINO),
+    )
+}  # fmt: skip
+GROUPS = {"engine": tuple(name for name in PEERS if name.startswith("engine-"))}
+"""Names for several peers."""
+
+
+def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
+    """The peers named, in the order of the table; all where none is named.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        if name not in PEERS and name not in GROUPS:
+            known = (*GROUPS, *PEERS)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            remedy = f"Did you mean {near[0]}? " if near else ""
+            remedy += f"Known: {', '.join(known)}"
+            raise UserError("no such peer", where="--peers", value=name, remedy=remedy)
+        wanted.update(GROUPS.get(name, (name,)))
+    return tuple(peer for peer in PEERS.values() if not names or peer.name in wanted)
+
+
+def missing(peer: Peer) -> str:
+    """What to install before the peer can run; "" where it can."""
+    absent = [name for name in peer.needs if importlib.util.find_spec(name) is None]
+    if not absent:
+        return ""
+    commands = dict.fromkeys(_INSTALL.get(name, f"pip install {name}") for name in absent)
+    return f"needs {', '.join(absent)}: {' && '.join(commands)}"
+
+
+def preparer(peer: Peer) -> Prepare:
+    """The peer's ``prepare``, imported now."""
+    prepare: Prepare = importlib.import_module(f"{__name__}.{peer.module}").prepare
+    return prepare

@@ -1,0 +1,100 @@
+"""``spiketicket bench``: a ticket's speed beside the frameworks a user has today."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiketicket.cli._options import Device, JsonOption, QuietOption, RootOption, require_device
+
+_FAILED = 1
+
+
+def bench(
+    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="N,N...", help="Images a call.")
+    ] = "1,32",
+    threads: Annotated[
+        str, typer.Option("--threads", metavar="N,N...", help="Threads, each on a core of its own.")
+    ] = "1",
+    peers: Annotated[
+        str, typer.Option("--peers", metavar="NAME,...", help="Whom to compare. Default: all.")
+    ] = "",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns of every peer.")] = 7,
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="Test images whose logits are compared.")
+    ] = 64,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Also write the JSON to this file.")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Also draw it into this file.")] = None,
+    root: RootOption = "",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Time the engine, PyTorch, SpikingJelly, ONNX Runtime and OpenVINO on one ticket, in turns.
+
+    Every peer runs in a process of its own on pinned cores, and only if its logits are those of
+    the ticket's PyTorch model. The exit code is 1 if one failed or computed something else.
+    """
+    require_device(Device.cpu)
+
+    from spiketicket.bench.compare import Plan, compare, failures
+    from spiketicket.cli._bench import print_compared
+
+    plan = Plan(
+        batches=_numbers(batch, "--batch"), threads=_numbers(threads, "--threads"),
+        peers=tuple(name.strip() for name in peers.split(",") if name.strip()), rounds=rounds,
+        images=images,
+    )  # fmt: skip
+    for path in (output, svg):
+        _prepare(path)
+
+    def say(line: str) -> None:
+        if not (quiet or as_json):
+            print(line, file=sys.stderr, flush=True)
+
+    result = compare(ticket, plan, root=root, say=say)
+    found = json.dumps(result, indent=1, sort_keys=True)
+    if output is not None:
+        _write(output, f"{found}\n")
+    if svg is not None:
+        from spiketicket.bench.figure import figure
+
+        _write(svg, figure([result]).file)
+    if as_json:
+        print(found)
+    else:
+        print_compared(result)
+    if failures(result):
+        raise typer.Exit(_FAILED)
+
+
+def _numbers(text: str, where: str) -> tuple[int, ...]:
+    from spiketicket.errors import UserError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) >= 1 for part in parts):
+        raise UserError(
+            "must be numbers with commas between, such as 1,32", where=where, value=text
+        )
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _prepare(path: Path | None) -> None:
+    from spiketicket._files import explained
+
+    if path is not None:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _write(path: Path, content: str) -> None:
+    from spiketicket._files import write_bytes
+
+    write_bytes(path, content.encode())

@@ -1,0 +1,291 @@
+"""The two C files of a network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+from spiketicket import __version__
+from spiketicket.export.c.chain import Chain, ExportError, Layer
+from spiketicket.export.c.pixels import End, first_layer, readout
+from spiketicket.export.c.source import define, number
+from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, place_maps, types_of
+from spiketicket.export.c.thresholds import plane_thresholds
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_TAKEN = frozenset((
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+    "extern", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict",
+    "return", "short", "signed", "sizeof", "static", "stddef", "stdint", "string", "struct",
+    "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
+))  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Bytes by what the files declare; the code itself comes on top of the flash."""
+
+    weight_bytes: int
+    table_bytes: int
+    ram_bytes: int
+    float_layers: tuple[str, ...]
+    """Layers in which some sums are decided in float32, or all of whose sums are float32."""
+
+    @property
+    def flash_bytes(self) -> int:
+        """Constant tables."""
+        return self.weight_bytes + self.table_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The text of the two files."""
+
+    header: str
+    source: str
+    sizes: Sizes
+
+
+def check_name(name: str) -> None:
+    """ExportError unless ``name`` can begin C names and name files."""
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        what = "a name must be a C name of at most 40 characters, and no word of C"
+        raise ExportError(what, where="--name", value=name, remedy="Choose another with --name")
+
+
+def write_source(chain: Chain, name: str) -> Source:
+    """The two files, named ``name``."""
+    maps, words = place_maps(chain)
+    steps = chain.program.steps
+    planes = tuple(plane_thresholds(layer, steps) for layer in chain.layers[1:])
+    types = types_of(planes)
+    tables = tuple(
+        layer_tables(i, layer, (maps[i - 1], maps[i]), made, types)
+        for i, (layer, made) in enumerate(zip(chain.layers[1:], planes, strict=True), 1)
+    )
+    ends = first_layer(chain, maps[0]), readout(chain, maps[-1])
+    limits = _limits(chain, maps, tables, words)
+    sizes = _sizes(chain, tables, ends, limits)
+    macros = "".join(define(key, value) for key, value in limits.items())
+    return Source(
+        header=_header(chain, name, sizes),
+        source=_source(chain, name, sizes, (macros, _types(chain, types), tables, ends)),
+        sizes=sizes,
+    )
+
+
+def _limits(
+    chain: Chain, maps: tuple[Map, ...], tables: tuple[LayerTables, ...], words: int
+) -> dict[str, int]:
+    """Sizes of the arrays in RAM."""
+    inputs = maps[: len(tables)]
+    blocks = [m.blocks for m in inputs] + [-(-chain.layers[0].output.width // 32)]
+    return {
+        "STEPS": chain.program.steps,
+        "RAM_WORDS": words,
+        "SYNAPSES": len(tables),
+        "WORDS": max(blocks),
+        "SLOTS": max((m.slabs * m.blocks for m in inputs), default=1),
+        "GROUP": max((_group(layer) for layer in chain.layers[1:]), default=1),
+        "KERNEL": max((layer.signs.shape[3] for layer in chain.layers[1:]), default=1),
+        "PLANES": max((table.planes.planes for table in tables), default=3),
+        "FRACTION": max((table.planes.fraction for table in tables), default=0),
+        "WIDE_LISTS": int(any(not table.narrow for table in tables)),
+        "NARROW_LISTS": int(any(table.narrow for table in tables)),
+        "FALLBACK": int(any(table.planes.bands.any() for table in tables)),
+    }
+
+
+def _group(layer: Layer) -> int:
+    """Rows whose neurons are computed together, as ``group_of`` in the C code."""
+    width = layer.input.width
+    return 1 if width > 16 else min(32 // width, layer.output.height)
+
+
+def _sizes(
+    chain: Chain, tables: tuple[LayerTables, ...], ends: tuple[End, End], limits: dict[str, int]
+) -> Sizes:
+    words = limits["RAM_WORDS"] + 3 * limits["STEPS"] * limits["WORDS"]
+    if tables:
+        words += (limits["GROUP"] * limits["SLOTS"] + limits["WORDS"]) * limits["PLANES"]
+        words += limits["KERNEL"] * limits["WORDS"]
+    floats = [layer.name for layer, table in zip(chain.layers[1:], tables, strict=True)
+              if table.planes.bands.any()]  # fmt: skip
+    named = [*([chain.layers[0].name] if ends[0].floats else []), *floats]
+    parts: list[LayerTables | End] = [*tables, *ends]
+    return Sizes(
+        weight_bytes=sum(part.weight_bytes for part in parts),
+        table_bytes=sum(part.table_bytes for part in parts),
+        ram_bytes=4 * words + sum(end.ram_bytes for end in ends),
+        float_layers=tuple(named + ([chain.readout.name] if ends[1].floats else [])),
+    )
+
+
+def _kinds(chain: Chain) -> tuple[str, str]:
+    """C types of a pixel and of a logit."""
+    pixel = "float" if chain.program.lut is None else "uint8_t"
+    return pixel, "int32_t" if chain.readout.whole else "float"
+
+
+def _types(chain: Chain, types: Types) -> str:
+    pixel, logit = _kinds(chain)
+    kinds = {"pixel": pixel, "logit": logit, "threshold": types.threshold, "band": types.band}
+    return "".join(f"typedef {kind} {name};\n" for name, kind in kinds.items())
+
+
+def _header(chain: Chain, name: str, sizes: Sizes) -> str:
+    program, upper = chain.program, name.upper()
+    pixel, logit = _kinds(chain)
+    facts = {
+        "STEPS": program.steps, "FRAMES": program.frames, "CHANNELS": program.channels,
+        "HEIGHT": program.height, "WIDTH": program.width,
+        "PIXELS": program.frames * program.channels * program.height * program.width,
+        "CLASSES": program.classes,
+    }  # fmt: skip
+    macros = "".join(define(f"{upper}_{key}", value) for key, value in facts.items())
+    if chain.readout.whole:
+        scale = float(chain.readout.affine.alpha) / chain.readout.divisor
+        macros += "/* A logit times this is the logit of the network. */\n"
+        macros += define(f"{upper}_LOGIT_SCALE", number(scale))
+    return f"""\
+/* {_title(chain)}
+ *
+ * Constant tables: {sizes.flash_bytes} bytes of flash, {sizes.weight_bytes} of them weights; the \
+code comes on top.
+ * Static buffers: {sizes.ram_bytes} bytes of RAM. Stack: a few hundred bytes.
+ * {_exactness(sizes)}
+ * The functions share the buffers: one call at a time. */
+#ifndef {upper}_H
+#define {upper}_H
+#include <stdint.h>
+
+{macros}
+/* Logits of one image, {_layout(chain)}. */
+void {name}_run(const {pixel} *image, {logit} *logits);
+
+/* The class of one image, from 0: the first one with the largest logit. */
+int {name}_classify(const {pixel} *image);
+
+#ifdef {upper}_TRACE
+/* To be written by you. Called for every row of spikes, layers counted from 0, before pooling: bit
+ * x % 32 of word x / 32 is column x. */
+void {name}_trace(unsigned layer, unsigned step, unsigned channel, unsigned row,
+                  const uint32_t *bits);
+#endif
+#endif
+"""
+
+
+def _title(chain: Chain) -> str:
+    program = chain.program
+    return (
+        f"A spiking network of {len(chain.layers)} layers and a classifier, {program.steps} time "
+        f"steps.\n * Written by spiketicket {__version__}."
+    )
+
+
+def _layout(chain: Chain) -> str:
+    frames = (
+        "[frame][channel][row][column]" if chain.program.frames > 1 else "[channel][row][column]"
+    )
+    if chain.program.lut is None:
+        return f"{frames}, normalised as in training"
+    return f"{frames}, bytes as in the data set"
+
+
+def _exactness(sizes: Sizes) -> str:
+    if not sizes.float_layers:
+        return "All arithmetic is on whole numbers; spikes equal those of the network in float32."
+    names = ", ".join(sizes.float_layers)
+    return (
+        "Spikes equal those of the network in float32. Whole numbers decide, and float32 where\n"
+        f" * they are too near to a threshold; these layers have float code: {names}."
+    )
+
+
+def _source(
+    chain: Chain, name: str, sizes: Sizes,
+    parts: tuple[str, str, tuple[LayerTables, ...], tuple[End, End]],
+) -> str:  # fmt: skip
+    macros, types, tables, (first, last) = parts
+    program, upper = chain.program, name.upper()
+    input_macros = "".join(
+        define(key, getattr(program, key.lower()))
+        for key in ("FRAMES", "CHANNELS", "HEIGHT", "WIDTH", "CLASSES")
+    )
+    runtime = {part: _runtime(part) for part in ("spikes", "layers", "first", "readout")}
+    narrow = {table.narrow for table in tables}
+    lists = "".join(_LISTS[kind] + _runtime("list") for kind in sorted(narrow))
+    entries = "".join(table.entry for table in tables)
+    array_of_layers = f"static const synapse layers[SYNAPSES] = {{\n{entries}}};\n"
+    run = "    for (unsigned i = 0; i < SYNAPSES; i++) run_synapse(&layers[i], i + 1u);\n"
+    return f"""\
+/* {_title(chain)} See {name}.h. */
+#include "{name}.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "float32 must be rounded as written: compile without -ffast-math"
+#endif
+
+{macros}{input_macros}{first.macros}{last.macros}
+#ifdef {upper}_TRACE
+#define TRACE {name}_trace
+#else
+#define TRACE(layer, step, channel, row, bits) ((void)0)
+#endif
+
+{types}
+{runtime["spikes"]}
+{lists}
+{runtime["layers"]}
+{"".join(table.arrays for table in tables)}
+{array_of_layers if tables else ""}
+{first.arrays}
+{runtime["first"]}
+{last.arrays}
+{runtime["readout"]}
+void {name}_run(const pixel *image, logit *logits)
+{{
+    run_first(image);
+{run if tables else ""}    run_readout(logits);
+}}
+
+int {name}_classify(const pixel *image)
+{{
+    logit logits[CLASSES];
+    int best = 0;
+    {name}_run(image, logits);
+    for (int i = 1; i < CLASSES; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}}
+"""
+
+
+_LISTS = {
+    False: """\
+#define ADD_LIST add_wide
+#define MOST_GAP 255u
+#define START_GAPS ((void)0)
+#define NEXT_GAP(gap) ((gap) = *weights++)
+""",
+    True: """\
+#define ADD_LIST add_narrow
+#define MOST_GAP 15u
+#define START_GAPS uint32_t halves = 1u /* a 1 above what is left of a byte */
+#define NEXT_GAP(gap) \\
+    do { \\
+        if (halves == 1u) halves = *weights++ | 256u; \\
+        (gap) = halves & 15u; \\
+        halves >>= 4; \\
+    } while (0)
+""",
+}
+
+
+def _runtime(part: str) -> str:
+    return files("spiketicket.export.c").joinpath("runtime", f"{part}.c").read_text("ascii")
