@@ -50,7 +50,7 @@ except UserError as error:
 def test_a_method_is_one_file(tmp_path):
     code = re.search(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)[1]
     lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 25, "a method is added in a few lines"
+    assert f"{len(lines)} lines with its docstrings" in GUIDE
     package = tmp_path / "src" / "spiketicket"
     shutil.copytree(Path(spiketicket.__file__).parent, package)
     (package / "methods" / "magnitude_init.py").write_text(code)
