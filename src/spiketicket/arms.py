@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,16 @@ class Arm:
     """The network's config where it is not the recipe's."""
     train: TrainConfig | None = None
     """Its own budget, where it is not the recipe's."""
+    keeps: bool = False
+    """Whether its weights are kept beside its ticket, for later stages."""
+    finish: Callable[[], Mapping[str, Any]] | None = None
+    """Called once with the trained network; gives what a search found out."""
+    search: bool = False
+    """Whether it is a training of a search, and not its ticket or a control."""
+    search_passes: int = 0
+    """Samples that were passed forward and back to prepare it."""
+    dense_weights: int | None = None
+    """What its density refers to, where its network is smaller than the dense one."""
 
 
 def arm_names(recipe: Recipe) -> tuple[ArmName, ...]:
@@ -212,6 +222,16 @@ def _tuned_arm(
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
     """The training of a fine-tuning stage: at all time steps from the start."""
     return train.model_copy(update={"epochs": epochs, "timestep_ramp": ()})
+
+
+def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
+    """The training of a stage with another number of epochs, as large a part of them at fewer
+    time steps.
+    """
+    share = epochs / train.epochs
+    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
+    short = tuple((e, t) for e, t in ramp if e)
+    return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
 
 
 def load_state(

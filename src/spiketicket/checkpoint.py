@@ -24,7 +24,8 @@ class Progress:
     """Where a training stands, between two optimizer steps.
 
     ``loss_sum`` and ``correct`` are of the ``seen`` samples of the epoch so far; ``history`` has
-    one record for every finished epoch; ``best_epoch`` is -1 before the first validation.
+    one record for every finished epoch; ``best_epoch`` is -1 before the first validation;
+    ``stopped`` says that it has ended before the schedule.
     """
 
     epoch: int = 0
@@ -37,6 +38,7 @@ class Progress:
     best_epoch: int = -1
     best_accuracy: float = -1.0
     history: list[dict[str, float]] = field(default_factory=list)
+    stopped: bool = False
 
 
 def save(

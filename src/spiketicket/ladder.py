@@ -25,7 +25,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket import arms
+from spiketicket import arms, pruning
 from spiketicket._files import read_json
 from spiketicket.arms import Arm, build_network
 from spiketicket.errors import UserError
@@ -42,6 +42,7 @@ from spiketicket.methods._trained import attach_kept, attach_trained
 from spiketicket.models._blocks import DataShape
 from spiketicket.models._transformer import SpikingTransformer, TransformerConfig
 from spiketicket.philox import Stream
+from spiketicket.pruning import Work
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage_names import SCORES, distinct_rungs
 from spiketicket.ticket import Ticket
@@ -88,7 +89,7 @@ def arm_names(recipe: Recipe) -> tuple[str, ...]:
     """All stages in the order they run."""
     if is_ladder(recipe):
         return tuple(plan.name for plan in plans(recipe))
-    return tuple(arms.arm_names(recipe))
+    return (*pruning.search_names(recipe), *arms.arm_names(recipe))
 
 
 def condition(recipe: Recipe) -> str:
@@ -185,6 +186,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             weights have optimizers that do not go together.
     """
     if not is_ladder(recipe):
+        pruning.check(recipe, shape)
         return
     config = _config(recipe)
     auto = config.score == "auto"
@@ -210,13 +212,17 @@ def altered_recipe(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recip
 
 def prepare(
     name: str, recipe: Recipe, shape: DataShape, seed: int, device: torch.device,
-    kept: Mapping[str, int] | None, seed_folder: Path,
+    kept: Mapping[str, int] | None, seed_folder: Path, work: Work | None = None,
 ) -> Arm:  # fmt: skip
     """Build a stage's network and attach what it trains; ``seed_folder`` has the earlier stages.
+
+    ``work`` is what a search by pruning has at hand.
 
     Raises:
         UserError: as the network and the method, for what does not fit.
     """
+    if pruning.is_search(recipe, name):
+        return pruning.prepare(name, recipe, shape, seed, device, seed_folder, work)
     if not is_ladder(recipe):
         return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept, seed_folder)
     plan = next(p for p in plans(recipe) if p.name == name)
@@ -234,13 +240,9 @@ def prepare(
 
 def budget(train: TrainConfig, plan: Plan) -> TrainConfig:
     """The training of a stage."""
-    # A shorter stage has as large a part of its epochs at fewer time steps, fine-tuning none.
     if plan.pep in ("tuned", "kept"):
         return arms.tuning_budget(train, plan.epochs)
-    share = plan.epochs / train.epochs
-    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
-    short = tuple((e, t) for e, t in ramp if e)
-    return train.model_copy(update={"epochs": plan.epochs, "timestep_ramp": short})
+    return arms.shorter(train, plan.epochs)
 
 
 def chosen_score(recipe: Recipe, seed_folder: Path) -> str:

@@ -22,9 +22,10 @@ from spiketicket.distributed import ALONE, Workers, own_device
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, check
 from spiketicket.neurons import _native
+from spiketicket.pruning import dense_twin
 from spiketicket.recipe import DataConfig, Recipe, to_toml
 from spiketicket.reporting import NullReporter, Reporter
-from spiketicket.stage import ArmResult, Experiment, run_arm
+from spiketicket.stage import ArmResult, Experiment, copy_twin, run_arm
 
 Adopt = Callable[[Experiment, ArmName, int, Path], None]
 """Called with (experiment, stage, seed, folder) before an unfinished stage: it may put a finished
@@ -167,10 +168,20 @@ def _stages(
         folder = place / name
         if context.workers.first and not (folder / "result.json").exists():
             context.adopt(experiment, name, seed, folder)
+            _adopt_twin(experiment, place, name)
         result = run_arm(experiment, name, seed, folder, kept, context.reporter)
         results[name] = result
         kept = result.kept_by_layer if name == "ticket" else kept
     return results
+
+
+def _adopt_twin(experiment: Experiment, place: Path, name: ArmName) -> None:
+    """The dense net of a search that has trained it already is not trained again."""
+    twin, folder = dense_twin(experiment.recipe), place / name
+    if name != "dense" or not twin or (folder / "result.json").exists():
+        return
+    if (place / twin / "result.json").exists() and not (folder / "checkpoint.pt").exists():
+        copy_twin(experiment, place / twin, folder, name)
 
 
 def held_briefly(folder: Path, context: Context) -> contextlib.AbstractContextManager[None]:

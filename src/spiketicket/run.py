@@ -292,10 +292,30 @@ def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
     return {
         **rows[0],
         **_over_seeds(rows),
+        **_cost(rows),
         "test_accuracy": [r["test_accuracy"][0] for r in rows],
         "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
         "wall_s": sum(r["wall_s"] or 0.0 for r in rows),
     }
+
+
+def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Epochs and samples a seed, as means, and what each seed's search found."""
+    means = {
+        key: rows[0][key]
+        if len({row[key] for row in rows}) == 1
+        else sum(row[key] for row in rows) / len(rows)
+        for key in ("trained_epochs", "sample_passes")
+        if all(key in row for row in rows)
+    }
+    if "search" not in rows[0]:
+        return means
+    return means | {"search": {key: _alike([r["search"][key] for r in rows])
+                               for key in rows[0]["search"]}}  # fmt: skip
+
+
+def _alike(values: Sequence[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else list(values)
 
 
 def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

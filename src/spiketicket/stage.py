@@ -40,6 +40,7 @@ from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.measure.operations import count_operations
 from spiketicket.models._blocks import DataShape
 from spiketicket.models._transformer import SpikingTransformer
+from spiketicket.pruning import Work, keep_weights
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import Reporter
 from spiketicket.stage_names import title
@@ -49,6 +50,7 @@ from spiketicket.train import Fitted, Stage, Validate, autocast, estimate_statis
 _LADDER = (
     "tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs", "operations",
 )  # fmt: skip
+_COST = ("sample_passes", "is_search", "search")
 _COUNTED_IMAGES = 256
 """First images of the test set on which operations are counted."""
 
@@ -134,7 +136,7 @@ class ArmResult:
             "parameters": facts["parameters"],
             "file_bytes": facts["file_bytes"],
             "trained_epochs": facts["trained_epochs"],
-            **{k: facts[k] for k in _LADDER if k in facts},
+            **{k: facts[k] for k in (*_LADDER, *_COST) if k in facts},
             "wall_s": self.timing["wall_s"],
         }
 
@@ -155,10 +157,12 @@ def run_arm(
     else:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        arm = prepare(
-            name, experiment.recipe, experiment.shape, seed, experiment.device, kept, folder.parent
-        )
         batches, validation = experiment.split(seed)
+        work = _work(experiment, batches)
+        arm = prepare(
+            name, experiment.recipe, experiment.shape, seed, experiment.device, kept, folder.parent,
+            work,
+        )  # fmt: skip
         stage = Stage(
             title(name),
             seed,
@@ -177,11 +181,41 @@ def run_arm(
         elif workers.first:
             fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
         if workers.first:
-            _finish(experiment, arm, folder, fitted, seed)
+            found = arm.finish() if arm.finish else {}
+            keep_weights(arm, folder, work)
+            _finish(experiment, arm, folder, fitted, seed, found)
         workers.agreed(None)  # the others read what the first one has written
         result = _stored(name, seed, folder)
     reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
     return result
+
+
+def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName) -> None:
+    """Put a finished stage into ``folder`` as stage ``name``, which would have trained the same.
+
+    Its files are those that training it would have given, but for the times.
+    """
+    facts, timing = _required(source / "result.json", "arm"), read_json(source / "timing.json")
+    ticket = Ticket.load(source / "model.ticket")
+    content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "arm": name}).to_bytes()
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        copies = {n: (source / n).read_bytes() for n in ("log.jsonl", "predictions.npy")}
+    own = {key: value for key, value in facts.items() if key not in ("is_search", "search")}
+    experiment.guard()
+    for file, copy in {"model.ticket": content, **copies}.items():
+        write_bytes(folder / file, copy)
+    write_json(folder / "timing.json", {**(timing or {}), "shared": True})
+    write_json(folder / "result.json", {**own, "arm": name, "file_bytes": len(content)})
+
+
+def _work(experiment: Experiment, batches: TrainBatches) -> Work:
+    def write(path: Path, content: bytes) -> None:
+        if experiment.workers.first:
+            experiment.guard()
+            write_bytes(path, content)
+
+    return Work(batches, write)
 
 
 def _statistics_only(
@@ -203,7 +237,10 @@ def _evaluate(
     return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
 
 
-def _finish(experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed: int) -> None:
+def _finish(
+    experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed: int,
+    found: Mapping[str, Any],
+) -> None:  # fmt: skip
     started = time.perf_counter()
     bare = to_ticket(arm.trainee.model, {})
     metadata = _metadata(experiment, arm, seed)
@@ -231,9 +268,9 @@ def _finish(experiment: Experiment, arm: Arm, folder: Path, fitted: Fitted, seed
     if experiment.workers.count > 1:
         timing["processes"] = experiment.workers.count
     write_json(folder / "timing.json", timing)
-    write_json(
-        folder / "result.json", _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
-    )
+    facts = _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
+    facts |= _searched(experiment, arm, fitted, seed, found)
+    write_json(folder / "result.json", facts)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -253,6 +290,7 @@ def _facts(
 ) -> dict[str, Any]:  # fmt: skip
     layers = ticket.layers
     size, kept = sum(layer.size for layer in layers), sum(layer.kept for layer in layers)
+    size = arm.dense_weights or size
     others = sum(p.numel() for n, p in arm.trainee.model.named_parameters() if _counts(n))
     return {
         "arm": arm.name,
@@ -266,7 +304,7 @@ def _facts(
         "kept_by_layer": {layer.name: layer.kept for layer in layers},
         "file_bytes": (folder / "model.ticket").stat().st_size,
         "best_epoch": fitted.best_epoch,
-        "trained_epochs": _epochs(experiment, arm),
+        "trained_epochs": fitted.epochs,
         **facts(arm.trainee.model, ticket),
         "condition": condition(experiment.recipe),
         "history": [
@@ -275,10 +313,15 @@ def _facts(
     }
 
 
-def _epochs(experiment: Experiment, arm: Arm) -> int:
-    if not arm.trainee.parameters:
-        return 0
-    return (arm.train or experiment.recipe.train).epochs
+def _searched(
+    experiment: Experiment, arm: Arm, fitted: Fitted, seed: int, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What training cost, and what a search found out."""
+    samples = len(experiment.split(seed)[0].y) if fitted.epochs else 0
+    facts: dict[str, Any] = {"sample_passes": round(samples * fitted.epochs) + arm.search_passes}
+    if arm.search:
+        facts["is_search"] = True
+    return facts | ({"search": dict(found)} if found else {})
 
 
 def _counts(name: str) -> bool:
@@ -299,12 +342,19 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "classes": list(data.classes),
         "arm": arm.name,
         "seed": seed,
-        **({} if arm.model is None else {"tokens": {"of": int(arm.trainee.model.tokens)}}),  # type: ignore[arg-type]
+        **_tokens(arm),
         **provenance(experiment),
         "eval_batch_size": recipe.train.batch_size,
         "licence": data.licence,
         "versions": versions(),
     }
+
+
+def _tokens(arm: Arm) -> dict[str, Any]:
+    model = arm.trainee.model
+    if arm.model is None or not isinstance(model, SpikingTransformer):
+        return {}
+    return {"tokens": {"of": int(model.tokens)}}
 
 
 def provenance(experiment: Experiment) -> dict[str, Any]:

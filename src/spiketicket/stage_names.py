@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
+from spiketicket.rounds import search_stages
+
 Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
 SCORES: tuple[Score, ...] = get_args(Score)
 """What a trained selector can rank patches by."""
@@ -21,6 +23,7 @@ _CONTROLS = {
 }  # fmt: skip
 _TITLES = {
     "dense": "dense, trained",
+    "pretrained": "dense, pretrained", "search": "early-bird search", "probe": "time step probe",
     "random_trained": "random mask, trained", "random_frozen": "random mask, frozen",
     "ticket_finetuned": "ticket, fine-tuned", "ticket_finetune_control": "ticket, rest trained",
     "patch_random": "patches, random", "patch_fixed": "patches, one random set",
@@ -55,7 +58,8 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = [c for c in ("random_trained", "random_frozen") if controls.get(c, True)]
     dense = ["dense"] if controls.get("dense", True) else []
     if not is_ladder(recipe):
-        return ("ticket", *dense, *wanted, *_tuned(recipe))
+        before = search_stages(table(recipe, "ticket"))
+        return (*before, "ticket", *dense, *wanted, *_tuned(recipe))
     ticket = table(recipe, "ticket")
     tried = [f"try_{s}" for s in SCORES] if ticket.get("score") == "auto" else []
     names = ["selector", *dense, *tried]

@@ -46,6 +46,10 @@ class Trainee:
         also: further parameters with settings of their own, such as the scores of a part.
         fresh_statistics: whether BatchNorm statistics are estimated anew before an epoch is
             judged. The running averages lag behind a mask that still moves.
+        start_step: optimizer steps of the schedule that lie behind the model as it is given, as
+            after rewinding; the learning rate and the batches go on from there.
+        stop_after: whether the training ends with an epoch, although the schedule has more.
+        optimizer_made: called once with the optimizer, for what also changes its state.
     """
 
     model: nn.Module
@@ -56,6 +60,9 @@ class Trainee:
     complete_after: Callable[[int], bool] = lambda epoch: True
     also: tuple[list[nn.Parameter], OptimizerConfig] | None = None
     fresh_statistics: bool = False
+    start_step: int = 0
+    stop_after: Callable[[int], bool] = lambda epoch: False
+    optimizer_made: Callable[[torch.optim.Optimizer], None] = lambda optimizer: None
 
 
 class Batches(Protocol):
@@ -92,13 +99,15 @@ class Fitted:
     """What a training gives: the model holds the best epoch's state.
 
     ``validation`` is that epoch's accuracy (a fraction, NaN without validation); ``wall_s``
-    counts all parts of the training, before and after any interruption.
+    counts all parts of the training, before and after any interruption; ``epochs`` are those that
+    were trained here.
     """
 
     best_epoch: int
     validation: float
     wall_s: float
     history: list[dict[str, float]]
+    epochs: float = 0
 
 
 def fit(
@@ -136,7 +145,8 @@ class _Loop:
         if config.timestep_ramp and self.timesteps is None:
             raise UserError("this network has no timesteps to ramp", where="train.timestep_ramp")
         self.best: dict[str, Tensor] = {}
-        self.at = Progress()
+        self.at = Progress(*divmod(trainee.start_step, self.steps))
+        trainee.optimizer_made(self.optimizer)
 
     def run(self) -> Fitted:
         loaded = checkpoint.load(self.file, self.stage.key, self.model, self.optimizer)
@@ -149,7 +159,7 @@ class _Loop:
         )
         merging = self.model.register_forward_pre_hook(fewer_frames)
         try:
-            while self.at.epoch < self.config.epochs:
+            while self.at.epoch < self.config.epochs and not self.at.stopped:
                 self._epoch()
         finally:
             merging.remove()
@@ -157,7 +167,9 @@ class _Loop:
         self.model.load_state_dict(self.best)
         self.trainee.restored()
         at = self.at
-        return Fitted(at.best_epoch, at.best_accuracy, at.wall_s, at.history)
+        done = at.epoch * self.steps - self.trainee.start_step
+        epochs = done / self.steps if done % self.steps else done // self.steps
+        return Fitted(at.best_epoch, at.best_accuracy, at.wall_s, at.history, epochs)
 
     def _epoch(self) -> None:
         at, epoch = self.at, self.at.epoch
@@ -245,6 +257,8 @@ class _Loop:
             record |= {"validation_loss": result.loss, "validation_accuracy": accuracy}
         at.history.append(record)
         self._write_log()
+        ends = self.trainee.stop_after(at.epoch)
+        at.stopped = ends and self._at_final_timesteps(at.epoch)
         if self._eligible(at.epoch) and (result is None or accuracy > at.best_accuracy):
             at.best_accuracy, at.best_epoch = accuracy, at.epoch
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -256,9 +270,11 @@ class _Loop:
         self._save()
 
     def _eligible(self, epoch: int) -> bool:
+        return self._at_final_timesteps(epoch) and self.trainee.complete_after(epoch)
+
+    def _at_final_timesteps(self, epoch: int) -> bool:
         last = self.config.epochs - 1
-        final = timesteps_at(epoch, self.config, 0) == timesteps_at(last, self.config, 0)
-        return final and self.trainee.complete_after(epoch)
+        return timesteps_at(epoch, self.config, 0) == timesteps_at(last, self.config, 0)
 
     def _save(self) -> None:
         if not self.workers.first:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "find": ("find", "find"),
     "train": ("train", "train"),
     "sweep": ("sweep", "sweep"),
+    "compare": ("compare", "compare"),
     "reproduce": ("reproduce", "reproduce"),
     "run": ("run", "run"),
     "eval": ("eval", "evaluate"),

@@ -40,9 +40,50 @@ def print_arms(arms: Sequence[Mapping[str, Any]], *, title: str) -> None:
         ]
         print_ladder(arms, accuracy, title=title)
         return
+    searched = [arm for arm in arms if arm.get("is_search")]
+    if searched:
+        _print_search(searched, f"{title}, the search")
+        arms = [arm for arm in arms if not arm.get("is_search")]
+        searched = searched + [arm for arm in arms if arm["arm"] == "ticket"]
     columns = ("", *(arm["title"].replace(", ", ",\n") for arm in arms))
     facts = [_facts(arm) for arm in arms]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
+    if searched:
+        print_line(_whole_cost(searched))
+
+
+def _print_search(arms: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A row for each training before the ticket's."""
+    rows = [
+        [
+            arm["title"], percent(arm["test_accuracy"]), percent(arm["validation_accuracy"]),
+            f"{arm['density']:.4g}", f"{arm['trained_epochs']:.4g}", time_text(arm["wall_s"]),
+            ", ".join(f"{k} {_found(v)}" for k, v in arm.get("search", {}).items()),
+        ]
+        for arm in arms
+    ]  # fmt: skip
+    columns = ("", "test %", "validation %", "density", "epochs", "time", "found")
+    print_table(columns, rows, title=title)
+
+
+def _found(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{key}: {_found(inner)}" for key, inner in value.items()) + ")"
+    if isinstance(value, list):
+        return " ".join(_found(inner) for inner in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _whole_cost(arms: Sequence[Mapping[str, Any]]) -> str:
+    """What the ticket cost, its search included."""
+    epochs = sum(arm["trained_epochs"] for arm in arms)
+    passes = sum(arm["sample_passes"] for arm in arms)
+    times = [arm["wall_s"] for arm in arms]
+    wall = time_text(None if None in times else sum(times))
+    return (
+        f"search   {len(arms)} trainings with the ticket's, {epochs:.4g} epochs, {passes:,.0f}"
+        f" samples forward and back a seed, {wall} for all seeds"
+    )
 
 
 def print_verdict(verdict: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ from spiketicket.errors import UserError
 from spiketicket.models._own import LEFT
 from spiketicket.philox import Stream
 
+Scope = Literal["layer", "global"]
+"""One threshold a layer, or one for all layers."""
 PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -97,6 +99,39 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
     if missing:
         mask[torch.nonzero(flat == threshold)[:missing, 0]] = True
     return mask.view(magnitude.shape)
+
+
+def largest_masks(
+    magnitudes: Mapping[str, Tensor], density: float, scope: Scope
+) -> dict[str, Tensor]:
+    """A boolean mask a layer that keeps the largest magnitudes: exactly ``density`` of them, of
+    each layer or of all layers together.
+
+    Raises:
+        UserError: nothing would be kept, or a global threshold would empty a layer.
+    """
+    if scope == "layer":
+        return {
+            name: top_mask(m, kept_count(m.numel(), density, f"layer {name}"))
+            for name, m in magnitudes.items()
+        }
+    masks = global_masks(magnitudes, density)
+    for name, mask in masks.items():
+        if not bool(mask.any()):
+            raise UserError(
+                "the global threshold removed every weight of this layer",
+                where=name,
+                remedy='Use ticket.scope = "layer" or a higher density',
+            )
+    return masks
+
+
+def global_masks(magnitudes: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+    """The same over all layers together, even where nothing is left of a layer."""
+    flat = torch.cat([m.detach().reshape(-1) for m in magnitudes.values()])
+    chosen = top_mask(flat, kept_count(flat.numel(), density, "the network"))
+    parts = chosen.split([m.numel() for m in magnitudes.values()])
+    return {n: part.view(m.shape) for (n, m), part in zip(magnitudes.items(), parts, strict=True)}
 
 
 def random_masks(

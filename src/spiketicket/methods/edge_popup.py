@@ -29,8 +29,8 @@ from spiketicket.methods._layers import (
     fan_in,
     initial_weight,
     kept_count,
+    largest_masks,
     prunable,
-    top_mask,
 )
 from spiketicket.philox import Stream
 from spiketicket.recipe import MethodConfig
@@ -194,27 +194,10 @@ class EdgePopup:
     @torch.no_grad()
     def update(self, epoch: float) -> None:
         """Recompute every mask from the scores; once an optimizer step."""
-        density, popups = self.density_at(epoch), self.popups()
-        magnitudes = {n: self._ranked(p) for n, p in popups.items()}
-        if self.config.scope == "global":
-            flat = torch.cat([m.reshape(-1) for m in magnitudes.values()])
-            chosen = top_mask(flat, kept_count(flat.numel(), density, "the network"))
-            parts = chosen.split([m.numel() for m in magnitudes.values()])
-            masks = {
-                n: p.view(m.shape) for (n, m), p in zip(magnitudes.items(), parts, strict=True)
-            }
-        else:
-            masks = {
-                n: top_mask(m, kept_count(m.numel(), density, f"layer {n}"))
-                for n, m in magnitudes.items()
-            }
+        popups = self.popups()
+        magnitudes = {name: self._ranked(popup) for name, popup in popups.items()}
+        masks = largest_masks(magnitudes, self.density_at(epoch), self.config.scope)
         for name, popup in popups.items():
-            if not bool(masks[name].any()):
-                raise UserError(
-                    "the global threshold removed every weight of this layer",
-                    where=name,
-                    remedy='Use ticket.scope = "layer" or a higher density',
-                )
             popup.set_mask(_original(self.layers[name]), masks[name])
 
     def _ranked(self, popup: PopupWeight) -> Tensor:

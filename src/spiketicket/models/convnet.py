@@ -6,8 +6,9 @@ at least 16 pixels a side, in multiples of 8.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from spiketicket.models._blocks import (
@@ -22,12 +23,17 @@ from spiketicket.neurons.lif import Kernel
 from spiketicket.plans import CONVNET_PLAN, convnet_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
+Positive = Annotated[int, Ge(1)]
+
 
 class Config(ModelConfig):
-    """``pooling`` is how the image is halved: max or average pooling, or strided convolutions."""
+    """``pooling`` is how the image is halved: max or average pooling, or strided convolutions.
+    ``channels`` are those of each convolution, in place of the plan times ``width``.
+    """
 
     name: Literal["convnet"] = "convnet"
     pooling: Pooling = "max"
+    channels: tuple[Positive, Positive, Positive] | None = None
 
 
 class ConvNet(nn.Module):
@@ -40,8 +46,8 @@ class ConvNet(nn.Module):
         pooled = convnet_pools(shape)
         self.timesteps = config.timesteps
         channels, blocks = shape.channels, []
-        for plan, pool in zip(CONVNET_PLAN, pooled, strict=True):
-            width = scaled(plan, config.width)
+        widths = config.channels or [scaled(plan, config.width) for plan in CONVNET_PLAN]
+        for width, pool in zip(widths, pooled, strict=True):
             block = conv_block(
                 channels, width, make_neuron(neuron, kernel), bn_affine=config.bn_affine,
                 halve=pool, pooling=config.pooling,

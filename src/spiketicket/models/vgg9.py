@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
 from spiketicket.models._blocks import (
@@ -38,6 +38,9 @@ class Config(ModelConfig):
     """Convolutions that a 2x2 pooling follows; None leads to 4x4 positions."""
     pooling: Pooling = "max"
     """``stride`` gives those convolutions a stride of 2 instead."""
+    channels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(8, 8)] | None = None
+    """Outputs of the six convolutions and the two hidden layers, in place of the plan times
+    ``width``."""
 
 
 class VGG9(nn.Module):
@@ -51,8 +54,9 @@ class VGG9(nn.Module):
         self.timesteps = config.timesteps
         affine, channels = config.bn_affine, shape.channels
         blocks = []
-        for (plan, _), pool in zip(VGG9_PLAN, pooled, strict=True):
-            width = scaled(plan, config.width)
+        plan = [scaled(p, config.width) for p in (*(p for p, _ in VGG9_PLAN), *2 * [config.hidden])]
+        widths = config.channels or plan
+        for width, pool in zip(widths, pooled, strict=False):
             block = conv_block(
                 channels, width, make_neuron(neuron, kernel), bn_affine=affine, halve=pool,
                 pooling=config.pooling,
@@ -62,8 +66,7 @@ class VGG9(nn.Module):
         self.features = nn.ModuleList(blocks)
         pools = sum(pooled)
         size, hidden = channels * (shape.height >> pools) * (shape.width >> pools), []
-        for _ in range(2):
-            width = scaled(config.hidden, config.width)
+        for width in widths[len(pooled) :]:
             linear = nn.Linear(size, width, bias=False)
             hidden.append(Block(linear, make_neuron(neuron, kernel), bn_affine=affine, pool=False))
             size = width

@@ -44,10 +44,11 @@ def html_page(
         body.append(element("h2", "Notes"))
         body.append(element("ul", *(element("li", note) for note in notes), class_="notes"))
     body.append(element("footer", f"Made by spiketicket {__version__} report."))
-    return _document(title, joined(body))
+    return document(title, joined(body))
 
 
-def _document(title: str, body: Markup) -> str:
+def document(title: str, body: Markup) -> str:
+    """A page with its styles and script in it, from its body."""
     style = _file("page.css") + stylesheet()
     head = [
         element("meta", charset="utf-8"),

@@ -33,6 +33,7 @@ from spiketicket.data import load_dataset
 from spiketicket.data._batches import ordered_batches
 from spiketicket.ladder import is_ladder, prepare
 from spiketicket.parts import Context, prepare_experiment
+from spiketicket.pruning import Work, leave_untrained
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment
 from spiketicket.stage_names import SCORES
@@ -211,7 +212,7 @@ class _Bench:
     def _built(self, name: str) -> Arm:
         experiment, seed = self.experiment, self.recipe.seed
         return prepare(name, self.recipe, experiment.shape, seed, experiment.device, self.kept,
-                       self.scratch)  # fmt: skip
+                       self.scratch, Work(self.batches))  # fmt: skip
 
     def _leave(self, name: str, arm: Arm) -> None:
         folder, model = self.scratch / name, arm.trainee.model
@@ -219,7 +220,9 @@ class _Bench:
         tokens = getattr(model, "tokens", None)
         ticket = to_ticket(model, {"tokens": {"of": tokens}} if tokens else {})
         ticket.save(folder / "model.ticket")
-        write_json(folder / "result.json", {"validation_accuracy": 0.0})
+        leave_untrained(arm, folder)
+        found = dict(arm.finish()) if arm.finish else {}
+        write_json(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
         if name == "ticket":
             self.kept = {layer.name: layer.kept for layer in ticket.layers}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket import _measured_file, _sample_file
+from spiketicket import _measured_file, _sample_file, pruning
 from spiketicket._files import explained, json_bytes, read_json, write_bytes, write_json
 from spiketicket._measured_file import is_whole
 from spiketicket._sample_file import UNREADABLE, drawn_sample
@@ -69,12 +69,15 @@ def stage_budgets(recipe: Recipe) -> dict[str, TrainConfig]:
     tuned = tuning_budget(train, tuning_epochs(recipe))
     other = {"random_frozen": train.model_copy(update={"epochs": 0})}
     other |= dict.fromkeys(TUNED, tuned)
+    if pruning.is_pruning(recipe):
+        other |= {plan.name: pruning.budget(recipe, plan.name) for plan in pruning.plans(recipe)}
     return {name: other.get(name, train) for name in arm_names(recipe)}
 
 
 def stage_epochs(recipe: Recipe) -> dict[str, int]:
     """How many epochs every stage trains."""
-    return {name: train.epochs for name, train in stage_budgets(recipe).items()}
+    found = {name: train.epochs for name, train in stage_budgets(recipe).items()}
+    return found | (pruning.stage_epochs(recipe) if pruning.is_pruning(recipe) else {})
 
 
 def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
@@ -98,7 +101,23 @@ def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
         "random_frozen": StageInputs({"train": _budget(recipe.train)}, ("ticket",)),
         **{name: StageInputs(tuned, ("ticket",)) for name in TUNED},
     }  # fmt: skip
+    if pruning.is_pruning(recipe):
+        known |= _pruning_inputs(recipe)
     return {name: known[name] for name in arm_names(recipe)}
+
+
+def _pruning_inputs(recipe: Recipe) -> dict[str, StageInputs]:
+    return {
+        plan.name: StageInputs(
+            {
+                "model": _plain(recipe.model), "reads": dict(plan.reads),
+                "train": _budget(pruning.budget(recipe, plan.name), "weights"),
+                "stops_after": plan.stops_after,
+            },
+            plan.needs,
+        )
+        for plan in pruning.plans(recipe)
+    }  # fmt: skip
 
 
 def _ladder_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:

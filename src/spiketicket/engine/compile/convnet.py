@@ -10,7 +10,7 @@ from spiketicket.plans import convnet_pools
 
 def compile_network(net: Net, model: Table) -> None:
     """Three convolutions and a linear classifier."""
-    model.ignore("width")
+    model.ignore("width", "channels")
     x = net.conv_blocks(model, 0, convnet_pools(net.shape))
     x = net.builder.add(ops.Mean, x, time=True, positions=False)
     net.synapse("classifier", x, flatten=True)

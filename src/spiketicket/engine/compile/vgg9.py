@@ -10,7 +10,7 @@ from spiketicket.plans import vgg9_pools
 
 def compile_network(net: Net, model: Table) -> None:
     """Six convolutions, two hidden linear layers, a linear classifier."""
-    model.ignore("width", "hidden")
+    model.ignore("width", "hidden", "channels")
     pools = model.maybe_whole("pools", low=3, high=6)
     x = net.conv_blocks(model, 0, vgg9_pools(net.shape, pools))
     for i in range(2):

@@ -1,0 +1,178 @@
+"""``spiketicket compare``: several methods on one recipe, with what each of them cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from contextlib import redirect_stdout
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spiketicket.cli._options import (
+    DEFAULT_RECIPE,
+    AddressOption,
+    CpusOption,
+    Device,
+    DeviceOption,
+    DryRunOption,
+    ExecutorOption,
+    GpusOption,
+    JsonOption,
+    QuietOption,
+    RecipeArgument,
+    RecordOption,
+    RetryFailedOption,
+    RunsOption,
+    SetOption,
+    Where,
+    WorkersOption,
+    recipe_path,
+)
+from spiketicket.cli.sweep import make_executor, show_plan, stoppable
+from spiketicket.errors import UserError
+
+if TYPE_CHECKING:
+    from spiketicket.compare import Compared, Entry
+
+_FAILED, _STOPPED = 1, 2
+
+
+class Budget(StrEnum):
+    """What the recipe's epochs are the budget of."""
+
+    each = "each"
+    total = "total"
+
+
+def compare(
+    recipe: RecipeArgument = DEFAULT_RECIPE,
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="A,B,C", help="Methods, with commas between them.")
+    ] = "edge_popup,magnitude,imp,early_bird,snip,synflow,gradual,random_mask",
+    density: Annotated[
+        str, typer.Option("--density", metavar="D,D", help="Fractions of the weights kept.")
+    ] = "0.5,0.2,0.05",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
+    budget: Annotated[
+        Budget,
+        typer.Option(
+            help="Whether train.epochs are those of each training, or of a whole search together."
+        ),
+    ] = Budget.each,
+    overrides: SetOption = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="METHOD.KEY=VALUE",
+                     help="A setting of one method; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", show_default=False,
+                     help="Where to write page and figures. Default: in the folder of the runs."),
+    ] = None,
+    executor: ExecutorOption = Where.local,
+    workers: WorkersOption = None,
+    address: AddressOption = "",
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    device: DeviceOption = Device.cpu,
+    runs: RunsOption = Path("runs"),
+    retry_failed: RetryFailedOption = False,
+    dry_run: DryRunOption = False,
+    record: RecordOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:  # fmt: skip
+    """Do what find does with each method at each density, and show them beside each other.
+
+    Same net, data, seeds and budget; what they share, as the dense net, is trained once. Ends with
+    1 where runs failed, and 2 where it was stopped.
+    """
+    entries = _entries(recipe, methods, density, seeds, overrides, options, budget)
+    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    made = [entry.run for entry in entries]
+    if dry_run:
+        show_plan(made, runs, carrier, executor, as_json=as_json)
+        return
+
+    from spiketicket.cli._sweep import observer_for, print_sweep
+    from spiketicket.record import check_record
+    from spiketicket.sweep import run_runs
+
+    if record is not None:
+        check_record(record)
+    told = json.dumps([[run.folder, list(run.seeds)] for run in made])
+    name = f"compare-{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    shown = observer_for(as_json=as_json, quiet=quiet)
+    with stoppable(), redirect_stdout(sys.stderr), shown as observer:
+        result = run_runs(made, runs, carrier, name=name, retry_failed=retry_failed,
+                          observer=observer).to_dict()  # fmt: skip
+    failed = any(row["state"] != "done" for row in result["runs"])
+    if failed and not as_json:
+        print_sweep(result)
+    if any(row["state"] == "done" for row in result["runs"]):
+        _finish(entries, runs, budget, out or runs / name, record, as_json=as_json)
+    if result["stopped"]:
+        raise typer.Exit(_STOPPED)
+    if failed:
+        raise typer.Exit(_FAILED)
+
+
+def _entries(
+    recipe: str, methods: str, density: str, seeds: int, overrides: list[str] | None,
+    options: list[str] | None, budget: Budget,
+) -> list[Entry]:  # fmt: skip
+    from spiketicket.compare import make_entries
+    from spiketicket.recipe import read_tables
+
+    path = recipe_path(recipe)
+    try:
+        densities = [float(text) for text in density.split(",")]
+    except ValueError:
+        remedy = "Give fractions with commas between them: 0.5,0.2"
+        raise UserError(
+            "must be numbers", where="--density", value=density, remedy=remedy
+        ) from None
+    names = [name.strip() for name in methods.split(",")]
+    return make_entries(
+        read_tables(path), names, densities, seeds, overrides=overrides or (),
+        options=options or (), budget=budget.value, source=str(path),
+    )  # fmt: skip
+
+
+def _finish(
+    entries: list[Entry], runs: Path, budget: Budget, out: Path, record: Path | None, *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from spiketicket.cli._console import print_line
+    from spiketicket.compare import collect, write_comparison
+    from spiketicket.record import add_record
+
+    found = collect(entries, runs, budget)
+    written = write_comparison(found, out)
+    if record is not None and not found.missing:
+        told = json.dumps([[e.run.recipe.hash, list(e.run.seeds)] for e in entries])
+        add_record(record, found.record(hashlib.sha256(told.encode()).hexdigest()[:10]))
+    if as_json:
+        print(json.dumps({**found.to_dict(), "files": [str(p) for p in written]}, indent=2))
+        return
+    print_comparison(found)
+    for path in written:
+        print_line(f"wrote    {path}")
+
+
+def print_comparison(found: Compared) -> None:
+    """Print a row for every method and density."""
+    from spiketicket.cli._console import print_line, print_table
+    from spiketicket.compare.writing import comparison_table
+
+    table = comparison_table(found)
+    rows = [[str(cell.text) for cell in row] for row in table.rows]
+    print_table(table.columns, rows, title=f"{found.recipe.name}: methods compared", left=2)
+    print_line(str(table.note))
+    for name in found.missing:
+        print_line(f"missing  {name}", "yellow")

@@ -1,0 +1,169 @@
+"""What the runs of a comparison came to: accuracy, verdict and the whole cost of each ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from spiketicket._files import read_json
+from spiketicket.compare.entries import Entry
+from spiketicket.errors import UserError
+from spiketicket.parts import seed_folder
+from spiketicket.pruning import search_names
+from spiketicket.recipe import Recipe, to_dict
+from spiketicket.report.numbers import Spread, spread
+from spiketicket.run import is_finished
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What trainings cost a seed, means over the seeds."""
+
+    trainings: int
+    epochs: float
+    sample_passes: float
+    """Training samples passed forward and back."""
+    wall_s: float
+    """Seconds, also of stages that were trained once for several runs."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one density."""
+
+    method: str
+    asked: float
+    density: float
+    accuracy: Mapping[int, float]
+    """Test accuracy in percent by seed."""
+    difference: float | None
+    """Ticket minus the dense net, in percentage points."""
+    low: float | None
+    high: float | None
+    random_trained: tuple[float, ...] | None
+    """Test accuracies of the random mask of the same density."""
+    outcome: str
+    cost: Cost
+    file_bytes: float
+    hash: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison; ``missing`` names the runs that are not finished."""
+
+    recipe: Recipe
+    budget: str
+    samples: int | None
+    """Test samples."""
+    dense: Mapping[int, float]
+    """Test accuracy of the dense net in percent by seed; empty where there is none."""
+    dense_cost: Cost | None
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...]
+    machine: Mapping[str, Any]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """In the order they were given."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    def spread(self, accuracy: Mapping[int, float]) -> Spread:
+        """Mean and intervals of accuracies by seed."""
+        return spread(accuracy, self.samples, self.recipe.verdict.confidence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "name": self.recipe.name, "budget": self.budget, "test_samples": self.samples,
+            "dense": {
+                "accuracy": _by_seed(self.dense),
+                "cost": None if self.dense_cost is None else asdict(self.dense_cost),
+            },
+            "rows": [
+                {**asdict(row), "accuracy": _by_seed(row.accuracy)} for row in self.rows
+            ],
+            "missing": list(self.missing), **self.machine,
+        }  # fmt: skip
+
+    def record(self, name: str) -> dict[str, Any]:
+        """The line for ``results/``; ``name`` tells comparisons apart."""
+        recipe = {k: v for k, v in to_dict(self.recipe).items() if k != "ticket"}
+        return {**self.to_dict(), "hash": name, "recipe": recipe}
+
+
+def _by_seed(values: Mapping[int, float]) -> dict[str, float]:
+    return {str(seed): value for seed, value in values.items()}
+
+
+def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> Compared:
+    """Read the runs of a comparison; trains nothing.
+
+    Raises:
+        UserError: none of them is finished, or a file is missing or damaged.
+    """
+    rows, missing = [], []
+    dense: dict[int, float] = {}
+    dense_cost = samples = None
+    machine: dict[str, Any] = {}
+    for entry in entries:
+        run = entry.run
+        if not is_finished(run.recipe, run.seeds, runs_dir=runs_dir):
+            missing.append(f"{entry.method} at {entry.density:g}")
+            continue
+        folder = runs_dir / run.folder
+        result = _read(folder / "result.json")
+        rows.append(_row(entry, folder, result))
+        arms = {arm["arm"]: arm for arm in result["arms"]}
+        if "dense" in arms and not dense:
+            dense = dict(zip(run.seeds, arms["dense"]["test_accuracy"], strict=True))
+            dense_cost = _cost(folder, run.seeds, ("dense",))
+        compared = result["verdict"]["comparisons"].values()
+        samples = samples or next((c["samples"] for c in compared if c["samples"]), None)
+        timing = _read(seed_folder(folder, run.seeds[0]) / "ticket" / "timing.json")
+        machine = machine or {k: v for k, v in timing.items() if k not in ("wall_s", "shared")}
+    if not rows:
+        raise UserError("none of the runs is finished", where="compare", value=len(entries))
+    recipe = entries[0].run.recipe
+    return Compared(recipe, budget, samples, dense, dense_cost, tuple(rows), tuple(missing),
+                    machine)  # fmt: skip
+
+
+def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
+    run = entry.run
+    arms = {arm["arm"]: arm for arm in result["arms"]}
+    ticket = arms["ticket"]
+    against = result["verdict"]["comparisons"].get("dense", {})
+    random = arms.get("random_trained")
+    return Row(
+        entry.method, entry.density, ticket["density"],
+        dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
+        against.get("difference"), against.get("low"), against.get("high"),
+        None if random is None else tuple(random["test_accuracy"]),
+        result["verdict"]["outcome"],
+        _cost(folder, run.seeds, (*search_names(run.recipe), "ticket")),
+        ticket["file_bytes"], run.recipe.hash,
+    )  # fmt: skip
+
+
+def _cost(folder: Path, seeds: Sequence[int], stages: Sequence[str]) -> Cost:
+    """What some stages cost together."""
+    places = [[seed_folder(folder, seed) / name for name in stages] for seed in seeds]
+    results = [[_read(place / "result.json") for place in own] for own in places]
+    timings = [[_read(place / "timing.json") for place in own] for own in places]
+    return Cost(
+        len(stages),
+        fmean(sum(stage["trained_epochs"] for stage in own) for own in results),
+        fmean(sum(stage.get("sample_passes", 0) for stage in own) for own in results),
+        round(fmean(sum(stage["wall_s"] for stage in own) for own in timings), 3),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError("is missing or damaged", where=str(path))
+    return found

@@ -1,0 +1,95 @@
+"""A comparison as files: one page, each figure as SVG with its data as CSV, and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spiketicket import __version__
+from spiketicket._files import explained, write_atomic, write_json
+from spiketicket.compare.figures import figures
+from spiketicket.compare.found import Compared
+from spiketicket.report.markup import element, joined
+from spiketicket.report.numbers import count, percent, signed, size
+from spiketicket.report.page import document, rendered
+from spiketicket.report.parts import Part
+from spiketicket.report.tables import Cell, Table
+
+_ROOM = 60_000
+"""Bytes of data as CSV on the page."""
+_BUDGETS = {
+    "each": "Every training has all of the recipe's epochs",
+    "total": "The trainings of a search share the recipe's epochs",
+}
+
+
+def write_comparison(found: Compared, folder: Path) -> list[Path]:
+    """Write everything, and return the files, the page first.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    drawn = figures(found)
+    files = {"compare.html": _page(found).encode()}
+    for figure in drawn:
+        files[f"{figure.name}.svg"] = figure.file.encode()
+        files[f"{figure.name}.csv"] = figure.csv.encode()
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+    write_json(folder / "compare.json", found.to_dict())
+    return [folder / name for name in (*files, "compare.json")]
+
+
+def comparison_table(found: Compared) -> Table:
+    """A row for every method and density, the dense net first."""
+    columns = (
+        "method", "verdict", "density", "test %", "sd", "minus\ndense", "random mask,\ntrained %",
+        "trainings", "epochs", "samples forward\nand back", "seconds", "file",
+    )  # fmt: skip
+    rows = []
+    if found.dense and found.dense_cost is not None:
+        s, c = found.spread(found.dense), found.dense_cost
+        rows.append((
+            Cell("dense, trained"), Cell("–"), Cell("1", 1.0), Cell(percent(s.mean), s.mean),
+            Cell(percent(s.sd), s.sd), Cell("–"), Cell("–"), Cell("1", 1),
+            Cell(f"{c.epochs:.4g}", c.epochs), Cell(count(c.sample_passes), c.sample_passes),
+            Cell(f"{c.wall_s:.1f}", c.wall_s), Cell("–"),
+        ))  # fmt: skip
+    for row in found.rows:
+        s, c = found.spread(row.accuracy), row.cost
+        random = row.random_trained
+        level = None if random is None else sum(random) / len(random)
+        rows.append((
+            Cell(row.method.replace("_", " ")), Cell(row.outcome),
+            Cell(f"{row.density:.4g}", row.density), Cell(percent(s.mean), s.mean),
+            Cell(percent(s.sd), s.sd), Cell(signed(row.difference), row.difference),
+            Cell(percent(level), level), Cell(str(c.trainings), c.trainings),
+            Cell(f"{c.epochs:.4g}", c.epochs), Cell(count(c.sample_passes), c.sample_passes),
+            Cell(f"{c.wall_s:.1f}", c.wall_s), Cell(size(row.file_bytes), row.file_bytes),
+        ))  # fmt: skip
+    each = _BUDGETS[found.budget]
+    note = (
+        f"{each}. Costs are those of the ticket with its search, a seed; stages that several runs "
+        "share are counted in each."
+    )
+    return Table("comparison", columns, tuple(rows), words=2, note=note)
+
+
+def _page(found: Compared) -> str:
+    recipe = found.recipe
+    seeds = len(found.rows[0].accuracy)
+    facts = (
+        f"{recipe.data.name}, {recipe.model.name}, {recipe.model.weights} weights, "
+        f"{recipe.train.epochs} epochs, {seeds} seed{'s' * (seeds > 1)}, "
+        f"{found.machine.get('device', '')}"
+    )
+    title = f"Methods compared: {recipe.name}"
+    body = [
+        element("header", element("h1", title), element("p", facts, class_="meta")),
+        rendered([Part("", (comparison_table(found), *figures(found)))], "h2", _ROOM),
+    ]
+    if found.missing:
+        body.append(element("p", f"Not finished: {', '.join(found.missing)}.", class_="note"))
+    body.append(element("footer", f"Made by spiketicket {__version__} compare."))
+    return document(title, joined(body))

@@ -1,0 +1,132 @@
+"""Early-Bird tickets: stop the dense training as soon as its mask no longer changes.
+
+You et al., "Drawing Early-Bird Tickets", ICLR 2020 (arXiv 1909.11957); on spiking networks: Kim et
+al., ECCV 2022 (arXiv 2207.01382), whose threshold of 0.02 over five masks is the default. After
+every epoch of the dense training the mask of the asked density is drawn by magnitude; the training
+stops once the newest mask differs from each of the others kept in less than ``distance`` of all
+weights. The ticket goes on from there, or from the random start, under the whole schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor, nn
+
+from spiketicket.methods._layers import Scope, largest_masks
+from spiketicket.methods._pruning import (
+    Plan,
+    Prepared,
+    PruningConfig,
+    Scene,
+    attach,
+    magnitudes_in,
+    originals,
+    weight_start,
+)
+from spiketicket.recipe import Section
+
+__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+SEARCH = "search"
+
+
+class Options(Section):
+    """When the mask is taken, and what the ticket starts from."""
+
+    scope: Scope = "global"
+    """One threshold for all layers, or one a layer."""
+    distance: Annotated[float, Gt(0), Le(1)] = 0.02
+    """Share of all weights in which two masks may differ and still be the same."""
+    masks: Annotated[int, Ge(2)] = 5
+    """Masks of as many epochs in a row that must be the same."""
+    start: Literal["found", "fresh"] = "found"
+    """The weights of the epoch the mask was found in, or the random start."""
+
+
+class Config(PruningConfig, Options):
+    """Hyper-parameters."""
+
+    name: Literal["early_bird"] = "early_bird"
+
+
+def plans(config: Any) -> tuple[Plan, ...]:
+    """The dense training that stops early, and the ticket's."""
+    reads = {"masks": "early bird", "density": config.density, "scope": config.scope,
+             "distance": config.distance, "count": config.masks}  # fmt: skip
+    ticket = Plan("ticket", {**reads, "start": config.start}, needs=(SEARCH,))
+    return Plan(SEARCH, reads, keeps=True), ticket
+
+
+def prepare(plan: Plan, scene: Scene) -> Prepared:
+    """Make a training ready."""
+    config = scene.config
+    if plan.name == SEARCH:
+        return _search(scene)
+    state = scene.weights(SEARCH)
+    magnitudes = magnitudes_in(state, scene.layers())
+    masks = largest_masks(magnitudes, config.density, config.scope)
+    return scene.trained(masks, state if config.start == "found" else None)
+
+
+def _search(scene: Scene) -> Prepared:
+    watch = _Watch(scene)
+    prepared = scene.trained(stop_after=watch.stop_after, complete_after=watch.complete_after)
+    watch.keep_masks()
+    return replace(prepared, finish=watch.facts)
+
+
+class _Watch:
+    """The masks of the last epochs, which lie in the model's state and so in its checkpoint."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.model, self.config = scene.model, scene.config
+        self.last = scene.train.epochs - 1
+
+    def keep_masks(self) -> None:
+        for weight, trained in originals(self.model).values():
+            shape = (self.config.masks, *weight.shape)
+            recent = torch.zeros(shape, dtype=torch.bool, device=weight.device)
+            trained.register_buffer("recent", recent)
+
+    def stop_after(self, epoch: int) -> bool:
+        """Draw the epoch's mask; whether it is the same as those before it."""
+        del epoch
+        layers = _layers(self.model)
+        weights = {name: weight.detach().abs() for name, (weight, _) in layers.items()}
+        drawn = largest_masks(weights, self.config.density, self.config.scope)
+        for name, (_, recent) in layers.items():
+            recent.copy_(torch.cat([recent[1:], drawn[name][None]]))
+        return bool(self.facts()["converged"])
+
+    def complete_after(self, epoch: int) -> bool:
+        """The mask of the epoch in which the training ends is the one that is taken."""
+        return bool(self.facts()["converged"]) or epoch == self.last
+
+    def facts(self) -> Mapping[str, Any]:
+        """How the newest mask differs from those before it; None before there are enough."""
+        recent = {name: masks for name, (_, masks) in _layers(self.model).items()}
+        if not all(bool(masks[0].any()) for masks in recent.values()):
+            return {"converged": False, "distance": None}
+        distance = mask_distance(recent)
+        return {"converged": distance < self.config.distance, "distance": distance}
+
+
+def _layers(model: nn.Module) -> dict[str, tuple[nn.Parameter, Tensor]]:
+    return {
+        name: (weight, cast("Tensor", trained.recent))
+        for name, (weight, trained) in originals(model).items()
+    }
+
+
+def mask_distance(recent: Mapping[str, Tensor]) -> float:
+    """The largest share of all weights in which the newest mask differs from one before it.
+
+    ``recent`` has bool ``[masks, ...]`` by layer, the newest last.
+    """
+    differ = sum((r[:-1] ^ r[-1]).flatten(1).sum(1) for r in recent.values())
+    size = sum(r[0].numel() for r in recent.values())
+    return float(cast("Tensor", differ).max()) / size

@@ -1,0 +1,46 @@
+"""A random mask of the same density in every layer, its weights trained: the least a method must
+beat.
+
+Liu et al., "The Unreasonable Effectiveness of Random Pruning", ICLR 2022 (arXiv 2202.02643), find
+it strong where networks are wide. Its own control ``random_trained`` is another such mask.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from spiketicket.methods._layers import kept_count, random_masks
+from spiketicket.methods._pruning import (
+    Plan,
+    Prepared,
+    PruningConfig,
+    Scene,
+    attach,
+    weight_start,
+)
+from spiketicket.philox import Stream
+
+__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+
+
+class Config(PruningConfig):
+    """Nothing beside the density."""
+
+    name: Literal["random_mask"] = "random_mask"
+
+
+def plans(config: Config) -> tuple[Plan, ...]:
+    """One training."""
+    return (Plan("ticket", {"masks": "random", "density": config.density}),)
+
+
+def prepare(plan: Plan, scene: Scene) -> Prepared:
+    """Make the training ready."""
+    del plan
+    shapes = {name: tuple(weight.shape) for name, weight in scene.layers().items()}
+    kept = {
+        name: kept_count(weight.numel(), scene.config.density, f"layer {name}")
+        for name, weight in scene.layers().items()
+    }
+    masks = random_masks(shapes, kept, Stream(scene.seed, "random mask ticket"))
+    return scene.trained({n: m.to(scene.layers()[n].device) for n, m in masks.items()})

@@ -1,0 +1,81 @@
+"""SNIP: prune once before training, by what removing a connection would do to the loss.
+
+Lee et al., "SNIP: Single-shot Network Pruning based on Connection Sensitivity", ICLR 2019 (arXiv
+1810.02340). With c = 1 for every connection of the untrained net, on a few training samples:
+
+    s = |dL/dc| = |dL/dW_eff * W_eff|,  keep the largest s of all layers
+
+BatchNorm computes with the statistics of these samples, as it does in training, and forgets them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal, cast
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.nn import functional
+
+from spiketicket.errors import UserError
+from spiketicket.methods._layers import Scope, largest_masks, prunable
+from spiketicket.methods._pruning import (
+    Plan,
+    Prepared,
+    PruningConfig,
+    Scene,
+    attach,
+    weight_start,
+)
+
+__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+
+
+class Config(PruningConfig):
+    """Hyper-parameters."""
+
+    name: Literal["snip"] = "snip"
+    scope: Scope = "global"
+    samples: Annotated[int, Ge(1)] = 128
+    """Training samples that the sensitivity is measured on; the paper's number."""
+
+
+def plans(config: Config) -> tuple[Plan, ...]:
+    """One training."""
+    reads = {"masks": "snip", "density": config.density, "scope": config.scope,
+             "samples": config.samples}  # fmt: skip
+    return (Plan("ticket", reads),)
+
+
+def prepare(plan: Plan, scene: Scene) -> Prepared:
+    """Measure, prune and make the training ready."""
+    del plan
+    config = scene.config
+    masks = largest_masks(sensitivity(scene, config.samples), config.density, config.scope)
+    return replace(scene.trained(masks), search_passes=config.samples)
+
+
+def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
+    """|dL/dW_eff * W_eff| by layer, on the first training samples.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    twin = scene.twin()
+    weights = {name: cast("Tensor", layer.weight) for name, layer in prunable(twin).items()}
+    totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    left = samples
+    for x, y in scene.batches.epoch(0):
+        part = min(left, len(y))
+        x, y = (x[:, :part] if x.dim() == 5 else x[:part]), y[:part]
+        loss = functional.cross_entropy(twin(x).float(), y, reduction="sum")
+        grads = torch.autograd.grad(loss, list(weights.values()))
+        for total, grad in zip(totals.values(), grads, strict=True):
+            total += grad
+        left -= part
+        if not left:
+            return {n: (t * weights[n].detach()).abs() for n, t in totals.items()}
+    raise UserError(
+        f"there are only {samples - left} training samples", where="ticket.samples", value=samples
+    )

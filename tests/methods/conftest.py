@@ -1,0 +1,73 @@
+"""Tiny recipes, and the trainings of a search one by one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spiketicket import pruning
+from spiketicket.parts import Context, prepare_experiment
+from spiketicket.recipe import Recipe, parse_recipe
+from spiketicket.reporting import NullReporter
+from spiketicket.train import Stage, fit
+
+BASE: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"name": "digits", "train_limit": 60},
+    "model": {"name": "convnet", "width": 0.125, "timesteps": 1, "weights": "float"},
+    "neuron": {"name": "lif"},
+    "ticket": {"name": "magnitude", "density": 0.3},
+    "train": {"epochs": 2, "batch_size": 20, "kernel": "eager"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def made(method: str, density: float = 0.3, **change: Any) -> Recipe:
+    """A recipe; ``change`` are sections, and ``options`` the method's own settings."""
+    options = change.pop("options", {})
+    sections = {k: {**BASE[k], **change[k]} if k in BASE else change[k] for k in change}
+    ticket = {"name": method, "density": density, **options}
+    return parse_recipe({**BASE, **sections, "ticket": ticket})
+
+
+@dataclass
+class Search:
+    """The trainings of a recipe's search in a folder."""
+
+    recipe: Recipe
+    folder: Path
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.experiment = prepare_experiment(self.recipe, Context())
+        self.batches, self.validation = self.experiment.split(self.seed)
+
+    def prepare(self, stage: str) -> Any:
+        (self.folder / stage).mkdir(exist_ok=True, parents=True)
+        return pruning.prepare(
+            stage, self.recipe, self.experiment.shape, self.seed, torch.device("cpu"),
+            self.folder, pruning.Work(self.batches),
+        )  # fmt: skip
+
+    def train(self, stage: str, arm: Any = None) -> Any:
+        """Train a stage, and leave what later ones need."""
+        arm = arm or self.prepare(stage)
+        place = Stage(stage, self.seed, self.folder / stage, stage)
+        fit(arm.trainee, self.batches, None, arm.train, place, NullReporter())
+        pruning.keep_weights(arm, self.folder / stage, pruning.Work(self.batches))
+        return arm
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Make the trainings of a recipe."""
+    return lambda recipe, seed=0: Search(recipe, tmp_path / "seed-0", seed)
