@@ -324,7 +324,11 @@ def test_links_in_an_archive_are_not_followed(
     assert tree(tmp_path / "root") == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive at all", gzip.compress(b"no tar" * 200)],
+    ids=["empty", "no archive", "gzip of no archive"],
+)
 def test_an_official_archive_that_is_none(
     tmp_path: Path, server: Server, adopt: Any, cifar10_files: Any, formats: Any, content: bytes
 ) -> None:
