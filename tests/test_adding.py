@@ -32,8 +32,11 @@ epochs = 1
 batch_size = 20
 kernel = "eager"
 """
+# The finder of an editable install goes before PYTHONPATH, and finds the package itself.
 PROGRAM = """
 import json
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if isinstance(finder, type)]
 from spiketicket.errors import UserError
 from spiketicket.recipe import load_recipe
 from spiketicket.run import find

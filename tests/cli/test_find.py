@@ -77,7 +77,8 @@ def test_train_prints_the_dense_net(spike: Run, fake_run: Any) -> None:
 def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> None:
     result = spike("eval", str(tmp_path / "a.ticket"), "--root", "/data")
     assert "97.25 %" in result.stdout
-    assert fake_run.calls == [(tmp_path / "a.ticket", {"root": "/data", "device": "cpu"})]
+    options = {"root": "/data", "device": "cpu", "network": ""}
+    assert fake_run.calls == [(tmp_path / "a.ticket", options)]
 
 
 def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,6 @@ from spiketicket.sweep.axes import make_runs, parse_axes
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'spiketicket[cluster]'")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
-PORT = 6399
-ADDRESS = f"127.0.0.1:{PORT}"
 AXES = ["ticket.density=0.2,0.3", "seed=0:1"]
 SETTINGS = [
     "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=80",
@@ -33,7 +32,7 @@ SETTINGS = [
 COMMAND = [
     sys.executable, "-c", "from spiketicket.cli import main; main()", "sweep", "digits-binw",
     *(x for axis in AXES for x in ("--axis", axis)), *(x for s in SETTINGS for x in ("--set", s)),
-    "--executor", "ray", "--address", ADDRESS, "--name", "x", "--json",
+    "--executor", "ray", "--name", "x", "--json",
 ]  # fmt: skip
 
 
@@ -42,6 +41,11 @@ class Cluster:
 
     def __init__(self, folder):
         self.folder, self.nodes = folder, {}
+        # Not the last cluster's, whose server may not have closed it yet.
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
         # A socket's path has at most 107 characters, which pytest's own folders use up.
         self.short = tempfile.mkdtemp(prefix="ray-")
 
@@ -58,7 +62,7 @@ class Cluster:
             )  # fmt: skip
 
     def head(self, cpus):
-        self.start("head", cpus, "--head", "--port", str(PORT), "--include-dashboard", "false",
+        self.start("head", cpus, "--head", "--port", str(self.port), "--include-dashboard", "false",
                    "--temp-dir", self.short)  # fmt: skip
         deadline = time.monotonic() + 120
         while b"Ray runtime started" not in (self.folder / "head.log").read_bytes():
@@ -67,7 +71,7 @@ class Cluster:
             time.sleep(0.1)
 
     def join(self, name, cpus):
-        self.start(name, cpus, "--address", ADDRESS)
+        self.start(name, cpus, "--address", self.address)
 
     def kill(self, name):
         """All processes of a node at once, as when its power fails."""
@@ -120,7 +124,9 @@ def test_everything_dies_once_and_every_run_is_done_once(tmp_path, made, cluster
     runs = tmp_path / "runs"
     cluster.head(0)
     first = subprocess.Popen(
-        [*COMMAND, "--runs", str(runs)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*COMMAND, "--address", cluster.address, "--runs", str(runs)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     state = runs / "sweep-x" / "sweep.json"
     wait_for(state.exists, first)
@@ -141,7 +147,11 @@ def test_everything_dies_once_and_every_run_is_done_once(tmp_path, made, cluster
     first.wait()
     done = {p: p.stat().st_mtime_ns for p in runs.rglob("result.json")}
     second = subprocess.run(
-        [*COMMAND, "--runs", str(runs)], capture_output=True, text=True, timeout=900, check=False
+        [*COMMAND, "--address", cluster.address, "--runs", str(runs)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     assert second.returncode == 0, second.stderr
     result = json.loads(second.stdout)
@@ -157,7 +167,7 @@ def test_everything_dies_once_and_every_run_is_done_once(tmp_path, made, cluster
 
 def test_it_gives_what_find_gives(tmp_path, made, cluster, content, listener):
     cluster.head(2)
-    result = run_runs(made[:1], tmp_path / "runs", RayCluster(ADDRESS), observer=listener)
+    result = run_runs(made[:1], tmp_path / "runs", RayCluster(cluster.address), observer=listener)
     assert [row["state"] for row in result.rows] == ["done"]
     find(made[0].recipe, seeds=2, runs_dir=tmp_path / "alone", threads=1)
     run = made[0].folder
