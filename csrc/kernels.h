@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #define MAX_PLANES 14  /* of a counter in the bit-sliced kernel */
+#define EVENT_OUTPUTS 64 /* that the event-driven kernel sums at once */
 #define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
 
 /* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
@@ -41,6 +42,10 @@ struct Kernels {
     /* The same of fl(weight * x). */
     void (*rows_float)(const float *x, const uint32_t *taps, const float *weights, size_t count,
                        float *out, size_t n);
+    /* sum[j] = sum over the inputs, in order, of weights[id][j], times its value where there are
+     * values; EVENT_OUTPUTS sums. */
+    void (*events)(const uint16_t *ids, const float *values, size_t count, const float *weights,
+                   float *sum);
     void (*affine)(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b);
     /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. */

@@ -320,6 +320,24 @@ static void rows_float(const float *x, const uint32_t *taps, const float *weight
     rows(x, taps, weights, count, out, n);
 }
 
+/* Up to eight vectors of outputs stay in registers while all inputs are added to them. */
+static void events(const uint16_t *ids, const float *values, size_t count, const float *weights,
+                   float *out) {
+    enum { MOST = EVENT_OUTPUTS / FLOATS, VECTORS = MOST < 8 ? MOST : 8 };
+    for (size_t first = 0; first < EVENT_OUTPUTS; first += VECTORS * FLOATS) {
+        F sum[VECTORS] = {0};
+        for (size_t k = 0; k < count; k++) {
+            const float *w = weights + (size_t)ids[k] * EVENT_OUTPUTS + first;
+            for (int j = 0; j < VECTORS; j++) {
+                F v = load_floats(w + j * FLOATS);
+                if (values) sum[j] += v * values[k];
+                else sum[j] += v;
+            }
+        }
+        for (int j = 0; j < VECTORS; j++) store_floats(out + first + (size_t)j * FLOATS, sum[j]);
+    }
+}
+
 static void affine(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b) {
     if (scaled)
@@ -510,6 +528,6 @@ static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
 
 const Kernels CAT(st_kernels_, LEVEL) = {
     .name = TEXT(LEVEL), .words = WORDS, .dot_words = DOT_WORDS,
-    .rows_ternary = rows_ternary, .rows_float = rows_float,
+    .rows_ternary = rows_ternary, .rows_float = rows_float, .events = events,
     .affine = affine, .fire = fire, .dots = dots, .tree = tree, .slab = slab,
     .turn = turn, .fire_planes = fire_planes, .expand = expand, .pool = pool};

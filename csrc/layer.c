@@ -52,7 +52,7 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
 }
 
 const char *method_name(const Layer *l) {
-    static const char *const names[] = {"rows", "popcount", "bit-sliced"};
+    static const char *const names[] = {"rows", "popcount", "bit-sliced", "events"};
     return names[l->method];
 }
 
@@ -63,6 +63,7 @@ static const double WORD_BY_BYTES = 0.7, WORD_BY_WORD = 4, DOT = 10, TREE_VECTOR
 
 static Method method_of(const Layer *l) {
     const Synapse *y = &l->y;
+    if (events_fit(l)) return BY_EVENTS;
     if (l->in.kind == KIND_F32 || !y->ternary) return BY_ROWS;
     if (l->in.kind == KIND_INT || !bitsliced_fits(l)) return BY_POPCOUNT;
     const size_t lanes = (size_t)l->k->words, group = (size_t)l->k->dot_words;
@@ -79,6 +80,7 @@ static bool plan_method(Layer *l) {
     switch (l->method) {
     case BY_ROWS: return rows_plan(l);
     case BY_POPCOUNT: return popcount_plan(l);
+    case BY_EVENTS: return events_plan(l);
     default: return bitsliced_plan(l);
     }
 }

@@ -30,7 +30,7 @@ static inline size_t carve(Scratch *s, uint64_t bytes) {
 
 typedef struct Layer Layer;
 
-typedef enum { BY_ROWS, BY_POPCOUNT, BY_BITS } Method;
+typedef enum { BY_ROWS, BY_POPCOUNT, BY_BITS, BY_EVENTS } Method;
 
 /* A synapse, with the neuron and the pooling that follow it where they were joined to it. */
 struct Layer {
@@ -100,11 +100,13 @@ void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_
                        size_t pitch, void *out, uint8_t *scratch);
 const char *method_name(const Layer *l);
 
-/* rows.c, popcount.c, bitsliced.c: plan one way to compute a layer; false without memory. */
+/* rows.c, popcount.c, bitsliced.c, events.c: plan one way to compute a layer; false without memory. */
 bool rows_plan(Layer *l);
 bool popcount_plan(Layer *l);
 bool bitsliced_plan(Layer *l);
 bool bitsliced_fits(const Layer *l);
+bool events_plan(Layer *l);
+bool events_fit(const Layer *l);
 
 /* values.c */
 void reg_to_float(const Reg *r, const void *data, float *out);
