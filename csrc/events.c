@@ -1,4 +1,4 @@
-/* A linear layer with float weights on spikes or small whole numbers, driven by what is not zero:
+/* A layer with float weights on spikes or small whole numbers, driven by what is not zero:
  * for every step and position, the weights of the inputs that are not zero are added up, in the
  * order of the definition. A zero adds nothing, so that the sums are the same to the bit. */
 #include "net.h"
@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 typedef struct {
-    float *weights; /* [cout / EVENT_OUTPUTS, rounded up][cin][EVENT_OUTPUTS] */
+    float *weights; /* [cout / EVENT_OUTPUTS, rounded up][inputs][EVENT_OUTPUTS] */
     size_t places;  /* steps times positions */
+    size_t inputs;  /* of a place: cin*kh*kw */
     size_t at_count, at_ids, at_values, at_sums;
 } Events;
 
@@ -18,35 +19,61 @@ static void events_free(void *plan) {
     free(e);
 }
 
-/* The inputs that are not zero, by place, in ascending order; values of INT inputs alone. */
+typedef struct {
+    uint32_t *count;
+    uint16_t *ids;
+    float *values;
+} Lists;
+
+/* Input (y, x) is not zero: it goes to the place that reads it through the tap (ky, kx). */
+static inline void add_input(const Synapse *y, const Lists *to, size_t s, size_t row, size_t col,
+                             size_t ky, size_t kx, uint16_t id, float value, bool valued) {
+    const size_t down = row + y->pad, right = col + y->pad;
+    if (down < ky || right < kx) return;
+    if ((down - ky) % y->stride || (right - kx) % y->stride) return;
+    const size_t yo = (down - ky) / y->stride, xo = (right - kx) / y->stride;
+    if (yo >= y->ho || xo >= y->wo) return;
+    const size_t place = (s * y->ho + yo) * y->wo + xo;
+    const size_t at = place * y->cin * y->kh * y->kw + to->count[place]++;
+    to->ids[at] = id;
+    if (valued) to->values[at] = value;
+}
+
+/* What is not zero at one step of one channel, through one tap of it. */
+static void collect_tap(const Layer *l, const void *in, const Lists *to, size_t s, size_t c,
+                        size_t ky, size_t kx) {
+    const Synapse *y = &l->y;
+    const size_t n = positions(&l->in), words = words_of(n), wide = l->in.w;
+    const size_t id = (c * y->kh + ky) * y->kw + kx;
+    if (l->in.kind == KIND_INT) {
+        const uint16_t *x = (const uint16_t *)in + (s * l->in.c + c) * n;
+        for (size_t p = 0; p < n; p++) {
+            if (!x[p]) continue;
+            if (y->flatten) add_input(y, to, s, 0, 0, 0, 0, (uint16_t)(c * n + p), x[p], true);
+            else add_input(y, to, s, p / wide, p % wide, ky, kx, (uint16_t)id, x[p], true);
+        }
+        return;
+    }
+    const uint64_t *x = (const uint64_t *)in + (c * l->in.s + s) * words;
+    for (size_t w = 0; w < words; w++)
+        for (uint64_t left = x[w]; left; left &= left - 1) {
+            const size_t p = 64 * w + (size_t)__builtin_ctzll(left);
+            if (y->flatten) add_input(y, to, s, 0, 0, 0, 0, (uint16_t)(c * n + p), 1, false);
+            else add_input(y, to, s, p / wide, p % wide, ky, kx, (uint16_t)id, 1, false);
+        }
+}
+
+/* The inputs of every place that are not zero, in the order of the definition. */
 static void collect(const Layer *l, const Events *e, const void *in, uint8_t *scratch) {
     const Synapse *y = &l->y;
-    const size_t n = positions(&l->in), steps = l->in.s, words = words_of(n);
-    uint32_t *count = (uint32_t *)(void *)(scratch + e->at_count);
-    uint16_t *ids = (uint16_t *)(void *)(scratch + e->at_ids);
-    float *values = (float *)(void *)(scratch + e->at_values);
-    memset(count, 0, e->places * sizeof *count);
+    const Lists to = {(uint32_t *)(void *)(scratch + e->at_count),
+                      (uint16_t *)(void *)(scratch + e->at_ids),
+                      (float *)(void *)(scratch + e->at_values)};
+    memset(to.count, 0, e->places * sizeof *to.count);
     for (size_t c = 0; c < l->in.c; c++)
-        for (size_t s = 0; s < steps; s++) {
-            if (l->in.kind == KIND_INT) {
-                const uint16_t *x = (const uint16_t *)in + (s * l->in.c + c) * n;
-                for (size_t p = 0; p < n; p++) {
-                    if (!x[p]) continue;
-                    const size_t place = y->flatten ? s : s * n + p;
-                    const size_t at = place * y->cin + count[place]++;
-                    ids[at] = (uint16_t)(y->flatten ? c * n + p : c);
-                    values[at] = (float)x[p];
-                }
-                continue;
-            }
-            const uint64_t *x = (const uint64_t *)in + (c * steps + s) * words;
-            for (size_t w = 0; w < words; w++)
-                for (uint64_t left = x[w]; left; left &= left - 1) {
-                    const size_t p = 64 * w + (size_t)__builtin_ctzll(left);
-                    const size_t place = y->flatten ? s : s * n + p;
-                    ids[place * y->cin + count[place]++] = (uint16_t)(y->flatten ? c * n + p : c);
-                }
-        }
+        for (size_t s = 0; s < l->in.s; s++)
+            for (size_t ky = 0; ky < y->kh; ky++)
+                for (size_t kx = 0; kx < y->kw; kx++) collect_tap(l, in, &to, s, c, ky, kx);
 }
 
 static void events_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
@@ -58,11 +85,11 @@ static void events_run(const Layer *l, const void *in, void *out, uint8_t *scrat
     float *sums = (float *)(void *)(scratch + e->at_sums);
     collect(l, e, in, scratch);
     for (uint32_t first = 0; first < y->cout; first += EVENT_OUTPUTS) {
-        const float *weights = e->weights + (size_t)first * y->cin;
+        const float *weights = e->weights + (size_t)first * e->inputs;
         const uint32_t left = y->cout - first, some = left < EVENT_OUTPUTS ? left : EVENT_OUTPUTS;
         for (size_t place = 0; place < e->places; place++) {
             float sum[EVENT_OUTPUTS];
-            const size_t at = place * y->cin;
+            const size_t at = place * e->inputs;
             l->k->events(ids + at, l->in.kind == KIND_INT ? values + at : NULL, count[place],
                          weights, sum);
             for (uint32_t o = 0; o < some; o++) sums[o * e->places + place] = sum[o];
@@ -74,8 +101,8 @@ static void events_run(const Layer *l, const void *in, void *out, uint8_t *scrat
 
 bool events_fit(const Layer *l) {
     const Synapse *y = &l->y;
-    return !y->ternary && (l->in.kind == KIND_SPK || l->in.kind == KIND_INT) && y->kh == 1 &&
-           y->kw == 1 && y->stride == 1 && y->pad == 0 && y->cin <= 65536;
+    return !y->ternary && (l->in.kind == KIND_SPK || l->in.kind == KIND_INT) &&
+           (!y->flatten || y->kh * y->kw == 1) && (uint64_t)y->cin * y->kh * y->kw <= 65536;
 }
 
 bool events_plan(Layer *l) {
@@ -86,19 +113,21 @@ bool events_plan(Layer *l) {
     l->free_plan = events_free;
     l->run = events_run;
     e->places = (size_t)y->s * y->ho * y->wo;
-    const uint64_t inputs = (uint64_t)e->places * y->cin;
+    e->inputs = (size_t)y->cin * y->kh * y->kw;
+    if (e->places > MAX_MEMORY) return false;
+    const uint64_t inputs = (uint64_t)e->places * e->inputs;
     e->at_count = carve(&l->scratch, (uint64_t)e->places * 4);
     e->at_ids = carve(&l->scratch, inputs * 2);
     e->at_values = carve(&l->scratch, l->in.kind == KIND_INT ? inputs * 4 : 0);
     e->at_sums = carve(&l->scratch, (uint64_t)e->places * EVENT_OUTPUTS * 4);
     const uint64_t outputs = ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
-    l->memory = outputs * y->cin * 4;
+    l->memory = outputs * e->inputs * 4;
     if (l->memory > MAX_MEMORY || l->scratch.bytes > MAX_MEMORY) return false;
-    e->weights = calloc((size_t)(outputs * y->cin), sizeof *e->weights);
+    e->weights = calloc((size_t)(outputs * e->inputs), sizeof *e->weights);
     if (!e->weights) return false;
     for (size_t o = 0; o < y->cout; o++)
-        for (size_t c = 0; c < y->cin; c++)
-            e->weights[(o / EVENT_OUTPUTS * y->cin + c) * EVENT_OUTPUTS + o % EVENT_OUTPUTS] =
-                y->weights[o * y->cin + c];
+        for (size_t c = 0; c < e->inputs; c++)
+            e->weights[(o / EVENT_OUTPUTS * e->inputs + c) * EVENT_OUTPUTS + o % EVENT_OUTPUTS] =
+                y->weights[o * e->inputs + c];
     return true;
 }
