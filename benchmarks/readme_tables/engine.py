@@ -20,7 +20,8 @@ def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" (AVX2, no VNNI), Python {machine['python']}, torch {machine['versions']['torch']},"
         f" ONNX Runtime {machine['versions']['onnxruntime']}"
         f" ([{path.name}](../results/{path.name})); `x` is how many times faster the engine is, by"
-        " the rounds' ratios. The nets are random tickets that fire as trained ones do:",
+        " the rounds' ratios. The nets are random tickets that fire as trained ones do; of the"
+        " Spikformer only ConvPEP is sparse and binary, its encoder has float weights:",
         "",
         "| net | zeros % | batch | threads | engine | its level | portable C |"
         + "".join(f" {title} | x |" for _, title in peers),
