@@ -1,4 +1,4 @@
-"""The comparison as a drawing: a bar a peer, to a logarithmic scale."""
+"""The comparison as a drawing: a mark a peer, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spiketicket.report.figures.canvas import (
 )
 from spiketicket.report.markup import Markup, joined
 
-_ROW, _HEAD, _LEFT, _RIGHT = 20.0, 28.0, 128.0, 62.0
+_ROW, _HEAD, _LEFT, _RIGHT = 20.0, 28.0, 150.0, 62.0
 
 Group = Mapping[str, Any]
 
@@ -40,13 +40,13 @@ def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
     for heading, rows in groups:
         parts.append(text(0, y + 17, heading, "strong"))
         y += _HEAD
-        parts += [_bar(row, scale, y + _ROW * i) for i, row in enumerate(rows)]
+        parts += [_mark(row, scale, y + _ROW * i) for i, row in enumerate(rows)]
         y += _ROW * len(rows)
-    parts.append(x_axis(scale, y + 4, "milliseconds an image"))
+    parts.append(x_axis(scale, y + 4, "milliseconds an image (logarithmic)"))
     return Figure(
         "engine",
         "Time an image",
-        "Median time an image, quartiles as thin lines.",
+        "Median time an image on a logarithmic scale, quartiles as lines.",
         drawing(y + 42, joined(parts), label="Time an image of every peer"),
         ("case", "peer", "ms_per_image", "q25", "q75"),
         tuple(
@@ -68,12 +68,12 @@ def _heading(result: Mapping[str, Any], group: Group) -> str:
     return f"{net}: batch {group['batch']}, {threads} thread{'s' * (threads > 1)}"
 
 
-def _bar(row: Mapping[str, Any], scale: Scale, y: float) -> Markup:
+def _mark(row: Mapping[str, Any], scale: Scale, y: float) -> Markup:
     ms, ours = row["ms_per_image"], row["peer"].startswith("engine")
     tip = f"{row['title']}: {ms:.4g} ms (quartiles {row['q25']:.4g} to {row['q75']:.4g})"
     return joined([
         text(0, y + 14, row["title"], "t-ticket" if ours else ""),
-        rect(_LEFT, y + 4, scale(ms) - _LEFT, 12, "f-ticket" if ours else "f-control", tip),
         line(scale(row["q25"]), y + 10, scale(row["q75"]), y + 10, "axis"),
+        rect(scale(ms) - 4, y + 6, 8, 8, "f-ticket" if ours else "f-control", tip),
         text(WIDTH, y + 14, f"{ms:.3g} ms", "dim", "end"),
     ])  # fmt: skip
