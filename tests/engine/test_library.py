@@ -299,3 +299,34 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == f"{len(files)} files\n"
+
+
+@needs_library
+@pytest.mark.parametrize("whole_numbers", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "flatten"),
+    [((3, 3), 1, 1, False), ((3, 3), 2, 1, False), ((5, 1), 1, 2, False), ((1, 3), 3, 0, False),
+     ((1, 1), 1, 0, False), ((1, 1), 1, 0, True)],
+)  # fmt: skip
+def test_float_weights_on_spikes_are_added_in_the_order_of_the_definition(
+    kernel, stride, pad, flatten, whole_numbers
+):
+    r = np.random.default_rng(7)
+    b = Builder(steps=3, frames=3, channels=5, height=6, width=9, classes=4)
+    spikes = b.add(ops.Neuron, 0, kind=ops.NeuronKind.STEP, v_threshold=0.3)
+    if whole_numbers:
+        more = b.add(ops.Neuron, 0, kind=ops.NeuronKind.STEP, v_threshold=1.0)
+        spikes = b.add(ops.Add, spikes, more)
+    inputs = 5 * 6 * 9 if flatten else 5
+    # 70 outputs: one block of 64 and a part of one
+    weight = r.normal(size=(70, inputs, *kernel)).astype(np.float32)
+    layer = b.add(ops.Synapse, spikes, weight=weight, stride=stride, pad=pad, flatten=flatten)
+    mean = b.add(ops.Mean, layer, time=True, positions=True)
+    b.add(ops.Synapse, mean, weight=r.normal(size=(4, 70, 1, 1)).astype(np.float32))
+    program = b.program()
+    x = r.normal(size=(2, 3, 5, 6, 9)).astype(np.float32)
+    want = reference.trace(program, x, [layer])[layer]
+    for level in _library.levels():
+        with _library.Net(program.to_bytes(), level, keep_registers=True) as net:
+            for image, expected in zip(x, want, strict=True):
+                np.testing.assert_array_equal(net.trace(image, layer, expected.shape), expected)
