@@ -146,9 +146,30 @@ def report_table(rows: list[dict[str, Any]], path: Path) -> str:
     return "\n".join(lines)
 
 
+def sweep_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """What a sweep costs a run, and runs an hour."""
+    first = rows[0]
+    bare = first["wall_s"]
+    lines = [
+        f"**A sweep** of {first['runs']} runs that have nothing in common, {first['epochs']} epochs"
+        f" of digits each, one thread a run, {first['device']}, {first['rounds']} round"
+        f" ([{path.name}](../results/{path.name})); `beyond bare` is the whole time less that of"
+        " the bare runs, a run, where one runs at a time:",
+        "",
+        "| | s in all | runs an hour | beyond bare, s a run |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for r in rows:
+        more = "-" if r["contender"].endswith("-2") else f"{(r['wall_s'] - bare) / r['runs']:.2f}"
+        lines.append(
+            f"| {r['contender']} | {r['wall_s']:.1f} | {r['runs_per_hour']:.0f} | {more} |"
+        )
+    return "\n".join(lines)
+
+
 MAKERS = {
     "transformer_step": step_table, "search_step": bench_table,
     "event_readers": readers_table, "event_frames": frames_table,
-    "measure": measuring_table, "report": report_table,
+    "measure": measuring_table, "report": report_table, "sweep": sweep_table,
 }  # fmt: skip
 """What makes the table of a file, by the file's name; in the order of the page."""
