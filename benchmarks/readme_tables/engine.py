@@ -9,15 +9,17 @@ from typing import Any
 def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
     """A row a net, batch and number of threads; the engine's best level and its peers."""
     machine = rows[0]["machine"]
+    rounds = " or ".join(map(str, sorted({row["rounds"] for row in rows})))
     peers = [
         ("onnxruntime-int8", "ONNX Runtime int8"), ("openvino-int8", "OpenVINO int8"),
         ("onnxruntime-fp32", "ONNX Runtime float32"), ("torch-fp32", "PyTorch float32"),
+        ("torch-compiled", "PyTorch compiled"),
         ("spikingjelly", "SpikingJelly"),
     ]  # fmt: skip
     lines = [
         f"**The packed engine beside its peers**, each peer in processes of its own, in turn,"
-        f" warm medians of {rows[0]['rounds']} rounds, ms an image, {machine['cpu']}"
-        f" (AVX2, no VNNI), Python {machine['python']}, torch {machine['versions']['torch']},"
+        f" warm medians of {rounds} rounds, ms an image, {machine['cpu']},"
+        f" Python {machine['python']}, torch {machine['versions']['torch']},"
         f" ONNX Runtime {machine['versions']['onnxruntime']}"
         f" ([{path.name}](../results/{path.name})); `x` is how many times faster the engine is, by"
         " the rounds' ratios. The nets are random tickets that fire as trained ones do; of the"
