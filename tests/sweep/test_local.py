@@ -82,13 +82,15 @@ def test_a_killed_worker_is_replaced_and_goes_on_from_its_checkpoint(
         trained: ClassVar = {}
 
         def tick(self, view):
-            logs = [p / "log.jsonl" for p in {c.parent for c in tmp_path.rglob("checkpoint.pt")}]
             at_work = [w.process.pid for w in carrier._running.values()]
-            begun = any(log.exists() and log.read_bytes() for log in logs)
-            if begun and at_work and not self.killed:
-                (self.killed,) = at_work
-                os.kill(self.killed, signal.SIGKILL)
-                ((self.task, _, _),) = view.running
+            if at_work and view.running and not self.killed:
+                ((task, _, _),) = view.running
+                # a line is written before the checkpoint of its epoch, so the second says that
+                # the first epoch will not be trained again
+                logs = (tmp_path / task.place).rglob("log.jsonl")
+                if any(log.read_bytes().count(b"\n") >= 2 for log in logs):
+                    self.task, (self.killed,) = task, at_work
+                    os.kill(self.killed, signal.SIGKILL)
             super().tick(view)
 
         def finished(self, task, outcome):
