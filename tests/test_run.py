@@ -223,7 +223,10 @@ def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
     other = {**json.loads(path.read_text()), "hash": "other"}
     path.write_text(json.dumps(other) + "\n")
     add_record(path, found.record())
-    add_record(path, found.record())
+    here = found.record()
+    here["recipe"]["data"]["root"] = "/somewhere"
+    add_record(path, here)
+    assert "/somewhere" not in path.read_text()
     assert [json.loads(x)["hash"] for x in path.read_text().splitlines()] == [
         "other",
         found.recipe.hash,

@@ -28,7 +28,8 @@ def check_record(path: Path) -> None:
 def add_record(path: Path, new: Mapping[str, Any]) -> None:
     """Put a result into a file of JSON lines, in place of the same recipe's on the same device.
 
-    ``new`` is what ``FindResult.record`` gives.
+    ``new`` is what ``FindResult.record`` gives; where its data lies on this machine (``data.root``)
+    is left out.
 
     Raises:
         UserError: as :func:`check_record`.
@@ -37,8 +38,15 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
     same = (new["hash"], new["device"])
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
-        lines = [json.dumps(row, sort_keys=True) for row in [*rows, new]]
+        lines = [json.dumps(row, sort_keys=True) for row in [*rows, _without_root(new)]]
         write_bytes(path, ("\n".join(lines) + "\n").encode(), _OPTION)
+
+
+def _without_root(record: Mapping[str, Any]) -> dict[str, Any]:
+    recipe = dict(record.get("recipe", {}))
+    if "data" in recipe:
+        recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "root"}
+    return {**record, "recipe": recipe}
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
