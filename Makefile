@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
+# The tests start many processes: without byte code each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check lint bench fuzz clean
 
 demo: $(VENV)/.train

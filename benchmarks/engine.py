@@ -18,12 +18,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +30,6 @@ from random_tickets import NETS, firing_rates, random_ticket
 ALWAYS = ("engine", "torch-fp32", "onnxruntime-int8", "openvino-int8")
 FULL_AT = 0.8
 ZEROS = (0.5, 0.8, 0.9, 0.95)
-STARTS = 7
-COMMAND = [sys.executable, "-c", "from spiketicket.cli import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -106,12 +101,9 @@ def measured(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     print(f"\n{subject.path.stem}: {rates_text(rates)}")
     result = compare(subject.path, plan, say=lambda line: print(line, file=sys.stderr, flush=True))
     print_compared(result)
-    start = cold_start(subject.path)
-    if start is not None:
-        print(f"cold start {start['median_ms']:.0f} ms")
     return {
         **result, "net": subject.net, "zeros": subject.zeros, "seed": subject.seed,
-        "firing_rates": rates, "cold_start": start,
+        "firing_rates": rates,
     }  # fmt: skip
 
 
@@ -124,43 +116,9 @@ def rates_text(rates: dict[str, float]) -> str:
     )
 
 
-def cold_start(ticket: Path) -> dict[str, Any] | None:
-    """Milliseconds from the start of `spiketicket run` on one image to its answer.
-
-    None for a net that takes recordings of events.
-    """
-    import numpy as np
-    from PIL import Image
-
-    from spiketicket.ticket import Ticket
-    from spiketicket.ticket_data import find_test_data
-
-    sample = find_test_data(Ticket.load(ticket), ticket).dataset.test.x[0]
-    if sample.ndim == 4:
-        return None
-    image = np.moveaxis(sample, 0, -1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image.png"
-        Image.fromarray(image.squeeze()).save(path)
-        command = [*COMMAND, "run", str(ticket), str(path), "--json"]
-        times = [seconds(command) for _ in range(STARTS + 1)][1:]
-    return {
-        "median_ms": round(1000 * statistics.median(times), 1),
-        "min_ms": round(1000 * min(times), 1), "starts": STARTS,
-    }  # fmt: skip
-
-
-def seconds(command: list[str]) -> float:
-    """Wall time of a command on one core, as a peer has."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    return time.perf_counter() - started
-
-
 def rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A line of results for every batch size and number of threads."""
-    common = ("net", "zeros", "seed", "ticket", "machine", "firing_rates", "cold_start", "wall_s")
+    common = ("net", "zeros", "seed", "ticket", "machine", "firing_rates", "wall_s")
     return [
         {"benchmark": "engine", **{key: result[key] for key in common},
          "rounds": result["plan"]["rounds"], **group}

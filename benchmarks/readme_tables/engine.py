@@ -43,14 +43,21 @@ def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
             peer = found.get(name)
             cells += [_ms(peer), _times(best, peer)]
         lines.append(f"| {' | '.join(cells)} |")
-    start = rows[0].get("cold_start")
-    if start:
-        lines += [
-            "",
-            f"From the start of the process to the first answer of `spiketicket run`:"
-            f" {start['median_ms']:.0f} ms (median of {start['starts']}; best"
-            f" {start['min_ms']:.0f} ms).",
-        ]
+    return "\n".join(lines)
+
+
+def start_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """How long processes take to start and to answer: a command a row."""
+    first = rows[0]
+    lines = [
+        f"**From the start of a process to its end**, one picture, one thread,"
+        f" {first['machine']['cpu']}, median of {first['rounds']} rounds in turn"
+        f" ([{path.name}](../results/{path.name})):",
+        "",
+        "| command | ms | best |",
+        "| --- | ---: | ---: |",
+    ]
+    lines += [f"| {r['command']} | {r['median_ms']:.0f} | {r['min_ms']:.0f} |" for r in rows]
     return "\n".join(lines)
 
 
@@ -128,7 +135,7 @@ def export_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 MAKERS = {
-    "engine": engine_table, "engine-exactness": exactness_table,
+    "engine": engine_table, "start": start_table, "engine-exactness": exactness_table,
     "ticket-codec": codec_table, "export-c": export_table,
 }  # fmt: skip
 """As in ``speed``."""

@@ -196,7 +196,40 @@ def test_no_heavy_package_for_a_picture(pictures):
         "import sys\nfrom spiketicket.cli import main\n"
         f"sys.argv[1:] = ['run', {str(ticket)!r}, {str(folder / 'a.png')!r}]\n"
         "try: main()\nexcept SystemExit as end: assert not end.code\n"
-        "print(sorted({'torch', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))"
+        "print(sorted({'torch', 'scipy', 'matplotlib', 'pydantic', 'typer'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(pictures):
+    ticket, folder, _ = pictures
+    code = "from spiketicket.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(ticket), str(folder), "--backend", "numpy"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--top", "0"], "whole number from 1 on, not '0'"),
+        (["--threads", "two"], "whole number from 1 on, not 'two'"),
+        (["--level", "sse"], "invalid choice: 'sse'"),
+        (["--plans"], "unrecognized arguments: --plans"),
+    ],
+)
+def test_options_that_mean_nothing(spike, pictures, options, said):
+    ticket, folder, _ = pictures
+    result = spike("run", str(ticket), str(folder / "a.png"), *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_help_says_the_options(spike):
+    result = spike("run", "--help")
+    assert result.exit_code == 0
+    for option in ("TICKET", "INPUT", "--top", "--resize", "--threads", "--plan", "--json"):
+        assert option in result.stdout

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Any
-
-import typer
-from typer.core import TyperGroup
 
 from spiketicket.errors import NO_TORCH, UserError
 
@@ -20,28 +16,26 @@ INTERRUPTED = 130
 _NO_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
+EXPECTED = (KeyboardInterrupt, MemoryError, UserError, OSError, ImportError)
 
-class GuardedGroup(TyperGroup):
-    """The root of the commands, which turns expected errors into lines and exit codes."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("stopped; run the same command again to go on", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
-        except MemoryError as error:
-            remedy = "Use smaller frames, fewer samples or fewer time steps"
-            print(f"error: does not fit into memory: {error}. {remedy}", file=sys.stderr)
-            raise typer.Exit(BAD_INPUT) from None
-        except (UserError, OSError, ImportError) as error:
-            text = explained(error)
-            if text is None:
-                raise
-            for line in text.splitlines():
-                print(f"error: {line}", file=sys.stderr)
-            raise typer.Exit(BAD_INPUT) from None
+def said(error: BaseException) -> int | None:
+    """Tell a person of one of the EXPECTED errors: the exit code, or None where the mistake is the
+    program's own and nothing was said.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(error, MemoryError):
+        remedy = "Use smaller frames, fewer samples or fewer time steps"
+        print(f"error: does not fit into memory: {error}. {remedy}", file=sys.stderr)
+        return BAD_INPUT
+    text = explained(error) if isinstance(error, UserError | OSError | ImportError) else None
+    if text is None:
+        return None
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def explained(error: UserError | OSError | ImportError) -> str | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from spiketicket.cli._guard import BAD_INPUT, EXPECTED, said
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,22 +24,6 @@ if TYPE_CHECKING:
 _SOME_FAILED = 1
 _BATCH_VALUES = 1 << 22
 _BATCH = 256
-
-
-class BackendName(StrEnum):
-    """What computes."""
-
-    auto = "auto"
-    c = "c"
-    numpy = "numpy"
-
-
-class LevelName(StrEnum):
-    """Processor features the C library may use."""
-
-    generic = "generic"
-    avx2 = "avx2"
-    avx512 = "avx512"
 
 
 @dataclass
@@ -59,56 +42,78 @@ class _Outcome:
         self.errors.append({"input": error.where, "error": str(error)})
 
 
-def run(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(help="Pictures, or recordings of an event camera, or folders of them."),
-    ],
-    top: Annotated[int, typer.Option("--top", min=1, help="Classes to show, best first.")] = 1,
-    resize: Annotated[
-        bool, typer.Option("--resize", help="Cut and scale pictures to the ticket's size.")
-    ] = False,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
-    backend: Annotated[
-        BackendName, typer.Option("--backend", help="c, numpy, or c where it was built.")
-    ] = BackendName.auto,
-    level: Annotated[
-        LevelName | None,
-        typer.Option("--level", help="Processor features to use. Default: all there are."),
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show how each layer is computed, and its time.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
-) -> None:
-    """Classify pictures or recordings. A file that cannot be read is named, the others go on.
+def main(arguments: Sequence[str]) -> int:
+    """Classify the files named on the command line; the exit code.
 
-    Ends with 1 where some inputs failed, with 2 where all did.
+    argparse reads them: typer alone would take longer to start than the classifier.
     """
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except EXPECTED as error:
+        code = said(error)
+        if code is None:
+            raise
+        return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spiketicket run",
+        description="Classify pictures or recordings. A file that cannot be read is named, the "
+        "others go on.",
+        epilog="Ends with 1 where some inputs failed, with 2 where all did.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("ticket", type=Path, metavar="TICKET", help="a .ticket file")
+    add("inputs", type=Path, nargs="+", metavar="INPUT",
+        help="pictures, or recordings of an event camera, or folders of them")  # fmt: skip
+    add("--top", type=_count, default=1, metavar="N", help="classes to show, best first")
+    add("--resize", action="store_true", help="cut and scale pictures to the ticket's size")
+    add("--threads", type=_count, default=1, metavar="N", help="CPU threads")
+    add("--backend", choices=("auto", "c", "numpy"), default="auto",
+        help="c, numpy, or c where it was built")  # fmt: skip
+    add("--level", choices=("generic", "avx2", "avx512"),
+        help="processor features to use; default: all there are")  # fmt: skip
+    add("--plan", action="store_true", help="show how each layer is computed, and its time")
+    add("--json", action="store_true", dest="as_json", help="print JSON and nothing else")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
     from spiketicket.cli._inputs import reader_for
 
-    engine = _engine(ticket, threads, level, backend)
-    reader = reader_for(engine, resize=resize)
-    outcome = _Outcome(min(top, len(engine.classes)), as_json)
-    for batch in _batches(inputs, reader, engine, outcome):
+    engine = _engine(options)
+    reader = reader_for(engine, resize=options.resize)
+    outcome = _Outcome(min(options.top, len(engine.classes)), options.as_json)
+    for batch in _batches(options.inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
-    steps = engine.plan(outcome.timed) if plan else None
-    if as_json:
-        report: dict[str, Any] = {"ticket": str(ticket), "backend": engine.backend}
+    steps = engine.plan(outcome.timed) if options.plan else None
+    if options.as_json:
+        report: dict[str, Any] = {"ticket": str(options.ticket), "backend": engine.backend}
         report |= {"results": outcome.results, "errors": outcome.errors}
         print(json.dumps(report if steps is None else {**report, "plan": steps}, indent=2))
     elif steps is not None:
         _print_plan(steps)
     if outcome.errors:
-        raise typer.Exit(_SOME_FAILED if outcome.count else 2)
+        return _SOME_FAILED if outcome.count else BAD_INPUT
+    return 0
 
 
-def _engine(ticket: Path, threads: int, level: LevelName | None, backend: BackendName) -> Engine:
+def _engine(options: argparse.Namespace) -> Engine:
     from spiketicket.engine import Engine
 
     with warnings.catch_warnings(record=True, action="always") as told:
-        engine = Engine(ticket, threads=threads, level=level and level.value, backend=backend.value)
+        engine = Engine(
+            options.ticket, threads=options.threads, level=options.level, backend=options.backend
+        )
     for warning in told:
         print(f"note: {warning.message}", file=sys.stderr)
     return engine
