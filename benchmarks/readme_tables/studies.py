@@ -32,6 +32,12 @@ class Study:
     shown: str
 
     @property
+    def seeds(self) -> str:
+        """How many seeds its runs have, "-" of none."""
+        counts = {len(arm["seeds"]) for row in self.rows for arm in row["arms"]}
+        return ", ".join(map(str, sorted(counts))) or "-"
+
+    @property
     def decisions(self) -> dict[str, int]:
         """How many claims were decided how."""
         counts = dict.fromkeys(DECISIONS, 0)
@@ -73,15 +79,15 @@ def read_study(page: Path) -> Study:
 def studies_table(studies: list[Study], folder: Path) -> str:
     """A row a study; links start at ``folder``."""
     lines = [
-        "| study | of the paper | scale | runs finished | claims shown | contrary | undecided |"
-        " not decided yet |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| study | of the paper | scale | seeds | runs finished | claims shown | contrary |"
+        " undecided | not decided yet |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for study in studies:
         counts = " | ".join(str(study.decisions[d]) for d in DECISIONS)
         lines.append(
             f"| [{study.page.stem}]({_link(study.page, folder)}) | {study.place}: {study.title} |"
-            f" {study.scale} | {study.finished} of {study.runs} | {counts} |"
+            f" {study.scale} | {study.seeds} | {study.finished} of {study.runs} | {counts} |"
         )
     return "\n".join(lines)
 
@@ -93,6 +99,7 @@ def study_part(study: Study, folder: Path) -> str:
     if rows:
         devices = ", ".join(sorted({str(row["device"]) for row in rows if "device" in row}))
         hours = sum(row["wall_s"] for row in rows) / 3600
+        told.append("seeds a run: " + study.seeds)
         told += [f"{hours:.1f} h of stages, those that runs share counted in each", devices]
     links = [f"[every value]({_link(page, folder)})"]
     links.append(f"[{page.stem}.jsonl]({_link(page.with_suffix('.jsonl'), folder)})")

@@ -46,15 +46,15 @@ def test_a_row_a_study(results, readme_writer):
                                      "[table1](results/small/table1.md)"]  # fmt: skip
     decided = [finding.decision for finding in find_all(study, rows)]
     counts = [decided.count(d) for d in ("shown", "contrary", "undecided", "missing")]
-    assert second[4:] == [str(n) for n in counts]
+    assert second[5:] == [str(n) for n in counts]
     assert counts[0]
     assert counts[1]
     assert second[1] == f"{study.place}: {study.title}"
     whole = sum(not row.missing for row in rows)
-    assert second[2:4] == ["small", f"{whole} of {len(rows)}"]
+    assert second[2:5] == ["small", "2", f"{whole} of {len(rows)}"]
     wanted = sum(len(cells) for _, cells in plan_studies(["fig3"], "small").studies)
-    assert first[3:7] == [f"0 of {wanted}", "0", "0", "0"]
-    assert int(first[7]) > 0
+    assert first[3:8] == ["-", f"0 of {wanted}", "0", "0", "0"]
+    assert int(first[8]) > 0
     assert "smoke" not in table
 
 

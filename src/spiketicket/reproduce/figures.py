@@ -24,8 +24,6 @@ from spiketicket.reproduce.study import Study
 
 _WIDTH, _HEIGHT, _COLUMNS = 3.4, 2.7, 4
 """Of a panel in inches, and panels beside each other."""
-_STRIP_PT = 46.0
-"""Room over a panel for the strip of published values, in points."""
 
 
 def draw(study: Study, rows: Sequence[Row]) -> bytes:
@@ -56,10 +54,21 @@ def _panels(study: Study, rows: Sequence[Row]) -> Figure:
             conditions_panel(axes, study, own, key)
         else:
             curves_panel(axes, study, own, key)
-        over = {"pad": _STRIP_PT} if axes.child_axes else {}  # the strip of published values
-        axes.set_title(folded(own[0].cell.title, 44), loc="left", **over)
+        top = axes.child_axes[0] if axes.child_axes else axes  # the strip of published values
+        top.set_title(folded(own[0].cell.title, 44), loc="left")
     for axes in list(grid.flat)[len(names) :]:
         axes.set_axis_off()
-    figure.suptitle(f"{study.place}. {study.title}", x=0.01, ha="left", fontsize=11)
     legend(figure, key, columns)
+    _head(figure, f"{study.place}. {study.title}")
     return figure
+
+
+def _head(figure: Figure, text: str) -> None:
+    """A title over all that is drawn: the layout makes no room for titles of strips."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    top = figure.get_tightbbox().y1 + 0.1
+    figure.text(
+        0.01, top / figure.get_figheight(), text, ha="left", va="bottom",
+        fontsize=11,
+    )  # fmt: skip

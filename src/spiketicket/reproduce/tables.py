@@ -57,7 +57,8 @@ def to_page(study: Study, scale: str, rows: Sequence[Row]) -> str:
         f"![{study.title}]({study.name}.svg)",
         *_missing(rows),
         "## What it shows",
-        "\n".join(sentences(study, rows)),
+        # a list ends at an empty line
+        "\n".join(sentences(study, rows)).replace("\n**", "\n\n**"),
         "## Values",
         _table(study, rows),
         "Accuracies are on the test set, in percent: mean over seeds, with the 95 % interval over "
