@@ -10,6 +10,7 @@ import sys
 
 from spiketicket.errors import NO_TORCH, UserError
 
+SOME_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 

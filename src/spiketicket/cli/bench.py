@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
+from spiketicket.cli._guard import SOME_FAILED
 from spiketicket.cli._options import Device, JsonOption, QuietOption, RootOption, require_device
-
-_FAILED = 1
 
 
 def bench(
@@ -72,7 +71,7 @@ def bench(
     else:
         print_compared(result)
     if failures(result):
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _numbers(text: str, where: str) -> tuple[int, ...]:

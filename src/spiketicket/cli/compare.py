@@ -32,13 +32,11 @@ from spiketicket.cli._options import (
     WorkersOption,
     recipe_path,
 )
-from spiketicket.cli.sweep import make_executor, show_plan, stoppable
+from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
     from spiketicket.compare import Compared, Entry
-
-_FAILED, _STOPPED = 1, 2
 
 
 class Budget(StrEnum):
@@ -116,10 +114,7 @@ def compare(
         print_sweep(result)
     if any(row["state"] == "done" for row in result["runs"]):
         _finish(entries, runs, budget, out or runs / name, record, as_json=as_json)
-    if result["stopped"]:
-        raise typer.Exit(_STOPPED)
-    if failed:
-        raise typer.Exit(_FAILED)
+    raise_exit(result)
 
 
 def _entries(

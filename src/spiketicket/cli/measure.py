@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket.cli._guard import SOME_FAILED
 from spiketicket.cli._options import (
     Device,
     DeviceOption,
@@ -25,8 +26,6 @@ from spiketicket.cli._options import (
 
 if TYPE_CHECKING:
     from spiketicket.reporting import Reporter
-
-_FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def measure(
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     if failed:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _images(text: str) -> int | str | None:

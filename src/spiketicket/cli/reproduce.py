@@ -25,13 +25,11 @@ from spiketicket.cli._options import (
     Where,
     WorkersOption,
 )
-from spiketicket.cli.sweep import make_executor, show_plan, stoppable
+from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
     from spiketicket.reproduce.runner import Planned
-
-_FAILED, _STOPPED = 1, 2
 
 
 class ScaleName(StrEnum):
@@ -123,10 +121,7 @@ def reproduce(
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         count_operations(planned, runs, str(device), reporter)
     _finish(planned, runs, place, as_json=as_json)
-    if result["stopped"]:
-        raise typer.Exit(_STOPPED)
-    if any(row["state"] != "done" for row in result["runs"]):
-        raise typer.Exit(_FAILED)
+    raise_exit(result)
 
 
 def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:

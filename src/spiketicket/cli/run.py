@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spiketicket.cli._guard import BAD_INPUT, EXPECTED, said
+from spiketicket.cli._guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from spiketicket.cli._inputs import Reader, Sample
     from spiketicket.engine import Engine
 
-_SOME_FAILED = 1
 _BATCH_VALUES = 1 << 22
 _BATCH = 256
 
@@ -103,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     elif steps is not None:
         _print_plan(steps)
     if outcome.errors:
-        return _SOME_FAILED if outcome.count else BAD_INPUT
+        return SOME_FAILED if outcome.count else BAD_INPUT
     return 0
 
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket.cli._guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
     AddressOption,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 _MANY = 1000
 """Runs times seeds that are asked about before anything is done."""
-_FAILED = 1
-_STOPPED = 2
 
 
 def sweep(
@@ -114,10 +113,15 @@ def sweep(
         print(json.dumps(result, indent=2))
     else:
         print_sweep(result)
+    raise_exit(result)
+
+
+def raise_exit(result: Mapping[str, Any]) -> None:
+    """End the command where a sweep was stopped or runs failed."""
     if result["stopped"]:
-        raise typer.Exit(_STOPPED)
+        raise typer.Exit(BAD_INPUT)
     if any(row["state"] != "done" for row in result["runs"]):
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
