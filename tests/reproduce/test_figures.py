@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from spiketicket.reproduce import load_study
+from spiketicket.reproduce import figures, load_study
 from spiketicket.reproduce.figures import draw
 
 
@@ -57,6 +57,24 @@ def test_curves(arm, row):
     seen = text(svg)
     for word in ("20", "50", "80", "weights pruned, %", "SLT, ticket", "LT, dense, trained"):
         assert word in seen
+
+
+def test_a_series_has_one_colour_in_all_panels(arm, row):
+    """Of panels that do not show the same series, under one legend."""
+    panels = {"a/timesteps": ("images", "events"), "b/timesteps": ("digits", "events")}
+    rows = [
+        row(arm("ticket", 80.0, 81.0), arm("dense", 90.0, 91.0), series=name, x=x, panel=panel)
+        for panel, names in panels.items() for name in names for x in (1.0, 8.0)
+    ]  # fmt: skip
+    figure = figures._panels(load_study("fig4"), rows)
+    (legend,) = figure.legends
+    colours = {
+        label.get_text().partition(",")[0]: handle.get_color()
+        for label, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert len(set(colours.values())) == len(colours) == 3
+    for axes, names in zip(figure.axes, panels.values(), strict=False):
+        assert {line.get_color() for line in axes.lines} == {colours[name] for name in names}
 
 
 def test_what_is_not_there_is_said(row):

@@ -71,7 +71,7 @@ def forest(study: Study, rows: Sequence[Row]) -> Figure:
     titles = {row.cell.panel: row.cell.title for row in rows}
     figure = Figure(figsize=(8.4, 0.42 * len(findings) + 1.9), layout="constrained")
     axes: Any = figure.subplots()
-    key = Key({})
+    key = Key()
     for place, finding in enumerate(findings):
         _forest_row(axes, place, finding, key)
     axes.axvline(0, color=RULE, linewidth=0.9)

@@ -45,7 +45,7 @@ def _panels(study: Study, rows: Sequence[Row]) -> Figure:
     lines = math.ceil(len(names) / columns)
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * lines + 0.9), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False)
-    key = Key({})
+    key = Key()
     for axes, name in zip(grid.flat, names, strict=False):
         own = [row for row in rows if row.cell.panel == name]
         if study.metric == "energy":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -35,9 +35,14 @@ HOLLOW: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Key:
-    """Entries of the legend, each once, in the order they were drawn."""
+    """Entries of the legend, each once, in the order they were drawn, and every series' colour."""
 
-    entries: dict[str, Any]
+    entries: dict[str, Any] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
+
+    def colour(self, series: str) -> str:
+        """The colour of a series, the same in all panels."""
+        return self.colours.setdefault(series, COLOURS[len(self.colours) % len(COLOURS)])
 
     def add(self, label: str, **style: Any) -> None:
         """Take an entry up, unless one of its name is there."""

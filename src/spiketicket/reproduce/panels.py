@@ -7,7 +7,6 @@ from typing import Any
 
 from spiketicket.reproduce.collect import ArmRow, Row, stage_of
 from spiketicket.reproduce.look import (
-    COLOURS,
     MARKS,
     Key,
     accuracy_axis,
@@ -34,7 +33,7 @@ def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
     aside = 0.012 * (max(values) - min(values))
     for number, name in enumerate(names):
         own = sorted((r for r in rows if r.cell.series == name), key=lambda r: r.cell.x or 0.0)
-        colour = COLOURS[number % len(COLOURS)]
+        colour = key.colour(name)
         for place, role in enumerate(study.arms):
             points = [(r.cell.x or 0.0, arm, r) for r in own if (arm := r.arm(role))]
             if points:
@@ -46,8 +45,8 @@ def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
     accuracy_axis(axes, drawn)
     firsts = [next(r for r in rows if r.cell.series == name) for name in names]
     marks = [
-        (*mark, COLOURS[number % len(COLOURS)])
-        for number, row in enumerate(firsts)
+        (*mark, key.colour(row.cell.series))
+        for row in firsts
         if (mark := _printed_on_curve(study, row, axis.shown))
     ]
     draw_published(axes, marks, published(rows[0].cell.published), key)
