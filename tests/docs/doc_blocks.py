@@ -83,7 +83,14 @@ def commands_of(block: Block) -> Iterator[Command]:
     for line in script_of(block).replace("\\\n", " ").splitlines():
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if text:
-            yield Command(block, re.sub(r"\s+", " ", text), tuple(shlex.split(text)))
+            yield _command(block, text)
+            for found in _SUBSTITUTION.finditer(text):
+                yield _command(block, found[1])
+
+
+def _command(block: Block, text: str) -> Command:
+    words = shlex.split(_SUBSTITUTION.sub("SUBSTITUTED", text))
+    return Command(block, re.sub(r"\s+", " ", text), tuple(words))
 
 
 def all_commands() -> list[Command]:

@@ -25,12 +25,14 @@ from typer.testing import CliRunner
 from spiketicket import zoo
 from spiketicket.cli import app
 from spiketicket.cli._options import packaged_recipes
-from spiketicket.recipe import parse_recipe, read_tables
+from spiketicket.recipe import load_recipe, parse_recipe, read_tables
 
 # Blocks that are not run here, by page and first line, and where they are proven instead.
 ELSEWHERE = {
     ("docs/adding.md", '"""Magnitude at initialisation: keep the largest random weights, and train'
      " them."): "test_adding.py adds it to a copy of the package",
+    ("docs/data.md", "pictures/train/cat/1.png    pictures/test/cat/9.jpg"):
+        "names of files; tests/data/test_data_image_folder.py",
     ("docs/embedded.md", "#include <stdio.h>"): "test_embedded.py compiles and runs it",
     ("docs/energy.md", "arithmetic     = sum over layers of  mac_pj * macs + ac_pj * ac_units"):
         "formulas; tests/measure/test_energy.py",
@@ -89,8 +91,7 @@ def engine(folder: Path) -> dict[str, object]:
     from spiketicket.data import load_dataset, make_config
 
     shutil.copy(zoo.find_ticket("digits-binw").path, folder / "digits.ticket")
-    images = load_dataset(make_config("digits")).test.x[:5]
-    return {"images": images, "x": (images / np.float32(255) - 0.3049) / np.float32(0.3759)}
+    return {"images": load_dataset(make_config("digits")).test.x[:5]}
 
 
 def check_readme(names: dict[str, object]) -> None:
@@ -103,16 +104,43 @@ def check_engine(names: dict[str, object]) -> None:
     ticket, used = names["Ticket"].load("digits.ticket"), names["engine"]
     assert used.input_shape == (1, 8, 8)
     assert used.classes == ticket.metadata["classes"]
+    same = names["reference"].run(names["program"], names["x"])
+    assert np.allclose(used.run(names["images"]), same)
 
 
-SETUP = {"README.md": (readme, check_readme), "docs/engine.md": (engine, check_engine)}
+def quickstart(folder: Path) -> dict[str, object]:
+    shutil.copy(zoo.find_ticket("digits-binw").path, folder / "my.ticket")
+    return {}
+
+
+def reproducibility(folder: Path) -> dict[str, object]:
+    (folder / "results").symlink_to(ROOT / "results")
+    return {}
+
+
+def check_reproducibility(names: dict[str, object]) -> None:
+    again = load_recipe("again.toml")
+    assert again == names["recipe"]
+    assert again.hash == load_recipe(packaged_recipes()["digits-binw"]).hash
+
+
+def nothing(_: object) -> dict[str, object]:
+    return {}
+
+
+SETUP = {
+    "README.md": (readme, check_readme),
+    "docs/engine.md": (engine, check_engine),
+    "docs/quickstart.md": (quickstart, nothing),
+    "docs/reproducibility.md": (reproducibility, check_reproducibility),
+}
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in here("python")}))
 @pytest.mark.filterwarnings("ignore:the C library:UserWarning")
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    setup, check = SETUP.get(page, (lambda _: {}, lambda _: None))
+    setup, check = SETUP.get(page, (nothing, nothing))
     names = {"__name__": "__main__", **setup(tmp_path)}
     for block in blocks_of(page):
         if block.language == "python" and not is_elsewhere(block):
