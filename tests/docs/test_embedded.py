@@ -28,7 +28,7 @@ def test_the_guide_makes_a_program_that_classifies(tmp_path, monkeypatch):
     for command in COMMANDS:
         if command.arguments:
             assert CliRunner().invoke(app, command.arguments).exit_code == 0
-        elif shutil.which(command.words[0]):
+        elif command.words[0] == "gcc":
             subprocess.run(shlex.split(command.text), check=True, capture_output=True)
     images = load_dataset(make_config("digits")).test.x[:8]
     assert [_class_of(image) for image in images] == Engine(ticket).predict(images).tolist()
