@@ -9,7 +9,7 @@ SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # The tests start many processes: without byte code each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check lint bench fuzz clean
+.PHONY: demo test check lint docs bench fuzz clean
 
 demo: $(VENV)/.train
 	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
@@ -26,6 +26,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The guides as a site, in site/: nothing in it is loaded from the network.
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --strict --clean
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/search_step.py --growth
 	$(BIN)/python benchmarks/transformer_step.py
@@ -39,7 +43,7 @@ fuzz: $(VENV)/.test
 		build/fuzz/corpus
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +52,10 @@ $(VENV)/.made:
 $(VENV)/.train: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing into $(VENV): a minute or two"
 	$(PIP) install -qq --editable '.[train]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	$(PIP) install -qq --editable '.[docs]'
 	touch $@
 
 # spikingjelly, the oracle of the neuron tests, lists torchvision and torchaudio

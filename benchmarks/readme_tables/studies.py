@@ -101,7 +101,7 @@ def study_part(study: Study, folder: Path) -> str:
         hours = sum(row["wall_s"] for row in rows) / 3600
         told.append("seeds a run: " + study.seeds)
         told += [f"{hours:.1f} h of stages, those that runs share counted in each", devices]
-    links = [f"[every value]({_link(page, folder)})"]
+    links = [f"[every value]({_link(page.with_suffix('.csv'), folder)})"]
     links.append(f"[{page.stem}.jsonl]({_link(page.with_suffix('.jsonl'), folder)})")
     parts = [
         f"**{study.place}: {study.title}**, `--scale {study.scale}`"

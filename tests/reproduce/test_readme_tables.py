@@ -78,7 +78,7 @@ def test_the_pages_have_them_between_the_markers(results, readme_writer):
     for page in readme_writer.PAGES:
         text = readme_writer.rewritten(page, place)
         assert text.count(readme_writer.BEGIN) == text.count(readme_writer.END) == 1
-        assert "table1.md" in text.split(readme_writer.BEGIN)[1].split(readme_writer.END)[0]
+        assert "table1." in text.split(readme_writer.BEGIN)[1].split(readme_writer.END)[0]
         assert "multisp.jsonl" not in text.split(readme_writer.BEGIN)[1]  # not of these results
 
 

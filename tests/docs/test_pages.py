@@ -1,0 +1,47 @@
+"""The pages' tables are those of results/, and their links lead somewhere."""
+
+import re
+import tomllib
+
+import pytest
+from doc_blocks import PAGES, ROOT
+
+
+def test_tables_come_from_the_results(readme_writer):
+    for page in readme_writer.PAGES:
+        assert readme_writer.rewritten(page) == (ROOT / page).read_text()
+
+
+def test_the_verdict_that_is_quoted_is_the_one_that_was_measured():
+    quoted = re.findall(r"^> .*$", (ROOT / "docs" / "quickstart.md").read_text(), re.MULTILINE)
+    measured = (ROOT / "docs" / "results.md").read_text()
+    assert quoted
+    assert all(sentence in measured for sentence in quoted)
+
+
+def test_every_guide_is_in_the_navigation_and_on_the_first_page():
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+    listed = [page for part in site["nav"] for pages in part.values() for page in pages]
+    guides = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    assert sorted(listed) == sorted(guides)
+    first = (ROOT / "docs" / "index.md").read_text()
+    assert {*re.findall(r"\]\(([\w-]+\.md)", first)} == guides - {"index.md"}
+
+
+LINK = r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)"
+
+
+def anchors(page):
+    """What GitHub names a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    plain = [h.lower() for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings(name):
+    page = ROOT / name
+    for file, anchor in re.findall(LINK, page.read_text()):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
