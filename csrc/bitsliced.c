@@ -33,6 +33,7 @@ typedef struct {
     TreeRow *rows;
     uint32_t (*kept)[2]; /* of each channel: weights that count down, and up */
     uint16_t *list;
+    size_t *start; /* of each channel in the list */
     float *offset, *scale; /* of each channel: its sum is scale * (counter - offset) */
     bool *exact;           /* by float */
     uint32_t thresholds;   /* words a channel */
@@ -44,7 +45,7 @@ typedef struct {
 static void sliced_free(void *plan) {
     Sliced *p = plan;
     if (!p) return;
-    void *parts[] = {p->phase, p->shift, p->mask, p->rows, p->kept, p->list, p->offset, p->scale,
+    void *parts[] = {p->phase, p->shift, p->mask, p->rows, p->kept, p->list, p->start, p->offset, p->scale,
                      p->exact, p->threshold, p};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) free(parts[i]);
 }
@@ -80,11 +81,15 @@ static void split_plane(const Layer *l, const Sliced *p, const uint64_t *in, siz
         }
 }
 
-static void load_planes(const Layer *l, const Sliced *p, const uint64_t *in, uint64_t *out) {
+/* A unit is one channel. */
+static void load_planes(const Layer *l, const Sliced *p, const uint64_t *in, const Share *share) {
     const Synapse *y = &l->y;
+    uint64_t *out = (uint64_t *)(void *)(share->shared + p->at_in);
+    memset(out + share->first * p->taps.channel, 0,
+           (share->last - share->first) * p->taps.channel * 8);
     const size_t words = words_of((size_t)y->h * y->w);
     const bool whole = y->stride == 1 && y->w == p->pitch;
-    for (size_t c = 0; c < y->cin; c++)
+    for (size_t c = share->first; c < share->last; c++)
         for (size_t f = 0; f < p->phases; f++) {
             uint64_t *base = out + c * p->taps.channel + f * p->span * y->s;
             if (p->taps.single) base = out + c * p->taps.channel + f * round_up(y->s, (size_t)l->k->words);
@@ -100,9 +105,9 @@ static void load_planes(const Layer *l, const Sliced *p, const uint64_t *in, uin
 /* ---- neurons */
 
 static void fire_floats(const Layer *l, const Sliced *p, uint32_t o, const uint64_t *counters,
-                        size_t first, size_t words, void *out, uint8_t *scratch) {
+                        size_t first, size_t words, void *out, const Share *share) {
     const Synapse *y = &l->y;
-    float *z = (float *)(void *)(scratch + p->at_float);
+    float *z = (float *)(void *)(share->own + p->at_float);
     const size_t stride = p->tile * 64;
     for (uint32_t s = 0; s < y->s; s++) {
         float *to = z + s * stride;
@@ -111,7 +116,7 @@ static void fire_floats(const Layer *l, const Sliced *p, uint32_t o, const uint6
                      y->a ? y->a + o : NULL, y->b ? y->b + o : NULL);
     }
     if (l->fires) {
-        uint64_t *spikes = (uint64_t *)(void *)(scratch + p->at_spikes);
+        uint64_t *spikes = (uint64_t *)(void *)(share->shared + p->at_spikes);
         l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, words * 64, &l->neuron,
                    spikes + (size_t)o * l->steps * p->words + first, p->words);
         return;
@@ -164,45 +169,78 @@ static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t
             memcpy(spikes + ((o + q) * l->steps + t) * p->words, fired + t * lanes + q * tile, tile * 8);
 }
 
-static void fire_tile(const Layer *l, const Sliced *p, size_t first, size_t words, void *out,
-                      uint8_t *scratch) {
-    const uint64_t *counters = (const uint64_t *)(const void *)(scratch + p->at_counters);
-    uint64_t *spikes = (uint64_t *)(void *)(scratch + p->at_spikes);
-    uint64_t *room = (uint64_t *)(void *)(scratch + p->at_group);
-    const size_t channel = p->counter * p->planes;
-    if (p->threshold && p->group)
-        for (size_t g = 0; g * p->group < l->y.cout; g++) fire_group(l, p, g, counters, spikes, room);
-    for (uint32_t o = 0; o < l->y.cout; o++) {
+/* Channels that are computed together. */
+typedef struct {
+    uint32_t from, to;
+} Channels;
+
+static void fire_tile(const Layer *l, const Sliced *p, Channels some, size_t first, void *out,
+                      const Share *share) {
+    const uint64_t *counters = (const uint64_t *)(const void *)(share->own + p->at_counters);
+    uint64_t *spikes = (uint64_t *)(void *)(share->shared + p->at_spikes);
+    uint64_t *room = (uint64_t *)(void *)(share->own + p->at_group);
+    const size_t channel = p->counter * p->planes, left = p->words - first;
+    const size_t words = left < p->tile ? left : p->tile;
+    if (p->group)
+        for (size_t g = some.from / p->group; g * p->group < some.to; g++)
+            fire_group(l, p, g, counters, spikes, room);
+    for (uint32_t o = some.from; o < some.to; o++) {
         const uint64_t *c = counters + o * channel;
-        if (p->exact[o]) fire_floats(l, p, o, c, first, words, out, scratch);
+        if (p->exact[o]) fire_floats(l, p, o, c, first, words, out, share);
         else if (!p->group)
             fire_channel(l, p, o, c, first, words, spikes + (size_t)o * l->steps * p->words);
     }
 }
 
-static void sliced_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
-    const Sliced *p = l->plan;
-    const size_t lanes = (size_t)l->k->words, inputs = p->taps.channels * p->taps.taps;
-    uint64_t *planes = (uint64_t *)(void *)(scratch + p->at_in);
-    uint64_t *slab = (uint64_t *)(void *)(scratch + p->at_slab);
-    uint64_t *counters = (uint64_t *)(void *)(scratch + p->at_counters);
-    memset(planes, 0, p->taps.channel * l->y.cin * 8);
-    load_planes(l, p, in, planes);
-    memset(slab + inputs * lanes, 0, lanes * 8);
-    for (size_t first = 0; first < p->words; first += p->tile) {
-        for (size_t flat = 0; flat < p->flat; flat += lanes) {
-            l->k->slab(&p->taps, planes, first, flat, slab);
-            l->k->tree(slab, p->list, p->rows, l->y.cout, p->planes, counters + flat,
-                       p->counter * p->planes, p->counter);
-        }
-        size_t left = p->words - first;
-        fire_tile(l, p, first, left < p->tile ? left : p->tile, out, scratch);
-    }
-    if (!l->fires) return;
-    const uint64_t *spikes = (const uint64_t *)(const void *)(scratch + p->at_spikes);
-    for (uint32_t o = 0; o < l->y.cout; o++)
+static void emit(const Layer *l, const Sliced *p, Channels some, void *out, const Share *share) {
+    const uint64_t *spikes = (const uint64_t *)(const void *)(share->shared + p->at_spikes);
+    for (uint32_t o = some.from; l->fires && o < some.to; o++)
         layer_emit_spikes(l, o, spikes + (size_t)o * l->steps * p->words, p->words, p->pitch, out,
-                          scratch);
+                          share->own);
+}
+
+static size_t tiles_of(const Sliced *p) { return (p->words + p->tile - 1) / p->tile; }
+static uint32_t unit_of(const Sliced *p) { return p->group ? p->group : 1; }
+static size_t groups_of(const Layer *l, const Sliced *p) {
+    return (l->y.cout + unit_of(p) - 1) / unit_of(p);
+}
+
+static void count_tile(const Layer *l, const Sliced *p, Channels some, size_t first,
+                       const Share *share) {
+    const size_t lanes = (size_t)l->k->words, channel = p->counter * p->planes;
+    const uint64_t *planes = (const uint64_t *)(const void *)(share->shared + p->at_in);
+    uint64_t *slab = (uint64_t *)(void *)(share->own + p->at_slab);
+    uint64_t *counters = (uint64_t *)(void *)(share->own + p->at_counters);
+    memset(slab + p->taps.channels * p->taps.taps * lanes, 0, lanes * 8);
+    for (size_t flat = 0; flat < p->flat; flat += lanes) {
+        l->k->slab(&p->taps, planes, first, flat, slab);
+        l->k->tree(slab, p->list + p->start[some.from], p->rows + some.from, some.to - some.from,
+                   p->planes, counters + some.from * channel + flat, channel, p->counter);
+    }
+}
+
+/* A unit is one group of channels at one tile, tile by tile: where a tile is cut in two, its slab
+ * is made twice. */
+static void count_and_fire(const Layer *l, const Sliced *p, void *out, const Share *share) {
+    const size_t groups = groups_of(l, p), unit = unit_of(p), tiles = tiles_of(p);
+    for (size_t at = share->first, end; at < share->last; at = end) {
+        const size_t tile = at / groups, before = tile * groups;
+        end = before + groups < share->last ? before + groups : share->last;
+        const size_t to = (end - before) * unit;
+        const Channels some = {(uint32_t)((at - before) * unit),
+                               to < l->y.cout ? (uint32_t)to : l->y.cout};
+        count_tile(l, p, some, tile * p->tile, share);
+        fire_tile(l, p, some, tile * p->tile, out, share);
+        if (tiles == 1) emit(l, p, some, out, share);
+    }
+}
+
+static void sliced_run(const Layer *l, const void *in, void *out, const Share *share) {
+    const Sliced *p = l->plan;
+    const Channels some = {(uint32_t)share->first, (uint32_t)share->last};
+    if (share->phase == 0) load_planes(l, p, in, share);
+    else if (share->phase == 1) count_and_fire(l, p, out, share);
+    else emit(l, p, some, out, share);
 }
 
 /* ---- plan */
@@ -271,6 +309,7 @@ static uint64_t plan_lists(const Layer *l, Sliced *p, uint16_t *list) {
         const float *a = y->a ? y->a + o : NULL;
         const bool flip = on_planes(l) && (a && *a < 0) != (y->alpha < 0);
         uint32_t *count = p->kept[o];
+        p->start[o] = (size_t)at;
         count[0] = count[1] = 0;
         for (int side = 0; side < 2; side++) {
             for (size_t i = 0; i < inputs; i++) {
@@ -365,27 +404,33 @@ bool bitsliced_plan(Layer *l) {
     p->mask = calloc(taps * p->taps.mask_words, 8);
     p->rows = calloc(y->cout, sizeof *p->rows);
     p->kept = calloc(y->cout, sizeof *p->kept);
+    p->start = calloc(y->cout, sizeof *p->start);
     p->offset = calloc(y->cout, sizeof *p->offset);
     p->scale = calloc(y->cout, sizeof *p->scale);
     p->exact = calloc(y->cout, sizeof *p->exact);
-    if (!p->phase || !p->shift || !p->mask || !p->rows || !p->kept || !p->offset || !p->scale || !p->exact)
+    if (!p->phase || !p->shift || !p->mask || !p->rows || !p->kept || !p->start || !p->offset ||
+        !p->scale || !p->exact)
         return false;
     plan_taps(l, p);
     p->taps.phase = p->phase;
     p->taps.shift = p->shift;
     p->taps.mask = p->mask;
     const uint64_t entries = plan_lists(l, p, NULL);
-    l->memory = entries * 2 + taps * p->taps.mask_words * 8 + (uint64_t)y->cout * 32;
+    l->memory = entries * 2 + taps * p->taps.mask_words * 8 + (uint64_t)y->cout * 40;
     p->list = malloc((size_t)entries * sizeof *p->list + 1);
     if (!p->list) return false;
     plan_lists(l, p, p->list);
     if (!plan_thresholds(l, p)) return false;
     finish_rows(l, p);
-    p->at_in = carve(&l->scratch, (uint64_t)p->taps.channel * y->cin * 8);
-    p->at_slab = carve(&l->scratch, (uint64_t)(y->cin * taps + 1) * lanes * 8);
-    p->at_counters = carve(&l->scratch, (uint64_t)p->counter * p->planes * y->cout * 8);
-    p->at_spikes = carve(&l->scratch, (uint64_t)y->cout * l->steps * p->words * 8);
-    p->at_group = carve(&l->scratch, (uint64_t)y->s * p->planes * lanes * 8);
-    p->at_float = carve(&l->scratch, (uint64_t)y->s * p->tile * 64 * 4);
-    return l->memory <= MAX_MEMORY && l->scratch.bytes <= MAX_MEMORY;
+    p->at_in = carve(&l->scratch.shared, (uint64_t)p->taps.channel * y->cin * 8);
+    p->at_slab = carve(&l->scratch.own, (uint64_t)(y->cin * taps + 1) * lanes * 8);
+    p->at_counters = carve(&l->scratch.own, (uint64_t)p->counter * p->planes * y->cout * 8);
+    p->at_spikes = carve(&l->scratch.shared, (uint64_t)y->cout * l->steps * p->words * 8);
+    p->at_group = carve(&l->scratch.own, (uint64_t)y->s * p->planes * lanes * 8);
+    p->at_float = carve(&l->scratch.own, (uint64_t)y->s * p->tile * 64 * 4);
+    l->phases = l->fires && tiles_of(p) > 1 ? 3 : 2;
+    l->units[0] = y->cin;
+    l->units[1] = tiles_of(p) * groups_of(l, p);
+    l->units[2] = y->cout;
+    return l->memory <= MAX_MEMORY && scratch_fits(&l->scratch);
 }

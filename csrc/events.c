@@ -63,30 +63,36 @@ static void collect_tap(const Layer *l, const void *in, const Lists *to, size_t 
         }
 }
 
-/* The inputs of every place that are not zero, in the order of the definition. */
-static void collect(const Layer *l, const Events *e, const void *in, uint8_t *scratch) {
+/* The inputs of every place that are not zero, in the order of the definition. A unit is a step. */
+static void collect(const Layer *l, const Events *e, const void *in, const Share *share) {
     const Synapse *y = &l->y;
-    const Lists to = {(uint32_t *)(void *)(scratch + e->at_count),
-                      (uint16_t *)(void *)(scratch + e->at_ids),
-                      (float *)(void *)(scratch + e->at_values)};
-    memset(to.count, 0, e->places * sizeof *to.count);
+    const Lists to = {(uint32_t *)(void *)(share->shared + e->at_count),
+                      (uint16_t *)(void *)(share->shared + e->at_ids),
+                      (float *)(void *)(share->shared + e->at_values)};
+    const size_t step = e->places / y->s;
+    memset(to.count + share->first * step, 0, (share->last - share->first) * step * sizeof *to.count);
     for (size_t c = 0; c < l->in.c; c++)
-        for (size_t s = 0; s < l->in.s; s++)
+        for (size_t s = share->first; s < share->last; s++)
             for (size_t ky = 0; ky < y->kh; ky++)
                 for (size_t kx = 0; kx < y->kw; kx++) collect_tap(l, in, &to, s, c, ky, kx);
 }
 
-static void events_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
+/* Then a unit is EVENT_OUTPUTS outputs. */
+static void events_run(const Layer *l, const void *in, void *out, const Share *share) {
     const Events *e = l->plan;
     const Synapse *y = &l->y;
-    const uint32_t *count = (const uint32_t *)(void *)(scratch + e->at_count);
-    const uint16_t *ids = (const uint16_t *)(void *)(scratch + e->at_ids);
-    const float *values = (const float *)(void *)(scratch + e->at_values);
-    float *sums = (float *)(void *)(scratch + e->at_sums);
-    collect(l, e, in, scratch);
-    for (uint32_t first = 0; first < y->cout; first += EVENT_OUTPUTS) {
+    if (share->phase == 0) {
+        collect(l, e, in, share);
+        return;
+    }
+    const uint32_t *count = (const uint32_t *)(const void *)(share->shared + e->at_count);
+    const uint16_t *ids = (const uint16_t *)(const void *)(share->shared + e->at_ids);
+    const float *values = (const float *)(const void *)(share->shared + e->at_values);
+    float *sums = (float *)(void *)(share->own + e->at_sums);
+    for (size_t block = share->first; block < share->last; block++) {
+        const uint32_t first = (uint32_t)block * EVENT_OUTPUTS, left = y->cout - first;
         const float *weights = e->weights + (size_t)first * e->inputs;
-        const uint32_t left = y->cout - first, some = left < EVENT_OUTPUTS ? left : EVENT_OUTPUTS;
+        const uint32_t some = left < EVENT_OUTPUTS ? left : EVENT_OUTPUTS;
         for (size_t place = 0; place < e->places; place++) {
             float sum[EVENT_OUTPUTS];
             const size_t at = place * e->inputs;
@@ -95,7 +101,8 @@ static void events_run(const Layer *l, const void *in, void *out, uint8_t *scrat
             for (uint32_t o = 0; o < some; o++) sums[o * e->places + place] = sum[o];
         }
         for (uint32_t o = 0; o < some; o++)
-            layer_emit(l, first + o, sums + o * e->places, e->places / y->s, y->alpha, out, scratch);
+            layer_emit(l, first + o, sums + o * e->places, e->places / y->s, y->alpha, out,
+                       share->own);
     }
 }
 
@@ -116,13 +123,16 @@ bool events_plan(Layer *l) {
     e->inputs = (size_t)y->cin * y->kh * y->kw;
     if (e->places > MAX_MEMORY) return false;
     const uint64_t inputs = (uint64_t)e->places * e->inputs;
-    e->at_count = carve(&l->scratch, (uint64_t)e->places * 4);
-    e->at_ids = carve(&l->scratch, inputs * 2);
-    e->at_values = carve(&l->scratch, l->in.kind == KIND_INT ? inputs * 4 : 0);
-    e->at_sums = carve(&l->scratch, (uint64_t)e->places * EVENT_OUTPUTS * 4);
+    e->at_count = carve(&l->scratch.shared, (uint64_t)e->places * 4);
+    e->at_ids = carve(&l->scratch.shared, inputs * 2);
+    e->at_values = carve(&l->scratch.shared, l->in.kind == KIND_INT ? inputs * 4 : 0);
+    e->at_sums = carve(&l->scratch.own, (uint64_t)e->places * EVENT_OUTPUTS * 4);
     const uint64_t outputs = ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
     l->memory = outputs * e->inputs * 4;
-    if (l->memory > MAX_MEMORY || l->scratch.bytes > MAX_MEMORY) return false;
+    l->phases = 2;
+    l->units[0] = y->s;
+    l->units[1] = (size_t)(outputs / EVENT_OUTPUTS);
+    if (l->memory > MAX_MEMORY || !scratch_fits(&l->scratch)) return false;
     e->weights = calloc((size_t)(outputs * e->inputs), sizeof *e->weights);
     if (!e->weights) return false;
     for (size_t o = 0; o < y->cout; o++)

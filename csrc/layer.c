@@ -8,10 +8,10 @@
 static size_t out_positions(const Layer *l) { return (size_t)l->y.ho * l->y.wo; }
 
 void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_t words,
-                       size_t pitch, void *out, uint8_t *scratch) {
+                       size_t pitch, void *out, uint8_t *own) {
     const size_t to_words = words_of(positions(&l->out));
     uint64_t *to = (uint64_t *)out + (size_t)o * l->steps * to_words;
-    uint64_t *tight = (uint64_t *)(void *)(scratch + l->at_pitch);
+    uint64_t *tight = (uint64_t *)(void *)(own + l->at_pitch);
     const size_t tight_words = words_of(out_positions(l));
     for (uint32_t t = 0; t < l->steps; t++, to += to_words) {
         const uint64_t *from = spikes + t * words;
@@ -35,7 +35,7 @@ void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_
 static const float *of(const float *array, uint32_t o) { return array ? array + o : NULL; }
 
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
-                uint8_t *scratch) {
+                uint8_t *own) {
     const Synapse *y = &l->y;
     const size_t n = out_positions(l), words = words_of(n);
     for (uint32_t s = 0; s < y->s; s++)
@@ -45,10 +45,10 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
             memcpy((float *)out + ((size_t)s * y->cout + o) * n, z + s * stride, n * sizeof *z);
         return;
     }
-    uint64_t *spikes = (uint64_t *)(void *)(scratch + l->at_spikes);
+    uint64_t *spikes = (uint64_t *)(void *)(own + l->at_spikes);
     if (!l->pools) spikes = (uint64_t *)out + (size_t)o * l->steps * words;
     l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, n, &l->neuron, spikes, words);
-    if (l->pools) layer_emit_spikes(l, o, spikes, words, y->wo, out, scratch);
+    if (l->pools) layer_emit_spikes(l, o, spikes, words, y->wo, out, own);
 }
 
 const char *method_name(const Layer *l) {
@@ -98,9 +98,9 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
     if (pool) l->pool = *pool;
     l->method = method_of(l);
     const size_t n = out_positions(l);
-    l->at_z = carve(&l->scratch, (uint64_t)y->s * n * 4);
-    l->at_spikes = carve(&l->scratch, (uint64_t)l->steps * words_of(n) * 8);
-    l->at_pitch = carve(&l->scratch, (uint64_t)words_of(n) * 8);
+    l->at_z = carve(&l->scratch.own, (uint64_t)y->s * n * 4);
+    l->at_spikes = carve(&l->scratch.own, (uint64_t)l->steps * words_of(n) * 8);
+    l->at_pitch = carve(&l->scratch.own, (uint64_t)words_of(n) * 8);
     if (!plan_method(l)) {
         layer_free(l);
         fail(e, "no memory to plan a layer, or more than 2 GiB needed");

@@ -6,27 +6,43 @@
 
 #include <pthread.h>
 
-/* What one thread needs to run one image. */
+typedef struct Team Team;
+
+/* What the threads that work on one image together need, one thread as a rule. */
 struct Context {
     const float *input;
-    uint8_t *arena;   /* the registers */
-    uint8_t *scratch; /* of the step that runs */
+    uint8_t *arena;  /* the registers */
+    uint8_t *shared; /* scratch memory of the step that runs */
+    uint8_t *own;    /* and of each thread */
+    int threads;
+    Team *team; /* NULL of one thread */
     Context *next;
 };
 
-/* Room that a layer takes from the scratch memory, fixed when it is planned. */
+/* A step runs in phases, a phase in units that do not depend on each other. A share is the units
+ * first..last-1 of a phase; shares of one phase may run at the same time. */
+enum { MAX_PHASES = 3 };
+
 typedef struct {
-    uint64_t bytes;
+    uint32_t phase;
+    size_t first, last;
+    uint8_t *shared, *own;
+} Share;
+
+/* Bytes of scratch memory, fixed when a step is planned: for all its shares, and for each thread. */
+typedef struct {
+    uint64_t shared, own;
 } Scratch;
 
 enum { SLACK = 512 }; /* kernels read up to some vectors past the end of what they need */
 
-static inline size_t carve(Scratch *s, uint64_t bytes) {
-    uint64_t at = s->bytes;
+static inline size_t carve(uint64_t *room, uint64_t bytes) {
+    uint64_t at = *room;
     if (bytes > MAX_MEMORY) bytes = MAX_MEMORY;
-    if (s->bytes <= MAX_MEMORY) s->bytes += (bytes + SLACK + ALIGN - 1) / ALIGN * ALIGN;
+    if (*room <= MAX_MEMORY) *room += (bytes + SLACK + ALIGN - 1) / ALIGN * ALIGN;
     return (size_t)at;
 }
+static inline bool scratch_fits(const Scratch *s) { return s->shared + s->own <= MAX_MEMORY; }
 
 typedef struct Layer Layer;
 
@@ -44,29 +60,35 @@ struct Layer {
     Method method;
     uint64_t memory; /* bytes of the arrays below */
     Scratch scratch;
-    size_t at_z, at_spikes, at_pitch;
+    size_t at_z, at_spikes, at_pitch; /* a thread's own */
+    uint32_t phases;
+    size_t units[MAX_PHASES];
     void *plan; /* of the method */
-    void (*run)(const Layer *l, const void *in, void *out, uint8_t *scratch);
+    void (*run)(const Layer *l, const void *in, void *out, const Share *share);
     void (*free_plan)(void *plan);
 };
 
 struct Step {
-    void (*run)(const st_net *net, const Step *step, Context *c);
+    void (*run)(const st_net *net, const Step *step, const Context *c, const Share *share);
     uint32_t first, last; /* the ops it stands for */
     uint32_t in[3], out;
     const char *kernel;
     Layer *layer;
-    size_t scratch;
+    uint32_t phases;
+    size_t units[MAX_PHASES];
+    Scratch scratch;
 };
 
 struct st_net {
     Program p;
     const Kernels *k;
-    bool keep;
+    bool keep;     /* every register apart */
+    bool together; /* the threads of a run work on one input */
     Step *steps;
     uint32_t count;
     uint64_t *place; /* of each register in the arena */
-    uint64_t arena, scratch, memory;
+    uint64_t arena, memory;
+    Scratch scratch; /* of the steps that need most */
     pthread_mutex_t lock;
     Context *idle;
 };
@@ -94,10 +116,10 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
 void layer_free(Layer *l);
 /* Sums z [s][stride] of one output channel, as the counters gave them, become its output. */
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
-                uint8_t *scratch);
+                uint8_t *own);
 /* Spikes [steps][words] of one channel, in rows of `pitch` bits, become its output. */
 void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_t words,
-                       size_t pitch, void *out, uint8_t *scratch);
+                       size_t pitch, void *out, uint8_t *own);
 const char *method_name(const Layer *l);
 
 /* rows.c, popcount.c, bitsliced.c, events.c: plan one way to compute a layer; false without memory. */
@@ -110,13 +132,30 @@ bool events_fit(const Layer *l);
 
 /* values.c */
 void reg_to_float(const Reg *r, const void *data, float *out);
+/* Of channels first..last-1, at their places in `out`. */
+void channels_to_float(const Reg *r, const void *data, size_t first, size_t last, float *out);
 
 /* plain.c: every op on its own. */
-void run_plain(const st_net *net, const Step *step, Context *c);
-uint64_t plain_scratch(const Program *p, uint32_t op);
+void plan_plain(const st_net *net, Step *step);
 
 /* plan.c */
 bool plan_make(st_net *net, const Error *e);
 void plan_free(st_net *net);
+
+/* context.c: one for `threads` threads is kept for the next run when it is given back. */
+Context *context_take(const st_net *net, int threads);
+void context_give(const st_net *net, Context *c);
+void contexts_free(st_net *net);
+size_t own_scratch(const st_net *net); /* bytes of one thread's */
+/* One image, or one step of it, by the calling thread alone. */
+void run_step(const st_net *net, const Step *step, const Context *c);
+void run_image(const st_net *net, const Context *c);
+
+/* team.c: threads that wait for an image to work on together. */
+Team *team_make(int threads);
+void team_free(Team *t);
+/* Whether its threads are those of this process: a child that was forked has none. */
+bool team_lives(const Team *t);
+void team_run(Team *t, const st_net *net, const Context *c);
 
 #endif

@@ -1,5 +1,8 @@
 /* Every op on its own, in the order of the format's definition. Inputs are read as float, which
- * holds every whole number that the loader lets through exactly. */
+ * holds every whole number that the loader lets through exactly.
+ *
+ * Most ops do their channels one by one, whatever the others do: a unit is one channel, of
+ * attention one head. The others are one unit. */
 #include "net.h"
 
 #include "bits.h"
@@ -11,6 +14,7 @@ typedef struct {
     const uint32_t *w;
     const Reg *in[3], *out;
     const void *data[3];
+    size_t first, last; /* the channels to do */
     float *x[3]; /* room for the inputs as float */
     float *room; /* room for the output as float */
     void *to;
@@ -18,39 +22,48 @@ typedef struct {
 
 static const float *floats(const Plain *p, int k) {
     if (p->in[k]->kind == KIND_F32) return p->data[k];
-    reg_to_float(p->in[k], p->data[k], p->x[k]);
+    channels_to_float(p->in[k], p->data[k], p->first, p->last, p->x[k]);
     return p->x[k];
 }
 
-static void pack(const Reg *r, const float *x, void *to) {
-    const size_t n = positions(r), words = words_of(n);
-    if (r->kind == KIND_F32) memcpy(to, x, reg_values(r) * sizeof *x);
-    if (r->kind == KIND_INT)
-        for (size_t i = 0; i < reg_values(r); i++) ((uint16_t *)to)[i] = (uint16_t)x[i];
-    if (r->kind != KIND_SPK) return;
-    memset(to, 0, (size_t)reg_bytes(r));
+static void pack_spikes(const Plain *p, const float *x) {
+    const Reg *r = p->out;
+    const size_t n = positions(r), words = words_of(n), channel = r->s * words;
+    memset((uint64_t *)p->to + p->first * channel, 0, (p->last - p->first) * channel * 8);
     for (size_t s = 0; s < r->s; s++)
-        for (size_t c = 0; c < r->c; c++) {
+        for (size_t c = p->first; c < p->last; c++) {
             const float *from = x + (s * r->c + c) * n;
-            uint64_t *o = (uint64_t *)to + (c * r->s + s) * words;
+            uint64_t *o = (uint64_t *)p->to + (c * r->s + s) * words;
             for (size_t i = 0; i < n; i++) o[i / 64] |= (uint64_t)(from[i] != 0) << i % 64;
         }
+}
+
+/* Where an op writes its output as float, and how it gets to its place from there. */
+static float *floats_out(const Plain *p) { return p->out->kind == KIND_F32 ? p->to : p->room; }
+
+static void pack(const Plain *p) {
+    const Reg *r = p->out;
+    const size_t n = positions(r);
+    if (r->kind == KIND_SPK) pack_spikes(p, p->room);
+    if (r->kind != KIND_INT) return;
+    for (size_t s = 0; s < r->s; s++)
+        for (size_t i = (s * r->c + p->first) * n; i < (s * r->c + p->last) * n; i++)
+            ((uint16_t *)p->to)[i] = (uint16_t)p->room[i];
 }
 
 static void add_into(const Plain *p, float *z) {
     const Reg *a = p->in[0], *b = p->in[1];
     const float *x = floats(p, 0), *y = floats(p, 1);
-    const size_t step = (size_t)a->c * positions(a), s = a->s > b->s ? a->s : b->s;
+    const size_t n = positions(a), step = (size_t)a->c * n, s = a->s > b->s ? a->s : b->s;
     for (size_t t = 0; t < s; t++) {
         const float *xt = a->s == 1 ? x : x + t * step, *yt = b->s == 1 ? y : y + t * step;
-        for (size_t i = 0; i < step; i++) z[t * step + i] = xt[i] + yt[i];
+        for (size_t i = p->first * n; i < p->last * n; i++) z[t * step + i] = xt[i] + yt[i];
     }
 }
 
 static void op_add(const Plain *p) {
-    float *z = p->out->kind == KIND_F32 ? p->to : p->room;
-    add_into(p, z);
-    if (z == p->room) pack(p->out, z, p->to);
+    add_into(p, floats_out(p));
+    pack(p);
 }
 
 static void op_neuron(const Plain *p) {
@@ -68,18 +81,18 @@ static void op_neuron(const Plain *p) {
     } else {
         z = floats(p, 0);
     }
-    const size_t m = positions(out), words = words_of(m), values = reg_values(out);
+    const size_t m = positions(out), words = words_of(m);
     if (n.kind <= NEURON_STEP) {
-        for (size_t c = 0; c < out->c; c++)
+        for (size_t c = p->first; c < p->last; c++)
             net->k->fire(z + c * m, s == 1 ? 0 : out->c * m, out->s, m, &n,
                          (uint64_t *)p->to + c * out->s * words, words);
         return;
     }
     float *to = p->to;
-    if (n.kind == NEURON_RELU)
-        for (size_t i = 0; i < values; i++) to[i] = z[i] < 0 ? 0 : z[i];
-    else
-        for (size_t i = 0; i < values; i++) to[i] = z[i] >= 0 ? 1.0f : -1.0f;
+    for (size_t t = 0; t < out->s; t++)
+        for (size_t i = (t * out->c + p->first) * m; i < (t * out->c + p->last) * m; i++)
+            if (n.kind == NEURON_RELU) to[i] = z[i] < 0 ? 0 : z[i];
+            else to[i] = z[i] >= 0 ? 1.0f : -1.0f;
 }
 
 static float largest_of(const float *x, const Pool *q, size_t yo, size_t xo) {
@@ -99,21 +112,23 @@ static void op_maxpool(const Plain *p) {
     const Reg *in = p->in[0], *out = p->out;
     const Pool q = {.k = p->w[5], .stride = p->w[6], .pad = p->w[7], .h = in->h, .w = in->w,
                     .ho = out->h, .wo = out->w};
-    const size_t planes = (size_t)in->s * in->c, n = positions(in), m = positions(out);
+    const size_t n = positions(in), m = positions(out);
     if (in->kind == KIND_SPK) {
-        memset(p->to, 0, (size_t)reg_bytes(out));
-        for (size_t i = 0; i < planes; i++)
+        const size_t from = p->first * in->s, to = p->last * in->s;
+        memset((uint64_t *)p->to + from * words_of(m), 0, (to - from) * words_of(m) * 8);
+        for (size_t i = from; i < to; i++)
             p->net->k->pool((const uint64_t *)p->data[0] + i * words_of(n), &q,
                             (uint64_t *)p->to + i * words_of(m));
         return;
     }
     const float *x = floats(p, 0);
-    float *z = out->kind == KIND_F32 ? p->to : p->room;
-    for (size_t i = 0; i < planes; i++)
-        for (size_t y = 0; y < q.ho; y++)
-            for (size_t c = 0; c < q.wo; c++)
-                z[i * m + y * q.wo + c] = largest_of(x + i * n, &q, y, c);
-    if (z == p->room) pack(out, z, p->to);
+    float *z = floats_out(p);
+    for (size_t s = 0; s < in->s; s++)
+        for (size_t i = s * in->c + p->first; i < s * in->c + p->last; i++)
+            for (size_t y = 0; y < q.ho; y++)
+                for (size_t c = 0; c < q.wo; c++)
+                    z[i * m + y * q.wo + c] = largest_of(x + i * n, &q, y, c);
+    pack(p);
 }
 
 static void op_mean(const Plain *p) {
@@ -123,7 +138,7 @@ static void op_mean(const Plain *p) {
     const size_t n = positions(in), m = positions(out), steps = in->s / out->s, spread = n / m;
     const float count = (float)(steps * spread);
     for (size_t s = 0; s < out->s; s++)
-        for (size_t c = 0; c < in->c; c++)
+        for (size_t c = p->first; c < p->last; c++)
             for (size_t i = 0; i < m; i++) {
                 float sum = 0;
                 double whole = 0;
@@ -138,54 +153,59 @@ static void op_mean(const Plain *p) {
 }
 
 /* q (k^T v): the same whole numbers as (q k^T) v, in less work where tokens outnumber a head. */
-static void op_attention(const Plain *p) {
+static void attend(const Plain *p, const float *const x[3], size_t s, size_t c) {
     const Reg *r = p->out;
-    const float *q = floats(p, 0), *k = floats(p, 1), *v = floats(p, 2), scale = as_float(p->w[6]);
-    const size_t n = positions(r), head = r->c / p->w[5], rows = (size_t)r->s * r->c;
-    const size_t words = words_of(n);
+    const float *q = x[0], *k = x[1], *v = x[2], scale = as_float(p->w[6]);
+    const size_t n = positions(r), words = words_of(n), head = r->c / p->w[5];
+    const size_t row = s * r->c + c, first = row - c % head;
     const bool bits = p->in[1]->kind == KIND_SPK && p->in[2]->kind == KIND_SPK;
-    float *to = p->to;
-    for (size_t row = 0; row < rows; row++) {
-        float *o = to + row * n;
-        const size_t s = row / r->c, c = row % r->c, first = row - c % head;
-        memset(o, 0, n * sizeof *o);
-        for (size_t e = first; e < first + head; e++) {
-            float weight = 0;
-            if (bits) {
-                const uint64_t *a = (const uint64_t *)p->data[1] + ((e % r->c) * r->s + s) * words;
-                const uint64_t *b = (const uint64_t *)p->data[2] + (c * r->s + s) * words;
-                uint64_t sum = 0;
-                for (size_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(a[w] & b[w]);
-                weight = (float)sum;
-            } else {
-                for (size_t i = 0; i < n; i++) weight += k[e * n + i] * v[row * n + i];
-            }
-            for (size_t i = 0; i < n; i++) o[i] += weight * q[e * n + i];
+    float *o = (float *)p->to + row * n;
+    memset(o, 0, n * sizeof *o);
+    for (size_t e = first; e < first + head; e++) {
+        float weight = 0;
+        if (bits) {
+            const uint64_t *a = (const uint64_t *)p->data[1] + ((e % r->c) * r->s + s) * words;
+            const uint64_t *b = (const uint64_t *)p->data[2] + (c * r->s + s) * words;
+            uint64_t sum = 0;
+            for (size_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(a[w] & b[w]);
+            weight = (float)sum;
+        } else {
+            for (size_t i = 0; i < n; i++) weight += k[e * n + i] * v[row * n + i];
         }
-        for (size_t i = 0; i < n; i++) o[i] = scale * o[i];
+        for (size_t i = 0; i < n; i++) o[i] += weight * q[e * n + i];
     }
+    for (size_t i = 0; i < n; i++) o[i] = scale * o[i];
+}
+
+static void op_attention(const Plain *p) {
+    const float *const x[3] = {floats(p, 0), floats(p, 1), floats(p, 2)};
+    for (size_t s = 0; s < p->out->s; s++)
+        for (size_t c = p->first; c < p->last; c++) attend(p, x, s, c);
 }
 
 static void op_tokensum(const Plain *p) {
     const float *k = floats(p, 0), *v = floats(p, 1), scale = as_float(p->w[5]);
-    const size_t n = positions(p->in[0]), rows = (size_t)p->out->s * p->out->c;
-    for (size_t row = 0; row < rows; row++) {
-        float sum = 0;
-        for (size_t i = row * n; i < (row + 1) * n; i++) sum += k[i] * v[i];
-        ((float *)p->to)[row] = scale * sum;
-    }
+    const Reg *r = p->out;
+    const size_t n = positions(p->in[0]);
+    for (size_t s = 0; s < r->s; s++)
+        for (size_t row = s * r->c + p->first; row < s * r->c + p->last; row++) {
+            float sum = 0;
+            for (size_t i = row * n; i < (row + 1) * n; i++) sum += k[i] * v[i];
+            ((float *)p->to)[row] = scale * sum;
+        }
 }
 
 static void op_mask(const Plain *p) {
     const Reg *r = p->out;
     const float *x = floats(p, 0), *m = floats(p, 1);
-    float *z = r->kind == KIND_F32 ? p->to : p->room;
+    float *z = floats_out(p);
     const size_t n = positions(r), few = positions(p->in[1]);
-    for (size_t i = 0; i < reg_values(r); i++) {
-        const size_t at = few == 1 ? i / n : i;
-        z[i] = m[at] != 0 ? x[i] : 0;
-    }
-    if (z == p->room) pack(r, z, p->to);
+    for (size_t s = 0; s < r->s; s++)
+        for (size_t i = (s * r->c + p->first) * n; i < (s * r->c + p->last) * n; i++) {
+            const size_t at = few == 1 ? i / n : i;
+            z[i] = m[at] != 0 ? x[i] : 0;
+        }
+    pack(p);
 }
 
 static void score_rate(const Reg *r, const float *x, float *to) {
@@ -311,32 +331,41 @@ static void op_gather(const Plain *p) {
     const Reg *r = p->out;
     const float *x = floats(p, 0);
     const int32_t *ids = p->data[1];
-    float *z = r->kind == KIND_F32 ? p->to : p->room;
-    const size_t n = positions(p->in[0]), rows = (size_t)r->s * r->c;
-    for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < r->w; i++) z[row * r->w + i] = x[row * n + (size_t)ids[i]];
-    if (z == p->room) pack(r, z, p->to);
+    float *z = floats_out(p);
+    const size_t n = positions(p->in[0]);
+    for (size_t s = 0; s < r->s; s++)
+        for (size_t row = s * r->c + p->first; row < s * r->c + p->last; row++)
+            for (size_t i = 0; i < r->w; i++) z[row * r->w + i] = x[row * n + (size_t)ids[i]];
+    pack(p);
 }
 
 static void op_constids(const Plain *p) {
     memcpy(p->to, array_at(&p->net->p, p->w[6], p->out->w), p->out->w * sizeof(int32_t));
 }
 
-static void op_zerofill(const Plain *p) {
+static void keep_patches(const Plain *p, size_t plane) {
     const Reg *r = p->out;
     const int32_t *ids = p->data[1];
     const size_t rows = p->w[5], columns = p->w[6], h = r->h / rows, w = r->w / columns;
-    memset(p->to, 0, (size_t)reg_bytes(r));
+    memset((float *)p->to + plane * positions(r), 0, positions(r) * sizeof(float));
     for (size_t i = 0; i < p->in[1]->w; i++)
-        for (size_t plane = 0; plane < (size_t)r->s * r->c; plane++)
-            for (size_t y = 0; y < h; y++) {
-                const size_t id = (size_t)ids[i], row = id / columns * h + y;
-                const size_t at = (plane * r->h + row) * r->w + id % columns * w;
-                memcpy((float *)p->to + at, (const float *)p->data[0] + at, w * sizeof(float));
-            }
+        for (size_t y = 0; y < h; y++) {
+            const size_t id = (size_t)ids[i], row = id / columns * h + y;
+            const size_t at = (plane * r->h + row) * r->w + id % columns * w;
+            memcpy((float *)p->to + at, (const float *)p->data[0] + at, w * sizeof(float));
+        }
 }
 
-void run_plain(const st_net *net, const Step *step, Context *c) {
+static void op_zerofill(const Plain *p) {
+    for (size_t s = 0; s < p->out->s; s++)
+        for (size_t c = p->first; c < p->last; c++) keep_patches(p, s * p->out->c + c);
+}
+
+static bool by_channels(uint32_t opcode) {
+    return opcode != OP_SCORE && opcode != OP_TOPK && opcode != OP_CONSTIDS;
+}
+
+static void run_plain(const st_net *net, const Step *step, const Context *c, const Share *share) {
     static void (*const ops[OP_COUNT])(const Plain *) = {
         [OP_NEURON] = op_neuron, [OP_MAXPOOL] = op_maxpool, [OP_ADD] = op_add, [OP_MEAN] = op_mean,
         [OP_ATTENTION] = op_attention, [OP_TOKENSUM] = op_tokensum, [OP_MASK] = op_mask,
@@ -349,22 +378,31 @@ void run_plain(const st_net *net, const Step *step, Context *c) {
         if (step->in[k] == NONE) continue;
         p.in[k] = &net->p.regs[step->in[k]];
         p.data[k] = reg_in(net, c, step->in[k]);
-        p.x[k] = (float *)(void *)(c->scratch + at);
+        p.x[k] = (float *)(void *)(share->shared + at);
         if (p.in[k]->kind != KIND_F32) at += round_up(reg_values(p.in[k]) * 4, ALIGN) + SLACK;
     }
-    p.room = (float *)(void *)(c->scratch + at);
+    p.room = (float *)(void *)(share->shared + at);
+    const size_t unit = p.w[0] == OP_ATTENTION ? p.out->c / p.w[5] : 1;
+    p.first = share->first * unit, p.last = share->last * unit;
+    if (!by_channels(p.w[0])) p.first = 0, p.last = p.in[0] ? p.in[0]->c : 1;
     ops[p.w[0]](&p);
 }
 
-uint64_t plain_scratch(const Program *p, uint32_t op) {
-    const uint32_t *w = op_words(p, op);
-    uint64_t bytes = SLACK;
-    uint64_t most = reg_values(&p->regs[w[1]]);
+/* The output as float, or as much as the largest input, lies behind the inputs as float. */
+void plan_plain(const st_net *net, Step *step) {
+    const Program *p = &net->p;
+    const uint32_t *w = op_words(p, step->first);
+    const Reg *out = &p->regs[w[1]];
+    uint64_t bytes = SLACK, most = reg_values(out);
     for (int k = 2; k < 5; k++) {
         if (w[k] == NONE) continue;
         const uint64_t values = reg_values(&p->regs[w[k]]);
         bytes += round_up((size_t)values * 4, ALIGN) + SLACK;
         if (values > most) most = values;
     }
-    return bytes + most * 4; /* of the output, or as much as the largest input */
+    step->run = run_plain;
+    step->kernel = "plain";
+    step->phases = 1;
+    step->units[0] = !by_channels(w[0]) ? 1 : w[0] == OP_ATTENTION ? w[5] : out->c;
+    step->scratch.shared = bytes + most * 4;
 }

@@ -11,6 +11,20 @@ static uint32_t only_reader(const Program *p, uint32_t i, uint32_t opcode) {
     return i + 1;
 }
 
+static void run_layer(const st_net *net, const Step *s, const Context *c, const Share *share) {
+    s->layer->run(s->layer, reg_in(net, c, s->in[0]), reg_out(net, c, s->out), share);
+}
+
+static void take_layer(st_net *net, Step *s) {
+    const Layer *l = s->layer;
+    s->run = run_layer;
+    s->kernel = method_name(l);
+    s->phases = l->phases;
+    memcpy(s->units, l->units, sizeof s->units);
+    s->scratch = l->scratch;
+    net->memory += l->memory;
+}
+
 static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
     const Program *p = &net->p;
     const Synapse y = synapse_of(p, i);
@@ -38,14 +52,13 @@ static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
     s->layer = layer_make(net, &y, &p->regs[s->in[0]], &p->regs[s->out], fires ? &neuron : NULL,
                           pools ? &pool : NULL, e);
     if (!s->layer) return false;
-    s->kernel = method_name(s->layer);
-    s->scratch = (size_t)s->layer->scratch.bytes;
-    net->memory += s->layer->memory;
+    take_layer(net, s);
     return true;
 }
 
-static void run_layer(const st_net *net, const Step *s, Context *c) {
-    s->layer->run(s->layer, reg_in(net, c, s->in[0]), reg_out(net, c, s->out), c->scratch);
+static void most_scratch(Scratch *most, const Scratch *s) {
+    if (s->shared > most->shared) most->shared = s->shared;
+    if (s->own > most->own) most->own = s->own;
 }
 
 static bool plan_steps(st_net *net, const Error *e) {
@@ -53,17 +66,11 @@ static bool plan_steps(st_net *net, const Error *e) {
     for (uint32_t i = 0; i < p->head.ops;) {
         const uint32_t *w = op_words(p, i);
         Step *s = &net->steps[net->count++];
-        *s = (Step){.run = run_plain, .first = i, .last = i, .in = {w[2], w[3], w[4]}, .out = w[1],
-                    .kernel = "plain"};
-        if (w[0] == OP_SYNAPSE) {
-            s->run = run_layer;
-            if (!plan_synapse(net, s, i, e)) return false;
-        } else {
-            uint64_t bytes = plain_scratch(p, i);
-            if (bytes > MAX_MEMORY) return fail(e, "op %u needs more than 2 GiB", i);
-            s->scratch = (size_t)bytes;
-        }
-        if (s->scratch > net->scratch) net->scratch = s->scratch;
+        *s = (Step){.first = i, .last = i, .in = {w[2], w[3], w[4]}, .out = w[1]};
+        if (w[0] != OP_SYNAPSE) plan_plain(net, s);
+        else if (!plan_synapse(net, s, i, e)) return false;
+        if (!scratch_fits(&s->scratch)) return fail(e, "op %u needs more than 2 GiB", i);
+        most_scratch(&net->scratch, &s->scratch);
         if (net->memory > MAX_MEMORY) return fail(e, "the program needs more than 2 GiB");
         i = s->last + 1;
     }
@@ -112,7 +119,7 @@ static bool place_registers(st_net *net, const Error *e) {
         if (net->arena > MAX_MEMORY) break;
     }
     free(blocks);
-    if (net->arena + net->scratch + net->memory > MAX_MEMORY)
+    if (net->arena + net->scratch.shared + net->scratch.own + net->memory > MAX_MEMORY)
         return fail(e, "the program needs more than 2 GiB");
     return true;
 }

@@ -45,11 +45,11 @@ static void gather_channels(const Layer *l, const void *in, size_t c, size_t s, 
     }
 }
 
-static void pack_positions(const Layer *l, const Popcount *p, const void *in, uint64_t *x) {
+static void pack_positions(const Layer *l, const Popcount *p, const void *in, uint64_t *x,
+                           size_t first, size_t last) {
     const Synapse *y = &l->y;
     const size_t n = positions(&l->in), image = (size_t)p->hp * p->wp * p->words;
-    memset(x, 0, image * y->s * p->bits * 8);
-    for (size_t s = 0; s < y->s; s++)
+    for (size_t s = first; s < last; s++)
         for (uint32_t b = 0; b < p->bits; b++)
             for (size_t block = 0; block < p->words; block++)
                 for (size_t w = 0; w < words_of(n); w++) {
@@ -63,12 +63,12 @@ static void pack_positions(const Layer *l, const Popcount *p, const void *in, ui
 }
 
 /* One position of cin = channels x positions bits, in (channel, y, x) order. */
-static void pack_flat(const Layer *l, const Popcount *p, const void *in, uint64_t *x) {
+static void pack_flat(const Layer *l, const Popcount *p, const void *in, uint64_t *x, size_t first,
+                      size_t last) {
     const size_t n = positions(&l->in), words = words_of(n), S = l->y.s;
     const size_t pad = l->y.pad; /* 0 or the only position in the middle of zeros */
     const size_t image = (size_t)p->hp * p->wp * p->words;
-    memset(x, 0, image * S * p->bits * 8);
-    for (size_t s = 0; s < S; s++)
+    for (size_t s = first; s < last; s++)
         for (uint32_t b = 0; b < p->bits; b++) {
             uint64_t *to = x + (s * p->bits + b) * image + (pad * p->wp + pad) * p->words;
             for (size_t c = 0; c < l->in.c; c++)
@@ -109,14 +109,18 @@ static void sums_of(const Layer *l, const Popcount *p, const uint64_t *x, uint32
     }
 }
 
-/* One position: the neurons of all channels fire together, side by side. */
-static void linear_run(const Layer *l, const Popcount *p, const uint64_t *x, uint64_t *sums,
-                       float *z, uint64_t *fired, uint64_t *out) {
+/* One position: the neurons of 64 channels, a unit, fire together, side by side. */
+static void linear_run(const Layer *l, const Popcount *p, const Share *share, uint64_t *out) {
     const Synapse *y = &l->y;
-    const size_t words = words_of(y->cout);
-    for (uint32_t o = 0; o < y->cout; o++) {
+    const uint64_t *x = (const uint64_t *)(const void *)(share->shared + p->at_x);
+    uint64_t *sums = (uint64_t *)(void *)(share->own + p->at_sums);
+    uint64_t *fired = (uint64_t *)(void *)(share->own + p->at_fired);
+    float *z = (float *)(void *)(share->own + p->at_z);
+    const size_t words = words_of(y->cout), first = 64 * share->first;
+    const size_t last = 64 * share->last < y->cout ? 64 * share->last : y->cout;
+    for (size_t o = first; o < last; o++) {
         float n[MAX_STEPS];
-        sums_of(l, p, x, o, sums, n);
+        sums_of(l, p, x, (uint32_t)o, sums, n);
         for (uint32_t s = 0; s < y->s; s++) {
             float v = y->alpha * n[s];
             if (y->bias) v = v + y->bias[o];
@@ -124,27 +128,44 @@ static void linear_run(const Layer *l, const Popcount *p, const uint64_t *x, uin
             z[s * y->cout + o] = v;
         }
     }
-    l->k->fire(z, y->s == 1 ? 0 : y->cout, l->steps, y->cout, &l->neuron, fired, words);
-    for (size_t o = 0; o < y->cout; o++)
+    if (first < last)
+        l->k->fire(z + first, y->s == 1 ? 0 : y->cout, l->steps, last - first, &l->neuron,
+                   fired + share->first, words);
+    for (size_t o = first; o < last; o++)
         for (size_t t = 0; t < l->steps; t++)
             out[o * l->steps + t] = fired[t * words + o / 64] >> o % 64 & 1;
 }
 
-static void popcount_run(const Layer *l, const void *in, void *out, uint8_t *scratch) {
+static bool side_by_side(const Layer *l) {
+    return l->y.ho == 1 && l->y.wo == 1 && l->fires && !l->pools;
+}
+
+/* A unit is one step. */
+static void pack_input(const Layer *l, const void *in, const Share *share) {
     const Popcount *p = l->plan;
-    uint64_t *x = (uint64_t *)(void *)(scratch + p->at_x);
-    uint64_t *sums = (uint64_t *)(void *)(scratch + p->at_sums);
-    float *z = (float *)(void *)(scratch + l->at_z);
-    if (l->y.flatten || positions(&l->in) == 1) pack_flat(l, p, in, x);
-    else pack_positions(l, p, in, x);
-    if (p->linear && l->fires && !l->pools) {
-        linear_run(l, p, x, sums, (float *)(void *)(scratch + p->at_z),
-                   (uint64_t *)(void *)(scratch + p->at_fired), out);
+    uint64_t *x = (uint64_t *)(void *)(share->shared + p->at_x);
+    const size_t step = (size_t)p->hp * p->wp * p->words * p->bits;
+    memset(x + share->first * step, 0, (share->last - share->first) * step * 8);
+    if (l->y.flatten || positions(&l->in) == 1) pack_flat(l, p, in, x, share->first, share->last);
+    else pack_positions(l, p, in, x, share->first, share->last);
+}
+
+static void popcount_run(const Layer *l, const void *in, void *out, const Share *share) {
+    const Popcount *p = l->plan;
+    if (share->phase == 0) {
+        pack_input(l, in, share);
         return;
     }
-    for (uint32_t o = 0; o < l->y.cout; o++) {
-        sums_of(l, p, x, o, sums, z);
-        layer_emit(l, o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, scratch);
+    if (side_by_side(l)) {
+        linear_run(l, p, share, out);
+        return;
+    }
+    const uint64_t *x = (const uint64_t *)(const void *)(share->shared + p->at_x);
+    uint64_t *sums = (uint64_t *)(void *)(share->own + p->at_sums);
+    float *z = (float *)(void *)(share->own + l->at_z);
+    for (size_t o = share->first; o < share->last; o++) {
+        sums_of(l, p, x, (uint32_t)o, sums, z);
+        layer_emit(l, (uint32_t)o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, share->own);
     }
 }
 
@@ -186,11 +207,14 @@ bool popcount_plan(Layer *l) {
     p->length = round_up(y->kw * p->words, (size_t)l->k->dot_words);
     const uint64_t count = (uint64_t)y->cout * y->kh * p->length; /* < 2^31 */
     l->memory = count * 16 + (uint64_t)y->cout * 4;
-    p->at_x = carve(&l->scratch, image * y->s * p->bits * 8);
-    p->at_sums = carve(&l->scratch, (uint64_t)(y->wo > y->s ? y->wo : y->s) * 8);
-    p->at_z = carve(&l->scratch, (uint64_t)y->cout * y->s * 4);
-    p->at_fired = carve(&l->scratch, words_of(y->cout) * (uint64_t)l->steps * 8);
-    if (l->memory > MAX_MEMORY || l->scratch.bytes > MAX_MEMORY) return false;
+    p->at_x = carve(&l->scratch.shared, image * y->s * p->bits * 8);
+    p->at_sums = carve(&l->scratch.own, (uint64_t)(y->wo > y->s ? y->wo : y->s) * 8);
+    p->at_z = carve(&l->scratch.own, (uint64_t)y->cout * y->s * 4);
+    p->at_fired = carve(&l->scratch.own, words_of(y->cout) * (uint64_t)l->steps * 8);
+    l->phases = 2;
+    l->units[0] = y->s;
+    l->units[1] = side_by_side(l) ? words_of(y->cout) : y->cout;
+    if (l->memory > MAX_MEMORY || !scratch_fits(&l->scratch)) return false;
     p->weights = calloc((size_t)count, 16);
     p->negative = calloc(y->cout, sizeof *p->negative);
     if (!p->weights || !p->negative) return false;

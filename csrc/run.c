@@ -1,4 +1,4 @@
-/* The library's functions: contexts, threads over images, tracing, the plan as text. */
+/* The library's functions: threads over images, tracing, the plan as text. */
 #include "net.h"
 
 #include <stdarg.h>
@@ -54,7 +54,7 @@ st_net *st_load(const void *program, size_t size, int level, unsigned flags, cha
     const Error e = {error, error_size};
     const Kernels *k = kernels_of(level, &e);
     if (!k) return NULL;
-    if (!program || flags & ~(unsigned)ST_KEEP_REGISTERS) {
+    if (!program || flags & ~(unsigned)(ST_KEEP_REGISTERS | ST_LATENCY)) {
         fail(&e, program ? "unknown flags" : "no program");
         return NULL;
     }
@@ -65,6 +65,7 @@ st_net *st_load(const void *program, size_t size, int level, unsigned flags, cha
     }
     net->k = k;
     net->keep = flags & ST_KEEP_REGISTERS;
+    net->together = flags & ST_LATENCY;
     pthread_mutex_init(&net->lock, NULL);
     if (!program_load(&net->p, program, size, &e) || !plan_make(net, &e)) {
         st_free(net);
@@ -73,55 +74,16 @@ st_net *st_load(const void *program, size_t size, int level, unsigned flags, cha
     return net;
 }
 
-static void context_free(Context *c) {
-    free(c->arena);
-    free(c->scratch);
-    free(c);
-}
-
 void st_free(st_net *net) {
     if (!net) return;
-    while (net->idle) {
-        Context *next = net->idle->next;
-        context_free(net->idle);
-        net->idle = next;
-    }
+    contexts_free(net);
     plan_free(net);
     program_free(&net->p);
     pthread_mutex_destroy(&net->lock);
     free(net);
 }
 
-/* A context is kept for the next run: fresh memory costs more than a small net. */
-static Context *context_take(const st_net *shared) {
-    st_net *net = (st_net *)shared; /* the only part that changes, under its lock */
-    pthread_mutex_lock(&net->lock);
-    Context *c = net->idle;
-    if (c) net->idle = c->next;
-    pthread_mutex_unlock(&net->lock);
-    if (c) return c;
-    c = calloc(1, sizeof *c);
-    if (!c) return NULL;
-    c->arena = aligned_alloc(ALIGN, round_up((size_t)net->arena + SLACK, ALIGN));
-    c->scratch = aligned_alloc(ALIGN, round_up((size_t)net->scratch + SLACK, ALIGN));
-    if (c->arena && c->scratch) return c;
-    context_free(c);
-    return NULL;
-}
-
-static void context_give(const st_net *shared, Context *c) {
-    st_net *net = (st_net *)shared;
-    pthread_mutex_lock(&net->lock);
-    c->next = net->idle;
-    net->idle = c;
-    pthread_mutex_unlock(&net->lock);
-}
-
 /* ---- running */
-
-static void run_image(const st_net *net, Context *c) {
-    for (uint32_t i = 0; i < net->count; i++) net->steps[i].run(net, &net->steps[i], c);
-}
 
 static const float *from_bytes(const st_net *net, Context *c, const uint8_t *x) {
     const Reg *r = &net->p.regs[0];
@@ -143,22 +105,25 @@ typedef struct {
     _Atomic int64_t next;
 } Job;
 
-static void *work(void *argument) {
-    Job *job = argument;
+/* Takes images until there are none left, each on `threads` threads. */
+static bool run_images(Job *job, int threads) {
     const st_net *net = job->net;
     const size_t values = reg_values(&net->p.regs[0]), classes = net->p.head.classes;
     const uint32_t last = net->steps[net->count - 1].out;
-    Context *c = context_take(net);
-    if (!c) return NULL;
+    Context *c = context_take(net, threads);
+    if (!c) return false;
     for (int64_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
         c->input = job->bytes ? from_bytes(net, c, job->bytes + (size_t)i * values)
                               : job->floats + (size_t)i * values;
-        run_image(net, c);
+        if (c->team) team_run(c->team, net, c);
+        else run_image(net, c);
         memcpy(job->logits + (size_t)i * classes, reg_in(net, c, last), classes * sizeof(float));
     }
     context_give(net, c);
-    return job;
+    return true;
 }
+
+static void *work(void *job) { return run_images(job, 1) ? job : NULL; }
 
 /* Threads that cannot be started leave their share to the others. */
 static bool run_job(Job *job, int threads) {
@@ -186,8 +151,9 @@ static int run(Job *job, int threads, const Error *e) {
         return ST_NO_LUT;
     }
     if (threads > MAX_THREADS) threads = MAX_THREADS;
-    if (threads > job->n) threads = (int)job->n;
-    if (!run_job(job, threads)) {
+    const bool together = job->net->together;
+    if (!together && threads > job->n) threads = (int)job->n;
+    if (!(together ? run_images(job, threads) : run_job(job, threads))) {
         fail(e, "no memory to run the net");
         return ST_NO_MEMORY;
     }
@@ -219,7 +185,7 @@ int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t
                            : "register %u: the net was loaded without keeping its registers", reg);
         return ST_BAD_ARGUMENT;
     }
-    Context *c = context_take(net);
+    Context *c = context_take(net, 1);
     if (!c) {
         fail(&e, "no memory to run the net");
         return ST_NO_MEMORY;
@@ -260,7 +226,7 @@ static void time_steps(const st_net *net, Context *c, const float *x, int64_t n,
         c->input = x + (size_t)i * values;
         for (uint32_t s = 0; s < net->count; s++) {
             const double from = now_us();
-            net->steps[s].run(net, &net->steps[s], c);
+            run_step(net, &net->steps[s], c);
             const double took = now_us() - from;
             if (i == 0 || took < us[s]) us[s] = took;
         }
@@ -293,7 +259,7 @@ int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t siz
     if (!net || n < 0 || (n && !x)) return -ST_BAD_ARGUMENT;
     Text t = {text, text ? size : 0, 0};
     double *us = calloc(net->count, sizeof *us);
-    Context *c = context_take(net);
+    Context *c = context_take(net, 1);
     if (us && c) {
         time_steps(net, c, x, n, us);
         put(&t, "{\"level\":\"%s\",\"steps\":[", net->k->name);

@@ -25,12 +25,14 @@ typedef struct st_net st_net;
 
 enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
 enum { ST_BEST = -1, ST_GENERIC = 0, ST_AVX2 = 1, ST_AVX512 = 2 };
-enum { ST_KEEP_REGISTERS = 1 };
+enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
 
 /* Checks and copies a program, and plans how to run it.
  *
  * level: ST_BEST, or one of ST_GENERIC.. (an error where this processor lacks it).
  * flags: ST_KEEP_REGISTERS keeps every register apart (no fusion), needed by st_trace.
+ * ST_LATENCY: the threads of a run work on one input together, input after input, in place of an
+ * input each. They are started once, wait between runs, and end with st_free.
  * Returns NULL with a one-line reason in `error` where the program is refused. */
 ST_API st_net *st_load(const void *program, size_t size, int level, unsigned flags, char *error,
                        size_t error_size);

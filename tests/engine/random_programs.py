@@ -231,6 +231,10 @@ def check(seed):
             assert (net.run(x[1:2]) == whole[1:2]).all(), f"{where}: batch"
             many = net.run(np.concatenate([x] * 11)[:32], threads=2)
             assert (many == np.concatenate([whole] * 11)[:32]).all(), f"{where}: batch of 32"
+        with Net(content, level, latency=True) as net:
+            for threads in range(1, 6):
+                same = (net.run(x, threads=threads) == whole).all()
+                assert same, f"{where}: {threads} threads on one image"
 
 
 if __name__ == "__main__":

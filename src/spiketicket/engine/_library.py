@@ -28,7 +28,7 @@ LEVELS: Final = ("generic", "avx2", "avx512")
 
 _FILES = ("libspiketicket_engine.so", "libspiketicket_engine.dylib", "spiketicket_engine.dll")
 _ERROR_BYTES = 512
-_KEEP_REGISTERS = 1
+_KEEP_REGISTERS, _LATENCY = 1, 2
 _INSTALL = "Reinstall spiketicket where a C compiler is, or use the numpy backend"
 
 _Pointer = ctypes.c_void_p
@@ -80,6 +80,7 @@ class Net:
         program: its bytes (``Program.to_bytes()``); they are copied.
         level: one of :data:`LEVELS`, or None: ``SPIKETICKET_ENGINE_LEVEL``, else the best.
         keep_registers: run every op by itself, which :meth:`trace` needs. Slower.
+        latency: the threads of a run work on one input together.
 
     Raises:
         UserError: there is no C library, the program is refused, or this processor lacks the
@@ -87,12 +88,13 @@ class Net:
     """
 
     def __init__(
-        self, program: bytes, level: str | None = None, *, keep_registers: bool = False
-    ) -> None:
+        self, program: bytes, level: str | None = None, *, keep_registers: bool = False,
+        latency: bool = False,
+    ) -> None:  # fmt: skip
         self._handle: int | None = None
         self._lib = _library()
         error = ctypes.create_string_buffer(_ERROR_BYTES)
-        flags = _KEEP_REGISTERS if keep_registers else 0
+        flags = (_KEEP_REGISTERS if keep_registers else 0) | (_LATENCY if latency else 0)
         self._handle = self._lib.st_load(
             program, len(program), _level_number(level), flags, error, len(error)
         )

@@ -26,6 +26,8 @@ from spiketicket.ticket import Ticket
 F32 = NDArray[np.float32]
 Backend = Literal["auto", "c", "numpy"]
 BACKENDS: tuple[Backend, ...] = ("auto", "c", "numpy")
+Mode = Literal["throughput", "latency"]
+MODES: tuple[Mode, ...] = ("throughput", "latency")
 
 _BLOCK_BYTES = 1 << 26
 """Input that is brought into the form a backend takes at once."""
@@ -37,7 +39,10 @@ class Engine:
 
     Args:
         ticket: a ticket or the path of its file.
-        threads: how many of a batch's images are computed at the same time.
+        threads: of the processor, that compute.
+        mode: ``throughput`` gives each thread images of its own, the fastest for a batch;
+            ``latency`` lets all threads work on one image, the fastest for that one. The answer is
+            the same. numpy, which ``auto`` may fall back to, computes on one thread.
         level: processor features the C library may use: ``generic``, ``avx2`` or ``avx512``; None
             is the best of this processor, or SPIKETICKET_ENGINE_LEVEL.
         backend: ``c``, ``numpy`` (the definition, slow), or ``auto``: C where it was built.
@@ -46,14 +51,14 @@ class Engine:
         TicketError: a file that cannot be read, or a ticket of a network that is not this
             package's.
         UserError: a network that cannot be run without PyTorch (names the setting), the C library
-            where there is none, or another value than the ones above.
+            where there is none, ``latency`` asked of numpy, or another value than the ones above.
     """
 
     def __init__(
         self, ticket: Ticket | str | os.PathLike[str], *, threads: int = 1,
-        level: str | None = None, backend: Backend = "auto",
+        level: str | None = None, backend: Backend = "auto", mode: Mode = "throughput",
     ) -> None:  # fmt: skip
-        _check_options(threads, backend)
+        _check_options(threads, backend, mode)
         loaded, where = _load(ticket)
         try:
             self.program = compile_ticket(loaded)
@@ -64,12 +69,14 @@ class Engine:
             raise type(error)(
                 error.what, where=inner, value=error.value, remedy=error.remedy
             ) from error
-        self.threads = threads
+        self.threads, self.mode = threads, mode
         self.metadata: dict[str, Any] = dict(loaded.metadata)
         self.classes = _class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
         self._constants = normalisation(loaded, self.program.channels)
-        self._net = _library.Net(self.program.to_bytes(), level) if self.backend == "c" else None
+        self._net: _library.Net | None = None
+        if self.backend == "c":
+            self._net = _library.Net(self.program.to_bytes(), level, latency=mode == "latency")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -186,12 +193,18 @@ class Engine:
             yield start, np.ascontiguousarray(part).reshape(shape)
 
 
-def _check_options(threads: object, backend: object) -> None:
+def _check_options(threads: object, backend: object, mode: object) -> None:
     if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
         what = f"must be a whole number from 1 to {_MOST_THREADS}"
         raise UserError(what, where="threads", value=threads)
     if backend not in BACKENDS:
         raise UserError(f"must be one of {', '.join(BACKENDS)}", where="backend", value=backend)
+    if mode not in MODES:
+        raise UserError(f"must be one of {', '.join(MODES)}", where="mode", value=mode)
+    if mode == "latency" and backend == "numpy":
+        raise UserError(
+            "numpy computes on one thread", where="mode", value=mode, remedy='Use backend="c"'
+        )
 
 
 def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
