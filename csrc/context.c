@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 static void context_free(Context *c) {
     team_free(c->team);
@@ -21,7 +22,7 @@ void contexts_free(st_net *net) {
     }
 }
 
-static uint8_t *room(uint64_t bytes) {
+uint8_t *aligned_room(uint64_t bytes) {
     return aligned_alloc(ALIGN, round_up((size_t)bytes + SLACK, ALIGN));
 }
 
@@ -33,9 +34,9 @@ static Context *context_make(const st_net *net, int threads) {
     Context *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->threads = threads;
-    c->arena = room(net->arena);
-    c->shared = room(net->scratch.shared);
-    c->own = room((uint64_t)own_scratch(net) * (unsigned)threads);
+    c->arena = aligned_room(net->arena);
+    c->shared = aligned_room(net->scratch.shared);
+    c->own = aligned_room((uint64_t)own_scratch(net) * (unsigned)threads);
     if (c->arena && c->shared && c->own) return c;
     context_free(c);
     return NULL;
@@ -80,4 +81,10 @@ void run_step(const st_net *net, const Step *step, const Context *c) {
 
 void run_image(const st_net *net, const Context *c) {
     for (uint32_t i = 0; i < net->count; i++) run_step(net, &net->steps[i], c);
+}
+
+double now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
 }

@@ -61,11 +61,20 @@ const char *method_name(const Layer *l) {
 static const double WORD_BY_BYTES = 0.7, WORD_BY_WORD = 4, DOT = 10, TREE_VECTOR = 1.8,
                     SLAB_VECTOR = 3, CHANNEL_VECTOR = 60;
 
+bool layer_can(const Layer *l, Method method) {
+    switch (method) {
+    case BY_ROWS: return true;
+    case BY_POPCOUNT: return l->in.kind != KIND_F32 && l->y.ternary;
+    case BY_EVENTS: return events_fit(l);
+    default: return bitsliced_fits(l);
+    }
+}
+
 static Method method_of(const Layer *l) {
     const Synapse *y = &l->y;
-    if (events_fit(l)) return BY_EVENTS;
-    if (l->in.kind == KIND_F32 || !y->ternary) return BY_ROWS;
-    if (l->in.kind == KIND_INT || !bitsliced_fits(l)) return BY_POPCOUNT;
+    if (layer_can(l, BY_EVENTS)) return BY_EVENTS;
+    if (!layer_can(l, BY_POPCOUNT)) return BY_ROWS;
+    if (!layer_can(l, BY_BITS)) return BY_POPCOUNT;
     const size_t lanes = (size_t)l->k->words, group = (size_t)l->k->dot_words;
     const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
     const double inputs = (double)y->cin * y->kh * y->kw;
@@ -85,27 +94,29 @@ static bool plan_method(Layer *l) {
     }
 }
 
-Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
-                  const Neuron *neuron, const Pool *pool, const Error *e) {
+Layer *layer_as(const Layer *from, Method method) {
     Layer *l = calloc(1, sizeof *l);
-    if (!l) {
-        fail(e, "no memory to plan a layer");
-        return NULL;
-    }
-    *l = (Layer){.y = *y, .in = *in, .out = *out, .fires = neuron != NULL, .pools = pool != NULL,
-                 .k = net->k, .steps = out->s};
-    if (neuron) l->neuron = *neuron;
-    if (pool) l->pool = *pool;
-    l->method = method_of(l);
+    if (!l) return NULL;
+    *l = (Layer){.y = from->y, .in = from->in, .out = from->out, .fires = from->fires,
+                 .pools = from->pools, .neuron = from->neuron, .pool = from->pool,
+                 .steps = from->steps, .k = from->k, .method = method};
     const size_t n = out_positions(l);
-    l->at_z = carve(&l->scratch.own, (uint64_t)y->s * n * 4);
+    l->at_z = carve(&l->scratch.own, (uint64_t)l->y.s * n * 4);
     l->at_spikes = carve(&l->scratch.own, (uint64_t)l->steps * words_of(n) * 8);
     l->at_pitch = carve(&l->scratch.own, (uint64_t)words_of(n) * 8);
-    if (!plan_method(l)) {
-        layer_free(l);
-        fail(e, "no memory to plan a layer, or more than 2 GiB needed");
-        return NULL;
-    }
+    if (plan_method(l)) return l;
+    layer_free(l);
+    return NULL;
+}
+
+Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
+                  const Neuron *neuron, const Pool *pool, const Error *e) {
+    Layer what = {.y = *y, .in = *in, .out = *out, .fires = neuron != NULL, .pools = pool != NULL,
+                  .k = net->k, .steps = out->s};
+    if (neuron) what.neuron = *neuron;
+    if (pool) what.pool = *pool;
+    Layer *l = layer_as(&what, method_of(&what));
+    if (!l) fail(e, "no memory to plan a layer, or more than 2 GiB needed");
     return l;
 }
 

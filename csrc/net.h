@@ -42,11 +42,15 @@ static inline size_t carve(uint64_t *room, uint64_t bytes) {
     if (*room <= MAX_MEMORY) *room += (bytes + SLACK + ALIGN - 1) / ALIGN * ALIGN;
     return (size_t)at;
 }
+static inline void scratch_most(Scratch *most, const Scratch *s) {
+    if (s->shared > most->shared) most->shared = s->shared;
+    if (s->own > most->own) most->own = s->own;
+}
 static inline bool scratch_fits(const Scratch *s) { return s->shared + s->own <= MAX_MEMORY; }
 
 typedef struct Layer Layer;
 
-typedef enum { BY_ROWS, BY_POPCOUNT, BY_BITS, BY_EVENTS } Method;
+typedef enum { BY_ROWS, BY_POPCOUNT, BY_BITS, BY_EVENTS, METHODS } Method;
 
 /* A synapse, with the neuron and the pooling that follow it where they were joined to it. */
 struct Layer {
@@ -113,6 +117,9 @@ static inline void *reg_out(const st_net *net, const Context *c, uint32_t r) {
 /* layer.c */
 Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
                   const Neuron *neuron, const Pool *pool, const Error *e);
+/* The same layer, computed in another way; NULL without memory. */
+Layer *layer_as(const Layer *l, Method method);
+bool layer_can(const Layer *l, Method method);
 void layer_free(Layer *l);
 /* Sums z [s][stride] of one output channel, as the counters gave them, become its output. */
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
@@ -141,6 +148,7 @@ void plan_plain(const st_net *net, Step *step);
 /* plan.c */
 bool plan_make(st_net *net, const Error *e);
 void plan_free(st_net *net);
+void step_use(Step *s, Layer *l);
 
 /* context.c: one for `threads` threads is kept for the next run when it is given back. */
 Context *context_take(const st_net *net, int threads);
@@ -150,6 +158,8 @@ size_t own_scratch(const st_net *net); /* bytes of one thread's */
 /* One image, or one step of it, by the calling thread alone. */
 void run_step(const st_net *net, const Step *step, const Context *c);
 void run_image(const st_net *net, const Context *c);
+uint8_t *aligned_room(uint64_t bytes);
+double now_us(void);
 
 /* team.c: threads that wait for an image to work on together. */
 Team *team_make(int threads);

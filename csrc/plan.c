@@ -15,14 +15,13 @@ static void run_layer(const st_net *net, const Step *s, const Context *c, const 
     s->layer->run(s->layer, reg_in(net, c, s->in[0]), reg_out(net, c, s->out), share);
 }
 
-static void take_layer(st_net *net, Step *s) {
-    const Layer *l = s->layer;
+void step_use(Step *s, Layer *l) {
+    s->layer = l;
     s->run = run_layer;
     s->kernel = method_name(l);
     s->phases = l->phases;
     memcpy(s->units, l->units, sizeof s->units);
     s->scratch = l->scratch;
-    net->memory += l->memory;
 }
 
 static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
@@ -49,16 +48,12 @@ static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
         }
     }
     s->out = op_words(p, s->last)[1];
-    s->layer = layer_make(net, &y, &p->regs[s->in[0]], &p->regs[s->out], fires ? &neuron : NULL,
+    Layer *l = layer_make(net, &y, &p->regs[s->in[0]], &p->regs[s->out], fires ? &neuron : NULL,
                           pools ? &pool : NULL, e);
-    if (!s->layer) return false;
-    take_layer(net, s);
+    if (!l) return false;
+    step_use(s, l);
+    net->memory += l->memory;
     return true;
-}
-
-static void most_scratch(Scratch *most, const Scratch *s) {
-    if (s->shared > most->shared) most->shared = s->shared;
-    if (s->own > most->own) most->own = s->own;
 }
 
 static bool plan_steps(st_net *net, const Error *e) {
@@ -70,7 +65,7 @@ static bool plan_steps(st_net *net, const Error *e) {
         if (w[0] != OP_SYNAPSE) plan_plain(net, s);
         else if (!plan_synapse(net, s, i, e)) return false;
         if (!scratch_fits(&s->scratch)) return fail(e, "op %u needs more than 2 GiB", i);
-        most_scratch(&net->scratch, &s->scratch);
+        scratch_most(&net->scratch, &s->scratch);
         if (net->memory > MAX_MEMORY) return fail(e, "the program needs more than 2 GiB");
         i = s->last + 1;
     }

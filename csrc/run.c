@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { MAX_THREADS = 1024 };
 
@@ -212,12 +211,6 @@ static void __attribute__((format(printf, 2, 3))) put(Text *t, const char *forma
     const int n = vsnprintf(t->text ? t->text + at : NULL, t->size - at, format, arguments);
     va_end(arguments);
     t->length = n < 0 || n > INT32_MAX - t->length ? INT32_MAX : t->length + n;
-}
-
-static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
 }
 
 static void time_steps(const st_net *net, Context *c, const float *x, int64_t n, double *us) {

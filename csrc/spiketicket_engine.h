@@ -1,7 +1,8 @@
 /* The packed ticket engine: runs a compiled ticket (a "program") on a CPU.
  *
- * C11, no dependency but the C library and POSIX threads. A net is immutable once loaded: any
- * number of threads may run one net at the same time. There is no global state.
+ * C11, no dependency but the C library and POSIX threads. A net is immutable once loaded, and tuned
+ * where that is wanted: any number of threads may run one net at the same time. There is no global
+ * state.
  */
 #ifndef SPIKETICKET_ENGINE_H
 #define SPIKETICKET_ENGINE_H
@@ -37,6 +38,11 @@ enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
 ST_API st_net *st_load(const void *program, size_t size, int level, unsigned flags, char *error,
                        size_t error_size);
 ST_API void st_free(st_net *net);
+
+/* Times the ways to compute each layer on the n inputs given (a few, like those to come) and keeps
+ * the fastest, on one thread. Answers stay the same to the bit. It changes the net: call it before
+ * any other thread has the net. Returns a code as st_run; where it fails the net works as before. */
+ST_API int st_tune(st_net *net, const float *x, int64_t n, char *error, size_t error_size);
 
 /* Logits [n][classes] of n inputs [n][frames][channels][height][width], on `threads` threads.
  * Returns ST_OK or another of the codes above, with a one-line reason in `error`. */

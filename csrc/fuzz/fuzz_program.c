@@ -41,8 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     program[2] = (uint32_t)bytes;
     char error[200];
     const int level = data[0] & 3;
-    st_net *net = st_load(program, bytes, level == 3 ? ST_BEST : level, data[0] >> 2 & 1, error,
-                          sizeof error);
+    const unsigned flags = (data[0] >> 2 & 1 ? ST_KEEP_REGISTERS : 0) |
+                           (data[0] >> 6 & 1 ? ST_LATENCY : 0);
+    st_net *net = st_load(program, bytes, level == 3 ? ST_BEST : level, flags, error, sizeof error);
     const size_t values = (size_t)program[4] * program[5] * program[6] * program[7];
     if (net && values <= MOST_VALUES && work_of(program, bytes / 4) <= MOST_WORK) {
         float *x = malloc(2 * values * sizeof *x), *logits = malloc(2 * program[8] * sizeof *x);
@@ -50,7 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (x && logits) {
             const int threads = 1 + (data[0] >> 3 & 1);
             (void)st_run(net, x, threads, logits, threads, error, sizeof error);
+            if (data[0] & 64) (void)st_run(net, x, 2, logits, 5, error, sizeof error);
             if (data[0] & 16) (void)st_run_u8(net, (const uint8_t *)x, 1, logits, 1, error, 200);
+            if (data[0] & 128) (void)st_tune(net, x, 1, error, sizeof error);
             if (data[0] & 32) (void)st_plan(net, x, 1, error, sizeof error);
         }
         free(x);

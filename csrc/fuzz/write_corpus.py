@@ -17,7 +17,7 @@ def main(folder, count=400):
     for seed in range(int(count)):
         content = programs.make(seed)[0].to_bytes()
         if len(content) < 4096:
-            (out / f"{seed:04}").write_bytes(bytes([seed % 64]) + content)
+            (out / f"{seed:04}").write_bytes(bytes([seed * 37 % 256]) + content)
 
 
 if __name__ == "__main__":

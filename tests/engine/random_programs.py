@@ -235,6 +235,9 @@ def check(seed):
             for threads in range(1, 6):
                 same = (net.run(x, threads=threads) == whole).all()
                 assert same, f"{where}: {threads} threads on one image"
+            net.tune(reference.as_float(program, x))
+            for threads in (1, 3):
+                assert (net.run(x, threads=threads) == whole).all(), f"{where}: tuned"
 
 
 if __name__ == "__main__":

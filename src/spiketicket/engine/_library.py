@@ -49,6 +49,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         ctypes.c_int,
         [_Pointer, _Pointer, ctypes.c_uint32, _Pointer, _Size, _Text, _Size],
     ),
+    "st_tune": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Text, _Size]),
     "st_plan": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Pointer, _Size]),
     "st_levels": (ctypes.c_uint, []),
 }
@@ -123,6 +124,20 @@ class Net:
             raise UserError(error.value.decode(errors="replace"), where="engine")
         return out
 
+    def tune(self, x: NDArray[np.float32]) -> None:
+        """Time the kernels that can compute each layer on ``x`` and keep the fastest.
+
+        ``x`` is float32 ``[N, frames, channels, height, width]``, N at least 1; the first 8 are
+        used. Not while another thread uses the net.
+
+        Raises:
+            UserError: another shape, dtype or layout; no input; no memory.
+        """
+        self._check_floats(x)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        if self._lib.st_tune(self._open(), x.ctypes.data, len(x), error, len(error)):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+
     def trace(self, x: NDArray[np.float32], register: int, shape: tuple[int, ...]) -> NDArray[Any]:
         """Register ``[S, C, H, W]`` (its ``shape``) of one input, as float32.
 
@@ -132,9 +147,7 @@ class Net:
             UserError: the net was not loaded with ``keep_registers``, or the register has
                 another size.
         """
-        self._check(x[None])
-        if x.dtype != np.float32:
-            raise UserError("must be float32", where="input of the engine", value=str(x.dtype))
+        self._check_floats(x[None])
         out = np.empty(shape, np.float32)
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         if self._lib.st_trace(
@@ -154,9 +167,7 @@ class Net:
         """
         count, data = 0, None
         if x is not None:
-            self._check(x)
-            if x.dtype != np.float32:
-                raise UserError("must be float32", where="input of the engine", value=str(x.dtype))
+            self._check_floats(x)
             count, data = len(x), x.ctypes.data
         size = 1 << 16
         while True:
@@ -193,6 +204,11 @@ class Net:
         if self._handle is None:
             raise UserError("the net is closed", where="engine")
         return self._handle
+
+    def _check_floats(self, x: NDArray[Any]) -> None:
+        self._check(x)
+        if x.dtype != np.float32:
+            raise UserError("must be float32", where="input of the engine", value=str(x.dtype))
 
     def _check(self, x: NDArray[Any]) -> None:
         if x.dtype not in (np.float32, np.uint8):
