@@ -10,6 +10,7 @@ from PIL import Image
 
 from spiketicket import Engine
 from spiketicket.data import load_dataset, make_config
+from spiketicket.engine import _library
 from spiketicket.events import EVENT, Events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.models import convnet
@@ -126,6 +127,20 @@ def test_the_plan(spike, pictures):
     steps = json.loads(report.stdout)["plan"]
     assert steps[-1]["name"] == "classifier"
     assert steps[0]["us"] > 0
+
+
+@pytest.mark.skipif(not _library.available(), reason="no C library was built")
+def test_faster_ways_give_the_same(spike, pictures):
+    ticket, folder, _ = pictures
+    reports = [
+        json.loads(spike("run", str(ticket), str(folder), "--json", *options).stdout)
+        for options in ((), ("--threads", "2", "--latency", "--tune"))
+    ]
+    assert reports[0]["backend"] == "c"
+    assert reports[0] == reports[1]
+    refused = spike("run", str(ticket), str(folder), "--latency", "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "mode: numpy computes on one thread" in refused.stderr
 
 
 FRAMING = {

@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--top", type=_count, default=1, metavar="N", help="classes to show, best first")
     add("--resize", action="store_true", help="cut and scale pictures to the ticket's size")
     add("--threads", type=_count, default=1, metavar="N", help="CPU threads")
+    add("--latency", action="store_true", help="all threads work on one input, not on one each")
+    add("--tune", action="store_true", help="time the kernels of each layer, keep the fastest")
     add("--backend", choices=("auto", "c", "numpy"), default="auto",
         help="c, numpy, or c where it was built")  # fmt: skip
     add("--level", choices=("generic", "avx2", "avx512"),
@@ -111,8 +113,9 @@ def _engine(options: argparse.Namespace) -> Engine:
 
     with warnings.catch_warnings(record=True, action="always") as told:
         engine = Engine(
-            options.ticket, threads=options.threads, level=options.level, backend=options.backend
-        )
+            options.ticket, threads=options.threads, level=options.level, backend=options.backend,
+            mode="latency" if options.latency else "throughput", tune=options.tune,
+        )  # fmt: skip
     for warning in told:
         print(f"note: {warning.message}", file=sys.stderr)
     return engine

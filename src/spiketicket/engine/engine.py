@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.engine import _library, reference
+from spiketicket.engine._tuning import drawn_inputs
 from spiketicket.engine.compile import compile_ticket, normalisation
 from spiketicket.errors import UserError
 from spiketicket.ticket import Ticket
@@ -32,6 +33,7 @@ MODES: tuple[Mode, ...] = ("throughput", "latency")
 _BLOCK_BYTES = 1 << 26
 """Input that is brought into the form a backend takes at once."""
 _MOST_THREADS = 1024
+_TUNED = 8
 
 
 class Engine:
@@ -43,6 +45,9 @@ class Engine:
         mode: ``throughput`` gives each thread images of its own, the fastest for a batch;
             ``latency`` lets all threads work on one image, the fastest for that one. The answer is
             the same. numpy, which ``auto`` may fall back to, computes on one thread.
+        tune: time the kernels that can compute each layer and keep the fastest, in place of an
+            estimate of their cost: on inputs as :meth:`run` takes them, the first 8 of which are
+            used, or, of ``True``, on drawn ones. The answer is the same. numpy has one way only.
         level: processor features the C library may use: ``generic``, ``avx2`` or ``avx512``; None
             is the best of this processor, or SPIKETICKET_ENGINE_LEVEL.
         backend: ``c``, ``numpy`` (the definition, slow), or ``auto``: C where it was built.
@@ -51,14 +56,17 @@ class Engine:
         TicketError: a file that cannot be read, or a ticket of a network that is not this
             package's.
         UserError: a network that cannot be run without PyTorch (names the setting), the C library
-            where there is none, ``latency`` asked of numpy, or another value than the ones above.
+            where there is none, ``latency`` or ``tune`` asked of numpy, inputs to tune on that
+            :meth:`run` refuses, or another value than the ones above.
     """
 
     def __init__(
         self, ticket: Ticket | str | os.PathLike[str], *, threads: int = 1,
         level: str | None = None, backend: Backend = "auto", mode: Mode = "throughput",
+        tune: bool | NDArray[Any] = False,
     ) -> None:  # fmt: skip
-        _check_options(threads, backend, mode)
+        _check_options(threads, backend)
+        _check_speed_options(mode, tune is not False, backend)
         loaded, where = _load(ticket)
         try:
             self.program = compile_ticket(loaded)
@@ -77,6 +85,8 @@ class Engine:
         self._net: _library.Net | None = None
         if self.backend == "c":
             self._net = _library.Net(self.program.to_bytes(), level, latency=mode == "latency")
+            if tune is not False:
+                self._net.tune(self._tuning_inputs(tune))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -126,6 +136,19 @@ class Engine:
         if self._net is None:
             return numpy_plan(self.program, batch)
         return library_plan(self._net, self.program, batch)
+
+    def _tuning_inputs(self, tune: bool | NDArray[Any]) -> F32:
+        if tune is True:
+            return drawn_inputs(self.program, self._constants)
+        given: object = tune
+        if not isinstance(given, np.ndarray):
+            raise UserError(
+                "must be True, False or inputs as run() takes them", where="tune",
+                value=type(given).__name__,
+            )  # fmt: skip
+        for _, part in self._blocks(self._checked(given)[:_TUNED]):
+            return reference.as_float(self.program, part)
+        raise UserError("needs at least one input", where="tune", remedy="Use tune=True")
 
     def _run_block(self, part: NDArray[Any]) -> F32:
         if self._net is None:
@@ -193,18 +216,24 @@ class Engine:
             yield start, np.ascontiguousarray(part).reshape(shape)
 
 
-def _check_options(threads: object, backend: object, mode: object) -> None:
+def _check_options(threads: object, backend: object) -> None:
     if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
         what = f"must be a whole number from 1 to {_MOST_THREADS}"
         raise UserError(what, where="threads", value=threads)
     if backend not in BACKENDS:
         raise UserError(f"must be one of {', '.join(BACKENDS)}", where="backend", value=backend)
+
+
+def _check_speed_options(mode: object, tuned: bool, backend: Backend) -> None:
     if mode not in MODES:
         raise UserError(f"must be one of {', '.join(MODES)}", where="mode", value=mode)
-    if mode == "latency" and backend == "numpy":
-        raise UserError(
-            "numpy computes on one thread", where="mode", value=mode, remedy='Use backend="c"'
-        )
+    if backend != "numpy":
+        return
+    remedy = 'Use backend="c"'
+    if mode == "latency":
+        raise UserError("numpy computes on one thread", where="mode", value=mode, remedy=remedy)
+    if tuned:
+        raise UserError("numpy has no kernels to choose from", where="tune", remedy=remedy)
 
 
 def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
