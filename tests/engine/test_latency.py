@@ -130,16 +130,16 @@ import importlib.util, sys, threading
 spec = importlib.util.spec_from_file_location("random_programs", sys.argv[1])
 programs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(programs)
-for seed in range(8):
+for seed in range(4):
     program, x = programs.make(seed)
     with programs.Net(program.to_bytes(), latency=True) as net:
         want, same = net.run(x), []
         def work(threads):
-            same.extend((net.run(x, threads) == want).all() for _ in range(8))
+            same.extend((net.run(x, threads) == want).all() for _ in range(5))
         workers = [threading.Thread(target=work, args=(2 + i % 2,)) for i in range(3)]
         for worker in workers: worker.start()
         for worker in workers: worker.join()
-        assert len(same) == 24 and all(same)
+        assert len(same) == 15 and all(same)
 print("no race")
 """
 
