@@ -157,6 +157,16 @@ def test_a_process_that_is_late_is_ended(job: Job) -> None:
         PeerProcess(job, 0.01)
 
 
+@pytest.mark.skipif(not _library.available(), reason="no C library was built")
+def test_engine_threads_without_an_image_of_their_own_work_together(job: Job) -> None:
+    from spiketicket.bench.peers import engine
+
+    job = dataclasses.replace(job, peer="engine-generic", threads=2)
+    modes = [dataclasses.replace(job, batch=batch) for batch in (1, 2)]
+    settings = [engine.prepare(each).settings["mode"] for each in modes]
+    assert settings == ["latency", "throughput"]
+
+
 def test_a_turn_goes_through_the_images_in_order(job: Job) -> None:
     from spiketicket.bench.job import Prepared
 
