@@ -26,6 +26,8 @@ STYLE: Any = {
     "xtick.color": MUTED, "ytick.color": MUTED, "grid.color": HAIR, "text.color": INK,
     "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True,
 }  # fmt: skip
+_LETTERS, _SAMPLE = 60, 8
+"""Letters of the legend under a panel, and the room of a line's sample in letters."""
 MARKS = ("o", "s", "^", "v", "D")
 HOLLOW: dict[str, Any] = {
     "marker": "D", "markersize": 5, "markerfacecolor": PAPER, "markeredgewidth": 1.1,
@@ -52,9 +54,11 @@ class Key:
 def legend(figure: Figure, key: Key, columns: int) -> None:
     """One legend for all panels, under them."""
     if key.entries:
+        longest = max(map(len, key.entries)) + _SAMPLE
+        beside = max(1, min(len(key.entries), _LETTERS * columns // longest))
         figure.legend(
             list(key.entries.values()), list(key.entries), loc="outside lower left",
-            ncols=max(1, min(len(key.entries), 2 * columns)), frameon=False, fontsize=8,
+            ncols=beside, frameon=False, fontsize=8,
         )  # fmt: skip
 
 
