@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 
-def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
+def engine_table(
+    rows: list[dict[str, Any]], path: Path, title: str = "The packed engine beside its peers"
+) -> str:
     """A row a net, batch and number of threads; the engine's best level and its peers."""
     machine = rows[0]["machine"]
     rounds = " or ".join(map(str, sorted({row["rounds"] for row in rows})))
@@ -17,7 +19,7 @@ def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
         ("spikingjelly", "SpikingJelly"),
     ]  # fmt: skip
     lines = [
-        f"**The packed engine beside its peers**, each peer in processes of its own, in turn,"
+        f"**{title}**, each peer in processes of its own, in turn,"
         f" warm medians of {rounds} rounds, ms an image, {machine['cpu']},"
         f" Python {machine['python']}, torch {machine['versions']['torch']},"
         f" ONNX Runtime {machine['versions']['onnxruntime']}"
@@ -43,6 +45,30 @@ def engine_table(rows: list[dict[str, Any]], path: Path) -> str:
             peer = found.get(name)
             cells += [_ms(peer), _times(best, peer)]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def threads_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """The same of one image on more threads than one."""
+    title = 'One image, on one thread and on two that work on it together (`mode="latency"`)'
+    return engine_table(rows, path, title)
+
+
+def tuning_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """A row a net: layers for which timing chose another kernel than the estimate."""
+    lines = [
+        f"**Kernels chosen by timing** (`tune=True`) against the estimate, one image, one thread,"
+        f" {rows[0]['machine']['cpu']} ([{path.name}](../results/{path.name})):",
+        "",
+        "| net | layers with a choice | chosen otherwise | ms by the estimate | ms tuned |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        changed = sum(layer["estimated"] != layer["tuned"] for layer in row["layers"])
+        lines.append(
+            f"| {row['ticket']} | {len(row['layers'])} | {changed} |"
+            f" {row['estimated_ms']:.3g} | {row['tuned_ms']:.3g} |"
+        )
     return "\n".join(lines)
 
 
@@ -135,7 +161,8 @@ def export_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 MAKERS = {
-    "engine": engine_table, "start": start_table, "engine-exactness": exactness_table,
+    "engine": engine_table, "engine-threads": threads_table, "engine-tuning": tuning_table,
+    "start": start_table, "engine-exactness": exactness_table,
     "ticket-codec": codec_table, "export-c": export_table,
 }  # fmt: skip
 """As in ``speed``."""
