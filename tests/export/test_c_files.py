@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from spiketicket.cli import make_app
+from spiketicket.cli._app import make_app
 from spiketicket.engine.ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
 from spiketicket.engine.program import Builder
 from spiketicket.export.c import ExportError, export_c

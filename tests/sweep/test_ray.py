@@ -91,13 +91,23 @@ def cluster(tmp_path):
         shutil.rmtree(made.short, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def made():
+def make(settings):
     from spiketicket.cli._options import packaged_recipes
     from spiketicket.recipe import read_tables
 
     tables = read_tables(packaged_recipes()["digits-binw"])
-    return make_runs(tables, parse_axes(AXES), SETTINGS)
+    return make_runs(tables, parse_axes(AXES), settings)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Long enough to be killed meanwhile."""
+    return make(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def short():
+    return make([s.replace("epochs=80", "epochs=8") for s in SETTINGS])
 
 
 def wait_for(what, process, seconds=600):
@@ -165,12 +175,12 @@ def test_everything_dies_once_and_every_run_is_done_once(tmp_path, made, cluster
         assert content(runs / run.folder) == content(tmp_path / "local" / run.folder)
 
 
-def test_it_gives_what_find_gives(tmp_path, made, cluster, content, listener):
+def test_it_gives_what_find_gives(tmp_path, short, cluster, content, listener):
     cluster.head(2)
-    result = run_runs(made[:1], tmp_path / "runs", RayCluster(cluster.address), observer=listener)
+    result = run_runs(short[:1], tmp_path / "runs", RayCluster(cluster.address), observer=listener)
     assert [row["state"] for row in result.rows] == ["done"]
-    find(made[0].recipe, seeds=2, runs_dir=tmp_path / "alone", threads=1)
-    run = made[0].folder
+    find(short[0].recipe, seeds=2, runs_dir=tmp_path / "alone", threads=1)
+    run = short[0].folder
     assert content(tmp_path / "runs" / run) == content(tmp_path / "alone" / run)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,10 @@ def _require_equal(path: Path, model: nn.Module, x: Tensor) -> None:
     if spec is None or spec.loader is None:
         raise UserError("cannot be imported", where=str(path))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing beside the files
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
     if not torch.equal(module.load()(x), portable(model)(x)):
         raise UserError("computes something else than the network", where=str(path))
