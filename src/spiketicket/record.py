@@ -38,15 +38,16 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
     same = (new["hash"], new["device"])
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
-        lines = [json.dumps(row, sort_keys=True) for row in [*rows, _without_root(new)]]
+        row = {**new, "recipe": without_root(new.get("recipe", {}))}
+        lines = [json.dumps(each, sort_keys=True) for each in [*rows, row]]
         write_bytes(path, ("\n".join(lines) + "\n").encode(), _OPTION)
 
 
-def _without_root(record: Mapping[str, Any]) -> dict[str, Any]:
-    recipe = dict(record.get("recipe", {}))
-    if "data" in recipe:
-        recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "root"}
-    return {**record, "recipe": recipe}
+def without_root(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings without the folder where this machine has its data."""
+    if "data" not in recipe:
+        return dict(recipe)
+    return {**recipe, "data": {k: v for k, v in recipe["data"].items() if k != "root"}}
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from spiketicket.measure import statistics
 from spiketicket.measure.statistics import Estimate
 from spiketicket.measure.verdict import ArmScores, Comparison, compare
 from spiketicket.recipe import DataConfig, Recipe, to_dict
+from spiketicket.record import without_root
 from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
 from spiketicket.stage_names import title
@@ -105,7 +106,7 @@ class Row:
             "arms": [_arm_dict(arm, confidence) for arm in self.arms.values()],
             "outcome": self.verdict.get("outcome"),
             "sentences": self.verdict.get("sentences", []),
-            "recipe": _without_root(cell.recipe),
+            "recipe": without_root(to_dict(cell.recipe)),
         }  # fmt: skip
 
 
@@ -235,12 +236,6 @@ def _arm_dict(arm: ArmRow, confidence: float) -> dict[str, Any]:
     if arm.operations:
         found["operations"] = list(arm.operations.values())
     return found
-
-
-def _without_root(recipe: Recipe) -> dict[str, Any]:
-    settings = to_dict(recipe)
-    settings["data"].pop("root")
-    return settings
 
 
 def to_lines(rows: Sequence[Row]) -> str:
