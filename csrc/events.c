@@ -1,115 +1,282 @@
-/* A layer with float weights on spikes or small whole numbers, driven by what is not zero:
- * for every step and position, the weights of the inputs that are not zero are added up, in the
- * order of the definition. A zero adds nothing, so that the sums are the same to the bit. */
+/* A layer with float weights on spikes or small whole numbers. For every step and position the
+ * weights of the inputs that are not zero are added up, in the order of the definition. A zero adds
+ * nothing, so that the sums are the same to the bit; where many inputs are not zero, zeros are
+ * added too, a tile of positions at a time. */
 #include "net.h"
 
 #include <stdlib.h>
 
+enum { CHUNK = 4 * TILE_PLACES }; /* places whose sums are turned over together */
+
+/* Fraction of inputs that are not zero from which a tile is faster, as measured on Zen 3. */
+static const double DENSE = 0.5;
+static const uint64_t MOST_READERS = (uint64_t)1 << 24;
+
+/* A place that reads an input position, and the tap through which it does. */
 typedef struct {
-    float *weights; /* [cout / EVENT_OUTPUTS, rounded up][inputs][EVENT_OUTPUTS] */
-    size_t places;  /* steps times positions */
-    size_t inputs;  /* of a place: cin*kh*kw */
-    size_t at_count, at_ids, at_values, at_sums;
+    uint32_t place, tap;
+} Reader;
+
+typedef struct {
+    float *weights;  /* [cout / EVENT_OUTPUTS, rounded up][inputs][EVENT_OUTPUTS] */
+    uint32_t *first; /* [positions + 1]: of each input position in */
+    Reader *readers;
+    size_t step;   /* places of a step */
+    size_t inputs; /* of a place: cin*kh*kw */
+    size_t taps;   /* inputs of a channel */
+    bool pointwise;
+    size_t at_count, at_ids, at_values, at_dense, at_tiles; /* shared */
+    size_t at_sums, at_room;                                /* own */
 } Events;
 
 static void events_free(void *plan) {
     Events *e = plan;
     if (!e) return;
     free(e->weights);
+    free(e->first);
+    free(e->readers);
     free(e);
 }
 
+/* The inputs of every place that are not zero; or, of steps where most are not, all of them. */
 typedef struct {
     uint32_t *count;
     uint16_t *ids;
-    float *values;
-} Lists;
+    float *values; /* NULL: all are one */
+    uint8_t *dense; /* by step: in tiles */
+    float *tiles;   /* [step][tile][input][TILE_PLACES] */
+} Found;
 
-/* Input (y, x) is not zero: it goes to the place that reads it through the tap (ky, kx). */
-static inline void add_input(const Synapse *y, const Lists *to, size_t s, size_t row, size_t col,
-                             size_t ky, size_t kx, uint16_t id, float value, bool valued) {
-    const size_t down = row + y->pad, right = col + y->pad;
-    if (down < ky || right < kx) return;
-    if ((down - ky) % y->stride || (right - kx) % y->stride) return;
-    const size_t yo = (down - ky) / y->stride, xo = (right - kx) / y->stride;
-    if (yo >= y->ho || xo >= y->wo) return;
-    const size_t place = (s * y->ho + yo) * y->wo + xo;
-    const size_t at = place * y->cin * y->kh * y->kw + to->count[place]++;
-    to->ids[at] = id;
-    if (valued) to->values[at] = value;
+static Found found_in(const Layer *l, uint8_t *shared) {
+    const Events *e = l->plan;
+    return (Found){(uint32_t *)(void *)(shared + e->at_count),
+                   (uint16_t *)(void *)(shared + e->at_ids),
+                   l->in.kind == KIND_INT ? (float *)(void *)(shared + e->at_values) : NULL,
+                   shared + e->at_dense, (float *)(void *)(shared + e->at_tiles)};
 }
 
-/* What is not zero at one step of one channel, through one tap of it. */
-static void collect_tap(const Layer *l, const void *in, const Lists *to, size_t s, size_t c,
-                        size_t ky, size_t kx) {
-    const Synapse *y = &l->y;
-    const size_t n = positions(&l->in), words = words_of(n), wide = l->in.w;
-    const size_t id = (c * y->kh + ky) * y->kw + kx;
-    if (l->in.kind == KIND_INT) {
-        const uint16_t *x = (const uint16_t *)in + (s * l->in.c + c) * n;
-        for (size_t p = 0; p < n; p++) {
-            if (!x[p]) continue;
-            if (y->flatten) add_input(y, to, s, 0, 0, 0, 0, (uint16_t)(c * n + p), x[p], true);
-            else add_input(y, to, s, p / wide, p % wide, ky, kx, (uint16_t)id, x[p], true);
-        }
+static size_t tiles_of(const Events *e) { return (e->step + TILE_PLACES - 1) / TILE_PLACES; }
+
+static float *tile_at(const Events *e, const Found *f, size_t s, size_t tile) {
+    return f->tiles + (s * tiles_of(e) + tile) * e->inputs * TILE_PLACES;
+}
+
+static inline void put_input(const Events *e, const Found *f, size_t place, size_t id, float value) {
+    const size_t at = place * e->inputs + f->count[place]++;
+    f->ids[at] = (uint16_t)id;
+    if (f->values) f->values[at] = value;
+}
+
+static inline void add_input(const Events *e, const Found *f, size_t s, size_t c, size_t p,
+                             float value) {
+    if (e->pointwise) {
+        put_input(e, f, s * e->step + p, c, value);
         return;
     }
-    const uint64_t *x = (const uint64_t *)in + (c * l->in.s + s) * words;
-    for (size_t w = 0; w < words; w++)
-        for (uint64_t left = x[w]; left; left &= left - 1) {
-            const size_t p = 64 * w + (size_t)__builtin_ctzll(left);
-            if (y->flatten) add_input(y, to, s, 0, 0, 0, 0, (uint16_t)(c * n + p), 1, false);
-            else add_input(y, to, s, p / wide, p % wide, ky, kx, (uint16_t)id, 1, false);
+    const Reader *end = e->readers + e->first[p + 1];
+    for (const Reader *r = e->readers + e->first[p]; r < end; r++)
+        put_input(e, f, s * e->step + r->place, c * e->taps + r->tap, value);
+}
+
+/* In the order of the definition: positions in order reach a place through its taps in order. */
+static void list_step(const Layer *l, const void *in, const Found *f, size_t s) {
+    const Events *e = l->plan;
+    const size_t n = positions(&l->in), words = words_of(n);
+    memset(f->count + s * e->step, 0, e->step * sizeof *f->count);
+    for (size_t c = 0; c < l->in.c; c++) {
+        if (l->in.kind == KIND_INT) {
+            const uint16_t *x = (const uint16_t *)in + (s * l->in.c + c) * n;
+            for (size_t p = 0; p < n; p++)
+                if (x[p]) add_input(e, f, s, c, p, x[p]);
+            continue;
         }
+        const uint64_t *x = (const uint64_t *)in + (c * l->in.s + s) * words;
+        for (size_t w = 0; w < words; w++)
+            for (uint64_t left = x[w]; left; left &= left - 1)
+                add_input(e, f, s, c, 64 * w + (size_t)__builtin_ctzll(left), 1);
+    }
 }
 
-/* The inputs of every place that are not zero, in the order of the definition. A unit is a step. */
-static void collect(const Layer *l, const Events *e, const void *in, const Share *share) {
-    const Synapse *y = &l->y;
-    const Lists to = {(uint32_t *)(void *)(share->shared + e->at_count),
-                      (uint16_t *)(void *)(share->shared + e->at_ids),
-                      (float *)(void *)(share->shared + e->at_values)};
-    const size_t step = e->places / y->s;
-    memset(to.count + share->first * step, 0, (share->last - share->first) * step * sizeof *to.count);
-    for (size_t c = 0; c < l->in.c; c++)
-        for (size_t s = share->first; s < share->last; s++)
-            for (size_t ky = 0; ky < y->kh; ky++)
-                for (size_t kx = 0; kx < y->kw; kx++) collect_tap(l, in, &to, s, c, ky, kx);
+/* Inputs of a step that are not zero. */
+static size_t fired(const Layer *l, const void *in, size_t s) {
+    const size_t n = positions(&l->in), words = words_of(n);
+    size_t sum = 0;
+    if (l->in.kind == KIND_INT) {
+        const uint16_t *x = (const uint16_t *)in + s * l->in.c * n;
+        for (size_t i = 0; i < l->in.c * n; i++) sum += x[i] != 0;
+        return sum;
+    }
+    for (size_t c = 0; c < l->in.c; c++) {
+        const uint64_t *x = (const uint64_t *)in + (c * l->in.s + s) * words;
+        for (size_t w = 0; w < words; w++) sum += (size_t)__builtin_popcountll(x[w]);
+    }
+    return sum;
 }
 
-/* Then a unit is EVENT_OUTPUTS outputs. */
+/* Of a pointwise layer, whose inputs are the channels. */
+static void tile_step(const Layer *l, const void *in, const Found *f, size_t s) {
+    const Events *e = l->plan;
+    const size_t n = e->step, words = words_of(n);
+    for (size_t c = 0; c < l->in.c; c++) {
+        const uint16_t *x = (const uint16_t *)in + (s * l->in.c + c) * n;
+        const uint64_t *bits = (const uint64_t *)in + (c * l->in.s + s) * words;
+        for (size_t p = 0; p < tiles_of(e) * TILE_PLACES; p++) {
+            float value = 0;
+            if (p < n) value = f->values ? (float)x[p] : (float)(bits[p / 64] >> p % 64 & 1);
+            tile_at(e, f, s, p / TILE_PLACES)[c * TILE_PLACES + p % TILE_PLACES] = value;
+        }
+    }
+}
+
+static void collect(const Layer *l, const void *in, const Share *share) {
+    const Events *e = l->plan;
+    const Found f = found_in(l, share->shared);
+    const double enough = DENSE * (double)(l->in.c * positions(&l->in));
+    for (size_t s = share->first; s < share->last; s++) {
+        f.dense[s] = e->pointwise && (double)fired(l, in, s) >= enough;
+        if (f.dense[s]) tile_step(l, in, &f, s);
+        else list_step(l, in, &f, s);
+    }
+}
+
+/* The lists of up to TILE_PLACES places as a tile. */
+static void fill_tile(const Events *e, const Found *f, size_t first, size_t places, float *tile) {
+    memset(tile, 0, e->inputs * TILE_PLACES * sizeof *tile);
+    for (size_t j = 0; j < places; j++) {
+        const size_t at = (first + j) * e->inputs;
+        for (size_t k = at; k < at + f->count[first + j]; k++)
+            tile[f->ids[k] * TILE_PLACES + j] = f->values ? f->values[k] : 1;
+    }
+}
+
+static bool is_dense(const Events *e, const Found *f, size_t first, size_t places) {
+    size_t sum = 0;
+    for (size_t j = 0; j < places; j++) sum += f->count[first + j];
+    return (double)sum >= DENSE * (double)(e->inputs * TILE_PLACES);
+}
+
+/* Sums of one block of outputs at up to CHUNK places of a step, from place `from` of it on. */
+static void sum_chunk(const Layer *l, const Found *f, size_t s, size_t from, size_t count,
+                      const float *weights, size_t outputs, float *room,
+                      float (*sums)[EVENT_OUTPUTS]) {
+    const Events *e = l->plan;
+    const float *x[CHUNK / TILE_PLACES];
+    float *to[CHUNK / TILE_PLACES];
+    size_t tiles = 0;
+    for (size_t j = 0; j < count; j += TILE_PLACES) {
+        const size_t place = s * e->step + from + j;
+        const size_t some = count - j < TILE_PLACES ? count - j : TILE_PLACES;
+        if (f->dense[s]) {
+            x[tiles] = tile_at(e, f, s, (from + j) / TILE_PLACES);
+            to[tiles++] = sums[j];
+        } else if (is_dense(e, f, place, some)) {
+            float *tile = room + tiles * e->inputs * TILE_PLACES;
+            fill_tile(e, f, place, some, tile);
+            x[tiles] = tile;
+            to[tiles++] = sums[j];
+        } else {
+            for (size_t i = 0; i < some; i++) {
+                const size_t at = (place + i) * e->inputs;
+                l->k->events(f->ids + at, f->values ? f->values + at : NULL, f->count[place + i],
+                             weights, sums[j + i]);
+            }
+        }
+    }
+    l->k->tiles(x, tiles, e->inputs, weights, outputs, to);
+}
+
+/* First a unit is a step, then EVENT_OUTPUTS outputs. */
 static void events_run(const Layer *l, const void *in, void *out, const Share *share) {
     const Events *e = l->plan;
     const Synapse *y = &l->y;
     if (share->phase == 0) {
-        collect(l, e, in, share);
+        collect(l, in, share);
         return;
     }
-    const uint32_t *count = (const uint32_t *)(const void *)(share->shared + e->at_count);
-    const uint16_t *ids = (const uint16_t *)(const void *)(share->shared + e->at_ids);
-    const float *values = (const float *)(const void *)(share->shared + e->at_values);
+    const Found f = found_in(l, share->shared);
     float *sums = (float *)(void *)(share->own + e->at_sums);
+    float *room = (float *)(void *)(share->own + e->at_room);
+    const size_t places = y->s * e->step;
     for (size_t block = share->first; block < share->last; block++) {
         const uint32_t first = (uint32_t)block * EVENT_OUTPUTS, left = y->cout - first;
-        const float *weights = e->weights + (size_t)first * e->inputs;
         const uint32_t some = left < EVENT_OUTPUTS ? left : EVENT_OUTPUTS;
-        for (size_t place = 0; place < e->places; place++) {
-            float sum[EVENT_OUTPUTS];
-            const size_t at = place * e->inputs;
-            l->k->events(ids + at, l->in.kind == KIND_INT ? values + at : NULL, count[place],
-                         weights, sum);
-            for (uint32_t o = 0; o < some; o++) sums[o * e->places + place] = sum[o];
-        }
+        for (size_t s = 0; s < y->s; s++)
+            for (size_t at = 0; at < e->step; at += CHUNK) {
+                const size_t count = e->step - at < CHUNK ? e->step - at : CHUNK;
+                float chunk[CHUNK][EVENT_OUTPUTS];
+                sum_chunk(l, &f, s, at, count, e->weights + (size_t)first * e->inputs, some, room,
+                          chunk);
+                for (uint32_t o = 0; o < some; o++)
+                    for (size_t j = 0; j < count; j++)
+                        sums[o * places + s * e->step + at + j] = chunk[j][o];
+            }
         for (uint32_t o = 0; o < some; o++)
-            layer_emit(l, first + o, sums + o * e->places, e->places / y->s, y->alpha, out,
-                       share->own);
+            layer_emit(l, first + o, sums + o * places, e->step, y->alpha, out, share->own);
     }
+}
+
+/* At most; taps that lie outside read nothing. */
+static uint64_t readers_of(const Layer *l) {
+    const Synapse *y = &l->y;
+    if (y->flatten) return positions(&l->in);
+    const uint64_t down = (uint64_t)y->ho * y->kh, right = (uint64_t)y->wo * y->kw;
+    return down > MOST_READERS || right > MOST_READERS ? MOST_READERS + 1 : down * right;
+}
+
+/* Count them by position in `first`, or put them to where it says. */
+static void each_reader(const Layer *l, Events *e, bool put) {
+    const Synapse *y = &l->y;
+    for (size_t yo = 0; yo < y->ho; yo++)
+        for (size_t ky = 0; ky < y->kh; ky++) {
+            const int64_t row = (int64_t)(yo * y->stride + ky) - y->pad;
+            if (row < 0 || row >= y->h) continue;
+            for (size_t xo = 0; xo < y->wo; xo++)
+                for (size_t kx = 0; kx < y->kw; kx++) {
+                    const int64_t col = (int64_t)(xo * y->stride + kx) - y->pad;
+                    if (col < 0 || col >= y->w) continue;
+                    uint32_t *at = &e->first[row * y->w + col + !put];
+                    if (put)
+                        e->readers[*at] = (Reader){(uint32_t)(yo * y->wo + xo),
+                                                   (uint32_t)(ky * y->kw + kx)};
+                    ++*at;
+                }
+        }
+}
+
+/* A flattened input has one place, and its positions are its taps. */
+static bool find_readers(const Layer *l, Events *e, size_t count) {
+    const size_t n = positions(&l->in);
+    e->first = calloc(n + 2, sizeof *e->first);
+    e->readers = calloc(count + 1, sizeof *e->readers);
+    if (!e->first || !e->readers) return false;
+    if (l->y.flatten) {
+        for (size_t p = 0; p < n; p++) e->readers[p].tap = (uint32_t)p;
+        for (size_t p = 0; p <= n; p++) e->first[p] = (uint32_t)p;
+        return true;
+    }
+    each_reader(l, e, false);
+    for (size_t p = 0; p < n; p++) e->first[p + 1] += e->first[p];
+    each_reader(l, e, true); /* each start has moved to the next one's */
+    memmove(e->first + 1, e->first, n * sizeof *e->first);
+    e->first[0] = 0;
+    return true;
 }
 
 bool events_fit(const Layer *l) {
     const Synapse *y = &l->y;
     return !y->ternary && (l->in.kind == KIND_SPK || l->in.kind == KIND_INT) &&
-           (!y->flatten || y->kh * y->kw == 1) && (uint64_t)y->cin * y->kh * y->kw <= 65536;
+           (!y->flatten || (y->kh * y->kw == 1 && y->pad == 0)) &&
+           (uint64_t)y->cin * y->kh * y->kw <= 65536 && readers_of(l) <= MOST_READERS;
+}
+
+static bool copy_weights(const Synapse *y, Events *e, size_t outputs) {
+    e->weights = calloc(outputs * e->inputs, sizeof *e->weights);
+    if (!e->weights) return false;
+    for (size_t o = 0; o < y->cout; o++)
+        for (size_t c = 0; c < e->inputs; c++)
+            e->weights[(o / EVENT_OUTPUTS * e->inputs + c) * EVENT_OUTPUTS + o % EVENT_OUTPUTS] =
+                y->weights[o * e->inputs + c];
+    return true;
 }
 
 bool events_plan(Layer *l) {
@@ -119,25 +286,26 @@ bool events_plan(Layer *l) {
     l->plan = e;
     l->free_plan = events_free;
     l->run = events_run;
-    e->places = (size_t)y->s * y->ho * y->wo;
+    e->step = (size_t)y->ho * y->wo;
+    e->taps = y->flatten ? positions(&l->in) : (size_t)y->kh * y->kw;
     e->inputs = (size_t)y->cin * y->kh * y->kw;
-    if (e->places > MAX_MEMORY) return false;
-    const uint64_t inputs = (uint64_t)e->places * e->inputs;
-    e->at_count = carve(&l->scratch.shared, (uint64_t)e->places * 4);
+    e->pointwise = !y->flatten && y->kh * y->kw == 1 && y->stride == 1 && y->pad == 0;
+    const uint64_t places = (uint64_t)y->s * e->step;
+    if (places > MAX_MEMORY) return false;
+    const uint64_t inputs = places * e->inputs, tile = (uint64_t)e->inputs * TILE_PLACES * 4;
+    e->at_count = carve(&l->scratch.shared, places * 4);
     e->at_ids = carve(&l->scratch.shared, inputs * 2);
     e->at_values = carve(&l->scratch.shared, l->in.kind == KIND_INT ? inputs * 4 : 0);
-    e->at_sums = carve(&l->scratch.own, (uint64_t)e->places * EVENT_OUTPUTS * 4);
+    e->at_dense = carve(&l->scratch.shared, y->s);
+    e->at_tiles = carve(&l->scratch.shared, e->pointwise ? y->s * tiles_of(e) * tile : 0);
+    e->at_sums = carve(&l->scratch.own, places * EVENT_OUTPUTS * 4);
+    e->at_room = carve(&l->scratch.own, CHUNK / TILE_PLACES * tile);
     const uint64_t outputs = ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
-    l->memory = outputs * e->inputs * 4;
+    const uint64_t readers = readers_of(l);
+    l->memory = outputs * e->inputs * 4 + readers * sizeof(Reader) + positions(&l->in) * 4;
     l->phases = 2;
     l->units[0] = y->s;
     l->units[1] = (size_t)(outputs / EVENT_OUTPUTS);
     if (l->memory > MAX_MEMORY || !scratch_fits(&l->scratch)) return false;
-    e->weights = calloc((size_t)(outputs * e->inputs), sizeof *e->weights);
-    if (!e->weights) return false;
-    for (size_t o = 0; o < y->cout; o++)
-        for (size_t c = 0; c < e->inputs; c++)
-            e->weights[(o / EVENT_OUTPUTS * e->inputs + c) * EVENT_OUTPUTS + o % EVENT_OUTPUTS] =
-                y->weights[o * e->inputs + c];
-    return true;
+    return find_readers(l, e, (size_t)readers) && copy_weights(y, e, (size_t)outputs);
 }

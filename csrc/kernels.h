@@ -6,6 +6,7 @@
 
 #define MAX_PLANES 14  /* of a counter in the bit-sliced kernel */
 #define EVENT_OUTPUTS 64 /* that the event-driven kernel sums at once */
+#define TILE_PLACES 4  /* at which a tile sums them, zeros included */
 #define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
 
 /* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
@@ -46,6 +47,16 @@ struct Kernels {
      * values; EVENT_OUTPUTS sums. */
     void (*events)(const uint16_t *ids, const float *values, size_t count, const float *weights,
                    float *sum);
+    /* The same of every input, zeros too: x[i] holds TILE_PLACES values for each, out[i] gets
+     * `outputs` of EVENT_OUTPUTS sums, or some more, for each place. */
+    void (*tiles)(const float *const *x, size_t count, size_t inputs, const float *weights,
+                  size_t outputs, float *const *out);
+    /* out[e] = popcount(a[e*pitch ..] & b). */
+    void (*overlaps)(const uint64_t *a, size_t pitch, size_t count, const uint64_t *b, size_t words,
+                     float *out);
+    /* out[i] += sum over e, in order, of weights[e] * x[e*pitch + i]. */
+    void (*mix)(const float *weights, size_t count, const float *x, size_t pitch, float *out,
+                size_t n);
     void (*affine)(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b);
     /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. */

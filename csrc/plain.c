@@ -152,33 +152,35 @@ static void op_mean(const Plain *p) {
             }
 }
 
-/* q (k^T v): the same whole numbers as (q k^T) v, in less work where tokens outnumber a head. */
+/* q (k^T v): the same whole numbers as (q k^T) v, in less work where tokens outnumber a head.
+ * Without k and v as float they are spikes. */
 static void attend(const Plain *p, const float *const x[3], size_t s, size_t c) {
+    enum { SOME = 64 };
     const Reg *r = p->out;
+    const Kernels *run = p->net->k;
     const float *q = x[0], *k = x[1], *v = x[2], scale = as_float(p->w[6]);
     const size_t n = positions(r), words = words_of(n), head = r->c / p->w[5];
     const size_t row = s * r->c + c, first = row - c % head;
-    const bool bits = p->in[1]->kind == KIND_SPK && p->in[2]->kind == KIND_SPK;
+    const uint64_t *const key = p->data[1], *const value = p->data[2];
     float *o = (float *)p->to + row * n;
     memset(o, 0, n * sizeof *o);
-    for (size_t e = first; e < first + head; e++) {
-        float weight = 0;
-        if (bits) {
-            const uint64_t *a = (const uint64_t *)p->data[1] + ((e % r->c) * r->s + s) * words;
-            const uint64_t *b = (const uint64_t *)p->data[2] + (c * r->s + s) * words;
-            uint64_t sum = 0;
-            for (size_t w = 0; w < words; w++) sum += (uint64_t)__builtin_popcountll(a[w] & b[w]);
-            weight = (float)sum;
-        } else {
-            for (size_t i = 0; i < n; i++) weight += k[e * n + i] * v[row * n + i];
-        }
-        for (size_t i = 0; i < n; i++) o[i] += weight * q[e * n + i];
+    for (size_t done = 0; done < head; done += SOME) {
+        const size_t count = head - done < SOME ? head - done : SOME, e = first + done;
+        float weights[SOME] = {0};
+        if (!k)
+            run->overlaps(key + (e % r->c * r->s + s) * words, r->s * words, count,
+                          value + (c * r->s + s) * words, words, weights);
+        else
+            for (size_t j = 0; j < count; j++)
+                for (size_t i = 0; i < n; i++) weights[j] += k[(e + j) * n + i] * v[row * n + i];
+        run->mix(weights, count, q + e * n, n, o, n);
     }
     for (size_t i = 0; i < n; i++) o[i] = scale * o[i];
 }
 
 static void op_attention(const Plain *p) {
-    const float *const x[3] = {floats(p, 0), floats(p, 1), floats(p, 2)};
+    const bool bits = p->in[1]->kind == KIND_SPK && p->in[2]->kind == KIND_SPK;
+    const float *const x[3] = {floats(p, 0), bits ? NULL : floats(p, 1), bits ? NULL : floats(p, 2)};
     for (size_t s = 0; s < p->out->s; s++)
         for (size_t c = p->first; c < p->last; c++) attend(p, x, s, c);
 }

@@ -302,6 +302,7 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
 
 
 @needs_library
+@pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])  # few inputs fire, half of them, all
 @pytest.mark.parametrize("whole_numbers", [False, True])
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad", "flatten"),
@@ -309,7 +310,7 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
      ((1, 1), 1, 0, False), ((1, 1), 1, 0, True)],
 )  # fmt: skip
 def test_float_weights_on_spikes_are_added_in_the_order_of_the_definition(
-    kernel, stride, pad, flatten, whole_numbers
+    kernel, stride, pad, flatten, whole_numbers, shift
 ):
     r = np.random.default_rng(7)
     b = Builder(steps=3, frames=3, channels=5, height=6, width=9, classes=4)
@@ -324,9 +325,37 @@ def test_float_weights_on_spikes_are_added_in_the_order_of_the_definition(
     mean = b.add(ops.Mean, layer, time=True, positions=True)
     b.add(ops.Synapse, mean, weight=r.normal(size=(4, 70, 1, 1)).astype(np.float32))
     program = b.program()
-    x = r.normal(size=(2, 3, 5, 6, 9)).astype(np.float32)
-    want = reference.trace(program, x, [layer])[layer]
+    x = (r.normal(size=(2, 3, 5, 6, 9)) + shift).astype(np.float32)
+    _assert_equal_at_every_level(program, x, layer)
+
+
+def _assert_equal_at_every_level(program, x, register):
+    want = reference.trace(program, x, [register])[register]
+    assert np.unique(want).size > 2
     for level in _library.levels():
         with _library.Net(program.to_bytes(), level, keep_registers=True) as net:
             for image, expected in zip(x, want, strict=True):
-                np.testing.assert_array_equal(net.trace(image, layer, expected.shape), expected)
+                got = net.trace(image, register, expected.shape)
+                np.testing.assert_array_equal(got, expected)
+
+
+@needs_library
+@pytest.mark.parametrize("whole_numbers", [False, True])
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("tokens", [1, 3, 8, 21, 44, 70])
+def test_attention_of_any_number_of_tokens_and_large_heads(tokens, heads, whole_numbers):
+    r = np.random.default_rng(3)
+    b = Builder(steps=2, frames=2, channels=210, height=1, width=tokens, classes=210)
+
+    def spikes():
+        weight = np.eye(210, dtype=np.float32)[r.permutation(210), :, None, None]
+        return b.add(ops.Neuron, b.add(ops.Synapse, 0, weight=weight),
+                     kind=ops.NeuronKind.STEP, v_threshold=0.3)  # fmt: skip
+
+    q, k, v = spikes(), spikes(), spikes()
+    if whole_numbers:
+        k = b.add(ops.Add, k, v)
+    mixed = b.add(ops.Attention, q, k, v, heads=heads, scale=0.125)
+    b.add(ops.Mean, mixed, time=True, positions=True)
+    x = r.normal(size=(2, 2, 210, 1, tokens)).astype(np.float32)
+    _assert_equal_at_every_level(b.program(), x, mixed)

@@ -131,6 +131,15 @@ def test_equal_trainings_are_timed_once(tmp_path, ladder_runs, timings):
     assert seeds == [pytest.approx(seeds[0])] * 4
 
 
+def test_a_longer_search_is_timed_after_a_shorter_one(tmp_path, runs, timings):
+    made = runs("ticket.density=0.45,0.3", ticket={"name": "imp"})
+    seconds = estimate(make_plan(made, tmp_path), tmp_path)
+    names = [name for name, _ in timings]
+    assert {"round_1", "round_2", "round_3", "round_4"} <= set(names)
+    tasks = make_plan(made, tmp_path).tasks
+    assert all(seconds[task.id] > 0 for task in tasks if task.kind != "verdict")
+
+
 def test_what_is_finished_costs_nothing(tmp_path, runs, timings):
     (run,) = runs()
     for name in ("ticket", "dense", "random_trained"):

@@ -189,9 +189,6 @@ class _Bench:
 
     def cost(self, name: str) -> StageCost:
         """Build a stage, after those it needs, and time it."""
-        for need in self.inputs[name].needs:
-            if not (self.scratch / need).exists():
-                self._leave(need, self._built(need))
         arm = self._built(name)
         trainee, budget, final = arm.trainee, self.budgets[name], self.recipe.model.timesteps
         ramp = {timesteps_at(epoch, budget, final) for epoch in range(budget.epochs)} | {final}
@@ -210,6 +207,9 @@ class _Bench:
         return StageCost(train_s, test_s, batch_s, step_s, fresh)
 
     def _built(self, name: str) -> Arm:
+        for need in self.inputs[name].needs:
+            if not (self.scratch / need).exists():
+                self._leave(need, self._built(need))
         experiment, seed = self.experiment, self.recipe.seed
         return prepare(name, self.recipe, experiment.shape, seed, experiment.device, self.kept,
                        self.scratch, Work(self.batches))  # fmt: skip
