@@ -3,8 +3,8 @@
 python benchmarks/readme.py           rewrite the part between the markers
 python benchmarks/readme.py --check   exit 1 if one of them is not up to date
 
-README.md gets a row an outcome and a row a study, docs/results.md every arm, every contender and
-every study's figure.
+README.md gets a row an outcome, a row a study and a row a timed net, docs/results.md every arm,
+every contender and every study's figure.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from readme_tables import engine, exports, speed
 from readme_tables.costs import energy_table
 from readme_tables.experiments import find_table, summary_rows, train_table
+from readme_tables.methods import comparison_table
 from readme_tables.studies import read_studies, studies_table, study_part
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,8 @@ def tables(results: Path, place: Path) -> list[str]:
         parts += [find_table(row, path) for row in rows_of(path)]
     parts += [train_table(rows_of(path), path) for path in sorted(results.glob("train-*.jsonl"))]
     parts += [study_part(study, place) for study in read_studies(results)]
+    for path in sorted(results.glob("compare-*.jsonl")):
+        parts += [comparison_table(row, path) for row in rows_of(path)]
     parts += [energy_table(rows_of(p), p) for p in sorted(results.glob("measure-*.jsonl"))]
     for name, make in {**engine.MAKERS, **speed.MAKERS, **exports.MAKERS}.items():
         path = results / f"{name}.jsonl"
@@ -67,7 +70,7 @@ def tables(results: Path, place: Path) -> list[str]:
 
 def summary(results: Path, place: Path) -> list[str]:
     """A row an outcome: each ticket, and each rung of a ladder, beside its controls; then a row a
-    study.
+    study, and a row a net in the packed engine.
     """
     lines = [
         "| recipe | net | ticket | its accuracy % | dense net % | random mask or patches,"
@@ -79,6 +82,9 @@ def summary(results: Path, place: Path) -> list[str]:
             lines += summary_rows(result)
     studies = read_studies(results)
     told = [studies_table(studies, place)] if studies else []
+    timed = results / "engine.jsonl"
+    if timed.exists():
+        told.append(engine.short_table(rows_of(timed), timed))
     return ["\n".join(lines), *told]
 
 

@@ -170,6 +170,22 @@ def test_the_page_and_the_figures_say_the_same(done):
 
 
 @pytest.mark.slow
+def test_the_table_of_the_results_has_every_ticket(done, readme_writer, tmp_path):
+    place, found, _ = done
+    (tmp_path / "compare-tiny.jsonl").write_text((place / "r.jsonl").read_text())
+    (table,) = readme_writer.tables(tmp_path, tmp_path.parent / "docs")
+    assert "(../results/compare-tiny/accuracy-density.svg)" in table
+    _, _, imp, snip = [line.split(" | ") for line in table.splitlines()[-4:]]
+    assert [imp[0], snip[0]] == ["| imp", "| snip"]
+    for line, method in ((imp, "imp"), (snip, "snip")):
+        own = sorted((r for r in found["rows"] if r["method"] == method), key=lambda r: -r["asked"])
+        for cell, row in zip(line[1:], own, strict=True):
+            mean = sum(row["accuracy"].values()) / 2
+            assert cell.startswith(f"{mean:.2f} ± ")
+            assert f"{row['outcome']}; {row['cost']['trainings']}, " in cell
+
+
+@pytest.mark.slow
 def test_a_finished_comparison_is_read_not_trained(done, monkeypatch):
     _, found, command = done
     from spiketicket import stage

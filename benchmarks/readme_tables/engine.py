@@ -33,10 +33,9 @@ def engine_table(
     ]
     for row in rows:
         found = {r["peer"]: r for r in row["rows"] if r["status"] == "measured"}
-        levels = [n for n in ("engine-avx512", "engine-avx2", "engine-generic") if n in found]
-        if not levels:
+        best = _best(found)
+        if best is None:
             continue
-        best = found[levels[0]]
         cells = [
             row["net"], f"{100 * row['zeros']:g}", str(row["batch"]), str(row["threads"]),
             _ms(best), best["title"].removeprefix("engine, "), _ms(found.get("engine-generic")),
@@ -46,6 +45,40 @@ def engine_table(
             cells += [_ms(peer), _times(best, peer)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def short_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """A row a net and batch: the engine beside the two int8 runtimes and PyTorch."""
+    machine = rows[0]["machine"]
+    peers = [
+        ("onnxruntime-int8", "ONNX Runtime int8"), ("openvino-int8", "OpenVINO int8"),
+        ("torch-fp32", "PyTorch float32"),
+    ]  # fmt: skip
+    lines = [
+        f"Packed engine, {machine['cpu']}, one thread, ms an image; `x` is how many times faster it"
+        f" is than a peer timed in turn with it ([{path.name}](results/{path.name}); random tickets"
+        " that fire as trained ones do, CIFAR-10, T=4; the encoder of the Spikformer has float"
+        " weights, so that multiplications bound it):",
+        "",
+        "| net | zeros % | batch | engine |" + "".join(f" {title} | x |" for _, title in peers),
+        "| --- | ---: | ---: | ---: |" + " ---: | ---: |" * len(peers),
+    ]
+    for row in rows:
+        found = {r["peer"]: r for r in row["rows"] if r["status"] == "measured"}
+        best = _best(found)
+        if best is None or row["threads"] != 1:
+            continue
+        cells = [row["net"], f"{100 * row['zeros']:g}", str(row["batch"]), _ms(best)]
+        for name, _ in peers:
+            cells += [_ms(found.get(name)), _times(best, found.get(name))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _best(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The engine at the best level this processor has."""
+    names = ("engine-avx512", "engine-avx2", "engine-generic")
+    return next((found[name] for name in names if name in found), None)
 
 
 def threads_table(rows: list[dict[str, Any]], path: Path) -> str:

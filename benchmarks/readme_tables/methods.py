@@ -1,0 +1,53 @@
+"""Methods compared on one recipe: what compare recorded."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+
+def comparison_table(row: dict[str, Any], path: Path) -> str:
+    """A row a method, three columns a density, and links to the figures."""
+    recipe, dense = row["recipe"], row["dense"]
+    densities = sorted({r["asked"] for r in row["rows"]}, reverse=True)
+    folder = f"../results/{path.stem}"
+    budget = (
+        "every training has all epochs of the recipe"
+        if row["budget"] == "each" else "the trainings of a search share the recipe's epochs"
+    )  # fmt: skip
+    lines = [
+        f"**Methods compared on {row['name']}**: {recipe['data']['name']},"
+        f" {recipe['model']['name']}, {recipe['model']['weights']} weights,"
+        f" {recipe['train']['epochs']} epochs, seeds {', '.join(dense['accuracy'])};"
+        f" {budget} ([{path.name}](../results/{path.name}), {row['device']}, {row['threads']}"
+        f" threads, spiketicket {row['spiketicket']}; figures:"
+        f" [accuracy against density]({folder}/accuracy-density.svg),"
+        f" [against the cost of the search]({folder}/accuracy-cost.svg)). The dense net:"
+        f" {_spread(dense['accuracy'])} %, {dense['cost']['sample_passes']:,.0f} samples forward"
+        f" and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test accuracy %, the"
+        " verdict and the trainings and seconds a seed that the ticket took with its search:",
+        "",
+        "| method | " + " | ".join(f"density {d:g}" for d in densities) + " |",
+        "| --- |" + " --- |" * len(densities),
+    ]
+    found = {(r["method"], r["asked"]): r for r in row["rows"]}
+    for method in dict.fromkeys(r["method"] for r in row["rows"]):
+        cells = [_cell(found.get((method, density))) for density in densities]
+        lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(accuracy: dict[str, float]) -> str:
+    values = list(accuracy.values())
+    mean = f"{statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    cost = row["cost"]
+    return (
+        f"{_spread(row['accuracy'])} {row['outcome']}; {cost['trainings']}, {cost['wall_s']:.0f} s"
+    )
