@@ -34,6 +34,7 @@ NETS: dict[str, dict[str, Any]] = {
         "name": "spikformer", "preset": "tiny", "keep": 0.69, "ranking": "firing_rate",
         "activation": "step", "step": "neuron",
     },
+    "spikformer-binary": {"name": "spikformer", "preset": "tiny"},
 }  # fmt: skip
 RATE_IMAGES, BATCH, BATCHES = 64, 64, 2
 THRESHOLD = 1.1
@@ -43,8 +44,8 @@ THRESHOLD = 1.1
 def random_ticket(net: str, density: float, seed: int) -> Ticket:
     """A ticket for CIFAR-10 at T = 4 whose binary layers all have ``density``.
 
-    Of a Spikformer these are ConvPEP's alone, as in a MultiSp ticket; its other layers are float
-    and whole.
+    Of ``spikformer`` these are ConvPEP's alone, as in a MultiSp ticket; its other layers are float
+    and whole. Of ``spikformer-binary`` they are all, as edge-popup on the whole net makes them.
     """
     recipe = _recipe(net, density)
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))

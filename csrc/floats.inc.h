@@ -1,39 +1,47 @@
 /* What kernels.inc.h has on floats. No two operations may be joined, and none done in another
  * order, so that every level gives the same bits. */
 
-/* A tile of 8 vectors stays in registers while all taps are added to it. */
+/* A tile of `vectors` vectors, `apart` from each other, stays in registers while all taps are added
+ * to it. */
+INLINE void rows_tile(const float *x, const uint32_t *taps, const float *weights, size_t count,
+                      float *out, int vectors, size_t apart) {
+    F sum[8] = {{0}};
+    for (size_t k = 0; k < count; k++) {
+        const float *p = x + (taps[k] >> 1);
+        const U sign = (U){0} | (taps[k] << 31);
+        for (int j = 0; j < vectors; j++) {
+            const F v = load_floats(p + (size_t)j * apart);
+            if (weights) sum[j] += weights[k] * v;
+            else sum[j] += (F)((U)v ^ sign);
+        }
+    }
+    for (int j = 0; j < vectors; j++) store_floats(out + (size_t)j * apart, sum[j]);
+}
+
+/* What is left of less than two vectors overlaps what is done, or the other of the two. */
 INLINE void rows(const float *x, const uint32_t *taps, const float *weights, size_t count,
                  float *out, size_t n) {
     size_t i = 0;
-    for (; i + 8 * FLOATS <= n; i += 8 * FLOATS) {
-        F sum[8] = {0};
-        for (size_t k = 0; k < count; k++) {
-            const float *p = x + (taps[k] >> 1) + i;
-            U sign = (U){0} | (taps[k] << 31);
-            for (int j = 0; j < 8; j++) {
-                F v = load_floats(p + j * FLOATS);
-                if (weights) sum[j] += weights[k] * v;
-                else sum[j] += (F)((U)v ^ sign);
+    for (; i + 8 * FLOATS <= n; i += 8 * FLOATS)
+        rows_tile(x + i, taps, weights, count, out + i, 8, FLOATS);
+    for (; i + 4 * FLOATS <= n; i += 4 * FLOATS)
+        rows_tile(x + i, taps, weights, count, out + i, 4, FLOATS);
+    for (; i + 2 * FLOATS <= n; i += 2 * FLOATS)
+        rows_tile(x + i, taps, weights, count, out + i, 2, FLOATS);
+    if (i + FLOATS < n) {
+        rows_tile(x + i, taps, weights, count, out + i, 2, n - FLOATS - i);
+    } else if (i < n && n >= FLOATS) {
+        const size_t last = n - FLOATS;
+        rows_tile(x + last, taps, weights, count, out + last, 1, 0);
+    } else {
+        for (; i < n; i++) {
+            float sum = 0;
+            for (size_t k = 0; k < count; k++) {
+                const float v = x[(taps[k] >> 1) + i];
+                sum += weights ? weights[k] * v : taps[k] & 1 ? -v : v;
             }
+            out[i] = sum;
         }
-        for (int j = 0; j < 8; j++) store_floats(out + i + (size_t)j * FLOATS, sum[j]);
-    }
-    for (; i + FLOATS <= n; i += FLOATS) {
-        F sum = {0};
-        for (size_t k = 0; k < count; k++) {
-            F v = load_floats(x + (taps[k] >> 1) + i);
-            if (weights) sum += weights[k] * v;
-            else sum += (F)((U)v ^ ((U){0} | (taps[k] << 31)));
-        }
-        store_floats(out + i, sum);
-    }
-    for (; i < n; i++) {
-        float sum = 0;
-        for (size_t k = 0; k < count; k++) {
-            float v = x[(taps[k] >> 1) + i];
-            sum += weights ? weights[k] * v : taps[k] & 1 ? -v : v;
-        }
-        out[i] = sum;
     }
 }
 
@@ -44,6 +52,42 @@ static void rows_ternary(const float *x, const uint32_t *taps, size_t count, flo
 static void rows_float(const float *x, const uint32_t *taps, const float *weights, size_t count,
                        float *out, size_t n) {
     rows(x, taps, weights, count, out, n);
+}
+
+typedef int16_t H __attribute__((vector_size(4 * FLOATS), may_alias));
+typedef int16_t Hu __attribute__((vector_size(4 * FLOATS), may_alias, aligned(2)));
+
+INLINE void whole_tile(const uint16_t *x, const uint32_t *taps, size_t positive, size_t count,
+                       float *out, int vectors) {
+    enum { LANES = 2 * FLOATS };
+    H sum[8] = {{0}};
+    size_t k = 0;
+    for (; k < positive; k++)
+        for (int j = 0; j < vectors; j++)
+            sum[j] += *(const Hu *)(const void *)(x + (taps[k] >> 1) + j * LANES);
+    for (; k < count; k++)
+        for (int j = 0; j < vectors; j++)
+            sum[j] -= *(const Hu *)(const void *)(x + (taps[k] >> 1) + j * LANES);
+    for (int j = 0; j < vectors; j++) {
+        int16_t lanes[LANES];
+        memcpy(lanes, &sum[j], sizeof lanes);
+        for (int i = 0; i < LANES; i++) out[j * LANES + i] = lanes[i];
+    }
+}
+
+static void rows_whole(const uint16_t *x, const uint32_t *taps, size_t positive, size_t count,
+                       float *out, size_t n) {
+    enum { LANES = 2 * FLOATS };
+    for (size_t i = 0, done; i < n; i += done * LANES) {
+        const size_t left = (n - i + LANES - 1) / LANES;
+        done = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        switch (done) {
+        case 8: whole_tile(x + i, taps, positive, count, out + i, 8); break;
+        case 4: whole_tile(x + i, taps, positive, count, out + i, 4); break;
+        case 2: whole_tile(x + i, taps, positive, count, out + i, 2); break;
+        default: whole_tile(x + i, taps, positive, count, out + i, 1);
+        }
+    }
 }
 
 /* Up to eight vectors of outputs stay in registers while all inputs are added to them. */
@@ -126,13 +170,29 @@ static void mix(const float *weights, size_t count, const float *x, size_t pitch
 
 static void affine(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b) {
-    if (scaled)
-        for (size_t i = 0; i < n; i++) z[i] = alpha * z[i];
-    if (bias)
-        for (size_t i = 0; i < n; i++) z[i] = z[i] + *bias;
-    if (a) {
-        const float scale = *a, offset = *b;
-        for (size_t i = 0; i < n; i++) z[i] = scale * z[i] + offset;
+    const float shift = bias ? *bias : 0, scale = a ? *a : 0, offset = a ? *b : 0;
+    for (size_t i = 0; i < n; i++) {
+        float v = z[i];
+        if (scaled) v = alpha * v;
+        if (bias) v = v + shift;
+        if (a) v = scale * v + offset;
+        z[i] = v;
+    }
+}
+
+static void unpack(const uint64_t *bits, float *out, size_t n) {
+    U lane = {0};
+    for (int i = 0; i < FLOATS; i++) lane[i] = 1u << i;
+    const float one = 1;
+    uint32_t one_bits;
+    memcpy(&one_bits, &one, sizeof one);
+    for (size_t at = 0; at < n; at += 64) {
+        float last[64], *to = n - at < 64 ? last : out + at;
+        for (int i = 0; i < 64; i += FLOATS) {
+            const U v = ((U){0} | (uint32_t)(bits[at / 64] >> i)) & lane;
+            store_floats(to + i, (F)((U)(v != 0) & one_bits));
+        }
+        if (to == last) memcpy(out + at, last, (n - at) * sizeof *last);
     }
 }
 

@@ -43,6 +43,10 @@ struct Kernels {
     /* The same of fl(weight * x). */
     void (*rows_float)(const float *x, const uint32_t *taps, const float *weights, size_t count,
                        float *out, size_t n);
+    /* Whole numbers whose sums fit 16 bits: `positive` taps first, in any order. Up to a vector past
+     * the end is read and written. */
+    void (*rows_whole)(const uint16_t *x, const uint32_t *taps, size_t positive, size_t count,
+                       float *out, size_t n);
     /* sum[j] = sum over the inputs, in order, of weights[id][j], times its value where there are
      * values; EVENT_OUTPUTS sums. */
     void (*events)(const uint16_t *ids, const float *values, size_t count, const float *weights,
@@ -59,6 +63,8 @@ struct Kernels {
                 size_t n);
     void (*affine)(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b);
+    /* Bits as 0 and 1. */
+    void (*unpack)(const uint64_t *bits, float *out, size_t n);
     /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. */
     void (*fire)(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
                  uint64_t *out, size_t words);

@@ -382,7 +382,8 @@ static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
 
 const Kernels CAT(st_kernels_, LEVEL) = {
     .name = TEXT(LEVEL), .words = WORDS, .dot_words = DOT_WORDS,
-    .rows_ternary = rows_ternary, .rows_float = rows_float, .events = events,
+    .rows_ternary = rows_ternary, .rows_float = rows_float,
+    .rows_whole = rows_whole, .events = events,
     .tiles = tiles, .overlaps = overlaps, .mix = mix,
-    .affine = affine, .fire = fire, .dots = dots, .tree = tree, .slab = slab,
+    .affine = affine, .unpack = unpack, .fire = fire, .dots = dots, .tree = tree, .slab = slab,
     .turn = turn, .fire_planes = fire_planes, .expand = expand, .pool = pool};

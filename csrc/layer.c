@@ -56,10 +56,10 @@ const char *method_name(const Layer *l) {
     return names[l->method];
 }
 
-/* Cycles, roughly, as measured on Zen 3: of a word in the popcount kernel, by bytes or by words,
- * and of a vector in the adder tree, in the slab, and once more for every channel. */
+/* Cycles, roughly, as measured on Zen 3: of a word in the popcount kernel, by bytes or by words, of
+ * a vector in the adder tree, in the slab, and once more for every channel, and of one in rows. */
 static const double WORD_BY_BYTES = 0.7, WORD_BY_WORD = 4, DOT = 10, TREE_VECTOR = 1.8,
-                    SLAB_VECTOR = 3, CHANNEL_VECTOR = 60;
+                    SLAB_VECTOR = 3, CHANNEL_VECTOR = 60, ROW_VECTOR = 0.8;
 
 bool layer_can(const Layer *l, Method method) {
     switch (method) {
@@ -70,19 +70,38 @@ bool layer_can(const Layer *l, Method method) {
     }
 }
 
-static Method method_of(const Layer *l) {
+static double rows_cost(const Layer *l) {
+    const size_t lanes = (rows_whole_fit(l) ? 4 : 2) * (size_t)l->k->words;
+    const size_t vectors = l->y.s * ((out_positions(l) + lanes - 1) / lanes);
+    return (double)(vectors * ROW_VECTOR) * (double)(l->y.kept + l->y.cin);
+}
+
+static double sliced_cost(const Layer *l) {
     const Synapse *y = &l->y;
-    if (layer_can(l, BY_EVENTS)) return BY_EVENTS;
-    if (!layer_can(l, BY_POPCOUNT)) return BY_ROWS;
-    if (!layer_can(l, BY_BITS)) return BY_POPCOUNT;
-    const size_t lanes = (size_t)l->k->words, group = (size_t)l->k->dot_words;
+    const size_t lanes = (size_t)l->k->words;
     const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
     const double inputs = (double)y->cin * y->kh * y->kw;
-    const double sliced = (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR +
-                                             y->cout * CHANNEL_VECTOR);
+    return (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR +
+                              y->cout * CHANNEL_VECTOR);
+}
+
+/* Whole numbers are counted bit by bit. */
+static double popcount_cost(const Layer *l) {
+    const Synapse *y = &l->y;
+    const size_t group = (size_t)l->k->dot_words;
     const double row = (double)round_up(y->kw * words_of(y->cin), group);
     const double dot = DOT + y->kh * row * (group > 1 ? WORD_BY_BYTES : WORD_BY_WORD);
-    return sliced < (double)(out_positions(l) * y->s) * y->cout * dot ? BY_BITS : BY_POPCOUNT;
+    double bits = 1;
+    for (uint32_t left = l->in.most >> 1; l->in.kind == KIND_INT && left; left >>= 1) bits++;
+    return (double)(out_positions(l) * y->s) * y->cout * dot * bits;
+}
+
+static Method method_of(const Layer *l) {
+    if (layer_can(l, BY_EVENTS)) return BY_EVENTS;
+    if (!layer_can(l, BY_POPCOUNT)) return BY_ROWS;
+    if (layer_can(l, BY_BITS)) return sliced_cost(l) < popcount_cost(l) ? BY_BITS : BY_POPCOUNT;
+    const bool whole = l->in.kind == KIND_INT;
+    return whole && rows_cost(l) < popcount_cost(l) ? BY_ROWS : BY_POPCOUNT;
 }
 
 static bool plan_method(Layer *l) {

@@ -131,6 +131,7 @@ const char *method_name(const Layer *l);
 
 /* rows.c, popcount.c, bitsliced.c, events.c: plan one way to compute a layer; false without memory. */
 bool rows_plan(Layer *l);
+bool rows_whole_fit(const Layer *l);
 bool popcount_plan(Layer *l);
 bool bitsliced_plan(Layer *l);
 bool bitsliced_fits(const Layer *l);
@@ -138,9 +139,10 @@ bool events_plan(Layer *l);
 bool events_fit(const Layer *l);
 
 /* values.c */
-void reg_to_float(const Reg *r, const void *data, float *out);
+void reg_to_float(const Kernels *k, const Reg *r, const void *data, float *out);
 /* Of channels first..last-1, at their places in `out`. */
-void channels_to_float(const Reg *r, const void *data, size_t first, size_t last, float *out);
+void channels_to_float(const Kernels *k, const Reg *r, const void *data, size_t first, size_t last,
+                       float *out);
 
 /* plain.c: every op on its own. */
 void plan_plain(const st_net *net, Step *step);

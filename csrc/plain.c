@@ -22,7 +22,7 @@ typedef struct {
 
 static const float *floats(const Plain *p, int k) {
     if (p->in[k]->kind == KIND_F32) return p->data[k];
-    channels_to_float(p->in[k], p->data[k], p->first, p->last, p->x[k]);
+    channels_to_float(p->net->k, p->in[k], p->data[k], p->first, p->last, p->x[k]);
     return p->x[k];
 }
 

@@ -191,7 +191,7 @@ int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t
     }
     c->input = x;
     run_image(net, c);
-    reg_to_float(r, reg_in(net, c, reg), out);
+    reg_to_float(net->k, r, reg_in(net, c, reg), out);
     context_give(net, c);
     return ST_OK;
 }

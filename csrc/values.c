@@ -1,20 +1,18 @@
 #include "net.h"
 
-static void spikes_to_float(const Reg *r, const uint64_t *spikes, size_t first, size_t last,
-                            float *out) {
+static void spikes_to_float(const Kernels *k, const Reg *r, const uint64_t *spikes, size_t first,
+                            size_t last, float *out) {
     const size_t p = positions(r), words = words_of(p);
     for (size_t s = 0; s < r->s; s++)
-        for (size_t c = first; c < last; c++) {
-            const uint64_t *w = spikes + (c * r->s + s) * words;
-            float *o = out + (s * r->c + c) * p;
-            for (size_t i = 0; i < p; i++) o[i] = (float)(w[i / 64] >> i % 64 & 1);
-        }
+        for (size_t c = first; c < last; c++)
+            k->unpack(spikes + (c * r->s + s) * words, out + (s * r->c + c) * p, p);
 }
 
 /* [s][c][position] of any register as float. */
-void channels_to_float(const Reg *r, const void *data, size_t first, size_t last, float *out) {
+void channels_to_float(const Kernels *k, const Reg *r, const void *data, size_t first, size_t last,
+                       float *out) {
     const size_t p = positions(r), n = (last - first) * p;
-    if (r->kind == KIND_SPK) spikes_to_float(r, data, first, last, out);
+    if (r->kind == KIND_SPK) spikes_to_float(k, r, data, first, last, out);
     if (r->kind == KIND_IDS)
         for (size_t i = 0; i < r->w; i++) out[i] = (float)((const int32_t *)data)[i];
     if (r->kind != KIND_F32 && r->kind != KIND_INT) return;
@@ -26,6 +24,6 @@ void channels_to_float(const Reg *r, const void *data, size_t first, size_t last
     }
 }
 
-void reg_to_float(const Reg *r, const void *data, float *out) {
-    channels_to_float(r, data, 0, r->c, out);
+void reg_to_float(const Kernels *k, const Reg *r, const void *data, float *out) {
+    channels_to_float(k, r, data, 0, r->c, out);
 }

@@ -302,6 +302,7 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
 
 
 @needs_library
+@pytest.mark.parametrize("ternary", [False, True])
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])  # few inputs fire, half of them, all
 @pytest.mark.parametrize("whole_numbers", [False, True])
 @pytest.mark.parametrize(
@@ -309,8 +310,8 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
     [((3, 3), 1, 1, False), ((3, 3), 2, 1, False), ((5, 1), 1, 2, False), ((1, 3), 3, 0, False),
      ((1, 1), 1, 0, False), ((1, 1), 1, 0, True)],
 )  # fmt: skip
-def test_float_weights_on_spikes_are_added_in_the_order_of_the_definition(
-    kernel, stride, pad, flatten, whole_numbers, shift
+def test_sums_of_spikes_and_whole_numbers_are_those_of_the_definition(
+    kernel, stride, pad, flatten, whole_numbers, shift, ternary
 ):
     r = np.random.default_rng(7)
     b = Builder(steps=3, frames=3, channels=5, height=6, width=9, classes=4)
@@ -321,7 +322,9 @@ def test_float_weights_on_spikes_are_added_in_the_order_of_the_definition(
     inputs = 5 * 6 * 9 if flatten else 5
     # 70 outputs: one block of 64 and a part of one
     weight = r.normal(size=(70, inputs, *kernel)).astype(np.float32)
-    layer = b.add(ops.Synapse, spikes, weight=weight, stride=stride, pad=pad, flatten=flatten)
+    weights = {"signs": weight.round().clip(-1, 1).astype(np.int8), "alpha": 0.3}
+    weights = weights if ternary else {"weight": weight}
+    layer = b.add(ops.Synapse, spikes, **weights, stride=stride, pad=pad, flatten=flatten)
     mean = b.add(ops.Mean, layer, time=True, positions=True)
     b.add(ops.Synapse, mean, weight=r.normal(size=(4, 70, 1, 1)).astype(np.float32))
     program = b.program()
