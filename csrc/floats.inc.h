@@ -186,14 +186,12 @@ static void unpack(const uint64_t *bits, float *out, size_t n) {
     const float one = 1;
     uint32_t one_bits;
     memcpy(&one_bits, &one, sizeof one);
-    for (size_t at = 0; at < n; at += 64) {
-        float last[64], *to = n - at < 64 ? last : out + at;
-        for (int i = 0; i < 64; i += FLOATS) {
-            const U v = ((U){0} | (uint32_t)(bits[at / 64] >> i)) & lane;
-            store_floats(to + i, (F)((U)(v != 0) & one_bits));
-        }
-        if (to == last) memcpy(out + at, last, (n - at) * sizeof *last);
+    size_t i = 0;
+    for (; i + FLOATS <= n; i += FLOATS) {
+        const U v = ((U){0} | (uint32_t)(bits[i / 64] >> i % 64)) & lane;
+        store_floats(out + i, (F)((U)(v != 0) & one_bits));
     }
+    for (; i < n; i++) out[i] = (float)(bits[i / 64] >> i % 64 & 1);
 }
 
 /* Bit i of the result: lane i of a comparison. */
