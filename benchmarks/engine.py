@@ -3,10 +3,10 @@
     python benchmarks/engine.py [--output results/engine.jsonl] [--svg results/engine.svg]
 
 The tickets: VGG-9 with 50, 80, 90 and 95 % zeros, a Spikformer (dim 192, 12 blocks; selector,
-kept tokens and a binary ConvPEP with 80 % zeros, as a MultiSp ticket has them) and a ResNet-19
-with 80 % zeros, for CIFAR-10 at T = 4. Masks and signs are random and BatchNorm's statistics are
-estimated on training images, so that the nets fire as trained ones do; the firing rates are
-printed. `--ticket FILE` adds trained ones.
+kept tokens and a binary ConvPEP with 80 % zeros, as a MultiSp ticket has them), the same without a
+selector and binary throughout, and a ResNet-19, all with 80 % zeros, for CIFAR-10 at T = 4. Masks
+and signs are random and BatchNorm's statistics are estimated on training images, so that the nets
+fire as trained ones do; the firing rates are printed. `--ticket FILE` adds trained ones.
 
 Timed as `spiketicket bench` says: every peer in a process of its own, pinned, in turns. Peers
 whose time does not depend on the zeros, but for the two that ratios are to and the fastest of

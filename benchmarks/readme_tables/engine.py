@@ -24,8 +24,10 @@ def engine_table(
         f" Python {machine['python']}, torch {machine['versions']['torch']},"
         f" ONNX Runtime {machine['versions']['onnxruntime']}"
         f" ([{path.name}](../results/{path.name})); `x` is how many times faster the engine is, by"
-        " the rounds' ratios. The nets are random tickets that fire as trained ones do; of the"
-        " Spikformer only ConvPEP is sparse and binary, its encoder has float weights:",
+        " the rounds' ratios. The nets are random tickets that fire as trained ones do; of"
+        " `spikformer` only ConvPEP is sparse and binary, as in a MultiSp ticket, its encoder has"
+        " float weights, whose multiplications bound the time; of `spikformer-binary` all layers"
+        " are sparse and binary:",
         "",
         "| net | zeros % | batch | threads | engine | its level | portable C |"
         + "".join(f" {title} | x |" for _, title in peers),
@@ -57,8 +59,9 @@ def short_table(rows: list[dict[str, Any]], path: Path) -> str:
     lines = [
         f"Packed engine, {machine['cpu']}, one thread, ms an image; `x` is how many times faster it"
         f" is than a peer timed in turn with it ([{path.name}](results/{path.name}); random tickets"
-        " that fire as trained ones do, CIFAR-10, T=4; the encoder of the Spikformer has float"
-        " weights, so that multiplications bound it):",
+        " that fire as trained ones do, CIFAR-10, T=4; of `spikformer` only ConvPEP is sparse and"
+        " binary, as in a MultiSp ticket, and float multiplications bound the time; of"
+        " `spikformer-binary` all layers are):",
         "",
         "| net | zeros % | batch | engine |" + "".join(f" {title} | x |" for _, title in peers),
         "| --- | ---: | ---: | ---: |" + " ---: | ---: |" * len(peers),
