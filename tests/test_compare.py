@@ -182,7 +182,8 @@ def test_the_table_of_the_results_has_every_ticket(done, readme_writer, tmp_path
         for cell, row in zip(line[1:], own, strict=True):
             mean = sum(row["accuracy"].values()) / 2
             assert cell.startswith(f"{mean:.2f} ± ")
-            assert f"{row['outcome']}; {row['cost']['trainings']}, " in cell
+            assert f"{row['outcome']}, {row['difference']:+.2f} ({row['low']:+.2f} to " in cell
+            assert f"; {row['cost']['trainings']}, " in cell
 
 
 @pytest.mark.slow

@@ -20,13 +20,14 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         f"**Methods compared on {row['name']}**: {recipe['data']['name']},"
         f" {recipe['model']['name']}, {recipe['model']['weights']} weights,"
         f" {recipe['train']['epochs']} epochs, seeds {', '.join(dense['accuracy'])};"
-        f" {budget} ([{path.name}](../results/{path.name}), {row['device']}, {row['threads']}"
-        f" threads, spiketicket {row['spiketicket']}; figures:"
+        f" {budget} ([{path.name}](../results/{path.name}), {row['device']}, threads:"
+        f" {row['threads']}, spiketicket {row['spiketicket']}; figures:"
         f" [accuracy against density]({folder}/accuracy-density.svg),"
         f" [against the cost of the search]({folder}/accuracy-cost.svg)). The dense net:"
         f" {_spread(dense['accuracy'])} %, {dense['cost']['sample_passes']:,.0f} samples forward"
         f" and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test accuracy %, the"
-        " verdict and the trainings and seconds a seed that the ticket took with its search:",
+        " verdict, the points by which it differs from the dense net with their interval, and the"
+        " trainings and seconds a seed that the ticket took with its search:",
         "",
         "| method | " + " | ".join(f"density {d:g}" for d in densities) + " |",
         "| --- |" + " --- |" * len(densities),
