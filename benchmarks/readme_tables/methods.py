@@ -49,6 +49,10 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return "-"
     cost = row["cost"]
+    against = ""
+    if row["difference"] is not None:
+        against = f", {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
     return (
-        f"{_spread(row['accuracy'])} {row['outcome']}; {cost['trainings']}, {cost['wall_s']:.0f} s"
+        f"{_spread(row['accuracy'])} {row['outcome']}{against};"
+        f" {cost['trainings']}, {cost['wall_s']:.0f} s"
     )
