@@ -1,6 +1,6 @@
 """Time of tickets in the packed engine, beside PyTorch, SpikingJelly, ONNX Runtime and OpenVINO.
 
-    python benchmarks/engine.py [--output results/engine.jsonl] [--svg results/engine.svg]
+    python benchmarks/engine.py [--output results/engine.jsonl] [--svg results/engine.svg] [--keep]
 
 The tickets: VGG-9 with 50, 80, 90 and 95 % zeros, a Spikformer (dim 192, 12 blocks; selector,
 kept tokens and a binary ConvPEP with 80 % zeros, as a MultiSp ticket has them), the same without a
@@ -30,6 +30,7 @@ from random_tickets import NETS, firing_rates, random_ticket
 ALWAYS = ("engine", "torch-fp32", "onnxruntime-int8", "openvino-int8")
 FULL_AT = 0.8
 ZEROS = (0.5, 0.8, 0.9, 0.95)
+_COMMON = ("net", "zeros", "seed", "ticket", "machine", "firing_rates", "wall_s")
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("results/engine.jsonl"))
     parser.add_argument("--svg", type=Path, default=Path("results/engine.svg"))
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the file's lines of other tickets"
+    )
     options = parser.parse_args()
-    results: list[dict[str, Any]] = []
+    known = options.output.read_text().splitlines() if options.keep else ()
+    results = regrouped([json.loads(line) for line in known])
     with tempfile.TemporaryDirectory() as folder:
         for subject in subjects(options, Path(folder)):
-            results.append(measured(subject, options))
+            result = measured(subject, options)
+            results = [r for r in results if _ticket(r) != _ticket(result)] + [result]
             # After each, so that nothing is lost where a later one fails.
             write(results, options)
 
@@ -118,12 +124,28 @@ def rates_text(rates: dict[str, float]) -> str:
 
 def rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A line of results for every batch size and number of threads."""
-    common = ("net", "zeros", "seed", "ticket", "machine", "firing_rates", "wall_s")
     return [
-        {"benchmark": "engine", **{key: result[key] for key in common},
+        {"benchmark": "engine", **{key: result[key] for key in _COMMON},
          "rounds": result["plan"]["rounds"], **group}
         for group in result["groups"]
     ]  # fmt: skip
+
+
+def regrouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results that lines were written of, as :func:`rows_of` takes them."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        result = found.setdefault(
+            _ticket(row), {**row, "plan": {"rounds": row["rounds"]}, "groups": []}
+        )
+        result["groups"].append(
+            {k: v for k, v in row.items() if k not in (*_COMMON, "rounds", "benchmark")}
+        )
+    return list(found.values())
+
+
+def _ticket(result: dict[str, Any]) -> tuple[Any, ...]:
+    return result["net"], result["zeros"], result["seed"]
 
 
 if __name__ == "__main__":
