@@ -10,7 +10,7 @@ enum { CHUNK = 4 * TILE_PLACES }; /* places whose sums are turned over together 
 
 /* Fraction of inputs that are not zero from which a tile is faster, as measured on Zen 3. */
 static const double DENSE = 0.5;
-static const uint64_t MOST_READERS = (uint64_t)1 << 24;
+static const uint64_t MOST_READERS = (uint64_t)1 << 24, MOST_TILES = MAX_MEMORY / 8;
 
 /* A place that reads an input position, and the tap through which it does. */
 typedef struct {
@@ -19,12 +19,12 @@ typedef struct {
 
 typedef struct {
     float *weights;  /* [cout / EVENT_OUTPUTS, rounded up][inputs][EVENT_OUTPUTS] */
-    uint32_t *first; /* [positions + 1]: of each input position in */
+    uint32_t *first; /* [positions + 1]: of each input position in; NULL: pointwise */
     Reader *readers;
     size_t step;   /* places of a step */
     size_t inputs; /* of a place: cin*kh*kw */
     size_t taps;   /* inputs of a channel */
-    bool pointwise;
+    bool pointwise, tiled; /* tiled: there is room for tiles */
     size_t at_count, at_ids, at_values, at_dense, at_tiles; /* shared */
     size_t at_sums, at_room;                                /* own */
 } Events;
@@ -133,7 +133,7 @@ static void collect(const Layer *l, const void *in, const Share *share) {
     const Found f = found_in(l, share->shared);
     const double enough = DENSE * (double)(l->in.c * positions(&l->in));
     for (size_t s = share->first; s < share->last; s++) {
-        f.dense[s] = e->pointwise && (double)fired(l, in, s) >= enough;
+        f.dense[s] = e->tiled && (double)fired(l, in, s) >= enough;
         if (f.dense[s]) tile_step(l, in, &f, s);
         else list_step(l, in, &f, s);
     }
@@ -297,15 +297,21 @@ bool events_plan(Layer *l) {
     e->at_ids = carve(&l->scratch.shared, inputs * 2);
     e->at_values = carve(&l->scratch.shared, l->in.kind == KIND_INT ? inputs * 4 : 0);
     e->at_dense = carve(&l->scratch.shared, y->s);
-    e->at_tiles = carve(&l->scratch.shared, e->pointwise ? y->s * tiles_of(e) * tile : 0);
     e->at_sums = carve(&l->scratch.own, places * EVENT_OUTPUTS * 4);
     e->at_room = carve(&l->scratch.own, CHUNK / TILE_PLACES * tile);
+    Scratch more = l->scratch;
+    e->at_tiles = carve(&more.shared, y->s * tiles_of(e) * tile);
+    e->tiled = e->pointwise && scratch_fits(&more) &&
+               more.shared - l->scratch.shared <= MOST_TILES;
+    if (e->tiled) l->scratch = more;
     const uint64_t outputs = ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
-    const uint64_t readers = readers_of(l);
-    l->memory = outputs * e->inputs * 4 + readers * sizeof(Reader) + positions(&l->in) * 4;
+    const uint64_t readers = e->pointwise ? 0 : readers_of(l);
+    l->memory = outputs * e->inputs * 4;
+    if (!e->pointwise) l->memory += readers * sizeof(Reader) + positions(&l->in) * 4;
     l->phases = 2;
     l->units[0] = y->s;
     l->units[1] = (size_t)(outputs / EVENT_OUTPUTS);
     if (l->memory > MAX_MEMORY || !scratch_fits(&l->scratch)) return false;
-    return find_readers(l, e, (size_t)readers) && copy_weights(y, e, (size_t)outputs);
+    return (e->pointwise || find_readers(l, e, (size_t)readers)) &&
+           copy_weights(y, e, (size_t)outputs);
 }

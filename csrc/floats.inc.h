@@ -54,8 +54,9 @@ static void rows_float(const float *x, const uint32_t *taps, const float *weight
     rows(x, taps, weights, count, out, n);
 }
 
-typedef int16_t H __attribute__((vector_size(4 * FLOATS), may_alias));
-typedef int16_t Hu __attribute__((vector_size(4 * FLOATS), may_alias, aligned(2)));
+/* Unsigned, since lanes past the end add up whatever lies there. */
+typedef uint16_t H __attribute__((vector_size(4 * FLOATS), may_alias));
+typedef uint16_t Hu __attribute__((vector_size(4 * FLOATS), may_alias, aligned(2)));
 
 INLINE void whole_tile(const uint16_t *x, const uint32_t *taps, size_t positive, size_t count,
                        float *out, int vectors) {

@@ -43,8 +43,8 @@ struct Kernels {
     /* The same of fl(weight * x). */
     void (*rows_float)(const float *x, const uint32_t *taps, const float *weights, size_t count,
                        float *out, size_t n);
-    /* Whole numbers whose sums fit 16 bits: `positive` taps first, in any order. Up to a vector past
-     * the end is read and written. */
+    /* Of whole numbers whose sums fit 16 bits: `positive` taps first, in any order. Up to 4*words
+     * values past the end are read, and as many floats written. */
     void (*rows_whole)(const uint16_t *x, const uint32_t *taps, size_t positive, size_t count,
                        float *out, size_t n);
     /* sum[j] = sum over the inputs, in order, of weights[id][j], times its value where there are

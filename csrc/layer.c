@@ -135,6 +135,8 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
     if (neuron) what.neuron = *neuron;
     if (pool) what.pool = *pool;
     Layer *l = layer_as(&what, method_of(&what));
+    for (int method = 0; !l && method < METHODS; method++) /* one may need less memory */
+        if (layer_can(&what, (Method)method)) l = layer_as(&what, (Method)method);
     if (!l) fail(e, "no memory to plan a layer, or more than 2 GiB needed");
     return l;
 }

@@ -206,14 +206,29 @@ def assert_close(got, want, where):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=where, equal_nan=True)
 
 
+def whole_numbers():
+    """Wide sums of whole numbers whose rows end within a vector: what lies behind is added, too."""
+    b = Builder(steps=1, frames=1, channels=2, height=3, width=3, classes=1)
+    h = b.add(ops.Neuron, 0, kind=STEP, v_threshold=0.0)
+    h = b.add(ops.Add, h, h)
+    h = b.add(ops.Synapse, h, pad=1, signs=np.ones((64, 2, 3, 3), np.int8), alpha=1.0)
+    h = b.add(ops.Mean, h, time=True, positions=True)
+    b.add(ops.Synapse, h, weight=np.ones((1, 64, 1, 1), np.float32))
+    return b.program(), np.ones((3, 1, 2, 3, 3), np.float32)
+
+
 def check(seed):
+    """A random program."""
+    check_program(*make(seed), f"seed {seed}")
+
+
+def check_program(program, x, name):
     """Every register, and the logits however they are computed, at every level."""
-    program, x = make(seed)
     content = program.to_bytes()
     want = reference.trace(program, x, list(range(len(program.values))))
     logits = reference.run(program, x)
     for level in levels():
-        where = f"seed {seed}, {level}"
+        where = f"{name}, {level}"
         with Net(content, level, keep_registers=True) as net:
             for register, value in enumerate(program.values):
                 got = net.trace(want[0][0], register, value.shape)
@@ -244,4 +259,5 @@ if __name__ == "__main__":
     first, count = map(int, sys.argv[1:])
     for number in range(first, first + count):
         check(number)
+    check_program(*whole_numbers(), "whole numbers")
     print(count, "programs,", *levels())

@@ -170,6 +170,27 @@ def test_damaged_programs_are_refused_by_what_is_wrong(program, damage, said):
 
 
 @needs_library
+def test_a_layer_is_computed_in_a_way_that_has_room():
+    # ternary, padded far: rows would take 4 bytes a padded value, counting bits one bit
+    padded = Builder(steps=8, frames=8, channels=128, height=1, width=1, classes=1)
+    h = padded.add(ops.Neuron, 0, kind=ops.NeuronKind.STEP, v_threshold=0.0)
+    h = padded.add(ops.Add, h, h)
+    h = padded.add(ops.Synapse, h, signs=np.ones((1, 128, 1, 1), np.int8), alpha=1.0, pad=400)
+    padded.add(ops.Mean, h, time=True, positions=True)
+    # float, pointwise, large: tiles of all inputs would take a gigabyte
+    large = Builder(steps=16, frames=1, channels=1, height=512, width=512, classes=1)
+    h = 0
+    for cin, cout in ((1, 64), (64, 1)):
+        h = large.add(ops.Synapse, h, weight=np.ones((cout, cin, 1, 1), np.float32))
+        h = large.add(ops.Neuron, h, kind=ops.NeuronKind.LIF, decay=0.5, v_threshold=1.0)
+    large.add(ops.Mean, h, time=True, positions=True)
+    for program in (padded.program(), large.program()):
+        for level in _library.levels():
+            with _library.Net(program.to_bytes(), level) as net:
+                assert net.plan()["level"] == level
+
+
+@needs_library
 def test_more_memory_than_2_gib_is_refused():
     # each register alone, 1 GiB, is within the format's limits
     b = Builder(steps=16, frames=16, channels=16, height=1024, width=1024, classes=16)
