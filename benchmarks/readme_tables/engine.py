@@ -85,8 +85,11 @@ def _best(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def threads_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """The same of one image on more threads than one."""
-    title = 'One image, on one thread and on two that work on it together (`mode="latency"`)'
+    """The same on two threads: of one image, and of batches."""
+    title = (
+        'On two threads: one image that both work on (`mode="latency"`, beside one thread), and'
+        " batches that they share out"
+    )
     return engine_table(rows, path, title)
 
 
