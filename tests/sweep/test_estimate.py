@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import torch
 
 from spiketicket.recipe import parse_recipe
 from spiketicket.sweep import estimate as module
@@ -129,6 +130,25 @@ def test_equal_trainings_are_timed_once(tmp_path, ladder_runs, timings):
     seeds = [seconds[task.id] for task in plan.tasks if task.kind == "seed"]
     assert len(seeds) == 4
     assert seeds == [pytest.approx(seeds[0])] * 4
+
+
+def test_threads_that_hinder_each_other_are_not_what_a_training_takes(
+    tmp_path, runs, timings, monkeypatch
+):
+    seen = []
+
+    def slow_with_two(run, most, pass_s, clock):
+        run(2)
+        seen.append(torch.get_num_threads())
+        return 7.0 if seen[-1] == 2 else 0.25
+
+    monkeypatch.setattr(module, "timed", slow_with_two)
+    controls = {"dense": False, "random_trained": False, "random_frozen": False}
+    estimate(make_plan(runs(controls=controls), tmp_path), tmp_path, threads=2)
+    ((_, cost),) = timings
+    assert (cost.train_s[1], cost.test_s[1]) == (0.25, 0.25)
+    assert seen == [1, 2, 1, 2]
+    assert torch.get_num_threads() == 2
 
 
 def test_a_longer_search_is_timed_after_a_shorter_one(tmp_path, runs, timings):
