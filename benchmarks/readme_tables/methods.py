@@ -26,8 +26,9 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         f" [against the cost of the search]({folder}/accuracy-cost.svg)). The dense net:"
         f" {_spread(dense['accuracy'])} %, {dense['cost']['sample_passes']:,.0f} samples forward"
         f" and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test accuracy %, the"
-        " verdict, the points by which it differs from the dense net with their interval, and the"
-        " trainings and seconds a seed that the ticket took with its search:",
+        " verdict, the points by which it differs from the dense net with their interval, the"
+        " trainings and seconds a seed that the ticket took with its search, and what a random mask"
+        " with as many weights in every layer reaches when these are trained:",
         "",
         "| method | " + " | ".join(f"density {d:g}" for d in densities) + " |",
         "| --- |" + " --- |" * len(densities),
@@ -49,10 +50,11 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return "-"
     cost = row["cost"]
-    against = ""
+    against, random = "", row["random_trained"]
     if row["difference"] is not None:
         against = f", {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
     return (
         f"{_spread(row['accuracy'])} {row['outcome']}{against};"
         f" {cost['trainings']}, {cost['wall_s']:.0f} s"
+        + (f"; random {statistics.fmean(random):.2f}" if random else "")
     )

@@ -67,7 +67,8 @@ def from_ticket(ticket: Ticket, kernel: Kernel = "auto", *, own: str = "") -> nn
         if own != name:
             raise TicketError(
                 "is of a network of your own", value=name,
-                remedy=f"If you trust that function, say so: own={name!r}, or --network {name}",
+                remedy=f"If you trust that function, say so: own={name!r}, or --network {name} of"
+                " eval and export; measure knows this package's networks alone",
             )  # fmt: skip
         return load_into(_network(ticket, kernel), ticket).eval()
     with torch.device("meta"):

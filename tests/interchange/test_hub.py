@@ -150,3 +150,18 @@ def test_the_real_package_takes_these_arguments():
         assert set(inspect.signature(ours).parameters) - {"self", "repository"} <= theirs
     assert issubclass(real.errors.HfHubHTTPError, Exception)
     assert issubclass(real.errors.HFValidationError, ValueError)
+
+
+def test_a_hub_that_cannot_be_reached(folder, monkeypatch):
+    real = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(real.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="user/digits: the Hub did not do it"):
+        hub.push(folder, "user/digits")
+    with pytest.raises(UserError, match="user/digits: the Hub did not do it"):
+        hub.pull("user/digits", folder / "pulled")
+
+
+def test_a_damaged_config_is_not_to_be_computed_again(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(TicketError, match=r"config\.json: is damaged.*Get the folder again"):
+        hub.check_folder(folder)

@@ -14,7 +14,7 @@ def export_nir(
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
     from spiketicket.bake import from_ticket
     from spiketicket.export import _inputs as inputs
-    from spiketicket.export._read_back import read_back
+    from spiketicket.export._read_back import missing_readers, read_back
     from spiketicket.export.nir import to_nir, write_nir
     from spiketicket.ticket import Ticket
 
@@ -27,9 +27,8 @@ def export_nir(
     checks = read_back(graph, model, x)
     path = _folder(folder) / f"{name}.nir"
     write_nir(graph, path)
-    note = [] if checks else ["not read back: install spikingjelly or snntorch"]
     return {
-        "files": [str(path)], "checked_on": source, "notes": note,
+        "files": [str(path)], "checked_on": source, "notes": missing_readers(checks),
         "checks": [check.to_dict() for check in checks],
     }  # fmt: skip
 
@@ -70,7 +69,7 @@ def export_module(
     loaded = Ticket.load(ticket)
     model = from_ticket(loaded, own=network)
     x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
-    path = _folder(folder) / f"{name.replace('-', '_')}.py"
+    path = folder / f"{name.replace('-', '_')}.py"
     title = f"{name}: a ticket of spiketicket as plain PyTorch."
     files = write_module(model, x, path, title, inputs.texts_of(loaded.metadata))
     return {

@@ -9,7 +9,7 @@ a potential within ``TOLERANCE`` of the threshold. Anything else is a wrong expo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
@@ -74,6 +74,16 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
             theirs, output = _theirs(net, frames, list(spikes))
         results.append(_compared(found, spikes, theirs, potentials, logits, output))
     return tuple(results)
+
+
+def missing_readers(results: Sequence[ReadBack]) -> list[str]:
+    """A note for every library that did not read the graph back, with how to install it."""
+    read = {result.reader.split()[0] for result in results}
+    return [
+        f"not read back in {reader}, which is not installed or not whole: {_INSTALL[reader]}"
+        for reader in _READERS
+        if reader not in read
+    ]
 
 
 def _ours(model: nn.Module, x: Tensor) -> tuple[Tensor, Spikes, Callable[[str], Tensor]]:
@@ -175,6 +185,10 @@ def _snntorch(graph: Any) -> nn.Module:
 _READERS: Mapping[str, Callable[[Any], nn.Module]] = {
     "SpikingJelly": _spikingjelly,
     "snnTorch": _snntorch,
+}
+_INSTALL = {
+    "SpikingJelly": "pip install --no-deps spikingjelly && pip install loguru",
+    "snnTorch": "pip install snntorch",
 }
 
 

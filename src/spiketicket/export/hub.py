@@ -70,7 +70,12 @@ def check_folder(folder: Path | str) -> Path:
         TicketError: a file is missing or was changed, or the ticket is not sound.
     """
     folder = Path(folder)
-    config = read_json(folder / CONFIG)
+    try:
+        config = read_json(folder / CONFIG)
+    except UserError as error:
+        raise TicketError(
+            "is damaged", where=str(folder / CONFIG), remedy="Get the folder again"
+        ) from error
     files = config.get("files") if isinstance(config, dict) else None
     if not isinstance(files, dict) or TICKET not in files:
         raise UserError(f"is no folder of a ticket: {CONFIG} names none", where=str(folder))
@@ -125,14 +130,18 @@ def pull(repository: str, folder: Path | str, *, revision: str | None = None) ->
 
 
 def _hub_errors(hub: Any) -> tuple[type[Exception], ...]:
-    return (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError, ValueError)
+    # The client of the network, and with it the base of its errors, differs by the Hub's version.
+    http = (t for t in hub.errors.HfHubHTTPError.__mro__ if t not in (Exception, BaseException))
+    return (*(t for t in http if issubclass(t, Exception)), hub.errors.HFValidationError,
+            OSError, ValueError)  # fmt: skip
 
 
 def _refused(repository: str, error: Exception) -> UserError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return UserError(
         f"the Hub did not do it: {reason}", where=repository,
-        remedy="Log in with `hf auth login`, and name the repository as user/name",
+        remedy="Log in with `hf auth login`, name the repository as user/name, and see that the Hub"
+        " can be reached",
     )  # fmt: skip
 
 
