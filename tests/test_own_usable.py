@@ -90,6 +90,75 @@ class Remembers(nn.Module):
         return self.membrane
 
 
+class LIF(nn.Module):
+    """Written by hand; fires at ``threshold``, and forgets only if told so."""
+
+    def __init__(self, threshold=1.0, forgets=False, keep=lambda v: v):
+        super().__init__()
+        self.threshold, self.forgets, self.keep = threshold, forgets, keep
+        self.v = self.state = None
+
+    def forward(self, x):
+        v = x.sum() * 0 if self.v is None or self.forgets else self.v
+        v = 0.5 * v + x
+        self.v = v
+        # A fast sigmoid's gradient.
+        soft = (v - self.threshold) / (1 + (v - self.threshold).abs())
+        return (v > self.threshold).float() + soft - soft.detach()
+
+
+class TupleLIF(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.state = (torch.zeros(()), 0)
+
+    def forward(self, x):
+        self.state = (0.5 * self.state[0] + x, 0)
+        return x * 0 + torch.relu(self.state[0] - 1e6)
+
+
+class HiddenLIF(nn.Module):
+    """Its state is in an object that no module knows, and it never fires."""
+
+    def __init__(self):
+        super().__init__()
+        self.box = type("Box", (), {"v": 0})()
+
+    def forward(self, x):
+        self.box.v = 0.5 * self.box.v + x
+        return torch.relu(self.box.v - 1e6)
+
+
+def silent():
+    """No neuron ever fires, so that two calls give the same."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), LIF(1e6), nn.Conv2d(4, 4, 3, padding=1), LIF(1e6),
+        nn.Flatten(), nn.Linear(256, 10), LIF(1e6),
+    )  # fmt: skip
+
+
+def in_a_tuple():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), TupleLIF(), nn.Flatten(), nn.Linear(144, 10))
+
+
+def out_of_sight():
+    return Parts(lambda s, x: s.b(s.n(s.a(x.flatten(1)))), a=nn.Linear(64, 64), n=HiddenLIF(),
+                 b=nn.Linear(64, 10))  # fmt: skip
+
+
+class Counts(nn.Module):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def answers_differ():
+    """The last layer hides it, the first that differs is named."""
+    return nn.Sequential(nn.Flatten(), Counts(), nn.Linear(64, 10), nn.Softsign())
+
+
 def attention():
     return Parts(
         lambda s, x: s.head(s.mix(x[:, 0], x[:, 0], x[:, 0])[0].flatten(1)),
@@ -113,7 +182,11 @@ REFUSED = [
     (transposed, r"^1: is a transposed convolution.*nn\.Upsample"),
     (never_called, r"^spare, more: takes no part in the output"),
     (result_unused, r"^aside: takes no part in the output"),
-    (Remembers, r"^Remembers: answers the same input differently.*state between calls"),
+    (Remembers, r"^Remembers: keeps state between calls: .* its membrane is not the same"),
+    (silent, r"^1: keeps state between calls: .* its v is not the same.*Forget the state"),
+    (in_a_tuple, r"^1: keeps state between calls: .* its state\[0\] is not the same"),
+    (out_of_sight, r"^Parts: has no gradient, or none the second time: .*backward.*Forget"),
+    (answers_differ, r"^1: answers the same input differently.*state between calls"),
     (noise, r"^Parts: .*draws random numbers"),
     (attention, r"^mix\.in_proj_weight: is a weight of MultiheadAttention"),
     (no_statistics, r"^1: has no running statistics"),
@@ -128,6 +201,81 @@ def test_what_a_search_would_do_wrong_is_refused_by_name(make, message):
         usable(model)
     after = model.state_dict()
     assert all(torch.equal(v, after[k]) for k, v in before.items())
+
+
+class Recorder(nn.Module):
+    """Keeps what it saw, and how often; that changes no answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.all, self.last = [], None
+
+    def forward(self, x):
+        self.calls += 1
+        self.all.append(x)
+        self.last = x
+        return x
+
+
+def library_neuron(monkeypatch):
+    """A neuron as SpikingJelly's: state in a dict, forgotten by ``reset``."""
+    monkeypatch.setattr(LIF, "__module__", "spikingjelly.activation_based.neuron")
+    monkeypatch.setattr(LIF, "reset", lambda self: setattr(self, "v", None), raising=False)
+    return silent()
+
+
+def test_neurons_that_forget_are_taken():
+    usable(nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), LIF(forgets=True), nn.BatchNorm2d(4), nn.Dropout(0.5),
+        Recorder(), nn.Flatten(), nn.Linear(256, 10), LIF(1e6, forgets=True),
+    ))  # fmt: skip
+
+
+def test_neurons_that_are_reset_are_taken(monkeypatch):
+    net = library_neuron(monkeypatch)
+    ticket = spiketicket.search(net, loader(), epochs=2)
+    assert [layer.name for layer in ticket.layers] == ["0", "2", "5"]
+    with pytest.raises(UserError, match=r"^1: keeps state"):
+        usable(library_neuron(monkeypatch))
+
+
+def used(net):
+    net(x8)
+    return net
+
+
+FAILS = [
+    (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(63, 10)),
+        r"^1: fails in forward: RuntimeError: mat1 and mat2.*inputs \[B, 1, 8, 8\]",
+    ),
+    (lambda: nn.Conv2d(1, 10, 3), r"must return logits \[B, classes\]"),
+    (
+        lambda: nn.Sequential(nn.Flatten(), nn.Sequential(nn.LazyLinear(10))),
+        r"^1\.0: is a LazyLinear whose shape is not known yet.*with one batch.*Linear with",
+    ),
+    (
+        lambda: nn.Sequential(nn.Flatten(), torch.nn.utils.weight_norm(nn.Linear(64, 10))),
+        r"^1: has a weight that is computed from others.*remove_weight_norm",
+    ),
+    (
+        lambda: nn.Sequential(nn.Flatten(), torch.nn.utils.spectral_norm(nn.Linear(64, 10))),
+        r"^1: has a weight that is computed from others",
+    ),
+    (lambda: used(Remembers()), r"^Remembers: keeps membrane, the result of an earlier call"),
+    (lambda: Parts(lambda s, x: s.a(x.flatten(1)) > 0, a=nn.Linear(64, 10)), r"torch\.bool"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Lazy modules")
+@pytest.mark.parametrize(("make", "message"), FAILS)
+def test_a_network_that_cannot_be_called_is_refused(make, message):
+    with pytest.raises(UserError, match=message):
+        spiketicket.search(make(), loader(), epochs=1)
+    if "must return" not in message:
+        with pytest.raises(UserError, match=message):
+            usable(make())
 
 
 def loader(count=64):
@@ -181,6 +329,14 @@ def fails():
     raise RuntimeError("no luck")
 def text():
     return "net"
+def sized(inputs=64, outputs=10):
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs))
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10), nn.LazyBatchNorm1d())
+def weight_norm():
+    return nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(64, 10)))
+def no_layer():
+    return nn.Flatten()
 """
 
 
@@ -257,6 +413,21 @@ def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, mess
     module = registry.load("models", made.model.name)
     with pytest.raises(UserError, match=message):
         module.build(made.model, made.neuron, DataShape(1, 8, 8, 10))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Lazy modules")
+@pytest.mark.parametrize(("function", "options", "message"), [
+    ("sized", {"inputs": 63}, r"^1: fails in forward: .*mat1.*called with inputs \[B, 1, 8, 8\]"),
+    ("sized", {"outputs": 7}, r"^model\.name: must return .* \[2, 10\] .* not \[2, 7\]"),
+    ("sized", {"outputs": 11}, r"^model\.name: must return .* of 10 classes, not \[2, 11\]"),
+    ("lazy", {}, r"^1: is a LazyLinear"),
+    ("weight_norm", {}, r"^1: has a weight that is computed"),
+    ("no_layer", {}, "no convolution and no linear layer"),
+])  # fmt: skip
+def test_find_refuses_a_network_that_fails_before_it_has_a_folder(here, function, options, message):
+    with pytest.raises(UserError, match=message):
+        spiketicket.find(recipe(function, options=options), runs_dir=here / "runs")
+    assert not (here / "runs").exists()
 
 
 def test_names_of_networks():

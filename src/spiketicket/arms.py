@@ -126,13 +126,23 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
         config = config.model_copy(update={"bn_affine": bn_affine})
     module = registry.load("models", config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
-    if ":" in config.name and next(network.parameters()).device.type != "meta":
-        require_usable(network, _probe(shape), lambda net, x: cast("Tensor", net(x)))
+    if ":" in config.name and not any(p.is_meta for p in network.parameters()):
+        _require_usable(network, shape)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
         if isinstance(layer.bias, nn.Parameter):
             nn.init.zeros_(layer.bias)
     return network
+
+
+def _require_usable(network: nn.Module, shape: DataShape) -> None:
+    """Refuse a network of one's own that cannot be searched on data of this shape."""
+    inputs = f"B, {shape.channels}, {shape.height}, {shape.width}"
+    inputs = f"{shape.frames}, {inputs}" if shape.frames > 1 else inputs
+    require_usable(
+        network, _probe(shape), lambda net, x: cast("Tensor", net(x)), logits=(2, shape.classes),
+        where="model.name", inputs=f"[{inputs}]",
+    )  # fmt: skip
 
 
 def _probe(shape: DataShape) -> Tensor:

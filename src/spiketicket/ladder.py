@@ -186,6 +186,8 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             weights have optimizers that do not go together.
     """
     if not is_ladder(recipe):
+        if ":" in recipe.model.name:  # before the run has a folder
+            build_network(recipe, shape)
         pruning.check(recipe, shape)
         return
     config = _config(recipe)

@@ -8,7 +8,6 @@ net = spiketicket.load_into(MyNet(), spiketicket.Ticket.load("my.ticket"))
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,7 @@ from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.methods._layers import norm_parameters
-from spiketicket.methods._usable import require_usable
+from spiketicket.methods._usable import copied, require_usable
 from spiketicket.models._own import leave as leave_as_they_are
 from spiketicket.models._own import mean_over_time, reset_state
 from spiketicket.philox import Stream
@@ -83,7 +82,7 @@ def search(
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors()]
         raise UserError("; ".join(lines), where="search") from error
-    net = copy.deepcopy(model)
+    net = copied(model)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     leave_as_they_are(net, leave)

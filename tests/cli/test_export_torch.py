@@ -1,11 +1,15 @@
 """``spiketicket export`` to the formats that need PyTorch, and what it refuses."""
 
 import json
+import zipfile
 
 import pytest
+import torch
+from torch import nn
 
-from spiketicket.bake import to_ticket
+from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.errors import UserError
+from spiketicket.export import pt2
 from spiketicket.methods import edge_popup
 from spiketicket.models import convnet
 from spiketicket.models._blocks import DataShape
@@ -43,6 +47,36 @@ def test_nir(spike, strided, tmp_path):
     assert nir.read(tmp_path / "a-net.nir").metadata["network"] == "convnet"
 
 
+@pytest.mark.slow
+def test_pt2(spike, strided, tmp_path):
+    done = spike(
+        *map(
+            str,
+            ["export", strided, "--to", "pt2", "-o", tmp_path / "new", "--samples", 4, "--json"],
+        )
+    )
+    assert done.exit_code == 0, done.stderr
+    facts, path = json.loads(done.stdout), tmp_path / "new" / "a-net.pt2"
+    assert facts["files"] == [str(path)]
+    assert facts["checks"] == [{"samples": 4, "logits": "equal to the bit"}]
+    assert list(path.parent.iterdir()) == [path]
+    with zipfile.ZipFile(path) as archive:
+        written = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"spiketicket/neurons" not in written, "no path of this machine goes into the file"
+    assert b"site-packages" not in written
+    texts = {"facts.json": ""}
+    program = torch.export.load(path, extra_files=texts)
+    assert json.loads(texts["facts.json"])["network"] == "convnet"
+    x = torch.randn(7, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(program.module()(x), from_ticket(Ticket.load(strided))(x))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pt2, "portable", lambda _: lambda x: x)
+        with pytest.raises(UserError, match="computes something else"):
+            pt2.write_pt2(nn.Flatten(), x, tmp_path / "other.pt2", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+
 def test_hub(spike, strided, tmp_path):
     done = spike(
         *map(str, ["export", strided, "--to", "hub", "-o", tmp_path / "new", "--name", "mine"])
@@ -74,8 +108,8 @@ def test_a_ticket_of_a_foreign_program_is_refused(spike, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--to", "c", "--samples", "4"], "--samples: goes with --to nir or onnx or torch only"),
-    (["--to", "hub", "--network", "a:b"], "--network: goes with --to nir or onnx or torch only"),
+    (["--to", "c", "--samples", "4"], "--samples: goes with --to nir or onnx or"),
+    (["--to", "hub", "--network", "a:b"], "or torch or pt2 only"),
 ])  # fmt: skip
 def test_an_option_that_would_be_ignored_is_refused(spike, strided, options, message, tmp_path):
     done = spike(*map(str, ["export", strided, *options, "-o", tmp_path / "out"]))

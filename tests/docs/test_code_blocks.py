@@ -31,6 +31,11 @@ from spiketicket.recipe import load_recipe, parse_recipe, read_tables
 ELSEWHERE = {
     ("docs/adding.md", '"""Magnitude at initialisation: keep the largest random weights, and train'
      " them."): "test_adding.py adds it to a copy of the package",
+    ("docs/adding.md", '"""Fully connected layers of neurons, for small pictures and frames."""'):
+        "test_adding.py, likewise",
+    ("docs/adding.md", '"""The program of ``models/mlp.py``."""'): "test_adding.py, likewise",
+    ("docs/adding.md", '"""Pictures in two files of numpy: ROOT/train.npz and ROOT/test.npz.'):
+        "test_adding.py, likewise",
     ("docs/data.md", "pictures/train/cat/1.png    pictures/test/cat/9.jpg"):
         "names of files; tests/data/test_data_image_folder.py",
     ("docs/embedded.md", "#include <stdio.h>"): "test_embedded.py compiles and runs it",

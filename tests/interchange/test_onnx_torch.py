@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from spiketicket.export import onnx as to_onnx
 from spiketicket.export import torch_module
 from spiketicket.export._trace import traced
 from spiketicket.models._blocks import DataShape
+from spiketicket.neurons import own
 
 SHAPE = DataShape(1, 8, 8, 10)
 
@@ -92,3 +94,95 @@ def test_a_missing_package_is_named_with_its_extra(model, images, monkeypatch, t
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"pip install 'spiketicket\[onnx\]'"):
         to_onnx.write_onnx(model, images(2, SHAPE), tmp_path / "net.onnx")
+
+
+def _own(monkeypatch, function, **options):
+    from spiketicket.models import _own
+
+    monkeypatch.chdir(Path(__file__).parents[2])
+    name = f"examples.own_network:{function}"
+    return _own.build(_own.Config(name=name, timesteps=2, options=options), own.Config(), SHAPE)
+
+
+def _written(folder, net, images, shape=SHAPE):
+    """The Python text of a network that was checked on one batch, after a check on another."""
+    net = net.eval()
+    files = torch_module.write_module(net, images(3, shape), folder / "made.py", "A net", {})
+    assert sorted(files) == sorted(folder.iterdir())
+    x = images(5, shape)
+    with torch.no_grad():
+        assert torch.equal(torch_module._loaded(files[0])(x), net(x))
+    return files[0].read_text()
+
+
+def test_a_sequential_has_names_that_python_takes(images, tmp_path, monkeypatch):
+    text = _written(tmp_path, _own(monkeypatch, "plain", channels=2), images)
+    assert "self.t_0_weight" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["snntorch", "norse"])
+def test_networks_of_other_libraries(library, images, tmp_path, monkeypatch):
+    pytest.importorskip(library)
+    text = _written(tmp_path, _own(monkeypatch, library, channels=2), images)
+    assert library not in text
+    assert "spiketicket" not in text
+
+
+@pytest.mark.slow
+def test_constants_made_in_forward_get_their_imports(network, images, tmp_path):
+    shape = DataShape(1, 16, 16, 10)
+    net = network(
+        "spikformer", shape=shape, timesteps=2, dim=16, depth=1, heads=2, ranking="center", keep=0.5
+    )
+    assert "from torch import device\n" in _written(tmp_path, net, images, shape)
+
+
+class Confusing(nn.Module):
+    """Two keys that are one name with ``_`` for dots, and names that mean something already."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.a_b, self.buffers_ = nn.Module(), nn.Module(), nn.Linear(64, 1)
+        self.a.b_c, self.a_b.c = nn.Parameter(torch.ones(1)), nn.Parameter(torch.full((1,), 2.0))
+        self.register_buffer("order", torch.tensor([1, 0]))
+        self.register_buffer("file", torch.ones(1))
+        self.register_buffer("SHAPES", torch.ones(1))
+        self.register_buffer("__own", torch.full((1,), 3.0))
+        self.register_module("class", nn.Linear(64, 1))
+
+    def forward(self, input):  # noqa: A002 - as nn.Sequential calls it
+        x = input.flatten(1)
+        two = torch.cat([self.buffers_(x) * self.a.b_c, getattr(self, "class")(x) * self.a_b.c], 1)
+        two = torch.where(two > 9, torch.inf, two) + self.file * self.SHAPES
+        return two[:, self.order] + self._buffers["__own"]
+
+
+def test_no_two_weights_get_one_name(images, tmp_path):
+    text = _written(tmp_path, Confusing(), images)
+    assert "= self.a_b_c\n" in text
+    assert "= self.a_b_c_2\n" in text
+    assert "self.order" in text
+
+
+@pytest.mark.parametrize("old", [None, b"an older file"])
+@pytest.mark.parametrize(("broken", "message"), [
+    ("return input", "computes something else"), ("return nothing", "does not run: NameError"),
+])  # fmt: skip
+def test_files_that_fail_their_check_are_not_left(
+    broken, message, old, images, tmp_path, monkeypatch
+):
+    made = torch_module._forward
+
+    def spoilt(*args):
+        imports, forward = made(*args)
+        head, _, _ = forward.partition("return ")
+        return imports, f"{head}{broken}\n"
+
+    monkeypatch.setattr(torch_module, "_forward", spoilt)
+    path = tmp_path / "made.py"
+    if old:
+        path.write_bytes(old)
+    with pytest.raises(UserError, match=message):
+        torch_module.write_module(Confusing(), images(3, SHAPE), path, "", {})
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([old] if old else [])

@@ -1,4 +1,4 @@
-"""The exports that need PyTorch: NIR, ONNX, a plain module, a Hugging Face folder."""
+"""The exports that need PyTorch: NIR, ONNX, a plain module, a program, a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -74,6 +74,25 @@ def export_module(
     files = write_module(model, x, path, title, inputs.texts_of(loaded.metadata))
     return {
         "files": [str(file) for file in files], "checked_on": source, "notes": [],
+        "checks": [{"samples": samples, "logits": "equal to the bit"}],
+    }  # fmt: skip
+
+
+def export_pt2(
+    ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
+) -> dict[str, Any]:
+    """Write ``NAME.pt2``, which gives the same logits to the bit; facts to show."""
+    from spiketicket.bake import from_ticket
+    from spiketicket.export import _inputs as inputs
+    from spiketicket.export.pt2 import write_pt2
+    from spiketicket.ticket import Ticket
+
+    loaded = Ticket.load(ticket)
+    model = from_ticket(loaded, own=network)
+    x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
+    path = write_pt2(model, x, folder / f"{name}.pt2", inputs.texts_of(loaded.metadata))
+    return {
+        "files": [str(path)], "checked_on": source, "notes": [],
         "checks": [{"samples": samples, "logits": "equal to the bit"}],
     }  # fmt: skip
 

@@ -25,6 +25,7 @@ class Target(StrEnum):
     nir = "nir"
     onnx = "onnx"
     torch = "torch"
+    pt2 = "pt2"
     hub = "hub"
 
 
@@ -35,7 +36,8 @@ def export(
         typer.Option(
             "--to",
             help="c: C99 for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
-            " onnx; torch: a Python file without this package; hub: a Hugging Face folder.",
+            " onnx; torch: a Python file without this package; pt2: a torch.export program;"
+            " hub: a Hugging Face folder.",
         ),
     ],
     folder: Annotated[
@@ -48,7 +50,7 @@ def export(
     samples: Annotated[
         int | None,
         typer.Option(
-            "--samples", min=2, help="nir, onnx, torch: test samples to check on. Default: 32."
+            "--samples", min=2, help="nir, onnx, torch, pt2: test samples to check on. Default: 32."
         ),
     ] = None,
     root: RootOption = "",
@@ -57,7 +59,7 @@ def export(
         typer.Option(
             "--network",
             metavar="MODULE:FUNCTION",
-            help="nir, onnx, torch: your own network that made the ticket; its code is run.",
+            help="nir, onnx, torch, pt2: your own network that made the ticket; its code is run.",
         ),
     ] = "",
     push: Annotated[
@@ -72,7 +74,7 @@ def export(
     """Write a ticket as files for another program, and print what they need or how they check."""
     checking = {"--samples": samples, "--root": root, "--network": network}
     uploading = {"--push": push, "--private": private}
-    _require(to, checking, (Target.nir, Target.onnx, Target.torch))
+    _require(to, checking, (Target.nir, Target.onnx, Target.torch, Target.pt2))
     _require(to, uploading, (Target.hub,))
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
@@ -87,6 +89,7 @@ def export(
             Target.nir: made.export_nir,
             Target.onnx: made.export_onnx,
             Target.torch: made.export_module,
+            Target.pt2: made.export_pt2,
         }[to]
         facts = write(ticket, folder, stem, network, root, samples or 32)
     if as_json:

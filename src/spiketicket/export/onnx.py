@@ -1,7 +1,8 @@
 """ONNX, by ``torch.export`` and ``torch.onnx``; the time steps are unrolled.
 
 Input ``x``: normalised images ``[batch, C, H, W]``, or frames ``[T, batch, C, H, W]``. Output
-``logits``: ``[batch, classes]``, averaged over time. Every network can be exported.
+``logits``: ``[batch, classes]``, averaged over time. What
+``torch.export`` cannot follow is refused.
 """
 
 from __future__ import annotations

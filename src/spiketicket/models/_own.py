@@ -72,6 +72,7 @@ def build(
     if not isinstance(net, nn.Module):
         what = f"must return an nn.Module, not {type(net).__name__}"
         raise UserError(what, where="model.name", value=config.name)
+    require_initialised(net)
     leave(net, config.leave)
     for module in net.modules():
         if isinstance(module, _NORMS):
@@ -82,6 +83,23 @@ def build(
     net.register_forward_pre_hook(_before)
     net.register_forward_hook(_after)
     return net
+
+
+def require_initialised(net: nn.Module) -> None:
+    """Refuse a layer whose shape is not known before the first batch.
+
+    Raises:
+        UserError: there is one; names it.
+    """
+    for name, module in net.named_modules():
+        held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if any(nn.parameter.is_lazy(tensor) for tensor in held):
+            raise UserError(
+                f"is a {type(module).__name__} whose shape is not known yet",
+                where=name or type(net).__name__,
+                remedy="Call the network with one batch where it is built, or use"
+                f" {type(module).__name__.removeprefix('Lazy')} with its sizes",
+            )
 
 
 def leave(net: nn.Module, names: tuple[str, ...]) -> None:

@@ -1,0 +1,46 @@
+"""``find`` on a network of one's own: whole, though its operations cannot be counted."""
+
+import sys
+
+from typer.testing import CliRunner
+
+from spiketicket.cli import app
+
+NET = """
+from torch import nn
+
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+"""
+RECIPE = """
+name = "own"
+[data]
+name = "digits"
+train_limit = 200
+[model]
+name = "ownnet_of_the_test:build"
+timesteps = 1
+weights = "float"
+[neuron]
+name = "own"
+[ticket]
+name = "edge_popup"
+density = 0.5
+[train]
+epochs = 1
+batch_size = 64
+"""
+
+
+def test_ends_well_and_writes_a_report(tmp_path, monkeypatch):
+    (tmp_path / "ownnet_of_the_test.py").write_text(NET)
+    (tmp_path / "own.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = CliRunner().invoke(app, ["find", "own.toml"])
+    sys.modules.pop("ownnet_of_the_test", None)
+    assert done.exit_code == 0, done.output
+    assert "operations and energy are not counted" in done.output
+    (page,) = tmp_path.glob("runs/own-*/report.html")
+    assert "random mask" in page.read_text()
