@@ -17,8 +17,8 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         if row["budget"] == "each" else "the trainings of a search share the recipe's epochs"
     )  # fmt: skip
     lines = [
-        f"**Methods compared on {row['name']}**: {recipe['data']['name']},"
-        f" {recipe['model']['name']}, {recipe['model']['weights']} weights,"
+        f"**Methods compared on {row['name']}**: {recipe['data']['name']}{_limit(recipe)},"
+        f" {recipe['model']['name']}{_width(recipe)}, {recipe['model']['weights']} weights,"
         f" {recipe['train']['epochs']} epochs, seeds {', '.join(dense['accuracy'])};"
         f" {budget} ([{path.name}](../results/{path.name}), {row['device']}, threads:"
         f" {row['threads']}, spiketicket {row['spiketicket']}; figures:"
@@ -38,6 +38,16 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         cells = [_cell(found.get((method, density))) for density in densities]
         lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _limit(recipe: dict[str, Any]) -> str:
+    limit = recipe["data"].get("train_limit")
+    return f" (of {limit:,} training images)" if limit else ""
+
+
+def _width(recipe: dict[str, Any]) -> str:
+    width = recipe["model"]["width"]
+    return f" of {width:g} times the width" if width != 1 else ""
 
 
 def _spread(accuracy: dict[str, float]) -> str:
