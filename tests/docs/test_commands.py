@@ -51,6 +51,7 @@ LINES_NOT_RUN = {
     " RUN3/seed-0/dense/model.ticket --images all --record results/measure-cifar10-vgg9.jsonl":
         "the nets of three runs on CIFAR-10, of hours",
     "spiketicket export my.ticket --to hub -o folder --push user/name": "goes to the network",
+    "spiketicket zoo eval cifar10-vgg9-half-binw": "data that is not shipped; benchmarks/zoo.py",
     "spiketicket export my.ticket --to onnx -o out": "tests/interchange/test_onnx_torch.py",
     "spiketicket export my.ticket --to torch -o plain": "tests/interchange/test_onnx_torch.py",
 }  # fmt: skip
