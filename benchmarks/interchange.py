@@ -1,4 +1,4 @@
-"""Export tickets of digits-binw to NIR, ONNX and plain PyTorch, and check each on all test images.
+"""Export tickets of digits-binw to NIR, ONNX, plain PyTorch and pt2, and check each on all test images.
 
 python benchmarks/interchange.py    a line an export into results/interchange.jsonl
 
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import spiketicket
-from spiketicket.cli._export_torch import export_module, export_nir, export_onnx
+from spiketicket.cli._export_torch import export_module, export_nir, export_onnx, export_pt2
 from spiketicket.cli._options import packaged_recipes
 from spiketicket.stage import machine
 
@@ -41,7 +41,9 @@ def results(folder: Path) -> Iterator[dict[str, Any]]:
         recipe = spiketicket.load_recipe(packaged_recipes()["digits-binw"], settings)
         ticket = spiketicket.find(recipe, runs_dir=folder).tickets[0]
         accuracy = spiketicket.Ticket.load(ticket).metadata["accuracy"]["test"]
-        writers: dict[str, Write] = {"nir": export_nir, "onnx": export_onnx, "torch": export_module}
+        writers: dict[str, Write] = {
+            "nir": export_nir, "onnx": export_onnx, "torch": export_module, "pt2": export_pt2,
+        }  # fmt: skip
         for target, write in writers.items():
             started = time.perf_counter()
             made = write(ticket, folder / "out", "net", "", "", IMAGES)

@@ -63,12 +63,11 @@ def from_ticket(ticket: Ticket, kernel: Kernel = "auto", *, own: str = "") -> nn
     Raises:
         TicketError: its network is unknown, was not one of this package, or does not fit.
     """
-    if name := _own_name(ticket):
+    if name := own_name(ticket):
         if own != name:
             raise TicketError(
                 "is of a network of your own", value=name,
-                remedy=f"If you trust that function, say so: own={name!r}, or --network {name} of"
-                " eval and export; measure knows this package's networks alone",
+                remedy=f"If you trust that function, say so: own={name!r}, or --network {name}",
             )  # fmt: skip
         return load_into(_network(ticket, kernel), ticket).eval()
     with torch.device("meta"):
@@ -99,8 +98,8 @@ def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
     return built
 
 
-def _own_name(ticket: Ticket) -> str:
-    """The ``module:function`` that made its network, if that is one of the user's."""
+def own_name(ticket: Ticket) -> str:
+    """The ``module:function`` that made its network where that is one of the user's, or ""."""
     name = _network_name(ticket)
     return name if isinstance(name, str) and ":" in name else ""
 

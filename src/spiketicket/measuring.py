@@ -22,7 +22,7 @@ from torch import nn
 from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket._measured_file import FORMAT, Measured, is_whole
 from spiketicket._sample_file import drawn_sample, sample_file
-from spiketicket.bake import from_ticket
+from spiketicket.bake import from_ticket, own_name
 from spiketicket.claim import claimed
 from spiketicket.data import load_dataset
 from spiketicket.data._types import Dataset
@@ -92,9 +92,18 @@ def measure_ticket(
             asked for.
     """
     ticket = Ticket.load(path)
-    model = from_ticket(ticket).to(device)
+    model = _network(ticket).to(device)
     data = find_test_data(ticket, path, root=root, dataset=dataset)
     return _measure(ticket, model, data, _image_count(images, data.dataset), Path(path), device)
+
+
+def _network(ticket: Ticket) -> nn.Module:
+    if name := own_name(ticket):
+        raise TicketError(
+            "operations and energy are counted of this package's networks alone", value=name,
+            remedy="Test such a ticket with eval, and its --network",
+        )  # fmt: skip
+    return from_ticket(ticket)
 
 
 def measured_record(
@@ -220,7 +229,7 @@ class _Run:
         path, dataset = place / "model.ticket", self.data()
         self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
         ticket = Ticket.load(path)
-        model = from_ticket(ticket).to(self.device)
+        model = _network(ticket).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
         images = _image_count(self.images, dataset)
         found = _measure(ticket, model, data, images, path, self.device)

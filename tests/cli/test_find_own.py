@@ -41,6 +41,6 @@ def test_ends_well_and_writes_a_report(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["find", "own.toml"])
     sys.modules.pop("ownnet_of_the_test", None)
     assert done.exit_code == 0, done.output
-    assert "operations and energy are not counted" in done.output
+    assert "counted of this package's networks alone" in done.output
     (page,) = tmp_path.glob("runs/own-*/report.html")
     assert "random mask" in page.read_text()

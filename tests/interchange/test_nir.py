@@ -179,3 +179,11 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, network):
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(UserError, match=r"needs the Python package nir.*spiketicket\[nir\]"):
         to_nir(network(pooling="stride"), SHAPE)
+
+
+def test_readers_that_did_not_read_are_named():
+    read = _read_back.ReadBack("snnTorch 1.0.0", 2, 10, 0, 0, 0)
+    (note,) = _read_back.missing_readers([read])
+    assert "SpikingJelly" in note
+    assert "pip install --no-deps spikingjelly" in note
+    assert len(_read_back.missing_readers([])) == 2

@@ -2,99 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spiketicket.errors import UserError
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from spiketicket.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A ticket's network, and what its export is checked on."""
+
+    ticket: Ticket
+    model: nn.Module
+    x: Tensor
+    source: str
+    """Where ``x`` is from."""
+    texts: dict[str, str]
+    """What goes into the file about it."""
+
+    @property
+    def samples(self) -> int:
+        return self.x.shape[1 if self.x.dim() == 5 else 0]
+
+    def facts(self, files: list[Path], checks: list[dict[str, Any]]) -> dict[str, Any]:
+        shown = [str(file) for file in files]
+        return {"files": shown, "checked_on": self.source, "notes": [], "checks": checks}
+
+    def equal(self, files: list[Path]) -> dict[str, Any]:
+        checks = [{"samples": self.samples, "logits": "equal to the bit"}]
+        return self.facts(files, checks)
+
+
+def _opened(path: Path, network: str, root: str, samples: int) -> _Opened:
+    from spiketicket.bake import from_ticket
+    from spiketicket.export import _inputs as inputs
+    from spiketicket.ticket import Ticket
+
+    ticket = Ticket.load(path)
+    model = from_ticket(ticket, own=network)
+    x, source = inputs.check_inputs(ticket, path, samples, root=root)
+    return _Opened(ticket, model, x, source, inputs.texts_of(ticket.metadata))
 
 
 def export_nir(
     ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
-    from spiketicket.bake import from_ticket
-    from spiketicket.export import _inputs as inputs
+    from spiketicket.export._inputs import shape_of
     from spiketicket.export._read_back import missing_readers, read_back
-    from spiketicket.export.nir import to_nir, write_nir
-    from spiketicket.ticket import Ticket
+    from spiketicket.export._staged import staged
+    from spiketicket.export.nir import read_nir, to_nir, write_nir
 
-    loaded = Ticket.load(ticket)
-    model = from_ticket(loaded, own=network)
-    steps = {"timesteps": int(model.timesteps)}  # type: ignore[arg-type]
-    texts = {key.replace(" ", "_"): v for key, v in inputs.texts_of(loaded.metadata).items()}
-    graph = to_nir(model, inputs.shape_of(loaded), {**texts, **steps})
-    x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
-    checks = read_back(graph, model, x)
-    path = _folder(folder) / f"{name}.nir"
-    write_nir(graph, path)
-    return {
-        "files": [str(path)], "checked_on": source, "notes": missing_readers(checks),
-        "checks": [check.to_dict() for check in checks],
-    }  # fmt: skip
+    opened = _opened(ticket, network, root, samples)
+    texts = {key.replace(" ", "_"): text for key, text in opened.texts.items()}
+    steps = {"timesteps": int(opened.model.timesteps)}  # type: ignore[arg-type]
+    graph = to_nir(opened.model, shape_of(opened.ticket), {**texts, **steps})
+    path = folder / f"{name}.nir"
+    with staged(path) as place:
+        write_nir(graph, place / path.name)
+        checks = read_back(read_nir(place / path.name), opened.model, opened.x)
+    facts = opened.facts([path], [check.to_dict() for check in checks])
+    return {**facts, "notes": missing_readers(checks)}
 
 
 def export_onnx(
     ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
 ) -> dict[str, Any]:
-    """Write ``NAME.onnx`` and run it in ONNX Runtime; facts to show."""
-    from spiketicket.bake import from_ticket
-    from spiketicket.export import _inputs as inputs
+    """Write ``NAME.onnx`` after ONNX Runtime has run it; facts to show."""
+    from spiketicket.export._staged import staged
     from spiketicket.export.onnx import check_onnx, write_onnx
-    from spiketicket.ticket import Ticket
 
-    loaded = Ticket.load(ticket)
-    model = from_ticket(loaded, own=network)
-    x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
-    path = _folder(folder) / f"{name}.onnx"
-    write_onnx(model, x, path, inputs.texts_of(loaded.metadata))
-    try:
-        check = check_onnx(path, model, x)
-    except UserError:
-        path.unlink()
-        raise
-    return {
-        "files": [str(path)], "checked_on": source, "notes": [], "checks": [check.to_dict()],
-    }  # fmt: skip
+    opened = _opened(ticket, network, root, samples)
+    path = folder / f"{name}.onnx"
+    with staged(path) as place:
+        write_onnx(opened.model, opened.x, place / path.name, opened.texts)
+        check = check_onnx(place / path.name, opened.model, opened.x)
+    return opened.facts([path], [check.to_dict()])
 
 
 def export_module(
     ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.py`` and ``NAME.npz``, which give the same logits to the bit; facts to show."""
-    from spiketicket.bake import from_ticket
-    from spiketicket.export import _inputs as inputs
     from spiketicket.export.torch_module import write_module
-    from spiketicket.ticket import Ticket
 
-    loaded = Ticket.load(ticket)
-    model = from_ticket(loaded, own=network)
-    x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
+    opened = _opened(ticket, network, root, samples)
     path = folder / f"{name.replace('-', '_')}.py"
     title = f"{name}: a ticket of spiketicket as plain PyTorch."
-    files = write_module(model, x, path, title, inputs.texts_of(loaded.metadata))
-    return {
-        "files": [str(file) for file in files], "checked_on": source, "notes": [],
-        "checks": [{"samples": samples, "logits": "equal to the bit"}],
-    }  # fmt: skip
+    return opened.equal([*write_module(opened.model, opened.x, path, title, opened.texts)])
 
 
 def export_pt2(
     ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.pt2``, which gives the same logits to the bit; facts to show."""
-    from spiketicket.bake import from_ticket
-    from spiketicket.export import _inputs as inputs
     from spiketicket.export.pt2 import write_pt2
-    from spiketicket.ticket import Ticket
 
-    loaded = Ticket.load(ticket)
-    model = from_ticket(loaded, own=network)
-    x, source = inputs.check_inputs(loaded, ticket, samples, root=root)
-    path = write_pt2(model, x, folder / f"{name}.pt2", inputs.texts_of(loaded.metadata))
-    return {
-        "files": [str(path)], "checked_on": source, "notes": [],
-        "checks": [{"samples": samples, "logits": "equal to the bit"}],
-    }  # fmt: skip
+    opened = _opened(ticket, network, root, samples)
+    path = folder / f"{name}.pt2"
+    return opened.equal([write_pt2(opened.model, opened.x, path, opened.texts)])
 
 
 def export_hub(
@@ -120,11 +130,3 @@ def print_export(facts: dict[str, Any]) -> None:
         rows.append(("check", shown))
     rows += [("note", note) for note in facts["notes"]]
     print_facts(rows, title="export")
-
-
-def _folder(folder: Path) -> Path:
-    from spiketicket._files import explained
-
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -24,6 +24,7 @@ from spiketicket.cli._options import (
 )
 
 if TYPE_CHECKING:
+    from spiketicket.recipe import Recipe
     from spiketicket.reporting import Reporter
 
 
@@ -73,21 +74,20 @@ def find(
         print_find(result)
     if report:
         with reporter_for(as_json=as_json, quiet=quiet) as reporter:
-            page = _report(found.folder, loaded.data.root, where, reporter)
+            page = _report(found.folder, loaded, where, reporter)
         if not as_json:
             print(f"report   {page}")
 
 
-def _report(folder: Path, root: str, device: str, reporter: Reporter) -> Path:
+def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
     from spiketicket.measuring import measure_run
     from spiketicket.report.writing import write_report
-    from spiketicket.ticket import TicketError
 
-    try:
-        failed = measure_run(folder, root=root, device=device, reporter=reporter).failed
-    except TicketError as error:
-        # Of a network of one's own no stage can be measured; the run is whole for all that.
-        failed = (f"operations and energy are not counted: {error}",)
-    for line in failed:
-        reporter.message(line)
+    if ":" in recipe.model.name:
+        reporter.message("operations and energy are counted of this package's networks alone")
+    else:
+        for line in measure_run(
+            folder, root=recipe.data.root, device=device, reporter=reporter
+        ).failed:
+            reporter.message(line)
     return write_report([folder], folder / "report.html").output

@@ -85,6 +85,17 @@ def write_nir(graph: Any, path: Path | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def read_nir(path: Path | str) -> Any:
+    """The graph in a file.
+
+    Raises:
+        UserError: it cannot be read, or ``nir`` is not installed.
+    """
+    nir = needed("nir", "nir")
+    with explained(Path(path)):
+        return nir.read(path)
+
+
 def refusals(model: nn.Module) -> list[str]:
     """What of a network NIR cannot represent, ``"layer (reason)"`` each; empty if all can be."""
     found = []
