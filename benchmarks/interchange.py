@@ -1,4 +1,4 @@
-"""Export tickets of digits-binw to NIR, ONNX, plain PyTorch and pt2, and check each on all test images.
+"""Export tickets of digits-binw to NIR, ONNX, PyTorch and pt2, and check each on all test images.
 
 python benchmarks/interchange.py    a line an export into results/interchange.jsonl
 
