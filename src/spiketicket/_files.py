@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from spiketicket._bounded import parse_json, read_regular
 from spiketicket.errors import UserError
 
 _TEMPORARY = ".*.????????????????.tmp"
@@ -116,12 +117,12 @@ def read_json(path: Path) -> Any | None:
     """What :func:`write_json` wrote, or None where there is no file.
 
     Raises:
-        UserError: the file is not JSON.
+        UserError: the file is no regular one, is not JSON, or is beyond a bound of it.
     """
     try:
-        return json.loads(path.read_text())
+        return parse_json(read_regular(path).decode())
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         remedy = "Delete the file to compute it again"
         raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error

@@ -18,15 +18,14 @@ import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from spiketicket import _bounded
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ MAX_HEADER_BYTES = 16 << 20
 MAX_FILE_BYTES = 4 << 30
 MAX_WEIGHTS = 1 << 32
 """Of all layers of a ticket; a file can name more than it could ever hold."""
-_MAX_JSON_ITEMS = 1 << 20  # Python needs about 100 bytes an item, a file as few as 2
 _METADATA_KEY = "spiketicket"
 _WHOLE = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 _DTYPES = frozenset((*_WHOLE, "float16", "float32", "float64"))
@@ -60,6 +58,8 @@ def located(path: str | os.PathLike[str]) -> Iterator[None]:
         raise TicketError(
             error.what, where=where, value=error.value, remedy=error.remedy
         ) from error.__cause__
+    except UserError as error:  # of the file itself, before anything of it was read
+        raise TicketError(error.what, where=os.fspath(path), value=error.value) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise TicketError(reason, where=os.fspath(path)) from error
@@ -101,19 +101,6 @@ def read_header_from(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[st
     return metadata, {name: _array_bytes(name, tensor) for name, tensor in tensors.items()}
 
 
-def open_regular(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
-    """An open file and its size in bytes; refuses folders, pipes and devices."""
-    # Looked at before opening, because opening a pipe waits for its other end.
-    try:
-        mode = Path(path).stat().st_mode
-    except ValueError as error:
-        raise TicketError("is not a path") from error
-    if not stat.S_ISREG(mode):
-        raise TicketError("is not a file")
-    file = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
-    return file, os.fstat(file.fileno()).st_size
-
-
 def canonical_json(value: object) -> str:
     """Sorted, compact, ASCII JSON; TicketError for what JSON cannot say (NaN included)."""
     try:
@@ -124,12 +111,12 @@ def canonical_json(value: object) -> str:
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text; TicketError when it is none, or too deep or too long for one."""
-    if text.count("[") + text.count("{") + text.count(",") > _MAX_JSON_ITEMS:
-        raise TicketError(f"its metadata holds more than {_MAX_JSON_ITEMS} items")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _bounded.parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise TicketError("its metadata is not JSON", remedy=DAMAGED) from error
+        raise TicketError(
+            f"its metadata is not JSON that is taken: {error}", remedy=DAMAGED
+        ) from error
 
 
 def digest(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -242,7 +229,3 @@ def _parsed(header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
             remedy="Install a newer spiketicket",
         )
     return metadata, {name: value for name, value in outer.items() if name != "__metadata__"}
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -36,6 +36,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spiketicket import _ticket_codec as codec
+from spiketicket._bounded import open_regular
 from spiketicket._files import write_atomic
 from spiketicket._ticket_codec import (
     DAMAGED,
@@ -155,7 +156,7 @@ class Ticket:
     def load(cls, path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> Ticket:
         """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason."""
         with codec.located(path):
-            file, size = codec.open_regular(path)
+            file, size = open_regular(path)
             with file:
                 if size > max_bytes:
                     raise TicketError(f"is larger than {max_bytes} bytes", value=size)
@@ -226,7 +227,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Reads the header alone, so it does not notice damage in the arrays. Raises TicketError.
     """
     with codec.located(path):
-        file, size = codec.open_regular(path)
+        file, size = open_regular(path)
         with file:
             return codec.read_header_from(file, size)[0]
 
@@ -240,7 +241,7 @@ def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
         content = source.to_bytes()
         return summarise(*codec.read_header_from(io.BytesIO(content), len(content)), len(content))
     with codec.located(source):
-        file, size = codec.open_regular(source)
+        file, size = open_regular(source)
         with file:
             return summarise(*codec.read_header_from(file, size), size)
 
