@@ -40,12 +40,17 @@ SMALL: dict[str, Any] = {
 }
 LADDER = {
     "model": {
-        "name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 2,
+        "name": "spikformer",
+        "dim": 16,
+        "depth": 1,
+        "heads": 2,
+        "pools": 1,
+        "timesteps": 2,
         "weights": "binary",
     },
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
     "train": {"epochs": 1, "batch_size": 20, "kernel": "eager"},
-}  # fmt: skip
+}
 NETWORK = """
 from torch import nn
 
@@ -58,7 +63,9 @@ def make(shape, width):
 
 
 def _recipe(**changes: Any) -> dict[str, Any]:
-    tables = {key: dict(value) if isinstance(value, dict) else value for key, value in SMALL.items()}
+    tables = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in SMALL.items()
+    }
     for section, values in changes.items():
         fresh = "name" in values if isinstance(values, dict) else True
         tables[section] = dict(values) if fresh else {**tables[section], **values}
@@ -72,7 +79,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     ),
     "ratchet, fine-tuned": _recipe(
         ticket={
-            "name": "edge_popup", "density": 0.5, "regrow": False, "ramp_epochs": 1, "fine_tune_epochs": 1,
+            "name": "edge_popup",
+            "density": 0.5,
+            "regrow": False,
+            "ramp_epochs": 1,
+            "fine_tune_epochs": 1,
             "fine_tune_bn_affine": True,
         },
         train={"timestep_ramp": [[1, 1]]},
@@ -87,13 +98,22 @@ RECIPES: dict[str, dict[str, Any]] = {
     "snip": _recipe(ticket={"name": "snip", "density": 0.5, "samples": 40}),
     "ladder": _recipe(**LADDER),
     "ladder, two stages": _recipe(
-        **{**LADDER, "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "rungs": ["pepsp"],
-                                "search": "two_stage", "activation": "step"}}
+        **{
+            **LADDER,
+            "ticket": {
+                "name": "multisp",
+                "density": 0.5,
+                "keep": 0.5,
+                "rungs": ["pepsp"],
+                "search": "two_stage",
+                "activation": "step",
+            },
+        }
     ),
     "patches, score found": _recipe(
         **{**LADDER, "ticket": {"name": "patches", "keep": 0.5, "score": "auto", "density": 1.0}}
     ),
-}  # fmt: skip
+}
 CUSTOM = _recipe(
     model={"name": "golden_net:make", "timesteps": 1, "options": {"width": 4}},
     neuron={"name": "own"},
@@ -245,7 +265,9 @@ def main(run: Callable[[Path], dict[str, str]] = digests) -> None:
         _die(Path(sys.argv[2]))
         return
     if any(os.environ.get(key) != value for key, value in PORTABLE.items()):
-        again = subprocess.run([sys.executable, *sys.argv], env={**os.environ, **PORTABLE}, check=False)
+        again = subprocess.run(
+            [sys.executable, *sys.argv], env={**os.environ, **PORTABLE}, check=False
+        )
         sys.exit(again.returncode)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
