@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import scenarios
+
+SCENARIOS = Path(__file__).with_name("scenarios.py")
+GOLDEN = Path(__file__).with_name("golden.json")
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("golden")
 def test_the_same_recipe_gives_the_same_bytes():
-    command = [sys.executable, scenarios.__file__]
+    command = [sys.executable, str(SCENARIOS)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     made = json.loads(ended.stdout.splitlines()[-1])
-    known = json.loads(scenarios.GOLDEN.read_text())
+    known = json.loads(GOLDEN.read_text())
     if made["key"] not in known:
         pytest.skip(f"no golden bytes were recorded for {made['key']}")
     assert made["found"] == known[made["key"]]
