@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from spiketicket import __version__
-from spiketicket.cli._guard import EXPECTED, said
+from spiketicket._streams import fail, say, tell
+from spiketicket.cli._guard import EXPECTED, SOME_FAILED, said
 
 # command -> its file, and the function or the group of commands in it
 COMMANDS = {
@@ -40,8 +42,22 @@ _SETTINGS = {
 }  # fmt: skip
 
 
+_MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
 class GuardedGroup(TyperGroup):
     """The root of the commands, which turns expected errors into lines and exit codes."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line and do what it asks; mistakes in it are lines, as others are."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except _MISUSE as error:
+            code = _misused(error)
+        except typer.Abort:
+            tell("stopped")
+            code = SOME_FAILED
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -54,9 +70,21 @@ class GuardedGroup(TyperGroup):
             raise typer.Exit(code) from None
 
 
+def _misused(error: Any) -> int:
+    """Say what is wrong with a command line."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
+        message = error.format_message().removesuffix(".")
+        if context is not None:
+            tell(" ".join(context.get_usage().split()))
+            message += f". See {context.command_path} --help"
+        fail(message)
+    return int(error.exit_code)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"spiketicket {__version__}")
+        say(f"spiketicket {__version__}")
         raise typer.Exit
 
 

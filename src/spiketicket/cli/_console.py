@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-_WIDTH_IN_A_FILE = 240
-
-
-def console() -> Console:
-    """Standard output."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=_WIDTH_IN_A_FILE)
+from spiketicket._plain import cut, plain
+from spiketicket._streams import LONGEST, console
 
 
 def print_table(
@@ -52,8 +46,8 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text from a file may hold anything: what would steer the terminal is replaced."""
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style)
+    """Text from a file may hold anything."""
+    return Text(cut(plain(text), LONGEST), style)
 
 
 def size_text(count: float | None) -> str:

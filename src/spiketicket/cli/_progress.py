@@ -5,13 +5,15 @@ All of it goes to standard error, so that standard output holds the result alone
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
 
+from spiketicket._plain import plain
+from spiketicket._streams import console, tell
 from spiketicket.reporting import NullReporter, Reporter
 
 _WIDE = 105
@@ -20,15 +22,15 @@ _WIDE = 105
 @contextmanager
 def reporter_for(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     """The reporter that fits what was asked for and where standard error goes."""
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
     if as_json:
         yield NullReporter()
     elif quiet:
         yield QuietReporter()
-    elif not console.is_terminal:
+    elif not terminal.is_terminal:
         yield LineReporter()
     else:
-        with _bars(console) as display:
+        with _bars(terminal) as display:
             yield BarReporter(display)
 
 
@@ -55,7 +57,7 @@ class QuietReporter(NullReporter):
 
     def message(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class LineReporter(QuietReporter):
@@ -124,7 +126,7 @@ class BarReporter(NullReporter):
 
     def message(self, text: str) -> None:
         """One line above the bar."""
-        self._display.console.print(text, markup=False, highlight=False)
+        self._display.console.print(Text(plain(text)))
 
     def _drop(self) -> None:
         if self._task is not None:

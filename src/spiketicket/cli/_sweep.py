@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from spiketicket._plain import plain
+from spiketicket._streams import console, tell
 from spiketicket.cli._console import print_line, print_table, time_text
 from spiketicket.cli._result import percent
 from spiketicket.sweep import Observer, Silent
@@ -26,7 +26,7 @@ _ROWS = 12
 @contextmanager
 def observer_for(*, as_json: bool, quiet: bool) -> Iterator[Observer]:
     """The observer that fits what was asked for and where standard error goes."""
-    terminal = Console(stderr=True)
+    terminal = console(stderr=True)
     if as_json:
         yield Silent()
     elif quiet:
@@ -43,7 +43,7 @@ class _Quiet(Silent):
 
     def message(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class _Lines(_Quiet):
@@ -62,7 +62,7 @@ class _Table(_Lines):
 
     def message(self, text: str) -> None:
         """One line above the table."""
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(Text(plain(text)))
 
     def tick(self, view: View) -> None:
         """Redraws."""
@@ -86,7 +86,7 @@ def running_table(view: View) -> Table:
     for column in ("running", "stage", "epoch", "step", "attempt"):
         table.add_column(column, justify="left" if column in ("running", "stage") else "right")
     for task, attempt, beat in view.running[:_ROWS]:
-        table.add_row(*(Text(cell) for cell in (task.label, *_beat(beat), str(attempt))))
+        table.add_row(*(Text(plain(cell)) for cell in (task.label, *_beat(beat), str(attempt))))
     if len(view.running) > _ROWS:
         table.add_row(f"and {len(view.running) - _ROWS} more")
     return table
