@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from spiketicket import __version__
 from spiketicket._streams import fail, say, tell
+from spiketicket.cli._alive import alive
 from spiketicket.cli._guard import EXPECTED, SOME_FAILED, said
 
 # command -> its file, and the function or the group of commands in it
@@ -43,6 +44,16 @@ _SETTINGS = {
 
 
 _MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+class LivingCommand(TyperCommand):
+    """A command that says now and then that it is at work, unless it was asked for silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do what it does."""
+        silent = ctx.params.get("quiet") or ctx.params.get("as_json")
+        with alive(ctx.command_path.partition(" ")[2], silent=bool(silent)):
+            return super().invoke(ctx)
 
 
 class GuardedGroup(TyperGroup):
@@ -122,7 +133,9 @@ def make_app(commands: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
         file, attribute = COMMANDS[name]
         command = getattr(importlib.import_module(f"spiketicket.cli.{file}"), attribute)
         if isinstance(command, typer.Typer):
+            for part in command.registered_commands:
+                part.cls = LivingCommand
             made.add_typer(command, name=name)
         else:
-            made.command(name, context_settings=_SETTINGS.get(name))(command)
+            made.command(name, cls=LivingCommand, context_settings=_SETTINGS.get(name))(command)
     return made

@@ -16,12 +16,16 @@ from spiketicket._streams import LONGEST, console
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1
 ) -> None:
-    """Print a table whose first ``left`` columns hold words and the others numbers."""
+    """Print a table whose first ``left`` columns hold words and the others numbers.
+
+    A column's name may have several lines.
+    """
     if title:
         print_line(title, "bold")
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        name = _text(column, keep="\n")
+        table.add_column(name, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
     console().print(table)
@@ -45,9 +49,9 @@ def print_line(text: str, style: str = "") -> None:
     made.print(_text(text, style), soft_wrap=not made.is_terminal)
 
 
-def _text(text: str, style: str = "") -> Text:
+def _text(text: str, style: str = "", keep: str = "") -> Text:
     """Text from a file may hold anything."""
-    return Text(cut(plain(text), LONGEST), style)
+    return Text(cut(plain(text, keep), LONGEST), style)
 
 
 def size_text(count: float | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from spiketicket._streams import fail, note, say, say_json, say_whole, tell
+from spiketicket.cli._alive import alive
 from spiketicket.cli._guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.errors import UserError
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        with alive("run", silent=options.as_json):
+            return _run(options)
     except EXPECTED as error:
         code = said(error)
         if code is None:
