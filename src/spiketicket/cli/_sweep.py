@@ -56,6 +56,10 @@ class _Lines(_Quiet):
 
     _view: View | None = None
 
+    def kept(self, text: str) -> None:
+        """One line."""
+        self.message(text)
+
     def tick(self, view: View) -> None:
         """Remembers how far all is."""
         self._view = view
