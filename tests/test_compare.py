@@ -7,13 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from spiketicket import compare
+from spiketicket.budgets import stage_epochs
 from spiketicket.cli import app
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.ladder import arm_names
 from spiketicket.recipe import to_dict
 from spiketicket.stage_names import expected_stages
 from spiketicket.sweep.plan import make_plan
-from spiketicket.sweep.shared import stage_epochs, stage_keys
+from spiketicket.sweep.shared import stage_keys
 
 TABLES = {
     "name": "tiny",

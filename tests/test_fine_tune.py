@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from spiketicket import arms
+from spiketicket.budgets import stage_epochs
 from spiketicket.cli._result import print_find
 from spiketicket.recipe import parse_recipe, to_dict
 from spiketicket.run import find
 from spiketicket.stage_names import expected_stages
-from spiketicket.sweep.shared import stage_epochs, stage_keys
+from spiketicket.sweep.shared import stage_keys
 from spiketicket.ticket import Ticket
 
 BASE = {

@@ -24,7 +24,7 @@ def computes_bfloat16() -> bool:
 
 def _line(key: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     found = (line.split(":", 1)[1].strip() for line in lines if line.startswith(key))

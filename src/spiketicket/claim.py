@@ -49,7 +49,7 @@ class Fence:
     def __call__(self) -> None:
         """Raise :class:`SupersededError` unless the token is this attempt's."""
         try:
-            found = self.path.read_text()
+            found = self.path.read_text("utf-8")
         except FileNotFoundError:
             found = ""
         if found != self.token:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+from spiketicket._plain import plain
+
 _LONGEST_VALUE = 80
 
 
@@ -35,7 +37,8 @@ class UserError(SpikeTicketError):
         value: the value that was given; shown with ``repr``, long ones cut.
         remedy: what the user can do; shown last, as a sentence of its own.
 
-    ``str(error)`` is ``"where: what (got value). remedy"``, absent parts left out.
+    ``str(error)`` is ``"where: what (got value). remedy"``, absent parts left out: one line that is
+    safe to show, see :func:`spiketicket._plain.plain`. The attributes hold what was given.
     """
 
     def __init__(
@@ -45,16 +48,17 @@ class UserError(SpikeTicketError):
         self.where = where
         self.value = value
         self.remedy = remedy
-        super().__init__(_text(what, where, value, remedy))
+        super().__init__(plain(_text(what, where, value, remedy)))
 
 
 class RecipeError(UserError):
-    """A recipe with mistakes; ``problems`` has one line for each, as ``str`` does."""
+    """A recipe with mistakes; ``problems`` has one line for each, safe to show, as ``str`` does."""
 
     def __init__(self, problems: Sequence[str] | str) -> None:
         lines = problems.split("\n") if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(lines))
-        self.problems = tuple(lines)
+        self.problems = tuple(plain(line) for line in lines)
+        self.args = ("\n".join(self.problems),)
 
 
 def _text(what: str, where: str, value: object, remedy: str) -> str:

@@ -33,7 +33,7 @@ from spiketicket.measure.activity import Operations
 from spiketicket.measure.observe import observed
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.recipe import Recipe, load_recipe
-from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.reporting import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.stage import machine, versions
 from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket, TicketError, read_metadata
@@ -156,6 +156,9 @@ def measure_run(
         found[place] = run.tried(run.read, arm, seed, place, drawn=seed == first and arm in shown)
     new = {place for place, measured in found.items() if measured is None}
     if new:
+        left = [(seed, arm) for seed, arm, place in stages if place in new]
+        titles = [PlannedStage(f"measure {title(arm)}", seed, 0) for seed, arm in left]
+        tell_plan(reporter, titles)
         with claimed(folder):
             for seed, arm, place in stages:
                 if place in new:

@@ -24,7 +24,7 @@ from spiketicket.ladder import arm_names, check
 from spiketicket.neurons import _native
 from spiketicket.pruning import dense_twin
 from spiketicket.recipe import DataConfig, Recipe, to_toml
-from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.reporting import NullReporter, Reporter, tell_doing
 from spiketicket.stage import ArmResult, Experiment, copy_twin, run_arm
 
 Adopt = Callable[[Experiment, ArmName, int, Path], None]
@@ -67,6 +67,7 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
         torch.set_num_threads(context.threads)
     if context.device == "cpu":
         _allocator.keep_freed_memory()
+        tell_doing(reporter, "compiling the neurons")
         if recipe.train.kernel == "auto" and not _native.available():
             reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
         if recipe.train.precision == "bf16" and not _processor.computes_bfloat16():
@@ -74,6 +75,7 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
                 "this processor emulates bfloat16, many times slower than float32: another"
                 " recipe, --set train.precision=fp32, is fast here"
             )
+    tell_doing(reporter, f"reading {recipe.data.name}")
     dataset = context.load(recipe.data)
     device = own_device(context.device)
     experiment = Experiment(recipe, dataset, device, context.guard, context.workers)

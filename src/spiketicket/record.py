@@ -52,7 +52,7 @@ def without_root(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if all(isinstance(row["hash"], str) for row in rows):
             return rows
     except FileNotFoundError:

@@ -5,7 +5,21 @@ The library calls a :class:`Reporter`; the command line brings one that draws pr
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage that a run will have: its title and seed as in :meth:`Reporter.stage_started`, its
+    epochs at most, and whether its result is there already.
+    """
+
+    title: str
+    seed: int
+    epochs: int
+    done: bool = False
 
 
 class Reporter(Protocol):
@@ -13,6 +27,9 @@ class Reporter(Protocol):
 
     Epochs and steps count from 0; accuracies are fractions in [0, 1]; times are in seconds.
     A stage that goes on from a checkpoint starts at a later epoch and step than 0.
+
+    A reporter may also have any of the methods ``run_planned``, ``stage_resumed`` and ``doing`` of
+    :class:`NullReporter`; one without them is not told.
     """
 
     def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
@@ -76,3 +93,36 @@ class NullReporter:
 
     def message(self, text: str) -> None:
         """See :meth:`Reporter.message`."""
+
+    def run_planned(self, stages: Sequence[PlannedStage]) -> None:
+        """All stages that will come, in order; called before the first one starts."""
+
+    def stage_resumed(self, epoch: int) -> None:
+        """The stage that has just started goes on with ``epoch``, counted from 0.
+
+        It is as large as the number of epochs where only the test is left.
+        """
+
+    def doing(self, what: str) -> None:
+        """What goes on that is no step: ``"reading the data"``, ``"validating"``."""
+
+
+def tell_plan(reporter: Reporter, stages: Sequence[PlannedStage]) -> None:
+    """Call ``run_planned`` of a reporter that has it."""
+    _call(reporter, "run_planned", stages)
+
+
+def tell_resumed(reporter: Reporter, epoch: int) -> None:
+    """Call ``stage_resumed`` of a reporter that has it."""
+    _call(reporter, "stage_resumed", epoch)
+
+
+def tell_doing(reporter: Reporter, what: str) -> None:
+    """Call ``doing`` of a reporter that has it."""
+    _call(reporter, "doing", what)
+
+
+def _call(reporter: Reporter, method: str, argument: Any) -> None:
+    called = getattr(reporter, method, None)
+    if called is not None:
+        called(argument)

@@ -20,6 +20,7 @@ import numpy as np
 
 from spiketicket._files import explained, read_json, write_json
 from spiketicket.arms import ArmName
+from spiketicket.budgets import planned_stages
 from spiketicket.data import training_split
 from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
@@ -36,7 +37,7 @@ from spiketicket.parts import (
     seed_folder,
 )
 from spiketicket.recipe import Recipe, to_dict
-from spiketicket.reporting import NullReporter, Reporter
+from spiketicket.reporting import NullReporter, Reporter, tell_plan
 from spiketicket.stage import ArmResult, Experiment
 from spiketicket.ticket import Ticket
 from spiketicket.ticket_data import find_test_data
@@ -101,6 +102,8 @@ def find(
         if experiment.dataset.train.groups is not None:
             for seed in chosen:  # a split that cannot be shows now, not hours later
                 training_split(experiment.dataset, recipe.data, seed)
+        places = [(seed, seed_folder(folder, seed)) for seed in chosen]
+        tell_plan(context.reporter, planned_stages(recipe, places))
         results = [run_seed(experiment, folder, seed, context) for seed in chosen]
         return _concluded(experiment, folder, chosen, results, context)
 
@@ -184,7 +187,10 @@ def train_dense(
     with joined(device) as workers:
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
-        return run_dense(experiment, Path(runs_dir) / recipe.folder_name, recipe.seed, context)
+        folder = Path(runs_dir) / recipe.folder_name
+        place = seed_folder(folder, recipe.seed)
+        tell_plan(context.reporter, planned_stages(recipe, [(recipe.seed, place)], ("dense",)))
+        return run_dense(experiment, folder, recipe.seed, context)
 
 
 def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from spiketicket.models._blocks import DataShape
 from spiketicket.models._transformer import SpikingTransformer
 from spiketicket.pruning import Work, keep_weights
 from spiketicket.recipe import Recipe, to_dict
-from spiketicket.reporting import Reporter
+from spiketicket.reporting import Reporter, tell_doing
 from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket
 from spiketicket.train import Fitted, Stage, Validate, autocast, estimate_statistics, fit
@@ -183,6 +183,7 @@ def run_arm(
         if workers.first:
             found = arm.finish() if arm.finish else {}
             keep_weights(arm, folder, work)
+            tell_doing(reporter, "testing")
             _finish(experiment, arm, folder, fitted, seed, found)
         workers.agreed(None)  # the others read what the first one has written
         result = _stored(name, seed, folder)

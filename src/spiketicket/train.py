@@ -28,7 +28,7 @@ from spiketicket.distributed import ALONE, Workers
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation
 from spiketicket.recipe import OptimizerConfig, TrainConfig
-from spiketicket.reporting import Reporter
+from spiketicket.reporting import Reporter, tell_doing, tell_resumed
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,8 @@ class _Loop:
         self.reporter.stage_started(
             self.stage.title, self.stage.seed, self.config.epochs, self.steps
         )
+        if loaded is not None:
+            tell_resumed(self.reporter, self.at.epoch)
         merging = self.model.register_forward_pre_hook(fewer_frames)
         try:
             while self.at.epoch < self.config.epochs and not self.at.stopped:
@@ -190,6 +192,7 @@ class _Loop:
                 self._save()
         if self.trainee.fresh_statistics and self._eligible(epoch):
             with autocast(next(self.model.parameters()).device, self.config.precision):
+                tell_doing(self.reporter, "estimating BatchNorm statistics")
                 estimate_statistics(self.model, self.batches.epoch(epoch))
         result = self._judge()
         at.wall_s += time.perf_counter() - since
@@ -198,6 +201,7 @@ class _Loop:
     def _judge(self) -> Evaluation | None:
         if self.validate is None:
             return None
+        tell_doing(self.reporter, "validating")
         own = self.validate(self.model) if self.workers.first else None
         agreed: Evaluation = self.workers.agreed(own)
         return agreed

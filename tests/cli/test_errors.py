@@ -135,3 +135,53 @@ def test_a_full_disk_for_the_output() -> None:
         )  # fmt: skip
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+HOSTILE = "a\x1b]0;t\x07\x9b2J\u202e\u200b\nerror: forged\u2028b"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["find", HOSTILE],
+        ["find", "--set", f"{HOSTILE}=1"],
+        ["find", "--set", f"model.name={HOSTILE}"],
+        ["find", "--device", HOSTILE],
+        ["find", f"--{HOSTILE}"],
+        [HOSTILE],
+        ["show", HOSTILE],
+        ["run", HOSTILE, HOSTILE],
+        ["run", "x", "--top", HOSTILE],
+        ["data", "check", HOSTILE],
+        ["data", HOSTILE],
+        ["zoo", "path", HOSTILE],
+        ["report", HOSTILE],
+        ["reproduce", HOSTILE],
+        ["measure", HOSTILE],
+        ["export", HOSTILE, "--to", "c", "-o", "x"],
+        ["sweep", "--axis", f"{HOSTILE}=1,2"],
+        ["compare", "--methods", HOSTILE],
+    ],
+    ids=lambda arguments: " ".join(a for a in arguments if a != HOSTILE)[:20],
+)
+def test_a_name_can_neither_steer_the_terminal_nor_forge_a_line(
+    spike: Run, arguments: list[str]
+) -> None:
+    result = spike(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr
+    for line in result.stderr.split("\n"):
+        assert line.isprintable()
+        assert not line.startswith("error: forged")
+    assert "\\u202e" in result.stderr
+
+
+def test_a_recipe_has_one_line_a_mistake_whatever_its_values_are(
+    spike: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('[model]\nname = "\\u001b[2J\\nerror: forged\\u202e"\n"k\\u2028" = 1\n')
+    result = spike("find", str(path))
+    lines = result.stderr.splitlines()
+    assert all(line.startswith("error: ") and line.isprintable() for line in lines)
+    assert not any(line.startswith("error: forged") for line in lines)

@@ -45,6 +45,9 @@ class Listener(Silent):
     def message(self, text: str) -> None:
         self.said.append(text)
 
+    def kept(self, text: str) -> None:
+        self.said.append(text)
+
     def finished(self, task: Any, outcome: Any) -> None:
         self.ends.append((task.label, outcome.state))
 

@@ -43,6 +43,19 @@ def test_finished_runs_are_never_run_again(tmp_path, short, inline, monkeypatch)
     assert all(p.stat().st_mtime_ns == t for p, t in before.items())
 
 
+def test_a_sweep_that_goes_on_says_what_it_kept(tmp_path, short, inline, listener):
+    run_runs(short[:1], tmp_path, inline(), observer=listener)
+    assert listener.said == []
+    begun = tmp_path / short[1].folder / "seed-0" / "ticket"
+    begun.mkdir(parents=True)
+    (begun / "checkpoint.pt").touch()
+    listener.tick = lambda view: pytest.fail("started")
+    with pytest.raises(pytest.fail.Exception):
+        run_runs(short, tmp_path, inline(), observer=listener)
+    said = "kept: 1 of 2 seeds; to do: 1, of them begun before and going on: 1"
+    assert listener.said == [said]
+
+
 def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listener, monkeypatch):
     real = stage.fit
     bad = f"{short[0].folder}/seed-0"

@@ -37,12 +37,12 @@ class Job:
 
     def save(self, path: Path) -> None:
         """Write it for the process to read."""
-        path.write_text(json.dumps(asdict(self)))
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Job:
         """Read what :meth:`save` wrote."""
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**fields, "cpus": tuple(fields["cpus"])})
 
     def images(self) -> Array:

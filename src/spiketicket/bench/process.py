@@ -120,5 +120,5 @@ class PeerProcess:
 
     def _last_words(self) -> str:
         code = self._process.wait()
-        lines = self._said.read_text(errors="replace").strip().splitlines()
+        lines = self._said.read_text("utf-8", errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else f"its process ended with code {code}"

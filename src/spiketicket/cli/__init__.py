@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
 
 def main() -> None:
     """Run the command line; ends the process with 0, 2 for bad input, or 130 after Ctrl-C."""
-    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    from spiketicket import _streams
+
+    _streams.prepare()
+    try:
+        code = _do(sys.argv[1:])
+    except BrokenPipeError:
+        code = 1  # whoever read has gone
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except OSError as error:  # of standard output, as by --help
+        from spiketicket.cli._guard import said
+
+        told = said(error)
+        if told is None:
+            raise
+        code = told
+    sys.exit(_streams.close(code))
+
+
+def _do(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else ""
     # who starts a classifier for one picture should wait neither for the other commands nor for
     # the library that builds their command lines
     if first == "run":
-        sys.exit(_run())
+        from spiketicket.cli.run import main as run
+
+        return run(arguments[1:])
     from spiketicket.cli._app import COMMANDS, make_app
 
     make_app((first,) if first in COMMANDS else tuple(COMMANDS))()
-
-
-def _run() -> int:
-    from spiketicket.cli.run import main as run
-
-    try:
-        code = run(sys.argv[2:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # whoever read has gone; Python would complain once more when it closes standard output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return 0
 
 
 def __getattr__(name: str) -> Any:

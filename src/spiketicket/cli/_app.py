@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from spiketicket import __version__
-from spiketicket.cli._guard import EXPECTED, said
+from spiketicket._streams import fail, say, tell
+from spiketicket.cli._alive import alive
+from spiketicket.cli._guard import EXPECTED, SOME_FAILED, said
 
 # command -> its file, and the function or the group of commands in it
 COMMANDS = {
@@ -40,8 +43,32 @@ _SETTINGS = {
 }  # fmt: skip
 
 
+_MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+class LivingCommand(TyperCommand):
+    """A command that says now and then that it is at work, unless it was asked for silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do what it does."""
+        silent = ctx.params.get("quiet") or ctx.params.get("as_json")
+        with alive(ctx.command_path.partition(" ")[2], silent=bool(silent)):
+            return super().invoke(ctx)
+
+
 class GuardedGroup(TyperGroup):
     """The root of the commands, which turns expected errors into lines and exit codes."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line and do what it asks; mistakes in it are lines, as others are."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except _MISUSE as error:
+            code = _misused(error)
+        except typer.Abort:
+            tell("stopped")
+            code = SOME_FAILED
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -54,9 +81,21 @@ class GuardedGroup(TyperGroup):
             raise typer.Exit(code) from None
 
 
+def _misused(error: Any) -> int:
+    """Say what is wrong with a command line."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
+        message = error.format_message().removesuffix(".")
+        if context is not None:
+            tell(" ".join(context.get_usage().split()))
+            message += f". See {context.command_path} --help"
+        fail(message)
+    return int(error.exit_code)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"spiketicket {__version__}")
+        say(f"spiketicket {__version__}")
         raise typer.Exit
 
 
@@ -94,7 +133,9 @@ def make_app(commands: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
         file, attribute = COMMANDS[name]
         command = getattr(importlib.import_module(f"spiketicket.cli.{file}"), attribute)
         if isinstance(command, typer.Typer):
+            for part in command.registered_commands:
+                part.cls = LivingCommand
             made.add_typer(command, name=name)
         else:
-            made.command(name, context_settings=_SETTINGS.get(name))(command)
+            made.command(name, cls=LivingCommand, context_settings=_SETTINGS.get(name))(command)
     return made

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-_WIDTH_IN_A_FILE = 240
-
-
-def console() -> Console:
-    """Standard output."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=_WIDTH_IN_A_FILE)
+from spiketicket._plain import cut, plain
+from spiketicket._streams import LONGEST, console
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1
 ) -> None:
-    """Print a table whose first ``left`` columns hold words and the others numbers."""
+    """Print a table whose first ``left`` columns hold words and the others numbers.
+
+    A column's name may have several lines.
+    """
     if title:
         print_line(title, "bold")
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        name = _text(column, keep="\n")
+        table.add_column(name, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
     console().print(table)
@@ -51,9 +49,9 @@ def print_line(text: str, style: str = "") -> None:
     made.print(_text(text, style), soft_wrap=not made.is_terminal)
 
 
-def _text(text: str, style: str = "") -> Text:
-    """Text from a file may hold anything: what would steer the terminal is replaced."""
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style)
+def _text(text: str, style: str = "", keep: str = "") -> Text:
+    """Text from a file may hold anything."""
+    return Text(cut(plain(text, keep), LONGEST), style)
 
 
 def size_text(count: float | None) -> str:

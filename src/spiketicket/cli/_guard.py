@@ -6,9 +6,9 @@ A traceback is left to mistakes of the program itself.
 from __future__ import annotations
 
 import errno
-import sys
 
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket._streams import fail, tell
+from spiketicket.errors import NO_TORCH, RecipeError, UserError
 
 SOME_FAILED = 1
 BAD_INPUT = 2
@@ -25,17 +25,19 @@ def said(error: BaseException) -> int | None:
     program's own and nothing was said.
     """
     if isinstance(error, KeyboardInterrupt):
-        print("stopped; run the same command again to go on", file=sys.stderr)
+        tell("stopped; run the same command again to go on")
         return INTERRUPTED
     if isinstance(error, MemoryError):
         remedy = "Use smaller frames, fewer samples or fewer time steps"
-        print(f"error: does not fit into memory: {error}. {remedy}", file=sys.stderr)
+        fail(f"does not fit into memory: {error}. {remedy}")
+        return BAD_INPUT
+    if isinstance(error, RecipeError):
+        fail(*error.problems)
         return BAD_INPUT
     text = explained(error) if isinstance(error, UserError | OSError | ImportError) else None
     if text is None:
         return None
-    for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    fail(text)
     return BAD_INPUT
 
 

@@ -1,53 +1,52 @@
-"""Reporters of the command line: bars on a terminal, a line a stage elsewhere, or nothing.
+"""Reporters of the command line: a bar on a terminal, lines elsewhere, or nothing.
 
 All of it goes to standard error, so that standard output holds the result alone.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
 
-from spiketicket.reporting import NullReporter, Reporter
+from spiketicket._plain import plain
+from spiketicket._streams import console, tell
+from spiketicket.cli._alive import described_by
+from spiketicket.cli._whole import Whole
+from spiketicket.reporting import NullReporter, PlannedStage, Reporter
 
-_WIDE = 105
+_WIDE = 130
 
 
 @contextmanager
 def reporter_for(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     """The reporter that fits what was asked for and where standard error goes."""
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
     if as_json:
         yield NullReporter()
     elif quiet:
         yield QuietReporter()
-    elif not console.is_terminal:
-        yield LineReporter()
+    elif not terminal.is_terminal:
+        lines = LineReporter()
+        with described_by(lines.whole.line):
+            yield lines
     else:
-        with _bars(console) as display:
-            yield BarReporter(display)
+        with described_by(None), _bars(terminal) as display:
+            yield BarReporter(display, wide=terminal.width >= _WIDE)
 
 
 def _bars(console: Console) -> bars.Progress:
-    narrow = console.width < _WIDE
-    columns = (
-        bars.TextColumn("{task.description}", style="bold"),
-        bars.BarColumn(bar_width=20),
-        bars.TextColumn(
-            ("" if narrow else "epoch ") + "{task.fields[epoch]}/{task.fields[epochs]}"
-        ),
-        bars.TextColumn("loss {task.fields[loss]:.3f}"),
-        bars.TextColumn(("acc." if narrow else "accuracy") + " {task.fields[accuracy]:.1%}"),
-        bars.TextColumn("{task.fields[images_per_s]:.0f} images/s"),
-        bars.TimeRemainingColumn(),
+    wide = console.width >= _WIDE
+    return bars.Progress(
+        bars.TextColumn("{task.description}", style="bold", markup=False),
+        bars.BarColumn(bar_width=20 if wide else 10),
+        bars.TextColumn("{task.fields[state]}", markup=False),
+        console=console,
+        transient=True,
     )
-    # The bar goes first where there is no room: numbers cut off say less than none.
-    shown = [c for c in columns if not (narrow and isinstance(c, bars.BarColumn))]
-    return bars.Progress(*shown, console=console, transient=True)
 
 
 class QuietReporter(NullReporter):
@@ -55,84 +54,102 @@ class QuietReporter(NullReporter):
 
     def message(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class LineReporter(QuietReporter):
-    """Prints a line when a stage is done."""
+    """Prints a line when a stage is done, and where one goes on.
+
+    ``whole`` says how far the run is, for the lines between.
+    """
 
     def __init__(self) -> None:
+        self.whole = Whole()
         self._running = ("", 0)
+
+    def run_planned(self, stages: Sequence[PlannedStage]) -> None:
+        """Remembers them."""
+        self.whole.planned(stages)
 
     def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
         """Remembers the stage."""
         self._running = (stage, seed)
+        self.whole.started(stage, seed, epochs, steps_per_epoch)
 
-    def stage_finished(self, stage: str, summary: str) -> None:
+    def stage_resumed(self, epoch: int) -> None:
         """One line."""
-        self.message(_finished_line(self._running, stage, summary))
-        self._running = ("", 0)
-
-
-class BarReporter(NullReporter):
-    """Draws a bar for the running stage, and leaves a line for each that is done."""
-
-    def __init__(self, display: bars.Progress) -> None:
-        self._display = display
-        self._running = ("", 0)
-        self._epochs = 0
-        self._steps = 0
-        self._task: bars.TaskID | None = None
-
-    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
-        """Remembers the stage; its bar comes with the first step."""
-        self._drop()
-        self._running = (stage, seed)
-        self._epochs, self._steps = epochs, steps_per_epoch
+        self.whole.resumed(epoch)
+        epochs = self.whole.epochs
+        place = f"goes on from epoch {epoch + 1} of {epochs}"
+        kept = f"all {epochs} epochs are kept"
+        self.message(f"{self.whole.title()}: {place if epoch < epochs else kept}")
+        self._show()
 
     def step(
         self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
     ) -> None:
-        """Moves the bar."""
-        done = epoch * self._steps + step + 1
-        if self._task is None:
-            # The steps before a checkpoint are no measure of the speed: they are where it starts.
-            self._task = self._display.add_task(
-                "{}, seed {}".format(*self._running),
-                total=self._epochs * self._steps,
-                completed=done - 1,
-                epoch=0,
-                epochs=self._epochs,
-                loss=0.0,
-                accuracy=0.0,
-                images_per_s=0.0,
-            )
-        self._display.update(
-            self._task,
-            completed=done,
-            epoch=epoch + 1,
-            loss=loss,
-            accuracy=accuracy,
-            images_per_s=images_per_s,
-        )
+        """Remembers the numbers."""
+        self.whole.step(epoch, step, loss, accuracy, images_per_s)
+        self._show()
+
+    def doing(self, what: str) -> None:
+        """Remembers it."""
+        self.whole.doing(what)
+        self._show()
 
     def stage_finished(self, stage: str, summary: str) -> None:
-        """Turns the bar into a line."""
-        self._drop()
-        self.message(_finished_line(self._running, stage, summary))
+        """One line."""
+        title = "{}, seed {}".format(*self._running) if self._running[0] == stage else stage
+        kept = ", kept" if self.whole.kept else ""
         self._running = ("", 0)
+        self.whole.finished()
+        self._show()
+        self.message(f"{title}: {summary}{kept}")
+
+    def _show(self) -> None:
+        """Called when something has changed."""
+
+
+class BarReporter(LineReporter):
+    """Draws one bar for the whole run, and leaves a line for each stage that is done."""
+
+    def __init__(self, display: bars.Progress, *, wide: bool) -> None:
+        super().__init__()
+        self._display, self._wide = display, wide
+        self._task: bars.TaskID | None = None
 
     def message(self, text: str) -> None:
         """One line above the bar."""
-        self._display.console.print(text, markup=False, highlight=False)
+        self._display.console.print(Text(plain(text)))
 
-    def _drop(self) -> None:
-        if self._task is not None:
-            self._display.remove_task(self._task)
-            self._task = None
+    def _show(self) -> None:
+        whole = self.whole
+        number = whole.number()
+        before = "" if number is None else "{}/{} ".format(*number)
+        if number is not None and self._wide:
+            before = "stage {} of {}: ".format(*number)
+        if self._task is None:
+            self._task = self._display.add_task(whole.title(), total=1.0, state="")
+        self._display.update(
+            self._task,
+            description=plain(before + whole.title()),
+            completed=whole.share(),
+            state=self._state(),
+        )
 
-
-def _finished_line(running: tuple[str, int], stage: str, summary: str) -> str:
-    """A stage whose result was there already never started, so its seed is not known."""
-    title = f"{stage}, seed {running[1]}" if running[0] == stage else stage
-    return f"{title}: {summary}"
+    def _state(self) -> str:
+        whole, newest, wide = self.whole, self.whole.newest, self._wide
+        parts = []
+        if whole.epochs:
+            epoch = f"{min(newest.epoch + 1, whole.epochs)}/{whole.epochs}"
+            parts.append(f"epoch {epoch}" if wide else epoch)
+        if whole.epochs and newest.step >= 0:
+            parts += [f"loss {newest.loss:.3f}"] * wide
+            parts.append(f"{'accuracy' if wide else 'acc.'} {newest.accuracy:.1%}")
+            parts += [f"{newest.images_per_s:.0f} images/s"] * wide
+        left = whole.left_s()
+        if left is not None:
+            minutes, seconds = divmod(round(left), 60)
+            hours, minutes = divmod(minutes, 60)
+            parts.append(f"{hours}:{minutes:02}:{seconds:02} left")
+        return " ".join(parts)

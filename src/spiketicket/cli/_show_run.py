@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import read_json
+from spiketicket._streams import say_json
 from spiketicket.cli._console import print_facts, print_line, print_table
 from spiketicket.cli._result import percent, print_find
 from spiketicket.errors import UserError
@@ -33,7 +33,7 @@ def show_run(folder: Path, *, as_json: bool) -> None:
     """
     run = read_run(folder)
     if as_json:
-        print(json.dumps(_facts(run, folder), indent=2))
+        say_json(_facts(run, folder))
         return
     if run.result:
         print_find(_result(run, folder))

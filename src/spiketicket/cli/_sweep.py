@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from spiketicket._plain import plain
+from spiketicket._streams import console, tell
+from spiketicket.cli._alive import described_by
 from spiketicket.cli._console import print_line, print_table, time_text
 from spiketicket.cli._result import percent
 from spiketicket.sweep import Observer, Silent
@@ -21,20 +22,24 @@ from spiketicket.sweep.worker import Beat, Outcome
 
 _ROWS = 12
 """Running tasks that are shown; the others are counted."""
+_IN_A_LINE = 3
 
 
 @contextmanager
 def observer_for(*, as_json: bool, quiet: bool) -> Iterator[Observer]:
     """The observer that fits what was asked for and where standard error goes."""
-    terminal = Console(stderr=True)
+    terminal = console(stderr=True)
     if as_json:
         yield Silent()
     elif quiet:
         yield _Quiet()
     elif not terminal.is_terminal:
-        yield _Lines()
+        lines = _Lines()
+        with described_by(lines.line):
+            yield lines
     else:
-        with Live(console=terminal, transient=True, refresh_per_second=4) as live:
+        live = Live(console=terminal, transient=True, refresh_per_second=4)
+        with described_by(None), live:
             yield _Table(live)
 
 
@@ -43,11 +48,32 @@ class _Quiet(Silent):
 
     def message(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class _Lines(_Quiet):
     """And a line for every task that ended."""
+
+    _view: View | None = None
+
+    def kept(self, text: str) -> None:
+        """One line."""
+        self.message(text)
+
+    def tick(self, view: View) -> None:
+        """Remembers how far all is."""
+        self._view = view
+
+    def line(self) -> str:
+        """How far all is."""
+        if self._view is None:
+            return "planning the runs"
+        view = self._view
+        shown = view.running[:_IN_A_LINE]
+        running = [f"{task.label}: {_position(beat)}" for task, _, beat in shown]
+        if len(view.running) > _IN_A_LINE:
+            running.append(f"and {len(view.running) - _IN_A_LINE} more")
+        return "; ".join([_counted(view), *running])
 
     def finished(self, task: Task, outcome: Outcome) -> None:
         """One line."""
@@ -62,7 +88,7 @@ class _Table(_Lines):
 
     def message(self, text: str) -> None:
         """One line above the table."""
-        self._live.console.print(text, markup=False, highlight=False)
+        self._live.console.print(Text(plain(text)))
 
     def tick(self, view: View) -> None:
         """Redraws."""
@@ -80,16 +106,25 @@ def finished_line(task: Task, outcome: Outcome) -> str:
 
 def running_table(view: View) -> Table:
     """The sweep at one moment."""
-    counts = ", ".join(f"{n} {state}" for state, n in sorted(view.counts.items()))
-    left = "" if view.left_s is None else f", about {time_text(view.left_s)} left"
-    table = Table(box=None, title=f"{counts}{left}", title_justify="left", title_style="bold")
+    table = Table(box=None, title=_counted(view), title_justify="left", title_style="bold")
     for column in ("running", "stage", "epoch", "step", "attempt"):
         table.add_column(column, justify="left" if column in ("running", "stage") else "right")
     for task, attempt, beat in view.running[:_ROWS]:
-        table.add_row(*(Text(cell) for cell in (task.label, *_beat(beat), str(attempt))))
+        table.add_row(*(Text(plain(cell)) for cell in (task.label, *_beat(beat), str(attempt))))
     if len(view.running) > _ROWS:
         table.add_row(f"and {len(view.running) - _ROWS} more")
     return table
+
+
+def _counted(view: View) -> str:
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(view.counts.items()))
+    left = "" if view.left_s is None else f", about {time_text(view.left_s)} left"
+    return f"{counts}{left}"
+
+
+def _position(beat: Beat | None) -> str:
+    stage, epoch, _ = _beat(beat)
+    return "starting" if beat is None else f"{stage}, epoch {epoch}"
 
 
 def _beat(beat: Beat | None) -> tuple[str, str, str]:

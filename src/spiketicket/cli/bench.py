@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from spiketicket._streams import say_whole, tell
 from spiketicket.cli._guard import SOME_FAILED
 from spiketicket.cli._options import Device, JsonOption, QuietOption, RootOption, require_device
 
@@ -56,7 +56,7 @@ def bench(
 
     def say(line: str) -> None:
         if not (quiet or as_json):
-            print(line, file=sys.stderr, flush=True)
+            tell(line)
 
     result = compare(ticket, plan, root=root, say=say)
     found = json.dumps(result, indent=1, sort_keys=True)
@@ -67,7 +67,7 @@ def bench(
 
         _write(svg, figure([result]).file)
     if as_json:
-        print(found)
+        say_whole(found)
     else:
         print_compared(result)
     if failures(result):

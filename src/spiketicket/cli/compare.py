@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
     AddressOption,
@@ -153,7 +154,7 @@ def _finish(
         told = json.dumps([[e.run.recipe.hash, list(e.run.seeds)] for e in entries])
         add_record(record, found.record(hashlib.sha256(told.encode()).hexdigest()[:10]))
     if as_json:
-        print(json.dumps({**found.to_dict(), "files": [str(p) for p in written]}, indent=2))
+        say_json({**found.to_dict(), "files": [str(p) for p in written]})
         return
     print_comparison(found)
     for path in written:

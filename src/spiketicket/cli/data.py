@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._streams import fail, note, say, say_json
 from spiketicket.cli._options import JsonOption, RootOption, SetOption
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def list_all(as_json: JsonOption = False) -> None:
     infos = list_datasets()
     if as_json:
         keys = ("name", "title", "licence", "citation", "homepage", "obtain", "downloads")
-        print(json.dumps([{key: getattr(info, key) for key in keys} for info in infos], indent=2))
+        say_json([{key: getattr(info, key) for key in keys} for info in infos])
     else:
         rows = [[info.name, info.title, info.licence, info.obtain] for info in infos]
         print_table(("name", "dataset", "licence", "how to get it"), rows, left=4)
@@ -57,7 +56,7 @@ def check(
 
     report = check_dataset(parse_data(name, root, settings or ()))
     if as_json:
-        print(json.dumps({**asdict(report), "ok": report.ok}, indent=2))
+        say_json({**asdict(report), "ok": report.ok})
     else:
         _print_report(report)
     if not report.ok:
@@ -85,9 +84,9 @@ def view(
     title, frames, events = recording_of(target, part.value, root, settings or ())
     place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".png")
     write_picture(place, title, frames, events)
-    for note in events.notes:
-        print(f"note: {note}", file=sys.stderr)
-    print(place)
+    for remark in events.notes:
+        note(remark)
+    say(str(place))
 
 
 @app.command()
@@ -98,10 +97,10 @@ def get(name: NameArgument, root: RootOption = "") -> None:
     with console_progress() as progress:
         report = get_dataset(name, root, progress)
     for path in report.written:
-        print(f"written  {path}")
+        say(f"written  {path}")
     for path in report.present:
-        print(f"present  {path}")
-    print(f"folder   {report.folder}")
+        say(f"present  {path}")
+    say(f"folder   {report.folder}")
 
 
 def _print_report(report: CheckReport) -> None:
@@ -113,7 +112,7 @@ def _print_report(report: CheckReport) -> None:
     if report.survey is not None:
         print_facts(_recordings(report.survey), title=f"{report.name}: recordings")
     if not report.ok:
-        print(f"error: {report.problem}", file=sys.stderr)
+        fail(str(report.problem))
         return
     facts = [
         ("classes", str(len(report.classes))),
@@ -123,7 +122,7 @@ def _print_report(report: CheckReport) -> None:
         ("imbalance", f"{report.imbalance:.3g} (largest class over smallest)"),
         ("checksum", report.checksum),
     ]
-    print_facts([*facts, *(("note", note) for note in report.notes)], title=report.name)
+    print_facts([*facts, *(("note", remark) for remark in report.notes)], title=report.name)
 
 
 def _recordings(survey: Survey) -> list[tuple[str, str]]:

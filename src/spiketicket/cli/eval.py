@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
 
 
@@ -35,6 +35,6 @@ def evaluate(
         evaluation = run.evaluate_ticket(ticket, root=root, device=where, network=network)
         result = evaluation.to_dict()
         if as_json:
-            print(json.dumps(result, indent=2))
+            say_json(result)
         else:
             print_evaluation(result, title=ticket.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import JsonOption, RootOption
 from spiketicket.errors import UserError
 
@@ -93,7 +93,7 @@ def export(
         }[to]
         facts = write(ticket, folder, stem, network, root, samples or 32)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        say_json(facts)
     else:
         made.print_export(facts)
 
@@ -114,7 +114,7 @@ def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> No
 
     made = export_c(compile_ticket(Ticket.load(ticket)), folder, name or c_name(ticket.stem))
     if as_json:
-        print(json.dumps(_facts(made), indent=2))
+        say_json(_facts(made))
     else:
         _print(made)
 

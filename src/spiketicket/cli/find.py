@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._streams import say, say_json
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
     Device,
@@ -69,14 +69,14 @@ def find(
         add_record(record, found.record())
     result = found.to_dict()
     if as_json:
-        print(json.dumps(result, indent=2))
+        say_json(result)
     else:
         print_find(result)
     if report:
         with reporter_for(as_json=as_json, quiet=quiet) as reporter:
             page = _report(found.folder, loaded, where, reporter)
         if not as_json:
-            print(f"report   {page}")
+            say(f"report   {page}")
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket._streams import fail, say_whole
 from spiketicket.cli._guard import SOME_FAILED
 from spiketicket.cli._options import (
     Device,
@@ -112,11 +112,11 @@ def measure(
     if output is not None:
         write_bytes(output, f"{found}\n".encode(), "-o")
     if as_json:
-        print(found)
+        say_whole(found)
     else:
         print_measured(rows, priced, every=not table, memory=memory)
     for line in failed:
-        print(f"error: {line}", file=sys.stderr)
+        fail(str(line))
     if failed:
         raise typer.Exit(SOME_FAILED)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import JsonOption
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def pack(
     summary, digest = describe(output), Ticket.load(output).digest()
     if as_json:
         facts = {"file": str(output), "digest": digest, "bytes_before": before}
-        print(json.dumps({**facts, "summary": summary.to_dict()}, indent=2))
+        say_json({**facts, "summary": summary.to_dict()})
     else:
         _print(output, before, summary, digest)
 

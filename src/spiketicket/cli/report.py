@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from spiketicket._streams import note
 
 
 def report(
@@ -29,8 +30,8 @@ def report(
     from spiketicket.report.writing import write_report
 
     written = write_report(runs, output, figures)
-    for note in written.notes:
-        print(f"note: {note}", file=sys.stderr)
+    for remark in written.notes:
+        note(remark)
     print_line(f"report   {written.output}, {size_text(written.size)}")
     if figures is not None:
         print_line(f"figures  {figures}")

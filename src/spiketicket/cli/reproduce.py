@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import (
     AddressOption,
     CpusOption,
@@ -129,7 +129,7 @@ def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:
 
     written = [found.to_dict() for found in write_studies(planned, runs, out)]
     if as_json:
-        print(json.dumps(written, indent=2))
+        say_json(written)
         return
     for found in written:
         _print_study(found)
@@ -154,7 +154,7 @@ def _print_list(*, as_json: bool) -> None:
     studies = [load_study(name) for name in study_names()]
     if as_json:
         facts = [{"study": s.name, "place": s.place, "title": s.title} for s in studies]
-        print(json.dumps(facts, indent=2))
+        say_json(facts)
         return
     print_table(("study", "in the paper", "what it is"), [(s.name, s.place, s.title)
                 for s in studies], left=3)  # fmt: skip

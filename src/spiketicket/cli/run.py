@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from spiketicket._streams import fail, note, say, say_json, say_whole, tell
+from spiketicket.cli._alive import alive
 from spiketicket.cli._guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.errors import UserError
 
@@ -37,7 +37,7 @@ class _Outcome:
     timed: NDArray[np.generic] | None = None
 
     def failed(self, error: UserError) -> None:
-        print(f"error: {error}", file=sys.stderr)
+        fail(str(error))
         self.errors.append({"input": error.where, "error": str(error)})
 
 
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        with alive("run", silent=options.as_json):
+            return _run(options)
     except EXPECTED as error:
         code = said(error)
         if code is None:
@@ -56,8 +57,21 @@ def main(arguments: Sequence[str]) -> int:
         return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as every other command does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Usage and the mistake."""
+        tell(" ".join(self.format_usage().split()))
+        fail(message)
+        raise SystemExit(BAD_INPUT)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say_whole(message.rstrip("\n"))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="spiketicket run",
         description="Classify pictures or recordings. A file that cannot be read is named, the "
         "others go on.",
@@ -100,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.as_json:
         report: dict[str, Any] = {"ticket": str(options.ticket), "backend": engine.backend}
         report |= {"results": outcome.results, "errors": outcome.errors}
-        print(json.dumps(report if steps is None else {**report, "plan": steps}, indent=2))
+        say_json(report if steps is None else {**report, "plan": steps})
     elif steps is not None:
         _print_plan(steps)
     if outcome.errors:
@@ -117,7 +131,7 @@ def _engine(options: argparse.Namespace) -> Engine:
             mode="latency" if options.latency else "throughput", tune=options.tune,
         )  # fmt: skip
     for warning in told:
-        print(f"note: {warning.message}", file=sys.stderr)
+        note(str(warning.message))
     return engine
 
 
@@ -172,12 +186,7 @@ def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
             outcome.results.append({"input": sample.name, "classes": classes})
         else:
             said = ", ".join(f"{c['class']} {100 * c['probability']:.1f} %" for c in classes)
-            print(_printable(f"{sample.name}: {said}"))
-
-
-def _printable(text: str) -> str:
-    """Names from files may hold anything: what would steer the terminal is replaced."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+            say(f"{sample.name}: {said}")
 
 
 def _print_plan(steps: Sequence[dict[str, Any]]) -> None:

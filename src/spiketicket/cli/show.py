@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import JsonOption
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _show(ticket: Path, as_json: bool) -> None:
     summary, metadata = describe(ticket), read_metadata(ticket)
     if as_json:
         facts = {key: value for key, value in metadata.items() if key != "layers"}
-        print(json.dumps({**facts, "summary": summary.to_dict()}, indent=2))
+        say_json({**facts, "summary": summary.to_dict()})
     else:
         _print_layers(summary)
         _print_provenance(metadata, summary, ticket)

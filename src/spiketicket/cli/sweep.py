@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiketicket._streams import say_json
 from spiketicket.cli._guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
@@ -110,7 +111,7 @@ def sweep(
     if report:
         _write_reports(result["runs"])
     if as_json:
-        print(json.dumps(result, indent=2))
+        say_json(result)
     else:
         print_sweep(result)
     raise_exit(result)
@@ -194,7 +195,7 @@ def show_plan(
     if as_json:
         tasks = [{"task": t.label, "kind": t.kind, "seconds": seconds[t.id]} for t in plan.tasks]
         facts = {"runs": len(made), "tasks": tasks, "wall_s": total, "workers": workers}
-        print(json.dumps(facts, indent=2))
+        say_json(facts)
     else:
         print_plan(plan, seconds, total, workers)
 

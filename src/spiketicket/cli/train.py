@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from spiketicket._streams import say_json
 from spiketicket.cli._options import (
     DEFAULT_RECIPE,
     Device,
@@ -55,6 +55,6 @@ def train(
         add_record(record, run.arm_record(loaded, trained))
     result = trained.to_dict()
     if as_json:
-        print(json.dumps(result, indent=2))
+        say_json(result)
     else:
         print_arms([result], title=f"{loaded.name}, seed {loaded.seed}")

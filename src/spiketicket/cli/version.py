@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from spiketicket import __version__
+from spiketicket._streams import say
 
 _PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
 
@@ -19,10 +20,10 @@ def version(
     ] = False,
 ) -> None:
     """Print the version."""
-    print(f"spiketicket {__version__}")
+    say(f"spiketicket {__version__}")
     if verbose:
         for name, value in _facts().items():
-            print(f"{name:12} {value}")
+            say(f"{name:12} {value}")
 
 
 def _facts() -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from spiketicket._streams import say, say_json
 from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
 
 app = typer.Typer(help="Tickets that come with the package.", no_args_is_help=True)
@@ -22,7 +22,7 @@ def list_all(as_json: JsonOption = False) -> None:
 
     tickets = list_tickets()
     if as_json:
-        print(json.dumps([ticket.to_dict() for ticket in tickets], indent=2))
+        say_json([ticket.to_dict() for ticket in tickets])
         return
     rows = [
         [
@@ -43,7 +43,7 @@ def path(name: NameArgument) -> None:
     """Print where a ticket's file is, once it was found unchanged."""
     from spiketicket.zoo import find_ticket
 
-    print(find_ticket(name).path)
+    say(str(find_ticket(name).path))
 
 
 @app.command()
@@ -61,7 +61,7 @@ def pull(
     """Get somebody's ticket from the Hub, check its files, and print where it is."""
     from spiketicket.export import hub
 
-    print(hub.pull(repository, folder, revision=revision))
+    say(str(hub.pull(repository, folder, revision=revision)))
 
 
 @app.command("eval")
@@ -89,7 +89,7 @@ def evaluate(
         "reached": reached,
     }  # fmt: skip
     if as_json:
-        print(json.dumps(shown, indent=2))
+        say_json(shown)
     else:
         print_evaluation(shown, title=name)
     if not reached:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from spiketicket._plain import plain
+from spiketicket._streams import console
 from spiketicket.data._types import Progress
 
 
@@ -16,22 +18,21 @@ def console_progress() -> Iterator[Progress]:
     """
     # Imported here because only a download on a terminal needs it.
     from rich import progress as bars
-    from rich.console import Console
 
-    console = Console(stderr=True)
+    terminal = console(stderr=True)
     columns = (
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.DownloadColumn(),
         bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
     )
-    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as display:
+    with bars.Progress(*columns, console=terminal, disable=not terminal.is_terminal) as display:
         tasks: dict[str, bars.TaskID] = {}
 
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = display.add_task(name, total=None)
+                tasks[name] = display.add_task(plain(name), total=None)
             display.update(tasks[name], completed=done, total=total or None)
 
         yield show

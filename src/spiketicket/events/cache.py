@@ -211,7 +211,8 @@ def _write(entry: Path, key: str, parts: Mapping[str, object], arrays: Arrays) -
             files.append({"name": name, "sha256": _sha256(path)})
         manifest = {"files": files, "format": FORMAT, "key": key, "parts": _plain(parts, "")}
         content = {"manifest": manifest, "sha256": hashlib.sha256(_canonical(manifest)).hexdigest()}
-        (temporary / "manifest.json").write_text(json.dumps(content, indent=1, sort_keys=True))
+        text = json.dumps(content, indent=1, sort_keys=True)
+        (temporary / "manifest.json").write_text(text, "utf-8")
         if entry.exists():
             shutil.rmtree(entry)
         temporary.rename(entry)

@@ -221,7 +221,7 @@ def _try_library() -> ctypes.CDLL | str:
 
 def _built(compiler: str) -> Path:
     source = resources.files(__package__) / "_kernel"
-    texts = {name: (source / name).read_text() for name in ("fused.c", "fused.h")}
+    texts = {name: (source / name).read_text("utf-8") for name in ("fused.c", "fused.h")}
     flags = _FLAGS.split() + ["-fopenmp"] * (platform.system() == "Linux")
     flags += ["-mprefer-vector-width=512"] * ("avx512f" in _processor.features())
     kind = _processor.features() or _processor.name()
@@ -233,9 +233,9 @@ def _built(compiler: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         for name, text in texts.items():
-            (Path(scratch) / name).write_text(text)
+            (Path(scratch) / name).write_text(text, "utf-8")
         made = Path(scratch) / "fused.so"
         command = [*shlex.split(compiler), *flags, str(Path(scratch) / "fused.c"), "-o", str(made)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace")
         made.replace(target)
     return target

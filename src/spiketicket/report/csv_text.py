@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from spiketicket._plain import plain
+
 Cell = str | int | float | bool | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -27,8 +29,6 @@ def _cell(value: Cell) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        text = value
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+        text = plain(value, keep="\n\t")
         return f"'{text}" if value.startswith(_FORMULA) else text
     return f"{value:.6g}" if isinstance(value, float) else str(value)

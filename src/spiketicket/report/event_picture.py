@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from spiketicket._files import explained
+from spiketicket._plain import plain
 from spiketicket.errors import UserError
 from spiketicket.events import Events
 
@@ -69,7 +70,7 @@ def _figure(title: str, frames: NDArray[Any], events: Events | None) -> Figure:
     figure = Figure(figsize=(1.5 * columns + 0.6, 1.7 * rows + curve + 0.5), dpi=120)
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained")
-    figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.suptitle(plain(title), fontsize=9, parse_math=False)
     heights = [1.7] * rows + ([curve] if events is not None else [])
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     most = float(np.quantile(frames[frames > 0], 0.99)) if (frames > 0).any() else 1.0

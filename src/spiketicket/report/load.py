@@ -109,7 +109,7 @@ def _stage(place: Path, run: Path, seed: int, measured: type[Totals], note: Note
 
 def _recipe(path: Path, note: Note) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         note(f"{path.name}: cannot be read ({_short(error)})")
         return {}
@@ -117,7 +117,7 @@ def _recipe(path: Path, note: Note) -> Mapping[str, Any]:
 
 def _json(path: Path, run: Path, note: Note) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -143,7 +143,7 @@ def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
 def _log(path: Path, run: Path, note: Note) -> tuple[Epoch, ...]:
     """The lines that are whole; a process that was killed may have left half of one."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
     found: dict[int, Epoch] = {}

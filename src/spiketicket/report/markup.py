@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from spiketicket._plain import plain
+
 _ALONE = frozenset(
     ["br", "circle", "image", "line", "link", "meta", "path", "polygon", "polyline", "rect"]
 )
@@ -20,10 +22,7 @@ def escaped(value: object) -> Markup:
     """``value`` as text of a page: what would be markup, or would steer a terminal, is not."""
     if isinstance(value, Markup):
         return value
-    seen = str(value)
-    if not seen.isprintable():
-        seen = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in seen)
-    return Markup(html.escape(seen, quote=True))
+    return Markup(html.escape(plain(str(value), keep="\n\t"), quote=True))
 
 
 def joined(parts: Iterable[object]) -> Markup:

@@ -31,7 +31,7 @@ from spiketicket.sweep.driver import Driver, TaskState
 from spiketicket.sweep.executor import Executor
 from spiketicket.sweep.local import Local
 from spiketicket.sweep.plan import make_plan, merged
-from spiketicket.sweep.progress import Observer, Silent
+from spiketicket.sweep.progress import Observer, Silent, tell_kept
 from spiketicket.sweep.ray_cluster import RayCluster
 
 __all__ = [
@@ -115,6 +115,7 @@ def run_runs(
         plan = make_plan(
             runs, place, executor.device, judge_all=record is not None, measure=measure
         )
+        tell_kept(observer, plan, place)
         executor.open(str(place), folder.name)
         try:
             driver = Driver(plan, executor, place, folder, observer, retries, file.save)

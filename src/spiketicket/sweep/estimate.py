@@ -29,6 +29,7 @@ from torch.nn import functional
 from spiketicket._files import write_json
 from spiketicket.arms import Arm
 from spiketicket.bake import to_ticket
+from spiketicket.budgets import stage_budgets
 from spiketicket.data import load_dataset
 from spiketicket.data._batches import ordered_batches
 from spiketicket.ladder import is_ladder, prepare
@@ -38,7 +39,7 @@ from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.stage import Experiment
 from spiketicket.stage_names import SCORES
 from spiketicket.sweep.plan import Plan, Task
-from spiketicket.sweep.shared import StageInputs, stage_budgets, stage_inputs
+from spiketicket.sweep.shared import StageInputs, stage_inputs
 from spiketicket.train import (
     STATISTICS_BATCHES,
     Trainee,

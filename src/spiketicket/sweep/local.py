@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
+from spiketicket import _streams
 from spiketicket.errors import UserError
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
@@ -118,6 +119,7 @@ class Local:
 
 
 def _serve(pipe: connection.Connection, settings: Settings) -> None:
+    _streams.prepare()
     # Ctrl-C in a terminal reaches every process of it; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spiketicket._files import read_json
+from spiketicket.budgets import stage_epochs
 from spiketicket.ladder import arm_names
 from spiketicket.parts import seed_folder
 from spiketicket.recipe import Recipe
 from spiketicket.run import is_finished, stage_folders
 from spiketicket.stage import versions
 from spiketicket.sweep.axes import Run
-from spiketicket.sweep.shared import stage_epochs, stage_inputs, stage_keys
+from spiketicket.sweep.shared import stage_inputs, stage_keys
 
 SHARED = ".shared"
 """Folder of the stages that runs have in common, beside the run folders."""

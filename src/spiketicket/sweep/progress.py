@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from spiketicket.sweep.plan import Task
+from spiketicket.sweep.plan import Plan, Task
 from spiketicket.sweep.worker import Beat, Outcome
 
 
@@ -21,7 +22,10 @@ class View:
 
 
 class Observer(Protocol):
-    """Listens to a sweep. Calls come from one thread."""
+    """Listens to a sweep. Calls come from one thread.
+
+    One that also has the method ``kept`` of :class:`Silent` is told what was done before.
+    """
 
     def message(self, text: str) -> None:
         """Something a person should know: one line."""
@@ -44,6 +48,25 @@ class Silent:
 
     def tick(self, view: View) -> None:
         """See :meth:`Observer.tick`."""
+
+    def kept(self, text: str) -> None:
+        """What is there of an earlier sweep, in a line; called before the first task."""
+
+
+def tell_kept(observer: Observer, plan: Plan, runs_dir: Path) -> None:
+    """Tell an observer that listens to it what of some runs is there already."""
+    seeds = sum(len(run.seeds) for run in plan.runs)
+    left = [task for task in plan.tasks if task.kind == "seed"]
+    begun = [task for task in left if _is_begun(runs_dir / task.place)]
+    called = getattr(observer, "kept", None)
+    if called is None or (len(left) == seeds and not begun):
+        return
+    going_on = f", of them begun before and going on: {len(begun)}" if begun else ""
+    called(f"kept: {seeds - len(left)} of {seeds} seeds; to do: {len(left)}{going_on}")
+
+
+def _is_begun(place: Path) -> bool:
+    return any(any(place.glob(f"*/{file}")) for file in ("checkpoint.pt", "result.json"))
 
 
 class Pace:

@@ -61,25 +61,6 @@ def stage_keys(
     return keys
 
 
-def stage_budgets(recipe: Recipe) -> dict[str, TrainConfig]:
-    """The training of every stage; one of no epochs trains nothing."""
-    train = recipe.train
-    if is_ladder(recipe):
-        return {plan.name: budget(train, plan) for plan in plans(recipe)}
-    tuned = tuning_budget(train, tuning_epochs(recipe))
-    other = {"random_frozen": train.model_copy(update={"epochs": 0})}
-    other |= dict.fromkeys(TUNED, tuned)
-    if pruning.is_pruning(recipe):
-        other |= {plan.name: pruning.budget(recipe, plan.name) for plan in pruning.plans(recipe)}
-    return {name: other.get(name, train) for name in arm_names(recipe)}
-
-
-def stage_epochs(recipe: Recipe) -> dict[str, int]:
-    """How many epochs every stage trains."""
-    found = {name: train.epochs for name, train in stage_budgets(recipe).items()}
-    return found | (pruning.stage_epochs(recipe) if pruning.is_pruning(recipe) else {})
-
-
 def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
     model, affine = recipe.model, recipe.controls.bn_affine
     control = model if affine is None else model.model_copy(update={"bn_affine": affine})

@@ -242,6 +242,6 @@ class Beat:
 def read_beat(folder: Path, task: str) -> Beat | None:
     """The newest report on a task, if there is one."""
     try:
-        return Beat(**json.loads((folder / "progress" / task).read_text()))
+        return Beat(**json.loads((folder / "progress" / task).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
