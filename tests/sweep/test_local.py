@@ -137,6 +137,6 @@ def test_two_workers_do_what_one_does(tmp_path, made, alone, content):
 
 
 def test_threads_are_shared_out(monkeypatch):
-    monkeypatch.setattr("spiketicket.sweep.local._cores", lambda: 8)
+    monkeypatch.setattr("spiketicket._cores.cores", lambda: 8)
     assert [Local(n).threads for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
     assert Local(2, 1).threads == 1
