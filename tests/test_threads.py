@@ -8,7 +8,7 @@ import torch
 from spiketicket import _cores, threads
 from spiketicket.cli._options import packaged_recipes
 from spiketicket.models._blocks import DataShape
-from spiketicket.recipe import load_recipe
+from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.run import find, train_dense
 
 DIGITS = DataShape(1, 8, 8, 10)
@@ -101,3 +101,17 @@ def test_a_search_says_how_many_it_took(tmp_path, many, demo):
     recipe = recipe.model_copy(update={"controls": recipe.controls.model_copy(update=controls)})
     assert find(recipe, runs_dir=tmp_path).to_dict()["threads"] == 2
     assert torch.get_num_threads() == 16
+
+
+def test_a_network_of_ones_own_and_a_transformer_are_counted(tmp_path, monkeypatch, demo):
+    (tmp_path / "linear_of_a_test.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    table = to_dict(demo())
+    table |= {"model": {"name": "linear_of_a_test:build"}, "neuron": {"name": "own"}}
+    assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
+    multisp = load_recipe(packaged_recipes()["digits-multisp"])
+    assert threads.batch_macs(multisp, DIGITS) > 10 * threads.MACS_A_THREAD
