@@ -27,8 +27,8 @@ def threads_for(macs: int, most: int) -> int:
     """Threads for steps whose forward pass has ``macs`` multiply-accumulates, from 1 to ``most``.
 
     Rule: one for every :data:`MACS_A_THREAD`, rounded down. A batch of ``digits-binw`` (64 images,
-    convnet, T=4) has 152 million and is given two, on two cores as on sixty. Measured on two idle
-    cores of an AMD EPYC, the least of 4 rounds: 4 epochs of it took 2.98 s on two threads and
+    convnet, T=4) has 152 million and is given two, on two cores as on sixty. Measured on two
+    cores of an AMD EPYC, nearly idle, the least of 4 rounds: 4 epochs of it took 2.98 s on two threads and
     3.23 s on one, 1.3 s of which is the start, so a second thread gains about an eighth. There is
     less to gain with less to share: half of that batch is the least that is shared between two.
     ``benchmarks/busy.py --races steps`` measures smaller and larger ones.
