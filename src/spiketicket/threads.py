@@ -28,10 +28,9 @@ def threads_for(macs: int, most: int) -> int:
 
     Rule: one for every :data:`MACS_A_THREAD`, rounded down. A batch of ``digits-binw`` (64 images,
     convnet, T=4) has 152 million and is given two, on two cores as on sixty. Measured on two
-    cores of an AMD EPYC, nearly idle, the least of 4 rounds: 4 epochs of it took 2.98 s on two threads and
-    3.23 s on one, 1.3 s of which is the start, so a second thread gains about an eighth. There is
-    less to gain with less to share: half of that batch is the least that is shared between two.
-    ``benchmarks/busy.py --races steps`` measures smaller and larger ones.
+    cores of an AMD EPYC, nearly idle, the least of 4 rounds: ``train`` with 4 epochs of it took
+    2.98 s on two threads and 3.23 s on one. That is little gained already, so less is not shared.
+    ``benchmarks/busy.py --races steps`` measures smaller and larger nets.
     """
     return max(1, min(most, macs // MACS_A_THREAD))
 
