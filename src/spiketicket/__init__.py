@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+from spiketicket import _cores
 
 if TYPE_CHECKING:
     from spiketicket.bake import from_ticket, load_into
@@ -14,6 +18,11 @@ if TYPE_CHECKING:
     from spiketicket.ticket import Ticket, read_metadata
 
 __version__ = "0.2.0"
+
+# The only place that is before PyTorch in every process of ours. Where a program has loaded PyTorch
+# already the variables would change nothing, so its environment is left alone.
+if "torch" not in sys.modules:
+    _cores.prepare(os.environ)
 
 _HOME = {
     "Engine": "engine.engine",

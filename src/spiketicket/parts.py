@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from spiketicket import _allocator, _processor
+from spiketicket import _allocator, _processor, threads
 from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
@@ -40,8 +40,9 @@ def _train_it(experiment: Experiment, name: ArmName, seed: int, folder: Path) ->
 
 @dataclass(frozen=True)
 class Context:
-    """Where and on whose behalf a part of a run is done; none of it changes a result.
+    """Where and on whose behalf a part of a run is done; none of it changes a result beyond bits.
 
+    ``threads`` None means as many as pay, see :mod:`spiketicket.threads`.
     ``load`` reads the data, ``sweep`` is as in :func:`spiketicket.claim.claimed`. All of
     ``workers`` do the same part together; the first one claims and writes.
     """
@@ -59,12 +60,12 @@ class Context:
 def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     """Read a recipe's data and refuse what could not be trained; says what slows it down.
 
+    Sets PyTorch's number of threads, see :mod:`spiketicket.threads`.
+
     Raises:
         UserError: missing data, or a network that does not fit it.
     """
     reporter = context.reporter
-    if context.threads is not None:
-        torch.set_num_threads(context.threads)
     if context.device == "cpu":
         _allocator.keep_freed_memory()
         tell_doing(reporter, "compiling the neurons")
@@ -83,6 +84,10 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
         reporter.message(f"{dataset.name}: {note}")
     _check_frames(experiment)
     check(recipe, experiment.shape)
+    if context.threads is not None:
+        torch.set_num_threads(context.threads)
+    elif context.device == "cpu":
+        torch.set_num_threads(threads.choose(recipe, experiment.shape))
     return experiment
 
 

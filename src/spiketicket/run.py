@@ -39,6 +39,7 @@ from spiketicket.parts import (
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.reporting import NullReporter, Reporter, tell_plan
 from spiketicket.stage import ArmResult, Experiment
+from spiketicket.threads import kept
 from spiketicket.ticket import Ticket
 from spiketicket.ticket_data import find_test_data
 
@@ -94,7 +95,7 @@ def find(
         UserError: missing data, a full or read-only disk, a seed in use by another process,
             a loss that is not a number.
     """
-    with joined(device) as workers:
+    with kept(), joined(device) as workers:
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
         folder = Path(runs_dir) / recipe.folder_name
@@ -129,9 +130,10 @@ def conclude(
     for place in (stage_folders(folder, recipe, seed) for seed in seeds):
         if missing := [p.name for p in place if not (p / "result.json").exists()]:
             raise UserError("is not finished", where=str(place[0].parent), value=missing)
-    experiment = prepare_experiment(recipe, context)
-    results = [run_seed(experiment, folder, seed, context) for seed in seeds]
-    return _concluded(experiment, folder, tuple(seeds), results, context)
+    with kept():
+        experiment = prepare_experiment(recipe, context)
+        results = [run_seed(experiment, folder, seed, context) for seed in seeds]
+        return _concluded(experiment, folder, tuple(seeds), results, context)
 
 
 def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = "runs") -> bool:
@@ -184,7 +186,7 @@ def train_dense(
     Raises:
         UserError: as :func:`find`.
     """
-    with joined(device) as workers:
+    with kept(), joined(device) as workers:
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
         folder = Path(runs_dir) / recipe.folder_name

@@ -164,3 +164,27 @@ def test_the_thread_sanitizer_sees_no_race(tmp_path):
         SPIKETICKET_ENGINE_LIBRARY=str(tmp_path / "libspiketicket_engine.so"),
     )  # fmt: skip
     assert said == "no race\n"
+
+
+ASLEEP = """
+import os, sys, threading, time
+import numpy as np
+from spiketicket import Engine
+x = np.arange(5 * 128, dtype=np.uint8).reshape(5, 2, 8, 8)
+before = set(os.listdir("/proc/self/task"))
+engine = Engine(sys.argv[1], threads=4, mode="latency")
+engine.run(x)
+team = set(os.listdir("/proc/self/task")) - before
+state = lambda task: open(f"/proc/self/task/{task}/stat").read().rpartition(")")[2].split()[0]
+for _ in range(100):  # who waits in a loop is never asleep
+    if all(state(task) == "S" for task in team):
+        break
+    time.sleep(0.05)
+print(len(team), *sorted({state(task) for task in team}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_team_without_work_sleeps(random_ticket, tmp_path):
+    random_ticket("convnet").save(tmp_path / "x.ticket")
+    assert _alone(ASLEEP, tmp_path / "x.ticket") == "3 S\n"

@@ -53,6 +53,20 @@ def test_onnx_runtime_gives_the_networks_logits(model, images, once, tmp_path, m
         to_onnx.check_onnx(path, model, images(20, SHAPE))
 
 
+def test_the_threads_of_a_check_do_not_wait_in_a_loop(monkeypatch, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+
+    class Seen(Exception):
+        pass
+
+    def session(path, options, **rest):
+        raise Seen(options.get_session_config_entry("session.intra_op.allow_spinning"))
+
+    monkeypatch.setattr(runtime, "InferenceSession", session)
+    with pytest.raises(Seen, match=r"^0$"):
+        to_onnx.check_onnx(tmp_path / "x.onnx", torch.nn.Identity(), torch.zeros(1))
+
+
 USE = """
 import sys, numpy as np, torch, made
 assert not any(name.startswith("spiketicket") for name in sys.modules)

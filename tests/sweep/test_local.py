@@ -1,18 +1,22 @@
 """Real worker processes: killed, and left behind by a killed driver."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+import torch
 
+from spiketicket import _cores
 from spiketicket.run import find
-from spiketicket.sweep import Local, run_runs
+from spiketicket.sweep import Local, run_runs, worker
 from spiketicket.sweep.axes import make_runs, parse_axes
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -137,6 +141,37 @@ def test_two_workers_do_what_one_does(tmp_path, made, alone, content):
 
 
 def test_threads_are_shared_out(monkeypatch):
-    monkeypatch.setattr("spiketicket.sweep.local._cores", lambda: 8)
+    monkeypatch.setattr("spiketicket._cores.cores", lambda: 8)
     assert [Local(n).threads for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
     assert Local(2, 1).threads == 1
+
+
+@pytest.mark.parametrize(("told", "threads", "share"), [(None, None, 4), (3, 3, 3)])
+def test_a_worker_is_told_its_share_and_waits_asleep(monkeypatch, told, threads, share):
+    monkeypatch.setattr("spiketicket._cores.cores", lambda: 8)
+    for name in _cores.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    started = []
+
+    class Process:
+        def __init__(self, target, args, **rest):
+            self.settings = args[1]
+
+        def start(self):
+            started.append((self.settings, {name: os.environ[name] for name in _cores.WAITING}))
+
+    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr("multiprocessing.get_context", lambda kind: context)
+    Local(2, told)._start()
+    ((settings, environment),) = started
+    assert (settings.threads, settings.share, environment) == (threads, share, _cores.WAITING)
+
+
+def test_a_run_of_a_sweep_takes_at_most_its_share(monkeypatch, tmp_path):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr(worker, "_look_around", lambda settings, host: None)
+    monkeypatch.setattr(worker, "Fence", lambda path, token: lambda: None)
+    monkeypatch.setattr(worker, "_do", lambda *_: seen.append(torch.get_num_threads()))
+    order = worker.Order(SimpleNamespace(id="x"), 1, "token")
+    worker.execute(order, worker.Settings(str(tmp_path), "sweep", share=3))
+    assert (seen, torch.get_num_threads()) == ([3], before)

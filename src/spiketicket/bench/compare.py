@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket import _processor
+from spiketicket import _cores, _processor
 from spiketicket.bench.agreement import Agreement, compared
 from spiketicket.bench.job import Array, Job
 from spiketicket.bench.peers import Peer, chosen, missing
@@ -243,10 +243,8 @@ class _Group:
 
 
 def usable_cores() -> tuple[int, ...]:
-    """The cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+    """The cores this process may keep busy."""
+    return _cores.allowed()[: _cores.cores()]
 
 
 def machine() -> Result:

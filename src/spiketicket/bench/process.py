@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from spiketicket import _cores
 from spiketicket.bench.job import Array, Job
 
 _THREAD_VARIABLES = (
@@ -50,8 +51,9 @@ class PeerProcess:
         path = folder / "job.json"
         job.save(path)
         self._folder, self._said = folder, folder / "stderr.txt"
-        environment = {
-            **os.environ,
+        environment = dict(os.environ)
+        _cores.as_found(environment)
+        environment |= {
             **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
             # One process alone: no pool of compilers that lives on.
             "TORCHINDUCTOR_COMPILE_THREADS": "1",

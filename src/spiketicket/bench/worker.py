@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from spiketicket import _cores
 from spiketicket.bench.job import Array, Job, Prepared, Unavailable
 from spiketicket.bench.peers import PEERS, preparer
 
@@ -41,7 +42,8 @@ def main(path: str) -> None:
         server = _Server(prepared, job)
         load_s = time.perf_counter() - started
         first_s = server.call()
-        ready: dict[str, Any] = {"load_s": load_s, "first_s": first_s, "cores": _cores()}
+        cores = list(_cores.allowed())
+        ready: dict[str, Any] = {"load_s": load_s, "first_s": first_s, "cores": cores}
     except Unavailable as reason:
         _say(answers, {"unavailable": str(reason)})
         return
@@ -53,11 +55,6 @@ def main(path: str) -> None:
             _say(answers, {})
         else:
             _say(answers, {"seconds": server.turn(float(arguments[0]))})
-
-
-def _cores() -> list[int]:
-    """The cores this process may run on, where the system says so."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 class _Server:

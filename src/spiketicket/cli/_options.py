@@ -41,7 +41,7 @@ RunsOption = Annotated[
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads. Default: what PyTorch takes."),
+    typer.Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
 ]
 RecordOption = Annotated[
     Path | None,
@@ -117,7 +117,7 @@ CpusOption = Annotated[
     typer.Option(
         "--cpus-per-run",
         min=1,
-        help="CPU threads of a run. Default: local, an equal share; ray, 1.",
+        help="CPU threads of a run. Default: local, at most an equal share; ray, 1.",
     ),
 ]
 GpusOption = Annotated[

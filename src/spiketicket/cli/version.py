@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spiketicket import __version__
+from spiketicket import __version__, _cores
 from spiketicket._streams import say
 
 _PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
@@ -40,7 +40,7 @@ def _facts() -> dict[str, str]:
             facts[package] = installed(package)
         except PackageNotFoundError:
             facts[package] = "not installed"
-        facts["cpus"] = str(os.cpu_count())
+    facts["cpus"] = f"{os.cpu_count()}, this process may use {_cores.cores()}"
     try:
         import torch
     except ModuleNotFoundError:

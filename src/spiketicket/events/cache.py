@@ -32,6 +32,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 import spiketicket
+from spiketicket import _cores
 from spiketicket.errors import UserError
 
 FORMAT = 1
@@ -113,14 +114,14 @@ def cache_key(parts: Mapping[str, object]) -> str:
 def source_digest(files: Iterable[Path], root: Path) -> str:
     """sha256 over the files' names below ``root`` and contents, in the order given; 64 hex digits.
 
-    Reads every byte, four files at a time. Another order is another digest, since it is another
-    data set.
+    Reads every byte, up to four files at a time. Another order is another digest, since it is
+    another data set.
 
     Raises:
         UserError: a file cannot be read, or is not below ``root``.
     """
     paths = list(files)
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, _cores.cores())) as pool:
         digests = list(pool.map(_source_sha256, paths))
     total = hashlib.sha256()
     for path, digest in zip(paths, digests, strict=True):

@@ -84,6 +84,8 @@ def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     runtime: Any = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # its threads would wait in a loop, see spiketicket._cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     theirs = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
     with torch.no_grad():

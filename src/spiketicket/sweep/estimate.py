@@ -40,6 +40,7 @@ from spiketicket.stage import Experiment
 from spiketicket.stage_names import SCORES
 from spiketicket.sweep.plan import Plan, Task
 from spiketicket.sweep.shared import StageInputs, stage_inputs
+from spiketicket.threads import kept
 from spiketicket.train import (
     STATISTICS_BATCHES,
     Trainee,
@@ -123,8 +124,8 @@ class _Estimator:
         unknown = {keys[name]: name for name in names if keys[name] not in self.costs}
         data = f"{recipe.data!r} {recipe.train.batch_size} {recipe.seed}"
         if unknown or data not in self.sizes:
-            experiment = prepare_experiment(recipe, self.context)
-            with tempfile.TemporaryDirectory() as scratch:
+            with kept(), tempfile.TemporaryDirectory() as scratch:
+                experiment = prepare_experiment(recipe, self.context)
                 bench = _Bench(experiment, Path(scratch))
                 self.sizes[data] = bench.sizes
                 for key, name in unknown.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
-from spiketicket import _streams
+from spiketicket import _cores, _streams
 from spiketicket.errors import UserError
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
@@ -28,7 +28,7 @@ class _Worker:
 
 
 class Local:
-    """``workers`` processes; ``threads`` of each default to an equal share of the processor.
+    """``workers`` processes, each with ``threads``; else at most an equal share of the processor.
 
     With ``device`` ``cuda`` worker k computes on device k modulo their number. A process does one
     task after another; one that dies is replaced, and the others go on.
@@ -36,7 +36,8 @@ class Local:
 
     def __init__(self, workers: int = 1, threads: int | None = None, device: str = "cpu") -> None:
         self.workers, self._device = workers, device
-        self.threads = threads or max(1, _cores() // workers)
+        self._told = threads
+        self.threads = threads or max(1, _cores.cores() // workers)
         self._running: dict[int, _Worker] = {}
         self._devices = ["cpu"]
         self._place = ("", "")
@@ -105,7 +106,9 @@ class Local:
     def _start(self) -> _Worker:
         slot = next(k for k in range(self.workers) if k not in self._running)
         device = self._devices[slot % len(self._devices)]
-        settings = Settings(*self._place, device, self.threads)
+        settings = Settings(*self._place, device, self._told, share=self.threads)
+        # A program that loaded PyTorch before us was left as it is; processes of ours wait asleep.
+        _cores.prepare(os.environ)
         # Spawned, not forked: a fork of a process with threads and CUDA may hang.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
@@ -143,9 +146,3 @@ def _death(code: int | None) -> str:
     if code is not None and code < 0:
         return f"the worker was ended by signal {signal.Signals(-code).name}"
     return f"the worker ended with exit code {code}"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

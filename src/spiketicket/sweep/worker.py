@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from spiketicket._files import is_disk_full, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Fence, InUseError, SupersededError
@@ -32,6 +34,7 @@ from spiketicket.run import conclude
 from spiketicket.stage import Experiment
 from spiketicket.sweep.plan import Task
 from spiketicket.sweep.shared import adopt
+from spiketicket.threads import kept
 
 _BEAT_S = 1.0
 """The least time between two reports of progress."""
@@ -45,7 +48,9 @@ class Settings:
     sweep: str
     """Name of the sweep's folder in ``runs_dir``."""
     device: str = "cpu"
-    threads: int = 1
+    threads: int | None = None
+    """Of every run; None: as many as pay, at most ``share``."""
+    share: int = 1
 
     @property
     def folder(self) -> Path:
@@ -92,7 +97,9 @@ def execute(order: Order, settings: Settings) -> Outcome:
         _look_around(settings, host)
         fence = Fence(settings.folder / "tokens" / order.task.id, order.token)
         fence()
-        result = _do(order.task, settings, fence, reporter)
+        with kept():
+            torch.set_num_threads(settings.share)
+            result = _do(order.task, settings, fence, reporter)
     except SupersededError:
         state = "superseded"
     except InUseError as problem:

@@ -1,0 +1,117 @@
+"""How many threads a run takes, by a rule."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spiketicket import _cores, threads
+from spiketicket.cli._options import packaged_recipes
+from spiketicket.models._blocks import DataShape
+from spiketicket.recipe import load_recipe, parse_recipe, to_dict
+from spiketicket.run import find, train_dense
+
+DIGITS = DataShape(1, 8, 8, 10)
+
+
+@pytest.fixture
+def told():
+    """Sets how many threads PyTorch was told."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def many(monkeypatch, told):
+    """A machine with 16 cores; threads that are not started cost nothing."""
+    monkeypatch.setattr(_cores, "cores", lambda: 16)
+    told(16)
+
+
+@pytest.fixture
+def demo():
+    recipe = load_recipe(packaged_recipes()["digits-binw"])
+    return lambda **train: _changed(recipe, train)
+
+
+def _changed(recipe, train):
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=train)})
+
+
+@pytest.mark.parametrize(
+    ("millions", "most", "wanted"),
+    [(0, 8, 1), (63.9, 8, 1), (127.9, 8, 1), (128, 8, 2), (152, 8, 2), (152, 1, 1),
+     (640, 8, 8), (640, 64, 10), (9_000, 8, 8)],
+)  # fmt: skip
+def test_a_thread_for_so_much_work(millions, most, wanted):
+    assert threads.threads_for(int(millions * 1e6), most) == wanted
+
+
+def test_work_is_that_of_the_layers_at_all_time_steps(demo):
+    recipe = demo()
+    one = threads.batch_macs(recipe, DIGITS)
+    assert one == 152_502_272
+    assert threads.batch_macs(demo(batch_size=32), DIGITS) == one // 2
+    longer = recipe.model_copy(update={"model": recipe.model.model_copy(update={"timesteps": 8})})
+    # an image is the same at every step: the first layer is computed once
+    assert 1.9 * one < threads.batch_macs(longer, DIGITS) < 2 * one
+
+
+def test_work_of_recordings_and_of_other_kernels(demo):
+    shape = DataShape(2, 8, 8, 10, 4)
+    frames = threads.batch_macs(demo(kernel="native"), shape)
+    assert frames == threads.batch_macs(demo(kernel="eager"), shape)
+    assert frames > threads.batch_macs(demo(), DIGITS)
+
+
+def test_counting_draws_nothing_from_the_callers_numbers(demo):
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    threads.batch_macs(demo(), DIGITS)
+    assert torch.equal(torch.rand(2), wanted)
+
+
+def test_what_is_chosen_depends_on_the_recipe_the_cores_and_what_pytorch_was_told(
+    monkeypatch, many, told, demo
+):
+    assert threads.choose(demo(), DIGITS) == 2
+    assert threads.choose(demo(batch_size=16), DIGITS) == 1
+    assert threads.choose(demo(batch_size=256), DIGITS) == 9
+    told(4)
+    assert threads.choose(demo(batch_size=256), DIGITS) == 4
+    monkeypatch.setattr(_cores, "cores", lambda: 3)
+    assert threads.choose(demo(batch_size=256), DIGITS) == 3
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, 1), (3, 3)])
+def test_a_run_says_how_many_it_took_and_leaves_pytorch_as_it_was(
+    tmp_path, many, demo, given, wanted
+):
+    short = demo(epochs=1, batch_size=32)
+    result = train_dense(short, runs_dir=tmp_path, threads=given)
+    assert result.timing["threads"] == wanted
+    assert torch.get_num_threads() == 16
+
+
+def test_a_search_says_how_many_it_took(tmp_path, many, demo):
+    recipe = demo(epochs=1)
+    controls = dict.fromkeys(type(recipe.controls).model_fields, False)
+    recipe = recipe.model_copy(update={"controls": recipe.controls.model_copy(update=controls)})
+    assert find(recipe, runs_dir=tmp_path).to_dict()["threads"] == 2
+    assert torch.get_num_threads() == 16
+
+
+def test_a_network_of_ones_own_and_a_transformer_are_counted(tmp_path, monkeypatch, demo):
+    (tmp_path / "linear_of_a_test.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    table = to_dict(demo())
+    table |= {"model": {"name": "linear_of_a_test:build"}, "neuron": {"name": "own"}}
+    assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
+    multisp = load_recipe(packaged_recipes()["digits-multisp"])
+    assert threads.batch_macs(multisp, DIGITS) > 10 * threads.MACS_A_THREAD
