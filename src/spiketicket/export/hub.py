@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket import __version__
-from spiketicket._files import json_bytes, read_json
+from spiketicket._files import json_bytes, read_json, write_bytes
 from spiketicket.errors import UserError
 from spiketicket.export._card import model_card
 from spiketicket.export._needs import needed
@@ -55,7 +55,7 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
     files |= {CONFIG: json_bytes(config), CARD: card.encode()}
     with staged(*(folder / file for file in files)) as place:
         for file, made in files.items():
-            (place / file).write_bytes(made)
+            write_bytes(place / file, made, "--output")
     if RECIPE not in files:
         (folder / RECIPE).unlink(missing_ok=True)
     return tuple(folder / file for file in files)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spiketicket._files import write_bytes
 from spiketicket.engine.program import Program
 from spiketicket.export._staged import staged
 from spiketicket.export.c.chain import ExportError, read_chain
@@ -67,7 +68,7 @@ def export_c(
     files = tuple(folder / file for file in texts)
     with staged(*files) as place:
         for file, text in texts.items():
-            (place / file).write_bytes(text.encode("ascii"))
+            write_bytes(place / file, text.encode("ascii"), "--output")
     return Exported(files, made.sizes, kept)
 
 
