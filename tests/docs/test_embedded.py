@@ -23,8 +23,6 @@ def test_the_guide_makes_a_program_that_classifies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ticket = zoo.find_ticket("digits-binw").path
     shutil.copy(ticket, "digits-binw-seed0.ticket")
-    (program,) = (block.text for block in BLOCKS if block.language == "c")
-    (tmp_path / "main.c").write_text(program)
     for command in COMMANDS:
         if command.arguments:
             assert CliRunner().invoke(app, command.arguments).exit_code == 0
@@ -37,4 +35,4 @@ def test_the_guide_makes_a_program_that_classifies(tmp_path, monkeypatch):
 def _class_of(image):
     pixels = np.ascontiguousarray(image, np.uint8).tobytes()
     printed = subprocess.run(["./digits"], input=pixels, check=True, capture_output=True).stdout
-    return int(printed.decode().removeprefix("class "))
+    return int(printed.decode().splitlines()[0])

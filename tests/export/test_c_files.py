@@ -231,8 +231,8 @@ def test_command(tmp_path: Path) -> None:
     result = run("export", str(ticket), "--to", "c", "-o", str(out), "--json")
     assert result.exit_code == 0
     facts = json.loads(result.stdout)
-    assert [Path(path).name for path in facts["files"]] == ["my_digits.h", "my_digits.c"]
-    assert sorted(path.name for path in out.iterdir()) == ["my_digits.c", "my_digits.h"]
+    assert [Path(path).name for path in facts["files"]] == ["my_digits.h", "my_digits.c", "main.c"]
+    assert sorted(path.name for path in out.iterdir()) == ["main.c", "my_digits.c", "my_digits.h"]
     first = [path.read_bytes() for path in sorted(out.iterdir())]
     shown = run("export", str(ticket), "--to", "c", "-o", str(out))
     assert "flash" in shown.stdout
@@ -256,9 +256,12 @@ def test_main_in_the_docs_compiles(tmp_path: Path) -> None:
     run("export", str(ticket), "--to", "c", "-o", str(tmp_path), "--name", "digits")
     (code,) = re.findall(r"```c\n(.*?)```", DOCS.read_text(), re.DOTALL)
     (tmp_path / "main.c").write_text(code)
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
-    command = ["gcc", *flags, "main.c", "digits.c", "-o", "main"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    shown = subprocess.run([tmp_path / "main"], input=bytes(64), capture_output=True, check=True)
-    assert re.fullmatch(rb"class \d\n", shown.stdout)
+    for compiler in (["gcc", "-std=c99"], ["g++", "-x", "c++", "-std=c++11"]):
+        flags = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
+        command = [*compiler, *flags, "main.c", "digits.c", "-o", "main"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        shown = subprocess.run(
+            [tmp_path / "main"], input=bytes(64), capture_output=True, check=True
+        )
+        assert re.fullmatch(rb"\d\n", shown.stdout)

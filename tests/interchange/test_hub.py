@@ -44,6 +44,16 @@ def test_the_folder_holds_the_ticket_its_recipe_and_a_card(folder):
     assert Ticket.load(source.path).metadata["verdict"]["sentences"][0][:40] in card
 
 
+def test_a_folder_that_fails_is_not_made(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise UserError("broken")
+
+    monkeypatch.setattr(hub, "model_card", broken)
+    with pytest.raises(UserError, match="broken"):
+        hub.write_folder(find_ticket("digits-binw").path, tmp_path / "new" / "deep", "digits")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("file", ["model.ticket", "recipe.toml"])
 def test_a_changed_or_missing_file_is_noticed(folder, file):
     content = bytearray((folder / file).read_bytes())

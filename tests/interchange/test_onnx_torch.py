@@ -39,7 +39,7 @@ def test_onnx_runtime_gives_the_networks_logits(model, images, once, tmp_path, m
     to_onnx.write_onnx(model, images(2, SHAPE), path, {"data": "digits"})
     proto = onnx.load(path)
     assert [(p.key, p.value) for p in proto.metadata_props if p.key == "data"] == [
-        ("data", "digits")
+        ("data", '"digits"')
     ]
     assert b"site-packages" not in path.read_bytes(), "no path of this machine goes into the file"
     for count in (1, 7):  # any size of batch

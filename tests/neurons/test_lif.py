@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket.neurons import _native
+from spiketicket.neurons import _native, lif
 from spiketicket.neurons.lif import LIF, Config
 
 KERNELS = ["eager", pytest.param("native", marks=pytest.mark.skipif(
@@ -141,6 +141,60 @@ def test_compiled_kernel_equals_the_definition():
     expected, expected_grad = run("eager", config, current, weight)
     assert torch.equal(spikes, expected)
     torch.testing.assert_close(grad, expected_grad, rtol=1e-6, atol=1e-6)
+
+
+@pytest.fixture
+def traced_only(monkeypatch):
+    """Graphs are made and guarded as always, but not handed to a compiler; their count."""
+    import torch._dynamo as dynamo
+
+    made = []
+
+    def keep(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f: compile_(f, backend=keep))
+    dynamo.reset()
+    lif._compiled.cache_clear()
+    with dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        yield made
+    lif._compiled.cache_clear()
+    dynamo.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it traces
+def test_every_configuration_is_compiled(traced_only):
+    configs = [
+        Config(decay=0.25, v_reset=reset, surrogate=surrogate)
+        for reset in (0.0, "soft", 0.25)
+        for surrogate in ("sigmoid", "atan", "triangle")
+    ]
+    generator = torch.Generator().manual_seed(4)
+    # a size, another one that makes it dynamic, and one that is of that graph
+    currents = [torch.randn(2, n, generator=generator) for n in (20, 12, 30)]
+    for config in configs:
+        for current in currents:
+            spikes = LIF(config, "compile")(current)
+            assert torch.equal(spikes, LIF(config, "eager")(current))
+    assert len(traced_only) == 2 * len(configs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_configuration_is_compiled_once_for_all_layers_of_a_kind(traced_only):
+    for _ in range(3):
+        for steps in (2, 3):
+            for dtype in (torch.float32, torch.bfloat16):
+                for gradient in (False, True):
+                    layer = LIF(Config(decay=0.75), "compile")
+                    current = torch.randn(steps, 20, dtype=dtype, requires_grad=gradient)
+                    assert layer(current).requires_grad == gradient
+    assert len(traced_only) == 8
+    assert lif._compiled.cache_info().currsize == 8
+    assert lif._compiled.cache_info().maxsize == 128
 
 
 @pytest.mark.parametrize("surrogate", ["sigmoid", "atan", "triangle"])

@@ -21,7 +21,7 @@ class _Opened:
     x: Tensor
     source: str
     """Where ``x`` is from."""
-    texts: dict[str, str]
+    about: dict[str, Any]
     """What goes into the file about it."""
 
     @property
@@ -45,20 +45,20 @@ def _opened(path: Path, network: str, root: str, samples: int) -> _Opened:
     ticket = Ticket.load(path)
     model = from_ticket(ticket, own=network)
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
-    return _Opened(ticket, model, x, source, inputs.texts_of(ticket.metadata))
+    return _Opened(ticket, model, x, source, inputs.facts_of(ticket.metadata))
 
 
 def export_nir(
     ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
-    from spiketicket.export._inputs import shape_of
+    from spiketicket.export._inputs import plain_text, shape_of
     from spiketicket.export._read_back import missing_readers, read_back
     from spiketicket.export._staged import staged
     from spiketicket.export.nir import read_nir, to_nir, write_nir
 
     opened = _opened(ticket, network, root, samples)
-    texts = {key.replace(" ", "_"): text for key, text in opened.texts.items()}
+    texts = {key.replace(" ", "_"): plain_text(fact) for key, fact in opened.about.items()}
     steps = {"timesteps": int(opened.model.timesteps)}  # type: ignore[arg-type]
     graph = to_nir(opened.model, shape_of(opened.ticket), {**texts, **steps})
     path = folder / f"{name}.nir"
@@ -79,7 +79,7 @@ def export_onnx(
     opened = _opened(ticket, network, root, samples)
     path = folder / f"{name}.onnx"
     with staged(path) as place:
-        write_onnx(opened.model, opened.x, place / path.name, opened.texts)
+        write_onnx(opened.model, opened.x, place / path.name, opened.about)
         check = check_onnx(place / path.name, opened.model, opened.x)
     return opened.facts([path], [check.to_dict()])
 
@@ -93,7 +93,7 @@ def export_module(
     opened = _opened(ticket, network, root, samples)
     path = folder / f"{name.replace('-', '_')}.py"
     title = f"{name}: a ticket of spiketicket as plain PyTorch."
-    return opened.equal([*write_module(opened.model, opened.x, path, title, opened.texts)])
+    return opened.equal([*write_module(opened.model, opened.x, path, title, opened.about)])
 
 
 def export_pt2(
@@ -104,7 +104,7 @@ def export_pt2(
 
     opened = _opened(ticket, network, root, samples)
     path = folder / f"{name}.pt2"
-    return opened.equal([write_pt2(opened.model, opened.x, path, opened.texts)])
+    return opened.equal([write_pt2(opened.model, opened.x, path, opened.about)])
 
 
 def export_hub(

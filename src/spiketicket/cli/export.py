@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -35,7 +34,7 @@ def export(
         Target,
         typer.Option(
             "--to",
-            help="c: C99 for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
+            help="c: C for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
             " onnx; torch: a Python file without this package; pt2: a torch.export program;"
             " hub: a Hugging Face folder.",
         ),
@@ -109,26 +108,25 @@ def _require(to: Target, options: Mapping[str, object], targets: tuple[Target, .
 
 def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> None:
     from spiketicket.engine.compile import compile_ticket
-    from spiketicket.export.c import export_c
+    from spiketicket.engine.engine import class_names
+    from spiketicket.export.c import c_name, export_c
     from spiketicket.ticket import Ticket
 
-    made = export_c(compile_ticket(Ticket.load(ticket)), folder, name or c_name(ticket.stem))
+    loaded = Ticket.load(ticket)
+    program = compile_ticket(loaded)
+    classes = class_names(loaded, program.classes)
+    made = export_c(program, folder, name or c_name(ticket.stem), classes)
     if as_json:
         say_json(_facts(made))
     else:
         _print(made)
 
 
-def c_name(text: str) -> str:
-    """A C name made of a file's: other characters become ``_``, and a letter stands first."""
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", text)[:38]
-    return plain if plain[:1].isascii() and plain[:1].isalpha() else f"t{plain}"
-
-
 def _facts(made: Exported) -> dict[str, object]:
     sizes = made.sizes
     return {
         "files": [str(path) for path in made.files],
+        "kept": [str(path) for path in made.kept],
         "table_bytes": sizes.flash_bytes,
         "weight_bytes": sizes.weight_bytes,
         "ram_bytes": sizes.ram_bytes,
@@ -148,4 +146,5 @@ def _print(made: Exported) -> None:
         ("RAM", size_text(sizes.ram_bytes)),
         ("float code", f"near thresholds, in {floats}" if floats else "none"),
     ]
+    facts += [("note", f"{path} was there and is left as it is") for path in made.kept]
     print_facts(facts, title="export")

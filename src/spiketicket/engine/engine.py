@@ -79,7 +79,7 @@ class Engine:
             ) from error
         self.threads, self.mode = threads, mode
         self.metadata: dict[str, Any] = dict(loaded.metadata)
-        self.classes = _class_names(loaded, self.program.classes)
+        self.classes = class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
         self._constants = normalisation(loaded, self.program.channels)
         self._net: _library.Net | None = None
@@ -247,7 +247,7 @@ def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
     return Ticket.load(ticket), str(Path(ticket))
 
 
-def _class_names(ticket: Ticket, count: int) -> tuple[str, ...]:
+def class_names(ticket: Ticket, count: int) -> tuple[str, ...]:
     """The names in the ticket, or the classes' numbers."""
     names = ticket.metadata.get("classes")
     if isinstance(names, list) and len(names) == count and all(isinstance(n, str) for n in names):

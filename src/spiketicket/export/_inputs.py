@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,8 +51,8 @@ def check_inputs(
     return torch.cat(parts, axis), f"test samples of {data.dataset.name}"
 
 
-def texts_of(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """What a user of the exported network has to know, as texts: normalisation, classes, origin."""
+def facts_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a user of the exported network has to know, as JSON: normalisation, classes, origin."""
 
     def name(section: str) -> object:
         table = metadata.get(section)
@@ -68,4 +69,9 @@ def texts_of(metadata: Mapping[str, Any]) -> dict[str, str]:
         "classes": metadata.get("classes"),
         "accuracy": metadata.get("accuracy"),
     }
-    return {key: str(value) for key, value in found.items() if value is not None}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def plain_text(value: object) -> str:
+    """A text as it is, and anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -7,10 +7,10 @@ import importlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UNSET, UserError
 
 
 def needed(module: str, extra: str) -> Any:
@@ -27,6 +27,41 @@ def needed(module: str, extra: str) -> Any:
             f"this needs the Python package {missing}", where="export",
             remedy=f"pip install 'spiketicket[{extra}]'",
         ) from error  # fmt: skip
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
+
+
+@contextlib.contextmanager
+def foreign(
+    what: str,
+    *,
+    where: str = "export",
+    value: object = UNSET,
+    remedy: str = "",
+    reason: Callable[[Exception], str] = first_line,
+) -> Iterator[None]:
+    """Call another library in silence: whatever it raises becomes an error of ours.
+
+    Args:
+        what: what has failed, in a few words; ``reason`` of the exception follows.
+        where, value, remedy: of the error.
+        reason: what to say of an exception.
+
+    Raises:
+        UserError: any exception but those of this package, of the system, and of memory.
+    """
+    try:
+        with silence():
+            yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        said = f"{what}: {reason(error)}"
+        raise UserError(said, where=where, value=value, remedy=remedy) from error
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spiketicket._files import check_place, explained
@@ -14,18 +14,35 @@ from spiketicket._files import check_place, explained
 def staged(*paths: Path) -> Iterator[Path]:
     """A folder beside ``paths``, to write and check files of their names in.
 
-    They replace ``paths`` where nothing fails; otherwise ``paths`` are left as they were.
+    They replace ``paths`` where nothing fails; otherwise ``paths`` are left as they were, and a
+    folder that had to be made is removed again.
 
     Raises:
         UserError: the files cannot be written there.
     """
-    for path in paths:
-        check_place(path, "--output")
-    first = paths[0]
-    with explained(first, "--output"):
-        made = tempfile.TemporaryDirectory(dir=first.parent, prefix=".", suffix=".tmp")
-    with made as folder:
-        yield Path(folder)
+    with _made_folders(path.parent for path in paths):
         for path in paths:
-            with explained(path, "--output"):
-                (Path(folder) / path.name).replace(path)
+            check_place(path, "--output")
+        first = paths[0]
+        with explained(first, "--output"):
+            made = tempfile.TemporaryDirectory(dir=first.parent, prefix=".", suffix=".tmp")
+        with made as folder:
+            yield Path(folder)
+            for path in paths:
+                with explained(path, "--output"):
+                    (Path(folder) / path.name).replace(path)
+
+
+@contextlib.contextmanager
+def _made_folders(folders: Iterable[Path]) -> Iterator[None]:
+    """Where an error passes, remove those of ``folders`` and of their parents that were not there
+    before and are empty.
+    """
+    missing = {f for folder in folders for f in (folder, *folder.parents) if not f.exists()}
+    try:
+        yield
+    except BaseException:
+        for folder in sorted(missing, key=lambda f: len(f.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.export._needs import silence
+from spiketicket.export._needs import foreign
+from spiketicket.models._patches import PlainRanking
 from spiketicket.neurons.lif import LIF
 from spiketicket.neurons.step import Step
 
@@ -26,26 +27,31 @@ def traced(
         batch_axis: of the input; None is 1 for frames ``[T, B, C, H, W]``, else 0.
 
     Raises:
-        UserError: ``torch.export`` cannot follow the network.
-    """  # fmt: skip
+        UserError: ``torch.export`` cannot follow the network, or it draws at random.
+    """
+    _refuse_draws(model)
     axis = (1 if example.dim() == 5 else 0) if batch_axis is None else batch_axis
     # One sample would be taken for a fixed size.
     first = example.narrow(axis, 0, 1)
     example = torch.cat([first, first], axis)
     sizes = {axis: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
-    try:
-        with silence(), torch.no_grad():
-            return torch.export.export(
-                portable(model), (example,), dynamic_shapes=(sizes,), strict=False
+    what, name = "torch.export cannot follow the network", type(model).__name__
+    # Any error of the user's own forward may come out here.
+    with foreign(what, value=name), torch.no_grad():
+        return torch.export.export(
+            portable(model), (example,), dynamic_shapes=(sizes,), strict=False
+        )
+
+
+def _refuse_draws(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, PlainRanking) and module.kind == "random":
+            raise UserError(
+                "draws its patches anew for every image, which a fixed graph cannot",
+                where="model.ranking",
+                value=module.kind,
+                remedy='Use a ticket of ranking "fixed"',
             )
-    except Exception as error:
-        # Any error of the user's own forward may come out here.
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
-        raise UserError(
-            f"torch.export cannot follow the network: {type(error).__name__}: {reason}",
-            where="export",
-            value=type(model).__name__,
-        ) from error
 
 
 def portable(model: nn.Module) -> nn.Module:

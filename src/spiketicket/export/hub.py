@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket import __version__
-from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket._files import json_bytes, read_json, write_bytes
 from spiketicket.errors import UserError
 from spiketicket.export._card import model_card
 from spiketicket.export._needs import needed
+from spiketicket.export._staged import staged
 from spiketicket.recipe import parse_recipe, to_toml
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.zoo import require_digest
@@ -41,25 +42,23 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
     """
     source, folder = Path(ticket_path), Path(folder)
     ticket, content = Ticket.load(source), source.read_bytes()
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     files = {TICKET: content}
     if isinstance(ticket.metadata.get("recipe"), dict):
         files[RECIPE] = to_toml(parse_recipe(ticket.metadata["recipe"], str(source))).encode()
-    elif (folder / RECIPE).exists():
-        (folder / RECIPE).unlink()
-    for file, made in files.items():
-        write_bytes(folder / file, made)
     config = {
         "library_name": "spiketicket",
         "spiketicket_version": __version__,
         "network": _network(ticket.metadata),
         "files": {file: hashlib.sha256(made).hexdigest() for file, made in files.items()},
     }
-    write_json(folder / CONFIG, config)
     card = model_card(name, ticket.metadata, describe(source), has_recipe=RECIPE in files)
-    write_bytes(folder / CARD, card.encode())
-    return tuple(folder / file for file in (*files, CONFIG, CARD))
+    files |= {CONFIG: json_bytes(config), CARD: card.encode()}
+    with staged(*(folder / file for file in files)) as place:
+        for file, made in files.items():
+            write_bytes(place / file, made, "--output")
+    if RECIPE not in files:
+        (folder / RECIPE).unlink(missing_ok=True)
+    return tuple(folder / file for file in files)
 
 
 def check_folder(folder: Path | str) -> Path:

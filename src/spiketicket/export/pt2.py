@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spiketicket._files import explained
 from spiketicket.errors import UserError
-from spiketicket.export._needs import silence
+from spiketicket.export._needs import foreign
 from spiketicket.export._staged import staged
 from spiketicket.export._trace import portable, traced
 
@@ -23,7 +25,7 @@ FACTS = "facts.json"
 
 
 def write_pt2(
-    model: nn.Module, example: Tensor, path: Path | str, facts: Mapping[str, str]
+    model: nn.Module, example: Tensor, path: Path | str, facts: Mapping[str, Any]
 ) -> Path:
     """Write a network as ``path`` (``.pt2``); returns it.
 
@@ -34,7 +36,7 @@ def write_pt2(
         model: in evaluation mode, of one input and one output; it is left as it is.
         example: an input.
         path: of the file.
-        facts: texts that go into the archive as ``facts.json``.
+        facts: JSON that goes into the archive as ``facts.json``.
 
     Raises:
         UserError: ``torch.export`` cannot follow the network, the file does not compute the same,
@@ -49,7 +51,7 @@ def write_pt2(
             node.meta.pop("stack_trace", None)
     with staged(path) as folder:
         made = folder / path.name
-        with silence():
+        with explained(path, "--output"), foreign("torch.export.save cannot write the network"):
             torch.export.save(program, made, extra_files={FACTS: json.dumps(dict(facts))})
         _require_equal(made, model, example, path)
     return path
@@ -58,7 +60,7 @@ def write_pt2(
 @torch.no_grad()
 def _require_equal(made: Path, model: nn.Module, x: Tensor, target: Path) -> None:
     """Raise a UserError about ``target`` unless the file ``made`` gives the model's logits."""
-    with silence():
+    with foreign("torch.export.load cannot read what was written", where=str(target)):
         found = torch.export.load(made).module()(x)
     if not torch.equal(found, portable(model)(x)):
         raise UserError("computes something else than the network", where=str(target))

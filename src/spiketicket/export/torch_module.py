@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
+from spiketicket.export._inputs import plain_text
 from spiketicket.export._staged import staged
 from spiketicket.export._trace import portable, traced
 
@@ -74,7 +75,7 @@ _GLOBALS = {
 
 
 def write_module(
-    model: nn.Module, example: Tensor, path: Path | str, title: str, facts: Mapping[str, str]
+    model: nn.Module, example: Tensor, path: Path | str, title: str, facts: Mapping[str, Any]
 ) -> tuple[Path, Path]:
     """Write a network as ``path`` (``.py``) and the ``.npz`` beside it; returns both.
 
@@ -93,16 +94,18 @@ def write_module(
             module does not compute the same, or a file cannot be written.
     """
     path = Path(path).with_suffix(".py")
-    if not path.stem.isidentifier():
-        raise UserError("must be a Python name", where="name", value=path.stem)
+    if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
+        remedy = "Choose another with --name"
+        raise UserError("must be a Python name", where="name", value=path.stem, remedy=remedy)
     program = traced(model, example)
     if program.graph_signature.buffers_to_mutate:
         changed = sorted(program.graph_signature.buffers_to_mutate.values())
         raise UserError("changes its own state in forward", where=changed[0])
     tensors = _tensors(program)
     imports, forward = _forward(program, tensors)
+    shown = "\n".join(f"{_plain(k)}: {_plain(plain_text(v))}" for k, v in facts.items())
     text = _HEAD.format(
-        title=_plain(title), facts="\n".join(f"{_plain(k)}: {_plain(v)}" for k, v in facts.items()),
+        title=_plain(title), facts=shown,
         imports=imports, shapes=_shapes(tensors), forward=forward,
     )  # fmt: skip
     content = io.BytesIO()
@@ -209,7 +212,7 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """Text that may stand in a docstring: a ticket's metadata is anybody's."""
-    return re.sub(r"[^\x20-\x7e]|[\"\\]", " ", str(text))[:500]
+    return re.sub(r"[^\x20-\x7e]|\\", " ", text.replace('"', "'"))[:500]
 
 
 @torch.no_grad()

@@ -172,7 +172,7 @@ class SpikingTransformer(nn.Module):
             h: Tensor = self.conv_pep(chosen.flatten(1, 2), steps)
             return torch.unflatten(h.flatten(2), 1, ids.shape)
         if execution == "zero_fill":
-            mask = torch.zeros(len(ids), self.tokens, device=ids.device, dtype=frames.dtype)
+            mask = torch.zeros(ids.shape[0], self.tokens, device=ids.device, dtype=frames.dtype)
             image = mask.scatter(1, ids, 1.0).view(-1, 1, *self.grid)
             frames = frames * functional.interpolate(image, size=frames.shape[-2:])
         return _gather(self._tokens(frames, steps), ids)

@@ -16,6 +16,7 @@ membrane leaks to: ``U = V - (V - V_reset) / tau + I``.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -29,6 +30,9 @@ from spiketicket.neurons._surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
 
 Kernel = Literal["auto", "native", "compile", "eager"]
+_MOST_COMPILED = 128
+"""A network has one or two configurations, and meets a few kinds of input."""
+_COUNT = itertools.count()
 
 
 class Config(NeuronConfig):
@@ -101,7 +105,7 @@ class LIF(nn.Module):
             return _native.lif(current, self.config)
         if kernel == "compile":
             flat = current.flatten(1)
-            return _compiled()(flat, self.config).view(current.shape)
+            return _compiled(self.config, *_kind(flat))(flat).view(current.shape)
         return simulate(current, self.config)
 
     def extra_repr(self) -> str:
@@ -128,9 +132,28 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
     return "compile" if device.type == "cuda" else "eager"
 
 
-@functools.cache
-def _compiled() -> Callable[[Tensor, Config], Tensor]:
-    return torch.compile(simulate)
+def _kind(current: Tensor) -> tuple[object, ...]:
+    """What torch.compile makes a graph of its own for, besides sizes (at most three graphs)."""
+    gradient = current.requires_grad, torch.is_grad_enabled(), torch.is_inference(current)
+    autocast = torch.is_autocast_enabled(current.device.type)
+    return len(current), current.dtype, current.device, *gradient, autocast
+
+
+@functools.lru_cache(maxsize=_MOST_COMPILED)
+def _compiled(config: Config, *kind: object) -> Callable[[Tensor], Tensor]:
+    """The neuron, compiled for one configuration and one kind of input.
+
+    Graphs are kept, and counted, by code object: behind one code object the ninth graph would not
+    be compiled, and from there on the process would compute every new one step by step.
+    """
+    del kind
+
+    def neuron(current: Tensor) -> Tensor:
+        return simulate(current, config)
+
+    code = neuron.__code__.replace(co_name=f"neuron_{next(_COUNT)}")
+    neuron.__code__ = code
+    return torch.compile(neuron)
 
 
 def make(config: Config, kernel: Kernel = "auto") -> nn.Module:

@@ -1,4 +1,6 @@
-"""A ticket as C99 for microcontrollers: no heap, nothing but ``memcpy`` and ``memset``.
+"""A ticket as C for microcontrollers: no heap, nothing but ``memcpy`` and ``memset``.
+
+The text is C99 and C++11 at once.
 
 ``runtime/`` holds the C code that every network shares; it is copied into NAME.c behind the
 network's own tables. All spikes are those of the engine's definition (``engine/reference.py``), at
@@ -8,15 +10,19 @@ threshold are decided by the definition's own float32 operations (see ``threshol
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiketicket._files import write_atomic
+from spiketicket._files import write_bytes
 from spiketicket.engine.program import Program
+from spiketicket.export._staged import staged
 from spiketicket.export.c.chain import ExportError, read_chain
-from spiketicket.export.c.writer import Sizes, check_name, write_source
+from spiketicket.export.c.names import c_name, check_name
+from spiketicket.export.c.writer import Sizes, write_source
 
-__all__ = ["ExportError", "Exported", "Sizes", "export_c"]
+__all__ = ["ExportError", "Exported", "Sizes", "c_name", "export_c"]
 
 
 @dataclass(frozen=True)
@@ -25,20 +31,49 @@ class Exported:
 
     files: tuple[Path, ...]
     sizes: Sizes
+    kept: tuple[Path, ...] = ()
+    """Files of a user that were there and were left as they are."""
 
 
-def export_c(program: Program, folder: Path, name: str) -> Exported:
-    """Write ``name.c`` and ``name.h`` into ``folder``, which is made where it is not there.
+def export_c(
+    program: Program, folder: Path, name: str, classes: Sequence[str] | None = None
+) -> Exported:
+    """Write ``name.c``, ``name.h`` and an example into ``folder``, made where it is not there.
 
-    Nothing is written before all of it is known to work.
+    Nothing is written before all of it is known to work. A ``main.c`` that is there is left alone:
+    it is the user's.
+
+    Args:
+        program: the network.
+        folder: of the files.
+        name: begins the files' and functions' names.
+        classes: the names of the outputs; their numbers where there are none.
 
     Raises:
         ExportError: the network or the name cannot be C; says which layer and why.
+        UserError: the files cannot be written.
     """
     check_name(name)
-    made = write_source(read_chain(program), name)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = (folder / f"{name}.h", folder / f"{name}.c")
-    for path, text in zip(files, (made.header, made.source), strict=True):
-        write_atomic(path, text.encode("ascii"))
-    return Exported(files, made.sizes)
+    named = list(map(str, range(program.classes))) if classes is None else classes
+    if len(named) != program.classes:
+        raise ExportError(
+            f"must be {program.classes} names, one an output", where="classes", value=len(named)
+        )
+    made = write_source(read_chain(program), name, named)
+    texts = {f"{name}.h": made.header, f"{name}.c": made.source}
+    example = folder / "main.c"
+    kept = (example,) if _is_users(example, made.main.encode("ascii")) else ()
+    if not kept:
+        texts[example.name] = made.main
+    files = tuple(folder / file for file in texts)
+    with staged(*files) as place:
+        for file, text in texts.items():
+            write_bytes(place / file, text.encode("ascii"), "--output")
+    return Exported(files, made.sizes, kept)
+
+
+def _is_users(path: Path, content: bytes) -> bool:
+    """Whether something other than ``content`` is at ``path``."""
+    if not path.is_file():
+        return os.path.lexists(path)
+    return path.stat().st_size != len(content) or path.read_bytes() != content

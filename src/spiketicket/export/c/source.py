@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spiketicket.export.c.chain import ExportError
+
 _WIDTH = 98
 
 
 def number(value: float) -> str:
-    """A float32 as C: hexadecimal, so that no digit is lost, with decimals beside it."""
+    """A float32 as C and C++ of any age: nine digits in decimals, which no two float32 share.
+
+    Raises:
+        ExportError: it is not finite.
+    """
     single = float(np.float32(value))
-    return f"{single.hex()}f"
+    if not math.isfinite(single):
+        raise ExportError("a constant of the network is not finite", value=single)
+    text = f"{single:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
 def define(name: str, value: object) -> str:

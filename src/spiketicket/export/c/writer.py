@@ -1,25 +1,20 @@
-"""The two C files of a network."""
+"""The C files of a network."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 from spiketicket import __version__
-from spiketicket.export.c.chain import Chain, ExportError, Layer
+from spiketicket.export.c.chain import Chain, Layer
+from spiketicket.export.c.example import example
+from spiketicket.export.c.names import name_array
 from spiketicket.export.c.pixels import End, first_layer, readout
 from spiketicket.export.c.source import define, number
 from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, place_maps, types_of
 from spiketicket.export.c.thresholds import plane_thresholds
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_TAKEN = frozenset((
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
-    "extern", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict",
-    "return", "short", "signed", "sizeof", "static", "stddef", "stdint", "string", "struct",
-    "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
-))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +35,17 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The text of the two files."""
+    """The text of the files."""
 
     header: str
     source: str
+    main: str
+    """An example around them."""
     sizes: Sizes
 
 
-def check_name(name: str) -> None:
-    """ExportError unless ``name`` can begin C names and name files."""
-    if not _NAME.fullmatch(name) or name in _TAKEN:
-        what = "a name must be a C name of at most 40 characters, and no word of C"
-        raise ExportError(what, where="--name", value=name, remedy="Choose another with --name")
-
-
-def write_source(chain: Chain, name: str) -> Source:
-    """The two files, named ``name``."""
+def write_source(chain: Chain, name: str, classes: Sequence[str]) -> Source:
+    """The files, named ``name``; ``classes`` are the names of its outputs."""
     maps, words = place_maps(chain)
     steps = chain.program.steps
     planes = tuple(plane_thresholds(layer, steps) for layer in chain.layers[1:])
@@ -69,8 +59,9 @@ def write_source(chain: Chain, name: str) -> Source:
     sizes = _sizes(chain, tables, ends, limits)
     macros = "".join(define(key, value) for key, value in limits.items())
     return Source(
-        header=_header(chain, name, sizes),
+        header=_header(chain, name, sizes, classes),
         source=_source(chain, name, sizes, (macros, _types(chain, types), tables, ends)),
+        main=example(name, *_kinds(chain), _layout(chain), whole=chain.readout.whole),
         sizes=sizes,
     )
 
@@ -134,7 +125,7 @@ def _types(chain: Chain, types: Types) -> str:
     return "".join(f"typedef {kind} {name};\n" for name, kind in kinds.items())
 
 
-def _header(chain: Chain, name: str, sizes: Sizes) -> str:
+def _header(chain: Chain, name: str, sizes: Sizes, classes: Sequence[str]) -> str:
     program, upper = chain.program, name.upper()
     pixel, logit = _kinds(chain)
     facts = {
@@ -161,6 +152,10 @@ code comes on top.
 #include <stdint.h>
 
 {macros}
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 /* Logits of one image, {_layout(chain)}. */
 void {name}_run(const {pixel} *image, {logit} *logits);
 
@@ -173,7 +168,13 @@ int {name}_classify(const {pixel} *image);
 void {name}_trace(unsigned layer, unsigned step, unsigned channel, unsigned row,
                   const uint32_t *bits);
 #endif
+
+#ifdef __cplusplus
+}}
 #endif
+
+/* Names of the classes, UTF-8. They take flash in the files that use them, and in no others. */
+{name_array(name, classes)}#endif
 """
 
 
@@ -197,7 +198,8 @@ def _layout(chain: Chain) -> str:
 def _exactness(sizes: Sizes) -> str:
     if not sizes.float_layers:
         return "All arithmetic is on whole numbers; spikes equal those of the network in float32."
-    names = ", ".join(sizes.float_layers)
+    # A ticket's layers may be called anything, and this stands in a comment.
+    names = ", ".join(re.sub(r"[^\w.]", "_", n, flags=re.ASCII) for n in sizes.float_layers)
     return (
         "Spikes equal those of the network in float32. Whole numbers decide, and float32 where\n"
         f" * they are too near to a threshold; these layers have float code: {names}."
