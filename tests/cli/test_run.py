@@ -191,6 +191,32 @@ def test_windows_of_a_recording(spike, place):
     assert all(line.startswith(f"{path} ") and " us: " in line for line in lines)
 
 
+def test_units_and_resets_of_recordings(spike, place):
+    ticket, path = place / "plain.ticket", place / "twice.npz"
+    config = {**FRAMING, "sensor": [34, 34]}
+    make_ticket(2, 3, {"name": "event_folder", "config": config}).save(ticket)
+    data = recording(place / "once.npy").data
+    arrays = {name: np.concatenate([data[name]] * 2) for name in "xyp"}
+    np.savez(path, t=np.concatenate([data["t"]] * 2) / 1e6, **arrays)
+    refused = spike("run", str(ticket), str(path), "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "look like seconds" in refused.stderr
+    seconds = ("run", str(ticket), str(path), "--time-unit", "s", "--backend", "numpy")
+    refused = spike(*seconds)
+    assert refused.exit_code == 2
+    assert "--split-at-reset" in refused.stderr
+    result = spike(*seconds, "--split-at-reset")
+    assert result.exit_code == 0
+    lines = [line.removeprefix(str(path)) for line in result.stdout.splitlines()]
+    assert [line[:12] for line in lines] == [" part 1 of 2", " part 2 of 2"]
+    assert lines[0][12:] == lines[1][12:]
+    grey = place / "grey-only.ticket"
+    make_ticket(1, 1, {"name": "digits", "config": {}}).save(grey)
+    refused = spike("run", str(grey), "x.png", "--split-at-reset", "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "--split-at-reset: is for recordings" in refused.stderr
+
+
 def test_an_unknown_framing_is_told(spike, place):
     ticket = place / "unknown.ticket"
     make_ticket(2, 3, {}).save(ticket)

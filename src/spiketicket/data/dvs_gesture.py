@@ -33,7 +33,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from annotated_types import Interval
 
 from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._recordings import Parts, Recording, TimedConfig
 from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
 
@@ -74,7 +74,7 @@ _HEADER: Final = "class,startTime_usec,endTime_usec"
 _LINE: Final = re.compile(r"\s*(\d{1,2})\s*,\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", re.ASCII)
 
 
-class Config(RecordingConfig):
+class Config(TimedConfig):
     """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
 
     name: Literal["dvs_gesture"] = "dvs_gesture"
