@@ -274,3 +274,20 @@ def test_help_says_the_options(spike):
     assert result.exit_code == 0
     for option in ("TICKET", "INPUT", "--top", "--resize", "--threads", "--plan", "--json"):
         assert option in result.stdout
+
+
+def test_pictures_are_read_whole_or_refused(spike, pictures):
+    ticket, folder, _ = pictures
+    for name, options, said in (
+        ("deep.png", {}, "more than 8 bits"),
+        ("pages.tif", {"save_all": True}, "several pages or frames"),
+        ("cmyk.jpg", {}, "CMYK is turned to RGB"),
+    ):
+        path = folder.parent / name
+        image = Image.new("CMYK" if name == "cmyk.jpg" else "L", (SIDE, SIDE), 9)
+        if name == "deep.png":
+            image = Image.fromarray(np.full((SIDE, SIDE), 40000, np.uint16))
+        image.save(path, **options, **({"append_images": [image]} if options else {}))
+        result = spike("run", str(ticket), str(path), "--backend", "numpy")
+        assert result.exit_code == (0 if name == "cmyk.jpg" else 2)
+        assert said in result.stderr

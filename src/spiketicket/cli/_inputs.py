@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """A name to show, and what a ticket's engine takes."""
+    """A name to show, what a ticket's engine takes, and how its file was read."""
 
     name: str
     x: NDArray[np.generic]
+    notes: tuple[str, ...] = ()
 
 
 class Reader(Protocol):
@@ -53,8 +54,9 @@ class Pictures:
         from spiketicket._pictures import read_picture
 
         channels, height, width = self._shape
-        x = read_picture(path, channels, height, width, resize=self._resize)
-        yield Sample(str(path), x)
+        notes: list[str] = []
+        x = read_picture(path, channels, height, width, resize=self._resize, notes=notes)
+        yield Sample(str(path), x, tuple(notes))
 
 
 class Recordings:
@@ -119,7 +121,7 @@ class Recordings:
                     where=str(path), value=f"{frames.shape[3]}x{frames.shape[2]}",
                     remedy="The ticket was made for recordings of another sensor",
                 )  # fmt: skip
-            yield Sample(name, frames)
+            yield Sample(name, frames, events.notes)
 
     def _windows(
         self, path: Path, called: str, events: Any

@@ -140,7 +140,9 @@ def _batches(
         try:
             if isinstance(found, UserError):
                 raise found
-            for sample in reader.read(found):
+            for number, sample in enumerate(reader.read(found)):
+                for note in () if number else sample.notes:
+                    print(_printable(f"note: {found}: {note}"), file=sys.stderr)
                 batch.append(sample)
                 if len(batch) == most:
                     yield batch

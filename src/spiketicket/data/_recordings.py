@@ -6,7 +6,6 @@ everything that they are a function of: the files' contents, the spans, and the 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from annotated_types import Ge, Interval, Lt
 from numpy.typing import NDArray
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from spiketicket.data._notes import Notes, alike
 from spiketicket.data._types import Samples, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, TimeUnit, read_events, read_spans, read_stretches
@@ -120,9 +120,6 @@ class Reading:
 Parts = Mapping[str, Sequence[Recording]]
 """The recordings of ``train`` and of ``test``."""
 
-_Notes = list[tuple[str, str]]
-"""Names of files, and what is to be told of them."""
-
 _NEVER: Final = 2**63 - 1
 """Behind the time of any event."""
 
@@ -181,7 +178,7 @@ def _together(row: Recording) -> tuple[str, ...]:
 
 def _build(parts: Parts, framing: FrameConfig, reading: Reading) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    notes: _Notes = []
+    notes: Notes = []
     seen: tuple[tuple[int, int], Path] | None = None
     for part, rows in parts.items():
         name = f"{part}_x"
@@ -199,7 +196,7 @@ def _build(parts: Parts, framing: FrameConfig, reading: Reading) -> dict[str, ND
     kind = np.result_type(*(array.dtype for array in arrays.values()))
     arrays = {name: array.astype(kind, copy=False) for name, array in arrays.items()}
     # An array of texts has the width of its longest; without any it has none.
-    arrays["notes"] = np.array(_told(notes), dtype=np.str_)
+    arrays["notes"] = np.array(alike(notes), dtype=np.str_)
     return arrays
 
 
@@ -225,19 +222,8 @@ def _check_sensor(
         )
 
 
-def _told(notes: _Notes) -> list[str]:
-    """A line for each kind of note: thousands of files may have the same one."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for name, note in notes:
-        kinds[re.sub(r"\d+", "#", note)].append(f"{name}: {note}")
-    return [
-        f"{first} (and {len(more)} more alike)" if more else first
-        for first, *more in kinds.values()
-    ]
-
-
 def _read(
-    rows: Sequence[Recording], reading: Reading, notes: _Notes
+    rows: Sequence[Recording], reading: Reading, notes: Notes
 ) -> Iterator[tuple[int, Events]]:
     """Every sample's events with its index; a file is read once for all its spans."""
     by_file: dict[Path, list[int]] = defaultdict(list)
@@ -251,7 +237,7 @@ def _read(
             yield index, _turned(events, rows[index])
 
 
-def _stated(path: Path, rows: Sequence[Recording], reading: Reading, notes: _Notes) -> list[Events]:
+def _stated(path: Path, rows: Sequence[Recording], reading: Reading, notes: Notes) -> list[Events]:
     """The events of each row's stated span of a file, which are checked against the file's end."""
     spans = [row.span_us for row in rows if row.span_us is not None]
     rest = (max(stop for _, stop in spans) - 1, _NEVER)
