@@ -185,7 +185,7 @@ def test_a_picture_is_bound_by_the_memory_that_may_be_used(
     said = error(path, content)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "256000000 bytes of memory with its 4000x4000 pixels" in said
+    assert "its 4000x4000 pixels need 256000000 bytes of memory" in said
     assert "SPIKETICKET_MAX_MEMORY" in said
     assert peak < 10 << 20
 

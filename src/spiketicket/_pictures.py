@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from spiketicket._bounded import MEMORY_VARIABLE, max_memory, open_regular
+from spiketicket._bounded import need_memory, open_regular
 from spiketicket._picture_header import READ, bits_of, kind_of
 from spiketicket.errors import UserError
 
@@ -112,10 +112,7 @@ def _check_opened(opened: Image.Image, where: str) -> None:
         what = "holds several pages or frames, and one picture is needed"
         raise UserError(what, where=where, remedy="Save the one that is meant by itself")
     needed = opened.width * opened.height * _PIXEL
-    if needed > max_memory():
-        what = f"needs {needed} bytes of memory with its {opened.width}x{opened.height} pixels"
-        remedy = f"Make it smaller, or allow more than {max_memory()} with {MEMORY_VARIABLE}"
-        raise UserError(what, where=where, remedy=remedy)
+    need_memory(needed, f"its {opened.width}x{opened.height} pixels", where)
 
 
 def _has_more(opened: Image.Image) -> bool:

@@ -32,6 +32,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from annotated_types import Interval
 
+from spiketicket._bounded import read_regular
 from spiketicket.data._event_set import EventSet
 from spiketicket.data._recordings import Parts, Recording, TimedConfig
 from spiketicket.data._types import DatasetInfo
@@ -189,7 +190,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     if not path.is_file():
         raise UserError("is missing", where=str(path), remedy=INFO.obtain)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from spiketicket._bounded import open_regular
+from spiketicket._bounded import need_memory, open_regular
 from spiketicket.errors import UserError
 from spiketicket.events import _order, _reading
 from spiketicket.events._reading import Gathered, Recording, Span, TimeUnit
@@ -37,6 +37,9 @@ __all__ = [
     "read_spans",
     "read_stretches",
 ]
+
+_SORTED: Final = EVENT.itemsize + 27
+"""Bytes an event where all are sorted together: itself, and times and places of 8 bytes."""
 
 _SURE: Final = 4
 """Bytes of a signature that events, which begin with any bytes, do not have by chance."""
@@ -62,7 +65,8 @@ def read_events(
     ``.npz``, ``.npy``, some ``.dat``), else the largest addresses are taken, with a note.
     ``time_unit`` is what the times of ``.npz`` and ``.npy`` files are counted in: "s", "ms", "us"
     or "ns"; None is microseconds, milliseconds in an array [N, 4]. Files of other formats have a
-    unit of their own. About 13 bytes of memory an event.
+    unit of their own. About 13 bytes of memory an event, 40 where they are out of order; no more
+    than SPIKETICKET_MAX_MEMORY says.
 
     Raises:
         UserError: no such file, a format that is not known or not what its name says, a recording
@@ -179,6 +183,7 @@ def _resets(gathered: Gathered, path: Path) -> list[int]:
     if not gathered.order.far:
         return []
     times = gathered.stores[0].trim()["t"]
+    need_memory(len(times) * _SORTED, "events out of order, with what sorts them,", str(path))
     if (found := _order.resets(times)) is not None:
         return found
     what = f"is not in order of time: {gathered.order.late} of {len(times)} events come late"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spiketicket._bounded import max_memory, need_memory
 from spiketicket.errors import UserError
 from spiketicket.events import _order
 from spiketicket.events._types import EVENT, EventArray, Events
@@ -89,9 +90,14 @@ def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Ga
     """All events, in one store; or those of each span, where a span may have none.
 
     Raises:
-        UserError: the file has no event, too many outside the sensor, or all at one time.
+        UserError: the file has no event, too many outside the sensor, or all at one time; or the
+            events do not fit into the memory that may be used.
     """
-    stores = [Store(recording.most if spans is None else 0) for _ in spans or (None,)]
+    room = _Room(str(path))
+    if recording.plain is not None and spans is None:
+        room.check(recording.most)
+    most = recording.most if spans is None else 0
+    stores = [Store(most, room) for _ in spans or (None,)]
     seen = _Seen(stores[0].order if spans is None else Order())
     for block in recording.blocks:
         kept = seen.inside(block, recording.sensor)
@@ -187,19 +193,42 @@ class Order:
         return self.latest_by > _order.FAR * (self.latest - self.first)
 
 
+class _Room:
+    """Counts the events that are kept of a file, of which memory allows so many."""
+
+    def __init__(self, where: str) -> None:
+        self.most = max_memory() // EVENT.itemsize
+        self._kept = 0
+        self._where = where
+
+    def check(self, count: int) -> None:
+        """UserError where ``count`` events more do not fit."""
+        if self._kept + count > self.most:
+            needed = (self._kept + count) * EVENT.itemsize
+            remedy = "Read parts of it with spiketicket.events.read_spans;"
+            need_memory(needed, "its events", self._where, remedy)
+
+    def take(self, count: int) -> None:
+        self.check(count)
+        self._kept += count
+
+
 class Store:
     """Events of one span in the order of the file, in an array that grows as needed."""
 
-    def __init__(self, most: int) -> None:
-        self.data: EventArray = np.empty(most, EVENT)
+    def __init__(self, most: int, room: _Room) -> None:
+        self.data: EventArray = np.empty(min(most, room.most), EVENT)
         self.order = Order()
+        self._room = room
 
     def add(self, block: Columns) -> None:
         """The next events, [n] with n > 0."""
         start = self.order.count
         stop = start + len(block.t)
+        self._room.take(len(block.t))
         if stop > len(self.data):
-            self.data.resize(max(stop, 2 * len(self.data)), refcheck=False)
+            size = max(stop, min(2 * len(self.data), self._room.most))
+            self.data.resize(size, refcheck=False)
         part = self.data[start:stop]
         for name, column in zip(block._fields, block, strict=True):
             part[name] = column
@@ -215,7 +244,7 @@ class Store:
         self.trim()
         stretches = []
         for start, stop in zip((0, *starts), (*starts, len(self.data)), strict=True):
-            part = Store(0)
+            part = Store(0, self._room)
             part.data = self.data[start:stop].copy()
             part.order.add(part.data["t"])
             stretches.append(part)

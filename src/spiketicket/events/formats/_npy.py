@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from io import BufferedIOBase
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,7 +26,7 @@ class NpyRows:
             cut off.
     """
 
-    def __init__(self, file: BufferedIOBase | BinaryIO, size: int, where: str) -> None:
+    def __init__(self, file: BufferedIOBase, size: int, where: str) -> None:
         try:
             version = npy.read_magic(file)
             read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
@@ -40,8 +40,7 @@ class NpyRows:
         row = math.prod(self.shape[1:]) * self.dtype.itemsize
         if not self.shape or min(self.shape) < 0 or not 0 < row <= _MOST_ROW:
             raise UserError("must be an array of events", where=where, value=list(self.shape))
-        self._file = cast("BufferedIOBase", file)
-        self._where, self._row = where, row
+        self._file, self._where, self._row = file, where, row
         self._start = file.tell()
         here = max(size - self._start, 0)
         self.count = min(self.shape[0], here // row)
