@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from spiketicket import __version__
-from spiketicket.cli._guard import EXPECTED, said
+from spiketicket.cli._guard import EXPECTED, said, told_notes
 
 # command -> its file, and the function or the group of commands in it
 COMMANDS = {
@@ -46,7 +46,8 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with told_notes():
+                return super().invoke(ctx)
         except EXPECTED as error:
             code = said(error)
             if code is None:
