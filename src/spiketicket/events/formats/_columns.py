@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Columns, TimeUnit
+from spiketicket.events._reading import TimeUnit
+from spiketicket.events._stores import Columns
 from spiketicket.events._types import LARGEST_SENSOR
 
 _LARGEST: Final = 1 << 53

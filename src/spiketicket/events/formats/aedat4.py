@@ -22,7 +22,8 @@ import numpy as np
 
 from spiketicket._bounded import MEMORY_VARIABLE, max_memory, parse_json
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Columns, Recording
+from spiketicket.events._reading import Recording
+from spiketicket.events._stores import Columns
 from spiketicket.events._types import EVENT
 from spiketicket.events.formats._header import agreed_sensor
 

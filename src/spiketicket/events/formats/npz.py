@@ -18,7 +18,8 @@ from typing import BinaryIO, Final, cast
 
 from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
-from spiketicket.events._reading import CHUNK, Columns, Recording
+from spiketicket.events._reading import CHUNK, Recording
+from spiketicket.events._stores import Columns
 from spiketicket.events.formats._columns import Plain
 from spiketicket.events.formats._npy import NpyRows
 
