@@ -115,6 +115,22 @@ def test_floats_that_can_hold_the_times(tmp_path: Path) -> None:
     assert read_events(write(tmp_path / "a", small)).duration_us == 999
 
 
+@pytest.mark.parametrize("kind", ["<u8", ">i8", ">f8", "<f8", "longdouble", "i4", "u2"])
+def test_times_of_any_type_of_number(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path / "a", (US // 100).astype(kind))
+    assert (read_events(path).t == US // 100).all()
+    assert (read_events(path, time_unit="ms").t == US // 100 * 1000).all()
+    if kind in ("<f8", ">f8", "longdouble"):
+        path = write(tmp_path / "a", (US / 1e6).astype(kind))
+        assert (read_events(path, time_unit="s").t == US).all()
+
+
+@pytest.mark.parametrize("value", [65504.0, np.inf, -np.inf, np.nan])
+def test_the_ends_of_float16_are_an_error_without_a_warning(tmp_path: Path, value: float) -> None:
+    said = error(write(tmp_path / "a", np.array([1, value], np.float16)))
+    assert "a.npz: t: " in said
+
+
 def test_polarities_of_three_values_are_refused_wherever_they_are(tmp_path: Path) -> None:
     many = np.arange(100_000)
     for p in ([-1, 0, 1], [-1, 0]):

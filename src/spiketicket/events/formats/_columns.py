@@ -91,7 +91,10 @@ class Plain:
     ) -> NDArray[np.int64]:
         """Whole microseconds from float64 [n], which the file holds in the type ``stored``."""
         scale = _SCALES[unit]
-        steps = np.spacing(np.abs(t).astype(stored)).astype(np.float64)
+        kind = stored if stored.itemsize < t.dtype.itemsize else t.dtype
+        # Above the largest number of a type there is infinity.
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = np.spacing(np.abs(t).astype(kind)).astype(np.float64)
         # The neighbours of a number that is stored in few bits may be many microseconds away.
         coarse = (steps * scale > 1) & ((steps > 1) | (t != np.rint(t)))
         if coarse.any():
