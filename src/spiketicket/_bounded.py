@@ -12,8 +12,9 @@ import json
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from spiketicket.errors import UserError
 
@@ -55,7 +56,22 @@ def max_memory() -> int:
     return parse_memory(os.environ.get(MEMORY_VARIABLE) or DEFAULT_MEMORY, MEMORY_VARIABLE)
 
 
-def open_regular(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
+def need_memory(needed: int, what: str, where: str, remedy: str = "") -> None:
+    """Whether ``needed`` bytes may be used, for ``what`` (its events, its frames, ...).
+
+    Raises:
+        UserError: that is more than :func:`max_memory`.
+    """
+    most = max_memory()
+    if needed > most:
+        raise UserError(
+            f"{what} need {needed} bytes of memory, and {most} may be used",
+            where=where,
+            remedy=" ".join(filter(None, (remedy, f"{MEMORY_VARIABLE} allows more"))),
+        )
+
+
+def open_regular(path: str | os.PathLike[str]) -> tuple[BufferedReader, int]:
     """An open file and its size in bytes; the caller closes it.
 
     Raises:

@@ -61,6 +61,10 @@ class RecipeError(UserError):
         self.args = ("\n".join(self.problems),)
 
 
+class DataNote(UserWarning):
+    """Says which data was taken where the user named none; a command prints it as a note."""
+
+
 def _text(what: str, where: str, value: object, remedy: str) -> str:
     text = f"{where}: {what}" if where else what
     if value is not UNSET:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spiketicket import _data_place
 from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket._measured_file import FORMAT, Measured, is_whole
 from spiketicket._sample_file import drawn_sample, sample_file
@@ -148,7 +149,7 @@ def measure_run(
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
-    run = _Run(recipe, root, device, images, sample, reporter, dataset)
+    run = _Run(Path(folder), recipe, root, device, images, sample, reporter, dataset)
     first = min(seed for seed, _, _ in stages)
     shown = (*_DRAWN, main_arm(recipe))
     found: dict[Path, Measured | TicketError | None] = {}
@@ -180,6 +181,7 @@ _Step = Callable[[str, int, Path, bool], Measured | None]
 
 @dataclass
 class _Run:
+    folder: Path
     recipe: Recipe
     root: str
     device: str
@@ -190,10 +192,9 @@ class _Run:
 
     def data(self) -> Dataset:
         if self._loaded is None:
-            config = self.recipe.data
-            if self.root:
-                config = config.model_copy(update={"root": self.root})
-            self._loaded = load_dataset(config)
+            # Not the recipe's: a run folder may be a stranger's.
+            root = self.root or _data_place.recorded(self.folder)
+            self._loaded = load_dataset(self.recipe.data.model_copy(update={"root": root}))
         return self._loaded
 
     @staticmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from spiketicket import _allocator, _processor, threads
+from spiketicket import _allocator, _data_place, _processor, threads
 from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
@@ -23,7 +23,7 @@ from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, check
 from spiketicket.neurons import _native
 from spiketicket.pruning import dense_twin
-from spiketicket.recipe import DataConfig, Recipe, to_toml
+from spiketicket.recipe import DataConfig, Recipe, placed_root, to_toml
 from spiketicket.reporting import NullReporter, Reporter, tell_doing
 from spiketicket.stage import ArmResult, Experiment, copy_twin, run_arm
 
@@ -214,7 +214,16 @@ def _open_folder(folder: Path, experiment: Experiment) -> None:
     data = experiment.dataset
     experiment.guard()
     write_json(folder / "data.json", {"name": data.name, "checksum": data.checksum})
-    write_bytes(folder / "recipe.toml", to_toml(experiment.recipe).encode())
+    write_bytes(folder / "recipe.toml", to_toml(_placed(experiment.recipe)).encode())
+    _data_place.record(folder, experiment.recipe.data)
+
+
+def _placed(recipe: Recipe) -> Recipe:
+    """The recipe as it may be read from another folder: with an absolute ``data.root``."""
+    root = placed_root(recipe.data.root, Path.cwd())
+    if root == recipe.data.root:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
 
 
 def check_data(folder: Path, experiment: Experiment) -> None:

@@ -53,7 +53,8 @@ class DataConfig(Section):
 
     name: str
     root: str = Field(default="", json_schema_extra={"hashed": False})
-    """Folder with the files; empty means the one named by SPIKETICKET_DATA."""
+    """Folder with the files; empty means the one named by SPIKETICKET_DATA. A relative one is
+    relative to the recipe's file, or to the working directory where no file gave it."""
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Fraction of the training samples held out for every choice made before the test."""
     pad_crop: Annotated[int, Interval(ge=0, le=32)] = 0
@@ -215,7 +216,28 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: the file cannot be read or is not TOML.
         RecipeError: it does not describe a valid recipe; every mistake is listed.
     """
-    return parse_recipe(read_tables(path), source=str(path), overrides=overrides)
+    return parse_recipe(recipe_tables(path), source=str(path), overrides=overrides)
+
+
+def recipe_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a recipe's file; a relative ``data.root`` in it is made absolute.
+
+    Raises:
+        UserError: as :func:`read_tables`.
+    """
+    tables = read_tables(path)
+    data = tables.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        folder = Path(path).absolute().parent
+        return {**tables, "data": {**data, "root": placed_root(data["root"], folder)}}
+    return tables
+
+
+def placed_root(root: str, folder: Path) -> str:
+    """``data.root`` as seen from a folder: absolute, unless it is empty or in a home folder."""
+    if not root or root.startswith("~") or "\0" in root:
+        return root
+    return str(folder / root)
 
 
 def read_tables(path: str | Path) -> dict[str, Any]:

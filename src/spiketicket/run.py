@@ -2,6 +2,7 @@
 
     runs/<name>-<hash>/recipe.toml
                        data.json                 name and checksum of the data
+                       root.json                 where the data lies on this machine
                        result.json               the verdict over the seeds asked for last
                        <name>-seed<s>.ticket     the ticket, with the verdict in it
                        seed-<s>/<arm>/           see stage.py

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from spiketicket import _data_place
 from spiketicket.data import load_dataset, make_config
 from spiketicket.data._batches import ordered_batches, to_tensors
 from spiketicket.data._types import Dataset, Samples
@@ -46,7 +47,9 @@ def find_test_data(
 ) -> TicketData:
     """What the ticket read from ``path`` is to be tested on.
 
-    ``dataset`` is the data where it is loaded already.
+    The data lies below ``root``, else where the run that the ticket lies in says, of which a
+    warning tells, else where SPIKETICKET_DATA says. ``dataset`` is the data where it is loaded
+    already.
 
     Raises:
         TicketError: the ticket does not say.
@@ -55,7 +58,7 @@ def find_test_data(
     meta = ticket.metadata
     try:
         options = {k: v for k, v in meta["data"]["config"].items() if k != "root"}
-        config = make_config(**options, **({"root": root} if root else {}))
+        config = make_config(**options)
         mean, std = (tuple(float(v) for v in meta["normalisation"][k]) for k in ("mean", "std"))
         size, checksum = int(meta["eval_batch_size"]), str(meta["data"]["checksum"])
         stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
@@ -64,7 +67,9 @@ def find_test_data(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"does not say how it is to be tested: {type(error).__name__}: {error}"
         raise TicketError(what, where=str(path)) from error
-    dataset = dataset or load_dataset(config)
+    if dataset is None:
+        root = root or _data_place.told(Path(path))
+        dataset = load_dataset(config.model_copy(update={"root": root}))
     if dataset.checksum != checksum or not len(mean) == len(std) == len(dataset.mean):
         raise UserError(
             f"the data {dataset.name} here is not the data the ticket was made for",

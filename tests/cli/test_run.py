@@ -191,6 +191,32 @@ def test_windows_of_a_recording(spike, place):
     assert all(line.startswith(f"{path} ") and " us: " in line for line in lines)
 
 
+def test_units_and_resets_of_recordings(spike, place):
+    ticket, path = place / "plain.ticket", place / "twice.npz"
+    config = {**FRAMING, "sensor": [34, 34]}
+    make_ticket(2, 3, {"name": "event_folder", "config": config}).save(ticket)
+    data = recording(place / "once.npy").data
+    arrays = {name: np.concatenate([data[name]] * 2) for name in "xyp"}
+    np.savez(path, t=np.concatenate([data["t"]] * 2) / 1e6, **arrays)
+    refused = spike("run", str(ticket), str(path), "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "look like seconds" in refused.stderr
+    seconds = ("run", str(ticket), str(path), "--time-unit", "s", "--backend", "numpy")
+    refused = spike(*seconds)
+    assert refused.exit_code == 2
+    assert "--split-at-reset" in refused.stderr
+    result = spike(*seconds, "--split-at-reset")
+    assert result.exit_code == 0
+    lines = [line.removeprefix(str(path)) for line in result.stdout.splitlines()]
+    assert [line[:12] for line in lines] == [" part 1 of 2", " part 2 of 2"]
+    assert lines[0][12:] == lines[1][12:]
+    grey = place / "grey-only.ticket"
+    make_ticket(1, 1, {"name": "digits", "config": {}}).save(grey)
+    refused = spike("run", str(grey), "x.png", "--split-at-reset", "--backend", "numpy")
+    assert refused.exit_code == 2
+    assert "--split-at-reset: is for recordings" in refused.stderr
+
+
 def test_an_unknown_framing_is_told(spike, place):
     ticket = place / "unknown.ticket"
     make_ticket(2, 3, {}).save(ticket)
@@ -248,3 +274,20 @@ def test_help_says_the_options(spike):
     assert result.exit_code == 0
     for option in ("TICKET", "INPUT", "--top", "--resize", "--threads", "--plan", "--json"):
         assert option in result.stdout
+
+
+def test_pictures_are_read_whole_or_refused(spike, pictures):
+    ticket, folder, _ = pictures
+    for name, options, said in (
+        ("deep.png", {}, "more than 8 bits"),
+        ("pages.tif", {"save_all": True}, "several pages or frames"),
+        ("cmyk.jpg", {}, "CMYK is turned to RGB"),
+    ):
+        path = folder.parent / name
+        image = Image.new("CMYK" if name == "cmyk.jpg" else "L", (SIDE, SIDE), 9)
+        if name == "deep.png":
+            image = Image.fromarray(np.full((SIDE, SIDE), 40000, np.uint16))
+        image.save(path, **options, **({"append_images": [image]} if options else {}))
+        result = spike("run", str(ticket), str(path), "--backend", "numpy")
+        assert result.exit_code == (0 if name == "cmyk.jpg" else 2)
+        assert said in result.stderr

@@ -9,11 +9,11 @@ import torch
 from spiketicket.data import carve, check_dataset, load_dataset, training_split
 from spiketicket.data._augment import thin
 from spiketicket.data._types import Samples
-from spiketicket.data._view import recording_of
+from spiketicket.data._view import recordings_of
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.events import read_events
 from spiketicket.philox import Stream
-from spiketicket.recipe import parse_data
+from spiketicket.recipe import parse_data, parse_recipe, to_dict
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +241,7 @@ def test_simulated_digits_have_the_digits_classes_and_say_that_they_are_simulate
     assert np.array_equal(found.test.y, plain.test.y)
     assert found.train.x.shape == (1437, 2, 2, 32, 32)
     assert "simulated" in found.notes[0]
-    title, frames, recorded = recording_of("digits_events:7", "test", "", settings)
+    title, frames, recorded = recordings_of("digits_events:7", "test", "", settings)[0]
     assert np.array_equal(frames, found.test.x[7])
     assert len(recorded) == frames.sum()
     assert "simulated" in title
@@ -250,11 +250,11 @@ def test_simulated_digits_have_the_digits_classes_and_say_that_they_are_simulate
 def test_view_takes_a_file_or_a_sample(nmnist):
     path = nmnist / "N-MNIST" / "Test" / "4" / "00040.bin"
     settings = ["data.sensor=[34, 34]", "data.steps=5"]
-    title, frames, recorded = recording_of(str(path), "train", "", settings)
+    title, frames, recorded = recordings_of(str(path), "train", "", settings)[0]
     assert title.startswith("00040.bin: 40 events")
     assert frames.shape == (5, 2, 34, 34)
     assert np.array_equal(recorded.data, read_events(path, sensor=(34, 34)).data)
-    _, _, sample = recording_of("nmnist:4", "test", str(nmnist))
+    _, _, sample = recordings_of("nmnist:4", "test", str(nmnist))[0]
     assert np.array_equal(sample.data, recorded.data)
 
 
@@ -269,7 +269,7 @@ def test_view_takes_a_file_or_a_sample(nmnist):
 )
 def test_what_cannot_be_viewed_is_named(target, text, nmnist):
     with pytest.raises(UserError, match=text):
-        recording_of(target, "test", str(nmnist))
+        recordings_of(target, "test", str(nmnist))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_what_cannot_be_viewed_is_named(target, text, nmnist):
 def test_options_that_a_file_has_no_use_for_are_refused(nmnist, settings, part, root, text):
     path = nmnist / "N-MNIST" / "Test" / "4" / "00040.bin"
     with pytest.raises(UserError, match=text):
-        recording_of(str(path), part, root, settings)
+        recordings_of(str(path), part, root, settings)
 
 
 @pytest.mark.parametrize("option", ["drop_events", "jitter_events"])
@@ -301,3 +301,73 @@ def test_settings_of_a_dataset_are_checked_as_those_of_a_recipe():
         parse_data("nmnits")
     with pytest.raises(UserError, match="the dataset is nmnist"):
         parse_data("nmnist", "", ["data.name=digits"])
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """Two classes of five .npz recordings each, 100 ms, whose times are seconds."""
+    root = tmp_path / "plain"
+    for label, name in enumerate(("left", "right")):
+        (root / name).mkdir(parents=True)
+        for i in range(5):
+            rows = np.array(events(label * 10 + i, count=200, side=20, last=100_000))
+            t, x, y, p = rows.T
+            np.savez(root / name / f"{i}.npz", t=t / 1e6, x=x, y=y, p=p)
+    return root
+
+
+def test_the_unit_of_times_is_a_setting_that_is_hashed_only_where_it_is_set(plain, tmp_path):
+    report = check_dataset(parse_data("event_folder", str(plain), [SENSOR]))
+    assert "look like seconds" in report.problem
+    assert "data.time_unit" in report.problem
+    config = parse_data("event_folder", str(plain), [SENSOR, "data.time_unit=s"])
+    found = load_dataset(config)
+    assert any("times are read in s" in note for note in found.notes)
+    for path in plain.rglob("*.npz"):
+        arrays = dict(np.load(path))
+        np.savez(path, **{**arrays, "t": np.rint(arrays["t"] * 1e6).astype(np.int64)})
+    whole = load_dataset(parse_data("event_folder", str(plain), [SENSOR]))
+    assert found.checksum == whole.checksum
+    # What is cached of one unit is not read for another.
+    other = load_dataset(parse_data("event_folder", str(plain), [SENSOR, "data.time_unit=ms"]))
+    assert any("times are read in ms" in note for note in other.notes)
+
+
+@pytest.mark.parametrize("name", ["event_folder", "dvs_gesture", "cifar10_dvs"])
+def test_settings_at_their_defaults_leave_recipes_and_tickets_as_they_were(name):
+    sections = {
+        "name": "a", "model": {"name": "convnet"}, "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5}, "train": {"epochs": 1, "batch_size": 8},
+    }  # fmt: skip
+    made = parse_recipe({**sections, "data": {"name": name}})
+    assert not {"time_unit", "split_at_reset"} & set(to_dict(made)["data"])
+    unit = parse_recipe({**sections, "data": {"name": name, "time_unit": "ms"}})
+    assert to_dict(unit)["data"]["time_unit"] == "ms"
+    assert made.hash != unit.hash
+    assert parse_recipe(to_dict(unit)) == unit
+
+
+def test_a_recording_whose_clock_was_reset_is_cut_into_samples(folder):
+    path = folder / "left" / "0.bin"
+    rows = events(0, count=200, side=20)
+    write(path, [*rows, *rows])
+    report = check_dataset(parse_data("event_folder", str(folder), [SENSOR]))
+    assert "0.bin: its clock is reset once" in report.problem
+    assert "data.split_at_reset" in report.problem
+    split = [SENSOR, "data.split_at_reset=true"]
+    found = load_dataset(parse_data("event_folder", str(folder), split))
+    assert len(found.train) + len(found.test) == 11
+    groups = np.concatenate([found.train.groups, found.test.groups])
+    x = np.concatenate([found.train.x, found.test.x])
+    twice = groups == np.bincount(groups).argmax()
+    first, second = x[twice]
+    assert (first == second).all()
+    windows = load_dataset(parse_data("event_folder", str(folder), [*split, "data.window_us=900"]))
+    assert len(windows.train) + len(windows.test) == 11 * 4
+    report = check_dataset(parse_data("event_folder", str(folder), split))
+    assert report.ok
+    assert len(report.survey.counts) == 10
+    shown = recordings_of(str(path), "train", "", split)
+    assert [title.splitlines()[0].split(":")[0] for title, _, _ in shown] == [
+        "0.bin, part 1 of 2", "0.bin, part 2 of 2",
+    ]  # fmt: skip

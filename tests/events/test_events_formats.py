@@ -55,10 +55,16 @@ def test_round_trip(
     # The bits above its clock are not in a file: bin5's begins below 2**23, dat's below 2**32.
     first = {"bin5": start, "dat": high % 2**32, "aedat2": high % 2**31}.get(name, high)
     events = in_time(steps, first - min(first, steps[0][0]))
+    if len(events) > 1 and events[0][0] == events[-1][0]:
+        with pytest.raises(UserError, match="events have one time"):
+            read(tmp_path, f"a{suffix}", encoder(events), sensor=SENSOR)
+        return
     got = read(tmp_path, f"a{suffix}", encoder(events), sensor=SENSOR)
     assert rows(got) == events
     assert got.sensor == SENSOR
-    assert got.notes == ()
+    one_sided = len(events) > 1 and len({event[3] for event in events}) == 1
+    sign = "ON" if events[0][3] else "OFF"
+    assert got.notes == ((f"all {len(events)} events are {sign}",) if one_sided else ())
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
@@ -92,8 +98,8 @@ def test_another_sensor_than_the_files(tmp_path: Path, encode: Any, name: str) -
 
 
 def test_bin5_marks_move_the_time(tmp_path: Path, encode: Any) -> None:
-    mark = (0, 0, 240, 0)
-    content = encode.bin5([(5, 1, 1, 0), mark, (6, 2, 2, 1), mark, mark, (7, 3, 3, 1)])
+    mark, late = (5, 0, 240, 0), (6, 0, 240, 0)
+    content = encode.bin5([(5, 1, 1, 0), mark, (6, 2, 2, 1), late, late, (7, 3, 3, 1)])
     got = read(tmp_path, "a.bin", content, sensor=(304, 240))
     assert rows(got) == [(5, 1, 1, 0), (6 + 8192, 2, 2, 1), (7 + 3 * 8192, 3, 3, 1)]
     assert "3 marks (row 240)" in got.notes[0]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
 from spiketicket.events import EVENT, Events
-from spiketicket.events._reading import Unwrap, sort_by_time
+from spiketicket.events._reading import Unwrap
+from spiketicket.events._stores import sort_by_time
 
 
 def make(*rows: tuple[int, int, int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from spiketicket import __version__
 from spiketicket._streams import fail, say, tell
 from spiketicket.cli._alive import alive
-from spiketicket.cli._guard import EXPECTED, SOME_FAILED, said
+from spiketicket.cli._guard import EXPECTED, SOME_FAILED, said, told_notes
 
 # command -> its file, and the function or the group of commands in it
 COMMANDS = {
@@ -73,7 +73,8 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with told_notes():
+                return super().invoke(ctx)
         except EXPECTED as error:
             code = said(error)
             if code is None:

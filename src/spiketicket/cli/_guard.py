@@ -5,10 +5,14 @@ A traceback is left to mistakes of the program itself.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import warnings
+from collections.abc import Iterator
+from typing import TextIO
 
-from spiketicket._streams import fail, tell
-from spiketicket.errors import NO_TORCH, RecipeError, UserError
+from spiketicket._streams import fail, note, tell
+from spiketicket.errors import NO_TORCH, DataNote, RecipeError, UserError
 
 SOME_FAILED = 1
 BAD_INPUT = 2
@@ -39,6 +43,31 @@ def said(error: BaseException) -> int | None:
         return None
     fail(text)
     return BAD_INPUT
+
+
+@contextlib.contextmanager
+def told_notes() -> Iterator[None]:
+    """Print notes on the data that was taken as lines, each once; other warnings stay warnings."""
+    before, shown = warnings.showwarning, set[str]()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, DataNote):
+            before(message, category, filename, lineno, file, line)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            note(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataNote)
+        warnings.showwarning = show
+        yield
 
 
 def explained(error: UserError | OSError | ImportError) -> str | None:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """A name to show, and what a ticket's engine takes."""
+    """A name to show, what a ticket's engine takes, and how its file was read."""
 
     name: str
     x: NDArray[np.generic]
+    notes: tuple[str, ...] = ()
 
 
 class Reader(Protocol):
@@ -53,14 +54,17 @@ class Pictures:
         from spiketicket._pictures import read_picture
 
         channels, height, width = self._shape
-        x = read_picture(path, channels, height, width, resize=self._resize)
-        yield Sample(str(path), x)
+        notes: list[str] = []
+        x = read_picture(path, channels, height, width, resize=self._resize, notes=notes)
+        yield Sample(str(path), x, tuple(notes))
 
 
 class Recordings:
     """Recordings of an event camera, framed as the ticket's recipe says."""
 
-    def __init__(self, data: Mapping[str, Any], shape: Sequence[int]) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], shape: Sequence[int], time_unit: str | None, *, split: bool
+    ) -> None:
         from pydantic import ValidationError
 
         from spiketicket import registry
@@ -81,23 +85,35 @@ class Recordings:
         self._sensor = config.get("sensor") or getattr(module, "SENSOR", None)
         self._turned = getattr(module, "transposed", None)
         self._window_us = config.get("window_us")
+        self._unit: Any = time_unit or config.get("time_unit")
+        self._split = split or config.get("split_at_reset") is True
         if "steps" not in fields or (self._framing.steps, self._framing.channels) != shape[:2]:
             raise _no_framing()
         self._size = tuple(shape[2:])
 
     def read(self, path: Path) -> Iterator[Sample]:
         """One sample, or one a window where the recipe cuts recordings into windows."""
-        from spiketicket.events import read_events
+        from spiketicket.events import read_events, read_stretches
+
+        sensor = tuple(self._sensor) if self._sensor else None
+        if not self._split:
+            events = read_events(path, sensor=sensor, time_unit=self._unit)
+            yield from self._samples(path, str(path), events)
+            return
+        found = read_stretches(path, sensor=sensor, time_unit=self._unit)
+        for number, events in enumerate(found, 1):
+            name = f"{path} part {number} of {len(found)}" if len(found) > 1 else str(path)
+            yield from self._samples(path, name, events)
+
+    def _samples(self, path: Path, called: str, events: Any) -> Iterator[Sample]:
         from spiketicket.events._types import Events
         from spiketicket.events.frames import narrow, to_frames
 
-        sensor = tuple(self._sensor) if self._sensor else None
-        events = read_events(path, sensor=sensor)
         if self._turned is not None and self._turned(path):
             data = events.data.copy()
             data["x"], data["y"] = events.y, events.x
             events = Events(data, events.height, events.width, events.notes)
-        for name, part, span in self._windows(path, events):
+        for name, part, span in self._windows(path, called, events):
             frames = narrow(to_frames(part, self._framing, span))
             if frames.shape[2:] != self._size:
                 raise UserError(
@@ -105,14 +121,14 @@ class Recordings:
                     where=str(path), value=f"{frames.shape[3]}x{frames.shape[2]}",
                     remedy="The ticket was made for recordings of another sensor",
                 )  # fmt: skip
-            yield Sample(name, frames)
+            yield Sample(name, frames, events.notes)
 
     def _windows(
-        self, path: Path, events: Any
+        self, path: Path, called: str, events: Any
     ) -> Iterator[tuple[str, Any, tuple[int, int] | None]]:
         length = self._window_us
         if length is None:
-            yield str(path), events, None
+            yield called, events, None
             return
         import numpy as np
 
@@ -127,26 +143,34 @@ class Recordings:
         for start in range(first, first + count * length, length):
             cut = slice(*np.searchsorted(events.t, (start, start + length)))
             part = Events(events.data[cut], events.width, events.height, events.notes)
-            yield f"{path} {start}-{start + length} us", part, (start, start + length)
+            yield f"{called} {start}-{start + length} us", part, (start, start + length)
 
 
-def reader_for(engine: Engine, *, resize: bool) -> Reader:
-    """What reads the inputs of a ticket.
+def reader_for(
+    engine: Engine, *, resize: bool, time_unit: str | None = None, split: bool = False
+) -> Reader:
+    """What reads the inputs of a ticket; ``time_unit`` and ``split`` (at resets) of recordings.
 
     Raises:
-        UserError: no file can be an input of this ticket, or it does not say how.
+        UserError: no file can be an input of this ticket, it does not say how, or an option is
+            not for such files.
     """
     data = engine.metadata.get("data")
     table = data if isinstance(data, dict) else {}
     config = table.get("config")
     events = engine.program.frames > 1 or (isinstance(config, dict) and "steps" in config)
     if not events:
+        for option, given in (("--time-unit", time_unit), ("--split-at-reset", split)):
+            if given:
+                what = "is for recordings, and this ticket classifies pictures"
+                raise UserError(what, where=option, remedy="Leave it out")
         return Pictures(engine.input_shape, resize=resize)
     if resize:
         what = "recordings are not resized: their frames have the size of the recipe"
         raise UserError(what, where="--resize", remedy="Leave it out")
     p = engine.program
-    return Recordings(table, (p.frames, p.channels, p.height, p.width))
+    shape = (p.frames, p.channels, p.height, p.width)
+    return Recordings(table, shape, time_unit, split=split)
 
 
 def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | UserError]:

@@ -123,7 +123,7 @@ def _entries(
     options: list[str] | None, budget: Budget,
 ) -> list[Entry]:  # fmt: skip
     from spiketicket.compare import make_entries
-    from spiketicket.recipe import read_tables
+    from spiketicket.recipe import recipe_tables
 
     path = recipe_path(recipe)
     try:
@@ -135,7 +135,7 @@ def _entries(
         ) from None
     names = [name.strip() for name in methods.split(",")]
     return make_entries(
-        read_tables(path), names, densities, seeds, overrides=overrides or (),
+        recipe_tables(path), names, densities, seeds, overrides=overrides or (),
         options=options or (), budget=budget.value, source=str(path),
     )  # fmt: skip
 

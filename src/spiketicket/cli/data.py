@@ -25,6 +25,13 @@ class Part(StrEnum):
     test = "test"
 
 
+SplitOption = Annotated[
+    bool,
+    typer.Option(
+        "--split-at-reset",
+        help="Cut files whose clock was reset into recordings: data.split_at_reset=true.",
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(help="A dataset; `data list` names them.")]
 
 
@@ -46,7 +53,7 @@ def list_all(as_json: JsonOption = False) -> None:
 @app.command()
 def check(
     name: NameArgument, root: RootOption = "", settings: SetOption = None,
-    as_json: JsonOption = False,
+    split: SplitOption = False, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Check a dataset's files, read every recording, and load it; exit 2 if it is unusable."""
     from dataclasses import asdict
@@ -54,7 +61,7 @@ def check(
     from spiketicket.data import check_dataset
     from spiketicket.recipe import parse_data
 
-    report = check_dataset(parse_data(name, root, settings or ()))
+    report = check_dataset(parse_data(name, root, _all(settings, split)))
     if as_json:
         say_json({**asdict(report), "ok": report.ok})
     else:
@@ -76,17 +83,20 @@ def view(
     part: Annotated[Part, typer.Option("--part", help="Which samples INDEX counts.")] = Part.train,
     root: RootOption = "",
     settings: SetOption = None,
+    split: SplitOption = False,
 ) -> None:
     """Write a picture of a recording: its frames over time, and its rate of events."""
-    from spiketicket.data._view import recording_of
+    from spiketicket.data._view import recordings_of
     from spiketicket.report.event_picture import write_picture
 
-    title, frames, events = recording_of(target, part.value, root, settings or ())
+    found = recordings_of(target, part.value, root, _all(settings, split))
     place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".png")
-    write_picture(place, title, frames, events)
-    for remark in events.notes:
+    for remark in found[0][2].notes:
         note(remark)
-    say(str(place))
+    for number, (title, frames, events) in enumerate(found, 1):
+        here = place if len(found) == 1 else place.with_stem(f"{place.stem}-{number}")
+        write_picture(here, title, frames, events)
+        say(str(here))
 
 
 @app.command()
@@ -101,6 +111,10 @@ def get(name: NameArgument, root: RootOption = "") -> None:
     for path in report.present:
         say(f"present  {path}")
     say(f"folder   {report.folder}")
+
+
+def _all(settings: list[str] | None, split: bool) -> list[str]:
+    return [*(settings or ()), *(["data.split_at_reset=true"] if split else ())]
 
 
 def _print_report(report: CheckReport) -> None:

@@ -84,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
         help="pictures, or recordings of an event camera, or folders of them")  # fmt: skip
     add("--top", type=_count, default=1, metavar="N", help="classes to show, best first")
     add("--resize", action="store_true", help="cut and scale pictures to the ticket's size")
+    add("--time-unit", choices=("s", "ms", "us", "ns"),
+        help="unit of times in .npz and .npy files; default: the recipe's")  # fmt: skip
+    add("--split-at-reset", action="store_true",
+        help="cut recordings whose clock was reset into several")  # fmt: skip
     add("--threads", type=_count, default=1, metavar="N", help="CPU threads")
     add("--latency", action="store_true", help="all threads work on one input, not on one each")
     add("--tune", action="store_true", help="time the kernels of each layer, keep the fastest")
@@ -106,7 +110,9 @@ def _run(options: argparse.Namespace) -> int:
     from spiketicket.cli._inputs import reader_for
 
     engine = _engine(options)
-    reader = reader_for(engine, resize=options.resize)
+    reader = reader_for(
+        engine, resize=options.resize, time_unit=options.time_unit, split=options.split_at_reset
+    )
     outcome = _Outcome(min(options.top, len(engine.classes)), options.as_json)
     for batch in _batches(options.inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
@@ -148,7 +154,9 @@ def _batches(
         try:
             if isinstance(found, UserError):
                 raise found
-            for sample in reader.read(found):
+            for number, sample in enumerate(reader.read(found)):
+                for remark in () if number else sample.notes:
+                    note(f"{found}: {remark}")
                 batch.append(sample)
                 if len(batch) == most:
                     yield batch

@@ -138,11 +138,11 @@ def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
 def _runs(
     recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
 ) -> list[Run]:
-    from spiketicket.recipe import read_tables
+    from spiketicket.recipe import recipe_tables
     from spiketicket.sweep.axes import count, make_runs, parse_axes
 
     path = recipe_path(recipe)
-    tables = read_tables(path)
+    tables = recipe_tables(path)
     axes = parse_axes(axis, overrides)
     runs, seeds = count(axes, zipped=zipped)
     if runs * seeds >= _MANY and not yes:

@@ -78,7 +78,8 @@ def load_dataset(config: DataConfig) -> Dataset:
     """Read a dataset's files; downloads nothing.
 
     ``config`` is the ``Config`` of the dataset's file, e.g. from :func:`make_config` or a recipe.
-    A relative ``config.root`` is below the working directory.
+    A relative ``config.root`` is below the working directory; loading a recipe makes that of its
+    file absolute.
 
     Raises:
         UserError: unknown dataset; files missing (with the command that gets them), damaged or

@@ -22,6 +22,8 @@ from spiketicket.errors import UserError
 
 _CHUNK = 1 << 16
 _TIMEOUT_S = 30
+_MOST = 1 << 30
+"""Bytes of a download whose size is not known: five times the largest archive."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,17 @@ class GetReport:
 class _Bar:
     """What pooch calls during a download: counts bytes and tells the callback."""
 
-    def __init__(self, label: str, progress: Progress) -> None:
+    def __init__(self, label: str, progress: Progress | None, most: int) -> None:
         self.total = 0
-        self._label, self._progress, self._done = label, progress, 0
+        self._label, self._progress, self._done, self._most = label, progress, 0, most
 
     def update(self, count: int) -> None:
         # pooch counts whole chunks, and the last one is shorter.
         self._done = min(self._done + count, self.total) if self.total else self._done + count
-        self._progress(self._label, self._done, self.total)
+        if max(self._done, self.total) > self._most:
+            raise OSError(f"sends more than the {self._most} bytes that the file can have")
+        if self._progress is not None:
+            self._progress(self._label, self._done, self.total)
 
     def reset(self) -> None:
         self._done = 0
@@ -139,7 +144,8 @@ def _install(temporary: Path, target: Path) -> None:
 def _one_file(entry: DataFile, folder: Path, progress: Progress | None) -> None:
     target = folder / (entry.name + ".gz" if entry.gzip else entry.name)
     with _temporary(target) as path:
-        _download(entry.urls, path, entry.download_md5, target, progress)
+        most = (entry.size or _MOST) + _CHUNK
+        _download(entry.urls, path, entry.download_md5, target, progress, most)
         _install(path, target)
 
 
@@ -164,20 +170,28 @@ def _from_archive(
             return _unpack(own, info, folder, absent)
     target = folder / archive.name
     with _temporary(target) as path:
-        _download(archive.urls, path, archive.md5, target, progress)
+        _download(archive.urls, path, archive.md5, target, progress, _MOST)
         return _unpack(path, info, folder, absent)
 
 
 def _download(
-    urls: tuple[str, ...], path: Path, md5: str, target: Path, progress: Progress | None
+    urls: tuple[str, ...],
+    path: Path,
+    md5: str,
+    target: Path,
+    progress: Progress | None,
+    most: int,
 ) -> None:
-    """Write what one of the ``urls`` gives to ``path``; ``target`` is for messages."""
+    """Write what one of the ``urls`` gives, at most ``most`` bytes of it, to ``path``.
+
+    ``target`` is for messages.
+    """
     # Imported here because it takes long and few commands need it.
     import pooch
 
     problems = []
     for url in urls:
-        bar = _Bar(target.name, progress) if progress else False
+        bar = _Bar(target.name, progress, most)
         # A server that packs the file once more for the journey would change its md5.
         headers = {"Accept-Encoding": "identity"}
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.data import _recordings, _store
-from spiketicket.data._recordings import MEAN, STD, Parts, framed, one
+from spiketicket.data._recordings import MEAN, STD, Parts, Reading, framed, one
 from spiketicket.data._types import Dataset, DatasetInfo, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events
@@ -40,7 +40,7 @@ class EventSet:
                 read, or what ``find`` refuses.
         """
         folder, classes, parts, notes = self._found(config)
-        samples, read = framed(self.info.name, config, folder, parts, self.sensor)
+        samples, read = framed(self.info.name, config, folder, parts, self._reading(config))
         channels = config.channels
         return Dataset(
             self.info.name, samples["train"], samples["test"], classes, (MEAN,) * channels,
@@ -49,11 +49,14 @@ class EventSet:
 
     def survey(self, config: Any) -> Survey:
         """What the files are, broken ones told apart; one may hold many samples."""
-        return _recordings.survey(self._found(config)[2], self.sensor)
+        return _recordings.survey(self._found(config)[2], self._reading(config))
 
     def recording(self, config: Any, index: int, part: str = "train") -> tuple[Events, str]:
         """The events of one sample, upright, and its file's name."""
-        return one(self._found(config)[2], index, part, self.sensor)
+        return one(self._found(config)[2], index, part, self._reading(config))
+
+    def _reading(self, config: Any) -> Reading:
+        return Reading(self.sensor, getattr(config, "time_unit", None))
 
     def _found(self, config: Any) -> tuple[Path, tuple[str, ...], Parts, list[str]]:
         folder = folder_of(self.info, config.root, config.folder, self.has)

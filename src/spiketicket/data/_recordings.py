@@ -6,7 +6,6 @@ everything that they are a function of: the files' contents, the spans, and the 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from typing import Annotated, Any, Final
 import numpy as np
 from annotated_types import Ge, Interval, Lt
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from spiketicket.data._notes import Notes, alike
 from spiketicket.data._types import Samples, Survey
 from spiketicket.errors import UserError
-from spiketicket.events import Events, read_events, read_spans
+from spiketicket.events import Events, TimeUnit, read_events, read_spans, read_stretches
 from spiketicket.events.cache import cached, source_digest
 from spiketicket.events.frames import FrameConfig, narrow, to_frames
 from spiketicket.recipe import DataConfig
@@ -46,6 +46,22 @@ class RecordingConfig(DataConfig, FrameConfig):
         return self
 
 
+class TimedConfig(RecordingConfig):
+    """Of data sets whose files may be ``.npz`` or ``.npy``, which have no unit of time."""
+
+    time_unit: TimeUnit | None = None
+    """What their times are counted in; None is microseconds, milliseconds in an array [N, 4]."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is at its default is left out, so that tickets keep their bytes."""
+        table: dict[str, Any] = plain(self)
+        for name in ("time_unit", "split_at_reset"):
+            if name in table and not table[name]:
+                del table[name]
+        return table
+
+
 @dataclass(frozen=True)
 class Recording:
     """A sample's file and class; ``span_us`` (start, stop) where it is a part of the recording.
@@ -53,7 +69,8 @@ class Recording:
     ``stated`` is where the span is stated: a file beside the recording, and a line. Such a span is
     a recording of its own: its first and last event set the time steps, and it must have events.
     ``group`` names what a split keeps together; where it is empty, that is the file.
-    ``transposed`` exchanges rows and columns, for a camera that lay on its side.
+    ``transposed`` exchanges rows and columns, for a camera that lay on its side. ``stretch`` is
+    which recording of the file it is, or is in, where files are cut at resets of their clock.
     """
 
     path: Path
@@ -62,6 +79,7 @@ class Recording:
     stated: str = ""
     group: str = ""
     transposed: bool = False
+    stretch: int | None = None
 
     @property
     def where(self) -> str:
@@ -69,11 +87,38 @@ class Recording:
         return str(self.path.with_name(self.stated) if self.stated else self.path)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What must be known to read the files of a data set."""
+
+    sensor: tuple[int, int] | None = None
+    time_unit: TimeUnit | None = None
+
+    def whole(self, path: Path) -> Events:
+        """All events of a file."""
+        return read_events(path, sensor=self.sensor, time_unit=self.time_unit)
+
+    def stretches(self, path: Path) -> list[Events]:
+        """The recordings in a file, cut where its clock was reset."""
+        return read_stretches(path, sensor=self.sensor, time_unit=self.time_unit)
+
+    def spans(self, path: Path, spans: Sequence[tuple[int, int]]) -> list[Events]:
+        """Parts of a file."""
+        return read_spans(path, spans, sensor=self.sensor, time_unit=self.time_unit)
+
+    def parts(self, path: Path, rows: Sequence[Recording]) -> list[Events]:
+        """The events of samples of one file, which are all spans, or all none, or stretches."""
+        if rows[0].stretch is not None:
+            found = self.stretches(path)
+            cut = [(found[row.stretch or 0], row.span_us) for row in rows]
+            return [events.span(*span) if span else events for events, span in cut]
+        if spans := [row.span_us for row in rows if row.span_us is not None]:
+            return self.spans(path, spans)
+        return [self.whole(path)] * len(rows)
+
+
 Parts = Mapping[str, Sequence[Recording]]
 """The recordings of ``train`` and of ``test``."""
-
-_Notes = list[tuple[str, str]]
-"""Names of files, and what is to be told of them."""
 
 _NEVER: Final = 2**63 - 1
 """Behind the time of any event."""
@@ -85,8 +130,7 @@ def frame_config(config: RecordingConfig) -> FrameConfig:
 
 
 def framed(
-    name: str, config: RecordingConfig, root: Path, parts: Parts,
-    sensor: tuple[int, int] | None = None,
+    name: str, config: RecordingConfig, root: Path, parts: Parts, reading: Reading
 ) -> tuple[dict[str, Samples], tuple[str, ...]]:  # fmt: skip
     """Frames of every recording, by part, and notes on how they were read.
 
@@ -106,13 +150,16 @@ def framed(
         "dataset": name,
         "source": source_digest(files, root),
         "framing": framing.model_dump(mode="json"),
-        "sensor": sensor,
+        "sensor": reading.sensor,
+        "time_unit": reading.time_unit,
         "samples": {
-            part: [[where[r.path], r.label, r.span_us, r.stated, r.transposed] for r in rows]
+            part: [
+                [where[r.path], r.label, r.span_us, r.stated, r.transposed, r.stretch] for r in rows
+            ]
             for part, rows in parts.items()
         },
     }
-    found = cached(key, lambda: _build(parts, framing, sensor))
+    found = cached(key, lambda: _build(parts, framing, reading))
     samples = {
         part: Samples(
             found.arrays[f"{part}_x"],
@@ -129,15 +176,13 @@ def _together(row: Recording) -> tuple[str, ...]:
     return (row.group,) if row.group else row.path.parts
 
 
-def _build(
-    parts: Parts, framing: FrameConfig, sensor: tuple[int, int] | None
-) -> dict[str, NDArray[Any]]:
+def _build(parts: Parts, framing: FrameConfig, reading: Reading) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    notes: _Notes = []
+    notes: Notes = []
     seen: tuple[tuple[int, int], Path] | None = None
     for part, rows in parts.items():
         name = f"{part}_x"
-        for index, events in _read(rows, sensor, notes):
+        for index, events in _read(rows, reading, notes):
             seen = seen or (events.sensor, rows[index].path)
             _check_sensor(events.sensor, rows[index].path, *seen)
             frames = _frames(events, framing, rows[index])
@@ -151,7 +196,7 @@ def _build(
     kind = np.result_type(*(array.dtype for array in arrays.values()))
     arrays = {name: array.astype(kind, copy=False) for name, array in arrays.items()}
     # An array of texts has the width of its longest; without any it has none.
-    arrays["notes"] = np.array(_told(notes), dtype=np.str_)
+    arrays["notes"] = np.array(alike(notes), dtype=np.str_)
     return arrays
 
 
@@ -177,44 +222,26 @@ def _check_sensor(
         )
 
 
-def _told(notes: _Notes) -> list[str]:
-    """A line for each kind of note: thousands of files may have the same one."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for name, note in notes:
-        kinds[re.sub(r"\d+", "#", note)].append(f"{name}: {note}")
-    return [
-        f"{first} (and {len(more)} more alike)" if more else first
-        for first, *more in kinds.values()
-    ]
-
-
 def _read(
-    rows: Sequence[Recording], sensor: tuple[int, int] | None, notes: _Notes
+    rows: Sequence[Recording], reading: Reading, notes: Notes
 ) -> Iterator[tuple[int, Events]]:
     """Every sample's events with its index; a file is read once for all its spans."""
     by_file: dict[Path, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_file[row.path].append(index)
     for path, indices in by_file.items():
-        cut = [i for i in indices if rows[i].span_us is not None]
-        if cut:
-            parts = _spans(path, [rows[i] for i in cut], sensor, notes)
-        else:
-            cut, parts = indices, [read_events(path, sensor=sensor)] * len(indices)
+        here = [rows[i] for i in indices]
+        parts = _stated(path, here, reading, notes) if here[0].stated else reading.parts(path, here)
         notes += [(path.name, note) for note in parts[0].notes]
-        for index, events in zip(cut, parts, strict=True):
+        for index, events in zip(indices, parts, strict=True):
             yield index, _turned(events, rows[index])
 
 
-def _spans(
-    path: Path, rows: Sequence[Recording], sensor: tuple[int, int] | None, notes: _Notes
-) -> list[Events]:
-    """The events of each row's span of a file; stated spans are checked against the file's end."""
+def _stated(path: Path, rows: Sequence[Recording], reading: Reading, notes: Notes) -> list[Events]:
+    """The events of each row's stated span of a file, which are checked against the file's end."""
     spans = [row.span_us for row in rows if row.span_us is not None]
-    if not rows[0].stated:
-        return read_spans(path, spans, sensor=sensor)
     rest = (max(stop for _, stop in spans) - 1, _NEVER)
-    *parts, behind = read_spans(path, [*spans, rest], sensor=sensor)
+    *parts, behind = reading.spans(path, [*spans, rest])
     for row, (start, stop), part in zip(rows, spans, parts, strict=True):
         if not len(part):
             what = f"{path.name} has no event from {start} to {stop} us"
@@ -236,9 +263,7 @@ def _turned(events: Events, row: Recording) -> Events:
     return Events(data, events.height, events.width, events.notes)
 
 
-def one(
-    parts: Parts, index: int, part: str, sensor: tuple[int, int] | None = None
-) -> tuple[Events, str]:
+def one(parts: Parts, index: int, part: str, reading: Reading) -> tuple[Events, str]:
     """The events of one sample, and its file's name.
 
     Raises:
@@ -250,21 +275,19 @@ def one(
             f"must be from 0 to {len(rows) - 1}, the {part} samples", where="index", value=index
         )
     row = rows[index]
-    if row.span_us is None:
-        return _turned(read_events(row.path, sensor=sensor), row), row.path.name
-    return _turned(read_spans(row.path, [row.span_us], sensor=sensor)[0], row), row.path.name
+    return _turned(reading.parts(row.path, [row])[0], row), row.path.name
 
 
-def survey(parts: Parts, sensor: tuple[int, int] | None = None) -> Survey:
+def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
     """Read every recording of a data set by itself: how long, how many events, which are broken."""
     durations, counts, broken, notes = [], [], [], 0
     for path in sorted({r.path for rows in parts.values() for r in rows}):
         try:
-            events = read_events(path, sensor=sensor)
+            found = reading.stretches(path) if split else [reading.whole(path)]
         except UserError as error:
             broken.append(str(error))
             continue
-        durations.append(events.duration_us)
-        counts.append(len(events))
-        notes += bool(events.notes)
+        durations.append(sum(events.duration_us for events in found))
+        counts.append(sum(len(events) for events in found))
+        notes += bool(found[0].notes)
     return Survey(tuple(durations), tuple(counts), tuple(broken), notes)

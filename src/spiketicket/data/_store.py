@@ -8,6 +8,7 @@ import os
 import zlib
 from pathlib import Path
 
+from spiketicket._bounded import max_memory, open_regular
 from spiketicket.data._types import DataFile, DatasetInfo, FileCheck
 from spiketicket.errors import UserError
 
@@ -101,7 +102,8 @@ def inspect(info: DatasetInfo, folder: Path) -> tuple[FileCheck, ...]:
 def file_md5(path: Path) -> str:
     """The md5 of a file's bytes as they are; an OSError passes through."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
+    stream, _ = open_regular(path)
+    with stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -123,11 +125,14 @@ def _inspect(info: DatasetInfo, entry: DataFile, folder: Path) -> FileCheck:
 
 def _content(entry: DataFile, path: Path) -> bytes:
     try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path, "rb") as stream:
-            # One byte more than there should be shows an overlong file without unpacking it all.
-            return stream.read(entry.size + 1 if entry.size else -1)
+        # One byte more than there should be shows an overlong file without reading it all.
+        most = entry.size or max_memory()
+        file, _ = open_regular(path)
+        with file:
+            if path.suffix != ".gz":
+                return file.read(most + 1)
+            with gzip.open(file) as stream:
+                return stream.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"is not a whole gzip file: {error}", where=str(path)) from error
     except OSError as error:

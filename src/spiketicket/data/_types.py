@@ -173,6 +173,8 @@ class DatasetInfo:
     citation: str
     homepage: str
     obtain: str
+    shipped: bool = False
+    """Whether it comes with the package, so that it lies in no folder of the user's."""
     folders: tuple[str, ...] = ()
     files: tuple[DataFile, ...] = ()
     archive: Archive | None = None

@@ -9,17 +9,20 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spiketicket import registry
-from spiketicket.data._recordings import RecordingConfig, frame_config
+from spiketicket.data._recordings import Reading, RecordingConfig, frame_config
 from spiketicket.errors import UserError
-from spiketicket.events import Events, read_events
+from spiketicket.events import Events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.recipe import parse_data
 
+Shown = tuple[str, NDArray[Any], Events]
+"""Title, frames [T, C, H, W] and events of a recording."""
 
-def recording_of(
+
+def recordings_of(
     target: str, part: str, root: str = "", settings: Sequence[str] = ()
-) -> tuple[str, NDArray[Any], Events]:
-    """Title, frames [T, C, H, W] and events of ``FILE`` or ``DATASET:INDEX``.
+) -> list[Shown]:
+    """``FILE`` or ``DATASET:INDEX``; a file may be several recordings with ``split_at_reset``.
 
     ``settings`` are ``data.key=value`` texts: those of the dataset, or of the framing of a file.
 
@@ -28,7 +31,7 @@ def recording_of(
     """
     name, colon, index = target.rpartition(":")
     if colon and name in registry.names("data"):
-        return _sample(name, index, part, root, settings)
+        return [_sample(name, index, part, root, settings)]
     if not Path(target).is_file():
         known = ", ".join(registry.names("data"))
         remedy = f"Give a recording, or DATASET:INDEX with one of {known}"
@@ -38,18 +41,21 @@ def recording_of(
             raise UserError(
                 "is for samples of a dataset, not for a file", where=option, value=given
             )
-    # The framing of a file is set as that of event_folder is.
-    config = parse_data("event_folder", "", settings)
-    if getattr(config, "window_us", None) is not None:
+    # A file is read and framed as one of event_folder is.
+    config: Any = parse_data("event_folder", "", settings)
+    if config.window_us is not None:
         raise UserError("is for a dataset: a file is shown whole", where="data.window_us")
-    sensor = getattr(config, "sensor", None)
-    events = read_events(target, sensor=sensor)
-    return _shown(Path(target).name, events, config)
+    reading, path = Reading(config.sensor, config.time_unit), Path(target)
+    if not config.split_at_reset:
+        return [_shown(path.name, reading.whole(path), config)]
+    found = reading.stretches(path)
+    return [
+        _shown(f"{path.name}, part {number} of {len(found)}", events, config)
+        for number, events in enumerate(found, 1)
+    ]
 
 
-def _sample(
-    name: str, index: str, part: str, root: str, settings: Sequence[str]
-) -> tuple[str, NDArray[Any], Events]:
+def _sample(name: str, index: str, part: str, root: str, settings: Sequence[str]) -> Shown:
     config = parse_data(name, root, settings)
     choice: Any = registry.load("data", name)
     if not hasattr(choice, "recording"):
@@ -61,7 +67,7 @@ def _sample(
     return _shown(f"{name}: {file}", events, config)
 
 
-def _shown(title: str, events: Events, config: Any) -> tuple[str, NDArray[Any], Events]:
+def _shown(title: str, events: Events, config: Any) -> Shown:
     framing = frame_config(config) if isinstance(config, RecordingConfig) else FrameConfig()
     frames = to_frames(events, framing)
     width, height = events.sensor

@@ -29,7 +29,7 @@ from annotated_types import Ge, Gt, Interval, Lt
 
 from spiketicket.data import _split
 from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._recordings import Parts, Recording, TimedConfig
 from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
 
@@ -55,7 +55,7 @@ _PLACES: Final = (("", ".aedat"), ("extract", ".aedat"), ("events_np", ".npz"))
 """Where the class folders may lie below the data set's folder, and how their files are named."""
 
 
-class Config(RecordingConfig):
+class Config(TimedConfig):
     """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
 
     name: Literal["cifar10_dvs"] = "cifar10_dvs"

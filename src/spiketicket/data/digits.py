@@ -46,6 +46,7 @@ INFO = DatasetInfo(
     ),
     homepage="https://doi.org/10.24432/C50P49",
     obtain="It comes with this package",
+    shipped=True,
 )
 
 

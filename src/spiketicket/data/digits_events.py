@@ -34,6 +34,7 @@ INFO = DatasetInfo(
     citation=digits.INFO.citation,
     homepage=digits.INFO.homepage,
     obtain="It comes with this package",
+    shipped=True,
 )
 
 

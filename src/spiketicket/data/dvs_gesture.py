@@ -32,8 +32,9 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from annotated_types import Interval
 
+from spiketicket._bounded import read_regular
 from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, RecordingConfig
+from spiketicket.data._recordings import Parts, Recording, TimedConfig
 from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
 
@@ -74,7 +75,7 @@ _HEADER: Final = "class,startTime_usec,endTime_usec"
 _LINE: Final = re.compile(r"\s*(\d{1,2})\s*,\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", re.ASCII)
 
 
-class Config(RecordingConfig):
+class Config(TimedConfig):
     """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
 
     name: Literal["dvs_gesture"] = "dvs_gesture"
@@ -189,7 +190,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     if not path.is_file():
         raise UserError("is missing", where=str(path), remedy=INFO.obtain)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:

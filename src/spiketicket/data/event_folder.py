@@ -5,13 +5,15 @@
 
 Any format that ``spiketicket.events`` reads. A class is called like its folder and classes are
 sorted by name, as are the files of a class. With ``window_us`` every recording is cut into windows
-of that length, from its first event on; what is left at its end is left out. All windows of a
-recording are on one side of every split.
+of that length, from its first event on; what is left at its end is left out. With
+``split_at_reset`` a file whose clock was reset becomes several recordings, and each is cut into
+windows by itself. All samples of a file are on one side of every split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,11 +22,20 @@ from annotated_types import Ge, Gt, Lt
 
 from spiketicket.data import _split, _store
 from spiketicket.data._folders import PARTS, class_folders, has_parts, same_classes
-from spiketicket.data._recordings import MEAN, STD, Parts, Recording, RecordingConfig, framed, one
+from spiketicket.data._recordings import (
+    MEAN,
+    STD,
+    Parts,
+    Reading,
+    Recording,
+    TimedConfig,
+    framed,
+    one,
+)
 from spiketicket.data._recordings import survey as survey_parts
 from spiketicket.data._types import Dataset, DatasetInfo, Survey
 from spiketicket.errors import UserError
-from spiketicket.events import Events, known_suffixes, read_events
+from spiketicket.events import Events, known_suffixes
 
 INFO = DatasetInfo(
     name="event_folder",
@@ -36,7 +47,7 @@ INFO = DatasetInfo(
 )
 
 
-class Config(RecordingConfig):
+class Config(TimedConfig):
     """Recordings in a folder for each class, below ``root``.
 
     ``root`` is not part of a recipe's hash, ``folder`` is: name the recordings with it.
@@ -49,6 +60,8 @@ class Config(RecordingConfig):
     """Width and height; needed for formats that do not tell it."""
     window_us: Annotated[int, Ge(1)] | None = None
     """Length of a sample; None is a whole recording."""
+    split_at_reset: bool = False
+    """Cut files where their clock was reset into recordings of their own; else that is an error."""
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
     """Fraction of the recordings that becomes the test part where there is no train/ and test/."""
     split_seed: Annotated[int, Ge(0)] = 0
@@ -64,9 +77,8 @@ def load(config: Config) -> Dataset:
     """
     left_out: list[str] = []
     folder, classes, parts = _found(config, left_out)
-    if config.window_us is not None:
-        parts = {part: _windows(rows, config) for part, rows in parts.items()}
-    samples, notes = framed(INFO.name, config, folder, parts, config.sensor)
+    parts = {part: _samples(rows, config) for part, rows in parts.items()}
+    samples, notes = framed(INFO.name, config, folder, parts, _reading(config))
     channels = config.channels
     return Dataset(
         config.folder or INFO.name, samples["train"], samples["test"], classes,
@@ -77,15 +89,18 @@ def load(config: Config) -> Dataset:
 
 def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
     """The events of one sample, and its file's name."""
-    parts = _found(config, [])[2]
-    if config.window_us is not None:
-        parts = {name: _windows(rows, config) for name, rows in parts.items()}
-    return one(parts, index, part, config.sensor)
+    parts = {name: _samples(rows, config) for name, rows in _found(config, [])[2].items()}
+    return one(parts, index, part, _reading(config))
 
 
 def survey(config: Config) -> Survey:
     """What the recordings are, broken ones told apart."""
-    return survey_parts(_found(config, [])[2], config.sensor)
+    parts = _found(config, [])[2]
+    return survey_parts(parts, _reading(config), split=config.split_at_reset)
+
+
+def _reading(config: Config) -> Reading:
+    return Reading(config.sensor, config.time_unit)
 
 
 def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Parts]:
@@ -113,18 +128,29 @@ def _recordings(tree: dict[str, list[Path]]) -> list[Recording]:
     return [Recording(path, label) for label, paths in enumerate(tree.values()) for path in paths]
 
 
-def _windows(rows: Sequence[Recording], config: Config) -> list[Recording]:
-    length, found = config.window_us or 0, []
+def _samples(rows: Sequence[Recording], config: Config) -> Sequence[Recording]:
+    """The samples that the files become; reads them where they are cut."""
+    if config.window_us is None and not config.split_at_reset:
+        return rows
+    reading, found = _reading(config), []
     for row in rows:
-        events = read_events(row.path, sensor=config.sensor)
-        start, count = int(events.t[0]), (events.duration_us + 1) // length
-        if not count:
-            raise UserError(
-                f"is shorter than one window of {length} us", where=str(row.path),
-                value=events.duration_us, remedy="Set data.window_us, or take the file away",
-            )  # fmt: skip
-        found += [
-            Recording(row.path, row.label, (start + i * length, start + (i + 1) * length))
-            for i in range(count)
-        ]
+        if config.split_at_reset:
+            for stretch, events in enumerate(reading.stretches(row.path)):
+                found += _windows(replace(row, stretch=stretch), events, config.window_us)
+        else:
+            found += _windows(row, reading.whole(row.path), config.window_us)
     return found
+
+
+def _windows(row: Recording, events: Events, length: int | None) -> list[Recording]:
+    if length is None:
+        return [row]
+    start, count = int(events.t[0]), (events.duration_us + 1) // length
+    if not count:
+        raise UserError(
+            f"is shorter than one window of {length} us", where=str(row.path),
+            value=events.duration_us, remedy="Set data.window_us, or take the file away",
+        )  # fmt: skip
+    return [
+        replace(row, span_us=(start + i * length, start + (i + 1) * length)) for i in range(count)
+    ]

@@ -9,7 +9,8 @@ RGB, cut to a square around its centre and scaled to ``size`` (Pillow's bilinear
 antialiasing; one that has the size keeps its pixels). The mean and standard deviation are
 computed: those of all pixels of the training pictures, a value a channel, scaled to 0..1 (a
 channel that is the same everywhere gets 1); the validation part is among them. All pictures are
-kept in memory, channels * size * size bytes each.
+kept in memory, channels * size * size bytes each. A file of more than 8 bits a channel, or of
+several pages or frames, is refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from spiketicket._pictures import SUFFIXES, read_picture
 from spiketicket.data import _split, _store
 from spiketicket.data._folders import PARTS, Tree, class_folders, has_parts, same_classes
+from spiketicket.data._notes import alike
 from spiketicket.data._types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
 from spiketicket.recipe import DataConfig
@@ -70,12 +72,12 @@ def load(config: Config) -> Dataset:
     if split:
         trees = [_tree(folder / part, notes) for part in PARTS]
         classes = same_classes(folder, *trees)
-        train, test = (_samples(tree, classes, config) for tree in trees)
+        train, test = (_samples(tree, classes, config, notes) for tree in trees)
     else:
         tree = _tree(folder, notes)
         classes = tuple(tree)
         train, test = _split.carve(
-            _samples(tree, classes, config),
+            _samples(tree, classes, config, notes),
             config.test_fraction,
             config.split_seed,
             classes,
@@ -92,11 +94,17 @@ def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:
     return class_folders(folder, SUFFIXES, "picture", INFO.obtain, notes)
 
 
-def _samples(tree: Tree, classes: tuple[str, ...], config: Config) -> Samples:
+def _samples(tree: Tree, classes: tuple[str, ...], config: Config, notes: list[str]) -> Samples:
     paths = [path for name in classes for path in tree[name]]
     x = np.empty((len(paths), config.channels, config.size, config.size), np.uint8)
+    said: list[tuple[str, str]] = []
     for index, path in enumerate(paths):
-        x[index] = read_picture(path, config.channels, config.size, config.size, resize=True)
+        told: list[str] = []
+        x[index] = read_picture(
+            path, config.channels, config.size, config.size, resize=True, notes=told
+        )
+        said += [(path.name, note) for note in told]
+    notes += alike(said)
     sizes = [len(tree[name]) for name in classes]
     return Samples(x, np.repeat(np.arange(len(classes), dtype=np.int64), sizes))
 

@@ -4,6 +4,7 @@
     events = read_events("user01_natural.aedat")
     events.t, events.x, events.y, events.p, events.sensor, events.notes
     gestures = read_spans("user01_natural.aedat", [(53036986, 59508469), (64889467, 73697045)])
+    first, second = read_stretches("started_twice.npz")  # its clock was reset in between
 
 A format is one file in ``formats``. Times are microseconds and are those of the file, only made
 to rise where its clock wrapped; (0, 0) is the top left pixel. What is done to files with faults is
@@ -19,13 +20,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from spiketicket._bounded import need_memory, open_regular
 from spiketicket.errors import UserError
-from spiketicket.events import _reading
-from spiketicket.events._reading import Recording, Span
+from spiketicket.events import _order, _reading
+from spiketicket.events._reading import Gathered, Recording, Span, TimeUnit
 from spiketicket.events._types import EVENT, EventArray, Events, check_sensor
 
-__all__ = ["EVENT", "EventArray", "Events", "known_suffixes", "read_events", "read_span",
-           "read_spans"]  # fmt: skip
+__all__ = [
+    "EVENT",
+    "EventArray",
+    "Events",
+    "TimeUnit",
+    "known_suffixes",
+    "read_events",
+    "read_span",
+    "read_spans",
+    "read_stretches",
+]
+
+_SORTED: Final = EVENT.itemsize + 27
+"""Bytes an event where all are sorted together: itself, and times and places of 8 bytes."""
 
 _SURE: Final = 4
 """Bytes of a signature that events, which begin with any bytes, do not have by chance."""
@@ -39,22 +53,64 @@ class _Format(Protocol):
     def open_recording(self, path: Path, sensor: tuple[int, int] | None) -> Recording: ...
 
 
-def read_events(path: str | Path, *, sensor: tuple[int, int] | None = None) -> Events:
+def read_events(
+    path: str | Path,
+    *,
+    sensor: tuple[int, int] | None = None,
+    time_unit: TimeUnit | None = None,
+) -> Events:
     """All events of a recording, in order of time.
 
     ``sensor`` is its width and height; it is needed for formats that do not tell it (``.bin``,
-    ``.npz``, ``.npy``, some ``.dat``), else the largest addresses are taken, with a note. About
-    13 bytes of memory an event.
+    ``.npz``, ``.npy``, some ``.dat``), else the largest addresses are taken, with a note.
+    ``time_unit`` is what the times of ``.npz`` and ``.npy`` files are counted in: "s", "ms", "us"
+    or "ns"; None is microseconds, milliseconds in an array [N, 4]. Files of other formats have a
+    unit of their own. About 13 bytes of memory an event, 40 where they are out of order; no more
+    than SPIKETICKET_MAX_MEMORY says.
 
     Raises:
         UserError: no such file, a format that is not known or not what its name says, a recording
-            without events or of another sensor, or a file that is damaged from its start.
+            without events or of another sensor, times of another unit or of a clock that was
+            reset, or a file that is damaged from its start.
     """
-    return _read(Path(path), sensor, None)[0]
+    place = Path(path)
+    gathered = _gathered(place, sensor, None, time_unit)
+    if _resets(gathered, place):
+        raise _was_reset(gathered, place)
+    return gathered.events()[0]
+
+
+def read_stretches(
+    path: str | Path,
+    *,
+    sensor: tuple[int, int] | None = None,
+    time_unit: TimeUnit | None = None,
+) -> list[Events]:
+    """The recordings in a file, of which a new one begins wherever its clock was reset.
+
+    What holds less than 1 in 100 of the file's events is left out, with a note. See
+    :mod:`spiketicket.events._order` for what a reset is, :func:`read_events` for the rest.
+    """
+    place = Path(path)
+    gathered = _gathered(place, sensor, None, time_unit)
+    starts = _resets(gathered, place)
+    if not starts:
+        return gathered.events()
+    total = gathered.order.count
+    found = gathered.stores[0].cut(starts)
+    gathered.stores = [part for part in found if part.order.count >= _order.least(total)]
+    if lost := total - sum(part.order.count for part in gathered.stores):
+        what = f"{lost} events between resets of the clock, less than 1 in 100, are left out"
+        gathered.notes.append(what)
+    return gathered.events()
 
 
 def read_spans(
-    path: str | Path, spans: Sequence[Span], *, sensor: tuple[int, int] | None = None
+    path: str | Path,
+    spans: Sequence[Span],
+    *,
+    sensor: tuple[int, int] | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> list[Events]:
     """The events with start <= t < stop of each (start, stop) in ``spans``, in one pass.
 
@@ -68,14 +124,29 @@ def read_spans(
         if stop <= start:
             what = "a span must end behind its start"
             raise UserError(what, where=str(path), value=[start, stop])
-    return _read(Path(path), sensor, list(spans)) if spans else []
+    if not spans:
+        return []
+    place = Path(path)
+    gathered = _gathered(place, sensor, list(spans), time_unit)
+    if gathered.order.far:
+        whole = _gathered(place, sensor, None, time_unit)
+        few = _order.least(whole.order.count)
+        # A few events before a reset disturb no span but those that ask for their times.
+        if any(start >= few for start in _resets(whole, place)):
+            raise _was_reset(whole, place)
+    return gathered.events()
 
 
 def read_span(
-    path: str | Path, start_us: int, stop_us: int, *, sensor: tuple[int, int] | None = None
+    path: str | Path,
+    start_us: int,
+    stop_us: int,
+    *,
+    sensor: tuple[int, int] | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> Events:
     """The events with ``start_us`` <= t < ``stop_us``; see :func:`read_spans`."""
-    return read_spans(path, [(start_us, stop_us)], sensor=sensor)[0]
+    return read_spans(path, [(start_us, stop_us)], sensor=sensor, time_unit=time_unit)[0]
 
 
 def known_suffixes() -> tuple[str, ...]:
@@ -83,15 +154,21 @@ def known_suffixes() -> tuple[str, ...]:
     return tuple(sorted({suffix for known in _formats() for suffix in known.SUFFIXES}))
 
 
-def _read(path: Path, sensor: tuple[int, int] | None, spans: Sequence[Span] | None) -> list[Events]:
+def _gathered(
+    path: Path,
+    sensor: tuple[int, int] | None,
+    spans: Sequence[Span] | None,
+    time_unit: TimeUnit | None,
+) -> Gathered:
     if sensor is not None:
         check_sensor(sensor, where="sensor")
-    if path.exists() and not path.is_file():
-        raise UserError("is not a file", where=str(path))
     try:
-        with path.open("rb") as file:
+        file, _ = open_regular(path)
+        with file:
             head = file.read(16)
         recording = _format(path, head).open_recording(path, sensor)
+        if recording.plain is not None:
+            recording.plain.asked = time_unit
         return _reading.gather(recording, path, spans)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
@@ -99,6 +176,34 @@ def _read(path: Path, sensor: tuple[int, int] | None, spans: Sequence[Span] | No
         what = "does not fit into memory"
         remedy = "Read parts of it with spiketicket.events.read_spans"
         raise UserError(what, where=str(path), remedy=remedy) from error
+
+
+def _resets(gathered: Gathered, path: Path) -> list[int]:
+    """Where the clock of a whole file was reset: indices of events in the file's order."""
+    if not gathered.order.far:
+        return []
+    times = gathered.stores[0].trim()["t"]
+    need_memory(len(times) * _SORTED, "events out of order, with what sorts them,", str(path))
+    if (found := _order.resets(times)) is not None:
+        return found
+    what = f"is not in order of time: {gathered.order.late} of {len(times)} events come late"
+    remedy = "Are time and address exchanged? Write it again, in order of time"
+    raise UserError(what, where=str(path), remedy=remedy)
+
+
+def _was_reset(gathered: Gathered, path: Path) -> UserError:
+    starts, times = _resets(gathered, path), gathered.stores[0].trim()["t"]
+    first = starts[0]
+    count = "once" if len(starts) == 1 else f"{len(starts)} times"
+    what = (
+        f"its clock is reset {count}, first from {times[first - 1]} to {times[first]} us at event "
+        f"{first}: one scene would lie over another"
+    )
+    remedy = (
+        "Cut it there into recordings of their own: --split-at-reset, data.split_at_reset = true"
+        " of an event_folder, spiketicket.events.read_stretches in Python"
+    )
+    return UserError(what, where=str(path), remedy=remedy)
 
 
 def _format(path: Path, head: bytes) -> _Format:

@@ -4,7 +4,9 @@ What is done to real files, the same for every format, each told by a note:
 
 - A clock that wraps is followed (:class:`Unwrap`).
 - Events that come late are put in order of time by a stable sort: sensors and the drivers that
-  merge their streams write them. That costs memory only where blocks overlap in time.
+  merge their streams write them. That costs memory only where blocks overlap in time. A clock that
+  is reset and a file in no order are errors: :mod:`spiketicket.events._order` tells them apart.
+- Events of one polarity only are told.
 - Events outside the sensor are left out as long as they are few (at most 1 in 100: bits that
   flipped); more than that means that the sensor is another one, which is an error.
 - Bytes that do not make a whole event at the end are left out.
@@ -15,13 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import EVENT, EventArray, Events
+from spiketicket.events._stores import Columns, Order, Room, Store, sort_by_time
+from spiketicket.events._types import Events
+
+if TYPE_CHECKING:
+    from spiketicket.events.formats._columns import Plain
 
 CHUNK: Final = 1 << 15
 """Events decoded together: what is computed of them stays in the processor's cache."""
@@ -29,19 +35,10 @@ CHUNK: Final = 1 << 15
 MOST_OUTSIDE: Final = 0.01
 """Fraction of the events that may lie outside the sensor."""
 
-_SORT_BLOCK: Final = 1 << 16
+TimeUnit = Literal["s", "ms", "us", "ns"]
 
 Span = tuple[int, int]
 """From the first microsecond to the one behind the last."""
-
-
-class Columns(NamedTuple):
-    """Some events in the order of the file: each an array [n], ``t`` int64, the others any type."""
-
-    t: NDArray[np.int64]
-    x: NDArray[Any]
-    y: NDArray[Any]
-    p: NDArray[Any]
 
 
 @dataclass
@@ -50,44 +47,66 @@ class Recording:
 
     ``sensor`` is None where the file does not say. ``most`` is the number of events that the file
     can hold at most, 0 where that is not known. ``notes`` may grow while ``blocks`` are taken.
+    ``plain`` is what turns its numbers into events where the format has no unit of time.
     """
 
     sensor: tuple[int, int] | None
     most: int
     blocks: Iterator[Columns]
     notes: list[str] = field(default_factory=list)
+    plain: Plain | None = None
 
 
-def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> list[Events]:
-    """All events, as a list of one; or those of each span, where a span may have none.
+@dataclass
+class Gathered:
+    """The stores of a file's events, in the order of the file, and what is known of the whole.
+
+    ``order`` is that of all events, also of those in no span.
+    """
+
+    stores: list[Store]
+    order: Order
+    sensor: tuple[int, int]
+    notes: list[str]
+
+    def events(self) -> list[Events]:
+        """The events of each store, in order of time."""
+        return [_finish(store, self.sensor, self.notes) for store in self.stores]
+
+
+def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Gathered:
+    """All events, in one store; or those of each span, where a span may have none.
 
     Raises:
-        UserError: the file has no event, or too many outside the sensor.
+        UserError: the file has no event, too many outside the sensor, or all at one time; or the
+            events do not fit into the memory that may be used.
     """
-    stores = [_Store(recording.most if spans is None else 0) for _ in spans or (None,)]
-    seen = outside = 0
-    largest = (0, 0)
+    room = Room(str(path))
+    if recording.plain is not None and spans is None:
+        room.check(recording.most)
+    most = recording.most if spans is None else 0
+    stores = [Store(most, room) for _ in spans or (None,)]
+    seen = _Seen(stores[0].order if spans is None else Order())
     for block in recording.blocks:
-        if not len(block.t):
-            continue
-        seen += len(block.t)
-        here = int(block.x.max()), int(block.y.max())
-        if recording.sensor is None:
-            largest = max(largest[0], here[0]), max(largest[1], here[1])
-        elif here[0] >= recording.sensor[0] or here[1] >= recording.sensor[1]:
-            inside = (block.x < recording.sensor[0]) & (block.y < recording.sensor[1])
-            outside += len(inside) - int(np.count_nonzero(inside))
-            block = Columns(*(column[inside] for column in block))
-        _share(block, stores, spans)
-    notes = list(recording.notes)
-    if not seen:
+        kept = seen.inside(block, recording.sensor)
+        if spans is not None and len(kept.t):
+            seen.order.add(kept.t)
+        _share(kept, stores, spans)
+    notes = [*recording.notes, *(recording.plain.notes() if recording.plain else ())]
+    if not seen.count:
         raise UserError(_with("holds no event", notes), where=str(path))
-    width, height = recording.sensor or (largest[0] + 1, largest[1] + 1)
+    width, height = recording.sensor or (seen.largest[0] + 1, seen.largest[1] + 1)
     if recording.sensor is None:
         notes.append(f"the file names no sensor: {width}x{height} is of its largest addresses")
-    if outside:
-        notes.append(_outside(outside, seen, (width, height), path))
-    return [Events(*_finish(store, (width, height), notes)) for store in stores]
+    if seen.outside:
+        notes.append(_outside(seen.outside, seen.count, (width, height), path))
+    order = seen.order
+    if order.count > 1:
+        if order.first == order.latest:
+            raise _no_duration(order, recording, path)
+        if seen.on != seen.off:
+            notes.append(f"all {order.count} events are {'ON' if seen.on else 'OFF'}")
+    return Gathered(stores, order, (width, height), notes)
 
 
 def read_chunks(
@@ -131,36 +150,36 @@ class Unwrap:
         return t
 
 
-class _Store:
-    """Events of one span, in an array that grows as needed."""
+@dataclass
+class _Seen:
+    """What is known of a file's events so far."""
 
-    def __init__(self, most: int) -> None:
-        self.data: EventArray = np.empty(most, EVENT)
-        self.count = 0
-        self.late = 0
-        self.latest_by = 0
-        self._latest: int | None = None
+    order: Order
+    count: int = 0
+    outside: int = 0
+    largest: tuple[int, int] = (0, 0)
+    on: bool = False
+    off: bool = False
 
-    def add(self, block: Columns) -> None:
-        stop = self.count + len(block.t)
-        if stop > len(self.data):
-            self.data.resize(max(stop, 2 * len(self.data)), refcheck=False)
-        part = self.data[self.count : stop]
-        for name, column in zip(block._fields, block, strict=True):
-            part[name] = column
-        self.count = stop
-        self._check_order(block.t)
+    def inside(self, block: Columns, sensor: tuple[int, int] | None) -> Columns:
+        """The events of a block that lie inside the sensor."""
+        if not len(block.t):
+            return block
+        self.count += len(block.t)
+        here = int(block.x.max()), int(block.y.max())
+        if sensor is None:
+            self.largest = max(self.largest[0], here[0]), max(self.largest[1], here[1])
+        elif here[0] >= sensor[0] or here[1] >= sensor[1]:
+            inside = (block.x < sensor[0]) & (block.y < sensor[1])
+            self.outside += len(inside) - int(np.count_nonzero(inside))
+            block = Columns(*(column[inside] for column in block))
+        if not (self.on and self.off):
+            self.on |= bool(block.p.any())
+            self.off |= not block.p.all()
+        return block
 
-    def _check_order(self, t: NDArray[np.int64]) -> None:
-        latest = int(t[0]) if self._latest is None else self._latest
-        if int(t[0]) < latest or (t[1:] < t[:-1]).any():
-            behind = np.maximum(np.maximum.accumulate(t), latest) - t
-            self.late += int(np.count_nonzero(behind))
-            self.latest_by = max(self.latest_by, int(behind.max()))
-        self._latest = max(latest, int(t.max()))
 
-
-def _share(block: Columns, stores: Sequence[_Store], spans: Sequence[Span] | None) -> None:
+def _share(block: Columns, stores: Sequence[Store], spans: Sequence[Span] | None) -> None:
     if not len(block.t):
         return
     if spans is None:
@@ -176,36 +195,14 @@ def _share(block: Columns, stores: Sequence[_Store], spans: Sequence[Span] | Non
                 store.add(Columns(*(column[inside] for column in block)))
 
 
-def _finish(
-    store: _Store, sensor: tuple[int, int], notes: list[str]
-) -> tuple[EventArray, int, int, tuple[str, ...]]:
-    store.data.resize(store.count, refcheck=False)
+def _finish(store: Store, sensor: tuple[int, int], notes: Sequence[str]) -> Events:
+    data, order = store.trim(), store.order
     told = list(notes)
-    if store.late:
-        sort_by_time(store.data)
-        what = f"{store.late} events came late, by up to {store.latest_by} us"
+    if order.late:
+        sort_by_time(data)
+        what = f"{order.late} events came late, by up to {order.latest_by} us"
         told.append(f"{what}: all are put in order of time")
-    return store.data, *sensor, tuple(told)
-
-
-def sort_by_time(data: EventArray) -> None:
-    """Sort events [N] by ``t`` in place, those of one time kept as they are.
-
-    Only blocks that overlap in time are sorted together, so that a few late events cost little.
-    """
-    starts = range(0, len(data), _SORT_BLOCK)
-    times = [data["t"][start : start + _SORT_BLOCK] for start in starts]
-    highest = np.maximum.accumulate([int(t.max()) for t in times])
-    lowest = np.minimum.accumulate([int(t.min()) for t in reversed(times)])[::-1]
-    begin = 0
-    for index, start in enumerate(starts):
-        if index + 1 < len(starts) and highest[index] > lowest[index + 1]:
-            continue
-        part = data[begin : start + _SORT_BLOCK]
-        begin = start + _SORT_BLOCK
-        order = np.argsort(part["t"], kind="stable")
-        for name in EVENT.names or ():
-            part[name] = part[name][order]
+    return Events(data, *sensor, tuple(told))
 
 
 def _outside(outside: int, seen: int, sensor: tuple[int, int], path: Path) -> str:
@@ -213,6 +210,12 @@ def _outside(outside: int, seen: int, sensor: tuple[int, int], path: Path) -> st
     if outside > MOST_OUTSIDE * seen:
         raise UserError(what, where=str(path), remedy="Give the sensor that it was recorded with")
     return f"{what} and are left out"
+
+
+def _no_duration(order: Order, recording: Recording, path: Path) -> UserError:
+    what = f"all {order.count} events have one time, so that nothing can be framed by it"
+    remedy = recording.plain.remedy if recording.plain else "Record it again: its clock stood still"
+    return UserError(what, where=str(path), value=f"{order.first} us", remedy=remedy)
 
 
 def _with(what: str, notes: Sequence[str]) -> str:

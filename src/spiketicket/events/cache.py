@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 import spiketicket
 from spiketicket import _cores
+from spiketicket._bounded import open_regular, parse_json, read_regular
 from spiketicket.errors import UserError
 
 FORMAT = 1
@@ -139,7 +140,8 @@ def _source_sha256(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    file, _ = open_regular(path)
+    with file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -228,7 +230,7 @@ def _read(entry: Path, key: str) -> Arrays | None:
     A damaged file is not worth telling apart from a missing one here: both are built again.
     """
     try:
-        content = json.loads((entry / "manifest.json").read_bytes())
+        content = parse_json(read_regular(entry / "manifest.json").decode())
         manifest = content["manifest"]
         if content["sha256"] != hashlib.sha256(_canonical(manifest)).hexdigest():
             return None
@@ -240,7 +242,7 @@ def _read(entry: Path, key: str) -> Arrays | None:
             if _sha256(path) != file["sha256"]:
                 return None
             arrays[file["name"]] = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, UserError, ValueError, KeyError, TypeError):
         return None
     return arrays
 

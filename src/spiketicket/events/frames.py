@@ -18,6 +18,7 @@ import numpy as np
 from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
+from spiketicket._bounded import need_memory
 from spiketicket.errors import UserError
 from spiketicket.events._types import EventArray, Events
 from spiketicket.events.filters import filtered
@@ -71,18 +72,22 @@ def to_frames(
 
     Raises:
         UserError: there is no event, or none is left by the filters, and no ``span_us``; an event
-            outside ``span_us``; a frame larger than the sensor; a sum above 65535.
+            outside ``span_us``; a frame larger than the sensor; a sum above 65535; frames that
+            need more memory than may be used.
     """
     height = _side("height", config.height, events.height)
     width = _side("width", config.width, events.width)
     if span_us is not None:
         _check_span(events, span_us)
+    size = config.channels * height * width
+    kind = np.dtype(np.uint16 if config.values == "sum" else np.uint8)
+    counted = 8 * max(size, 0 if config.hot_pixel is None else 4 * events.width * events.height)
+    need_memory(config.steps * size * kind.itemsize + counted, "its frames", "frames")
     kept = filtered(events, config.hot_pixel, config.denoise_us)
     if span_us is None and not len(kept):
         raise _nothing(events)
     cuts = _cuts(kept, config.steps, config.by, span_us)
-    size = config.channels * height * width
-    frames = np.empty((config.steps, size), np.uint16 if config.values == "sum" else np.uint8)
+    frames = np.empty((config.steps, size), kind)
     for step, frame in enumerate(frames):
         part = kept.data[cuts[step] : cuts[step + 1]]
         place = _places(part, events, (height, width), config.merge_polarity)

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
 from spiketicket.events._types import check_sensor
 
 _LONGEST_LINE: Final = 1 << 16
+_LONGEST_HEADER: Final = 1 << 20
 _TEXT: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\r?\n")
 
 SIZES: Final = {
@@ -30,15 +32,22 @@ def text_lines(path: Path, mark: bytes, last: str = "") -> tuple[list[str], int]
 
     A line that is not text belongs to the events, whose first byte may be like the mark. With
     ``last``, the lines end behind the first one that contains it.
+
+    Raises:
+        UserError: they do not end where a header can.
     """
     lines: list[str] = []
     start = 0
-    with path.open("rb") as file:
+    file, _ = open_regular(path)
+    with file:
         while line := file.readline(_LONGEST_LINE):
             if not line.startswith(mark) or not _TEXT.fullmatch(line):
                 break
             lines.append(line.decode("utf-8", "replace").rstrip("\r\n"))
             start += len(line)
+            if start > _LONGEST_HEADER:
+                what = f"has a header of more than {_LONGEST_HEADER} bytes"
+                raise UserError(what, where=str(path))
             if last and last in lines[-1]:
                 break
     return lines, start

@@ -25,7 +25,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Columns, Recording, Unwrap, read_chunks
+from spiketicket.events._reading import Recording, Unwrap, read_chunks
+from spiketicket.events._stores import Columns
 from spiketicket.events.formats._header import SIZES, agreed_sensor, named_sensor, text_lines
 
 TITLE: Final = "AEDAT 2.0"

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import CHUNK, Columns, Recording
+from spiketicket.events._reading import CHUNK, Recording
+from spiketicket.events._stores import Columns
 from spiketicket.events.formats._header import agreed_sensor, named_sensor, text_lines
 
 TITLE: Final = "AEDAT 3.1"

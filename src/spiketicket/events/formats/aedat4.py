@@ -10,7 +10,6 @@ Source: "AEDAT 4.0", docs.inivation.com; github.com/neuromorphicsystems/aedat.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,8 +20,10 @@ from typing import IO, Any, Final, cast
 
 import numpy as np
 
+from spiketicket._bounded import MEMORY_VARIABLE, max_memory, parse_json
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Columns, Recording
+from spiketicket.events._reading import Recording
+from spiketicket.events._stores import Columns
 from spiketicket.events._types import EVENT
 from spiketicket.events.formats._header import agreed_sensor
 
@@ -31,7 +32,7 @@ SUFFIXES: Final = (".aedat4", ".aedat")
 MAGIC: Final = b"#!AER-DAT4"
 
 _WORKER: Final = Path(__file__).parent.parent / "_aedat4_worker.py"
-_FAILED: Final = 0xFFFF_FFFF
+_FAILED, _NO_MEMORY = 0xFFFF_FFFF, 0xFFFF_FFFE
 _DAMAGED: Final = "cut off or damaged, what follows is left out"
 
 
@@ -51,7 +52,7 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     if first is None:
         reason = notes[0].removeprefix(f"{_DAMAGED}: ")
         raise UserError(f"cannot be read as AEDAT 4: {reason}", where=str(path))
-    streams: dict[str, dict[str, Any]] = json.loads(first)
+    streams: dict[str, dict[str, Any]] = parse_json(first.decode())
     known = [stream for stream in streams.values() if stream["type"] == "events"]
     if not known:
         raise UserError("has no stream of events", where=str(path))
@@ -72,7 +73,7 @@ def _blocks(parts: Iterator[bytes], notes: list[str]) -> Iterator[Columns]:
 
 def _parts(path: Path, notes: list[str]) -> Iterator[bytes]:
     """What the worker writes, up to the end of the file or to where it failed, with a note."""
-    command = [sys.executable, "-P", str(_WORKER), str(path)]
+    command = [sys.executable, "-P", str(_WORKER), str(path), str(max_memory())]
     # It must find the packages that this process finds.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
@@ -83,17 +84,21 @@ def _parts(path: Path, notes: list[str]) -> Iterator[bytes]:
         env=environment,
     ) as process:
         try:
-            yield from _framed(cast("IO[bytes]", process.stdout), notes)
+            yield from _framed(cast("IO[bytes]", process.stdout), path, notes)
         finally:
             process.kill()
 
 
-def _framed(stream: IO[bytes], notes: list[str]) -> Iterator[bytes]:
-    reason = "the reader ended without a word"
+def _framed(stream: IO[bytes], path: Path, notes: list[str]) -> Iterator[bytes]:
+    reason = f"the reader ended without a word; {MEMORY_VARIABLE} allows it more memory"
     while len(head := stream.read(4)) == 4:
         length = int.from_bytes(head, "little")
         if length == 0:
             return
+        if length == _NO_MEMORY:
+            what = f"a packet of it does not fit into the {max_memory()} bytes that may be used"
+            remedy = f"{MEMORY_VARIABLE} allows more"
+            raise UserError(what, where=str(path), remedy=remedy)
         if length == _FAILED:
             reason = stream.read().decode("utf-8", "replace")
             break

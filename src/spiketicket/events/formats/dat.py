@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Columns, Recording, Unwrap, read_chunks
+from spiketicket.events._reading import Recording, Unwrap, read_chunks
+from spiketicket.events._stores import Columns
 from spiketicket.events.formats._header import agreed_sensor, text_lines
 
 TITLE: Final = "ATIS and Prophesee .dat"

@@ -3,6 +3,8 @@
     float or integer array [N, 4]: x, y, polarity, milliseconds
     structured array [N] with fields t (microseconds), x, y and p, in any order
 
+Another unit of the times must be named: see ``_columns``.
+
 Which of the two it is, its type tells. Polarities may be 0 and 1, or -1 and 1. The sensor is not
 in the file. Nothing is unpickled.
 
@@ -12,13 +14,16 @@ last column by 1000 for microseconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Recording
-from spiketicket.events.formats._columns import columns
-from spiketicket.events.formats._npy import read_array
+from spiketicket.events._reading import CHUNK, Recording, TimeUnit
+from spiketicket.events._stores import Columns
+from spiketicket.events.formats._columns import Plain
+from spiketicket.events.formats._npy import NpyRows
 
 TITLE: Final = "numpy array (tonic's DVSGesture)"
 SUFFIXES: Final = (".npy",)
@@ -26,23 +31,37 @@ MAGIC: Final = b"\x93NUMPY"
 
 
 def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
-    """Read the array.
+    """Read the array's header.
 
     Raises:
         UserError: not an array of numbers [N, 4], nor one with fields t, x, y and p.
     """
     where = str(path)
-    with path.open("rb") as file:
-        array, note = read_array(file, path.stat().st_size, where)
-    notes = [note] if note else []
-    if array.dtype.names:
-        if set(array.dtype.names) != set("txyp") or array.ndim != 1:
-            got = f"{array.dtype} {list(array.shape)}"
+    file, size = open_regular(path)
+    with file:
+        rows = NpyRows(file, size, where)
+    usual: TimeUnit = "us"
+    if rows.dtype.names:
+        if set(rows.dtype.names) != set("txyp") or len(rows.shape) != 1:
+            got = f"{rows.dtype} {list(rows.shape)}"
             raise UserError("must have the fields t, x, y and p, [N]", where=where, value=got)
-        t, x, y, p = (array[name] for name in "txyp")
-        return Recording(sensor, len(t), columns(t, x, y, p, scale=1, where=where), notes)
-    if array.ndim != 2 or array.shape[1] != 4:
+    elif len(rows.shape) != 2 or rows.shape[1] != 4:
         what = "must be an array [N, 4] of x, y, polarity and milliseconds"
-        raise UserError(what, where=where, value=list(array.shape))
-    x, y, p, t = array.T
-    return Recording(sensor, len(t), columns(t, x, y, p, scale=1000, where=where), notes)
+        raise UserError(what, where=where, value=list(rows.shape))
+    else:
+        usual = "ms"
+    plain = Plain(where, usual)
+    notes = [rows.note] if rows.note else []
+    return Recording(sensor, rows.count, _blocks(path, plain), notes, plain)
+
+
+def _blocks(path: Path, plain: Plain) -> Iterator[Columns]:
+    file, size = open_regular(path)
+    with file:
+        rows = NpyRows(file, size, str(path))
+        while len(part := rows.take(CHUNK)):
+            if part.dtype.names:
+                yield plain.block(*(part[name] for name in "txyp"))
+            else:
+                x, y, p, t = part.T
+                yield plain.block(t, x, y, p)
