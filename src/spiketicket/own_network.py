@@ -25,9 +25,10 @@ from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.methods._layers import norm_parameters
-from spiketicket.methods._usable import copied, require_usable
+from spiketicket.methods._usable import require_usable
 from spiketicket.models._own import leave as leave_as_they_are
 from spiketicket.models._own import mean_over_time, reset_state
+from spiketicket.models._probe import Probe, copied
 from spiketicket.philox import Stream
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig
 from spiketicket.reporting import NullReporter, Reporter
@@ -37,6 +38,8 @@ from spiketicket.train import Stage, Trainee, Validate, autocast, fit
 __all__ = ["reset_state", "search"]
 
 Loader = Iterable[tuple[Tensor, Tensor]]
+_FEW = 8
+"""Samples that a network is probed with."""
 
 
 def search(
@@ -88,7 +91,7 @@ def search(
     leave_as_they_are(net, leave)
     wrapped = _Resetting(net, logits or mean_over_time)
     batches = _LoaderBatches(loader, seed)
-    require_usable(net, batches.first(), lambda m, x: _Resetting(m, wrapped.logits)(x))
+    _require_usable(net, *batches.first(), wrapped.logits)
     popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
     parameters = list(popup.parameters())
     if train_norms:
@@ -109,6 +112,25 @@ def search(
         "accuracy": {"validation": None if validation is None else 100 * fitted.validation},
     }
     return to_ticket(net, metadata)
+
+
+def _require_usable(net: nn.Module, x: Tensor, y: Tensor, logits: Callable[[Any], Tensor]) -> None:
+    """Probe a network with a few samples of a batch, whichever axis of it they lie along."""
+    axes = [axis for axis in (0, 1) if x.dim() > 1 and x.shape[axis] == len(y)]
+    problems = []
+    for axis in axes or [0]:
+        few = x.narrow(axis, 0, min(len(y), _FEW))
+        sizes = list(map(str, few.shape))
+        sizes[axis] = "B"
+        probe = Probe(
+            model=copied(net), x=few, forward=lambda m, x: _Resetting(m, logits)(x),
+            where=type(net).__name__, inputs=f"[{', '.join(sizes)}]", axis=axis,
+        )  # fmt: skip
+        try:
+            return require_usable(net, probe)
+        except UserError as problem:
+            problems.append(problem)
+    raise problems[0]
 
 
 def _validation(loader: Loader, precision: str) -> Validate:
@@ -150,13 +172,13 @@ class _LoaderBatches:
             raise UserError("the loader has no batch", where="loader")
         return steps
 
-    def first(self) -> Tensor:
-        """At most eight samples of a batch."""
+    def first(self) -> tuple[Tensor, Tensor]:
+        """A batch."""
         if not self.steps:
             raise UserError("the loader has no batch", where="loader")
         with torch.random.fork_rng(devices=[]):
-            x, _ = next(iter(self.loader))
-        return x[:8]
+            x, y = next(iter(self.loader))
+        return x, y
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         number = int(Stream(self.seed, "loader", epoch).bits(1)[0])

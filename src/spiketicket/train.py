@@ -203,8 +203,9 @@ class _Loop:
         return agreed
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        rows = self.workers.share(len(y))
-        x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
+        if self.workers.count > 1:
+            rows = self.workers.share(len(y))
+            x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
         at, total = self.at, self.config.epochs * self.steps
         done = at.epoch * self.steps + at.step
         factor = learning_rate(done, total, self.config.warmup)
