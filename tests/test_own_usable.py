@@ -42,9 +42,12 @@ class Parts(nn.Module):
 
 def usable(model):
     probe = Probe(
-        model=copied(model), x=x8, forward=lambda net, x: net(x), where=type(model).__name__,
+        model=copied(model),
+        x=x8,
+        forward=lambda net, x: net(x),
+        where=type(model).__name__,
         inputs="[B, 1, 8, 8]",
-    )  # fmt: skip
+    )
     require_usable(model, probe)
 
 
@@ -296,12 +299,15 @@ class Bare(nn.Linear):
 
 
 def test_layers_of_ones_own_that_compute_with_their_weight_are_taken():
-    usable(Parts(
-        lambda s, x: s.d(s.c(s.b(s.a(torch.stack([x, x]))).flatten(2)).mean(0)),
-        a=OnePerStep(1, 4, 3, padding=1, padding_mode="circular", groups=1),
-        b=OnePerStep(4, 4, 3, stride=2, dilation=2, padding=2, groups=2, bias=False),
-        c=Bare(64, 12), d=nn.Linear(12, 10),
-    ))  # fmt: skip
+    usable(
+        Parts(
+            lambda s, x: s.d(s.c(s.b(s.a(torch.stack([x, x]))).flatten(2)).mean(0)),
+            a=OnePerStep(1, 4, 3, padding=1, padding_mode="circular", groups=1),
+            b=OnePerStep(4, 4, 3, stride=2, dilation=2, padding=2, groups=2, bias=False),
+            c=Bare(64, 12),
+            d=nn.Linear(12, 10),
+        )
+    )
 
 
 def test_a_layer_left_as_it_is_may_do_what_it_likes_with_its_weight():
@@ -532,9 +538,10 @@ def test_find_with_a_network_of_ones_own(here):
 def test_a_ticket_of_a_network_that_puts_time_second_is_refused(here):
     made = recipe("time_second")
     args = {
-        "model": made.model.model_dump(mode="json"), "neuron": {"name": "own"},
+        "model": made.model.model_dump(mode="json"),
+        "neuron": {"name": "own"},
         "shape": {"channels": 1, "height": 8, "width": 8, "classes": 10, "frames": 1},
-    }  # fmt: skip
+    }
     tensors = {"layer.weight": np.zeros((10, 64), np.float32), "layer.bias": np.zeros(10, "f4")}
     ticket = Ticket((), tensors, {"network": {"name": made.model.name, "args": args}})
     with pytest.raises(UserError, match=r"returns \[B, T, classes\]"):

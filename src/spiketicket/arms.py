@@ -33,7 +33,7 @@ from spiketicket.models._probe import inputs_probe
 from spiketicket.philox import Stream
 from spiketicket.recipe import ModelConfig, NeuronConfig, OptimizerConfig, Recipe, TrainConfig
 from spiketicket.ticket import Ticket
-from spiketicket.train import Trainee
+from spiketicket.train import Trainee, called
 
 ArmName = str
 """Name of a stage: its folder."""
@@ -128,12 +128,20 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     module = registry.load("models", config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
     if ":" in config.name and not any(p.is_meta for p in network.parameters()):
-        require_usable(network, inputs_probe(network, shape), classes=shape.classes)
+        _require_usable(network, shape, recipe.train.batch_size)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
         if isinstance(layer.bias, nn.Parameter):
             nn.init.zeros_(layer.bias)
     return network
+
+
+def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> None:
+    """Refuse a network of one's own that cannot be searched on data of this shape."""
+    require_usable(network, inputs_probe(network, shape), classes=shape.classes)
+    if batch_size == 1:
+        probe = inputs_probe(network, shape)
+        called(probe.model.train(), probe.x.narrow(probe.axis, 0, 1), 1)
 
 
 def prepare(

@@ -212,7 +212,7 @@ class _Loop:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         with autocast(x.device, self.config.precision):
-            logits = self.parallel(x)
+            logits = called(self.parallel, x, len(y))
         smoothing = self.config.label_smoothing
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
         hits = int((logits.detach().argmax(1) == y).sum())
@@ -297,6 +297,25 @@ class _Loop:
             self.model.timesteps = now  # type: ignore[assignment]
 
 
+def called(model: nn.Module, x: Tensor, count: int) -> Tensor:
+    """Logits of ``count`` inputs in training.
+
+    Raises:
+        UserError: it is a single one, and BatchNorm would divide by no deviation.
+    """
+    try:
+        logits: Tensor = model(x)
+    except ValueError as error:
+        if count == 1 and "more than 1 value per channel" in str(error):
+            raise UserError(
+                "a training batch of one sample has no BatchNorm statistics",
+                remedy="Use batches of two or more: train.batch_size, or drop_last=True of a"
+                " DataLoader",
+            ) from error
+        raise
+    return logits
+
+
 STATISTICS_BATCHES = 100
 """Training batches that BatchNorm statistics are estimated on."""
 
@@ -314,8 +333,8 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    for x, _ in itertools.islice(batches, STATISTICS_BATCHES):
-        model(x)
+    for x, y in itertools.islice(batches, STATISTICS_BATCHES):
+        called(model, x, len(y))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

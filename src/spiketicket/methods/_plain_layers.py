@@ -50,8 +50,9 @@ def require_plain_layers(probe: Probe) -> None:
     if missing := [name for name in layers if name not in called]:
         raise UserError(
             "is never called: a module around it uses its weight, nobody can tell how",
-            where=", ".join(missing), remedy="Call the layer, or name it in leave",
-        )  # fmt: skip
+            where=", ".join(missing),
+            remedy="Call the layer, or name it in leave",
+        )
 
 
 @contextmanager
@@ -125,6 +126,8 @@ def _computed(layer: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
 
 def _refused(name: str, layer: nn.Module, found: str) -> UserError:
     return UserError(
-        f"does not compute with its weight as it is: {found}", where=name,
-        value=type(layer).__name__, remedy=_REMEDY,
-    )  # fmt: skip
+        f"does not compute with its weight as it is: {found}",
+        where=name,
+        value=type(layer).__name__,
+        remedy=_REMEDY,
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spiketicket._ticket_codec import STORED
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import is_left, prunable
 from spiketicket.methods._plain_layers import require_plain_layers
@@ -27,7 +28,7 @@ _FORGET = (
 )
 
 
-def require_usable(model: nn.Module, probe: Probe, *, classes: int | None = None) -> None:
+def require_usable(model: nn.Module, probe: Probe, *, classes: int | None = None) -> int:
     """Refuse a network in which a search would silently do something else than it says.
 
     Args:
@@ -35,18 +36,38 @@ def require_usable(model: nn.Module, probe: Probe, *, classes: int | None = None
         probe: a copy of it; its mode and its statistics change.
         classes: how many logits it must give; without it any number will do.
 
+    Returns:
+        How many logits it gives.
+
     Raises:
         UserError: the first problem, by the layer's name.
     """
+    _is_stored(model)
     layers = prunable(model)
     _weights_are_plain(model, layers)
     _no_shared_parameter(model)
     _no_uncovered_weight(model, layers)
     _norms_have_statistics(model)
-    probe.require_rows(classes)
+    outputs = probe.require_rows(classes)
     _no_state_between_calls(probe)
     _all_take_part(probe)
     require_plain_layers(probe)
+    return outputs
+
+
+def _is_stored(model: nn.Module) -> None:
+    """Refuse what a search does not compute with, or a ticket cannot hold."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise UserError(
+                "a search computes in float32",
+                where=name,
+                value=str(parameter.dtype),
+                remedy='Call net.float() first; precision = "bf16" multiplies in bfloat16',
+            )
+    for name, buffer in model.state_dict().items():
+        if str(buffer.dtype).removeprefix("torch.") not in STORED:
+            raise UserError("a ticket cannot hold it", where=name, value=str(buffer.dtype))
 
 
 def _weights_are_plain(model: nn.Module, layers: dict[str, nn.Module]) -> None:

@@ -75,11 +75,12 @@ class Probe:
                 handle.remove()
 
     @torch.no_grad()
-    def require_rows(self, classes: int | None = None) -> None:
+    def require_rows(self, classes: int | None = None) -> int:
         """Refuse a network that does not give one row of logits for each input.
 
         It is called with two sizes of batches: with one alone, ``[B, T, classes]`` of as many
         steps as inputs would pass for ``[T, B, classes]``, and be averaged over the batch.
+        Returns how many logits it gives.
 
         Raises:
             UserError: it does not, or gives another number of ``classes``.
@@ -95,10 +96,12 @@ class Probe:
         except UserError as error:
             raise UserError(
                 f"takes {self.count} inputs, but not {self.count + 1}: {error.what}",
-                where=error.where, remedy="It must take batches of any size",
-            ) from error  # fmt: skip
+                where=error.where,
+                remedy="It must take batches of any size",
+            ) from error
         if (len(output), len(again)) != (self.count, self.count + 1):
             raise self._mixed(_root(made), _root(also_made))
+        return int(output.shape[1])
 
     def _require_logits(self, output: Any, classes: int | None) -> None:
         remedy = f"The network is called with inputs {self.inputs}"
@@ -106,14 +109,16 @@ class Probe:
             shown = f"{output.dtype} {list(output.shape)}" if isinstance(output, Tensor) else ""
             raise UserError(
                 f"must return logits [B, classes] as floats, not {shown or type(output).__name__}",
-                where=self.where, remedy=remedy,
-            )  # fmt: skip
+                where=self.where,
+                remedy=remedy,
+            )
         if classes is not None and output.shape[1] != classes:
             raise UserError(
                 f"must return logits [B, classes], which is {[self.count, classes]} for"
                 f" {self.count} inputs of {classes} classes, not {list(output.shape)}",
-                where=self.where, remedy=remedy,
-            )  # fmt: skip
+                where=self.where,
+                remedy=remedy,
+            )
 
     def _mixed(self, first: list[int], second: list[int]) -> UserError:
         count = self.count
@@ -121,12 +126,14 @@ class Probe:
         if (len(first), *first[:1], *second[:1]) == (3, count, count + 1):
             return UserError(
                 f"returns [B, T, classes], where [T, B, classes] is averaged over time: {shown}",
-                where=self.where, remedy="Return output.transpose(0, 1), or output.mean(1)",
-            )  # fmt: skip
+                where=self.where,
+                remedy="Return output.transpose(0, 1), or output.mean(1)",
+            )
         return UserError(
             f"must return logits [B, classes] or [T, B, classes], a row for each input: {shown}",
-            where=self.where, remedy=f"The network is called with inputs {self.inputs}",
-        )  # fmt: skip
+            where=self.where,
+            remedy=f"The network is called with inputs {self.inputs}",
+        )
 
 
 def sample_inputs(shape: DataShape) -> Tensor:
@@ -145,11 +152,13 @@ def inputs_probe(model: nn.Module, shape: DataShape) -> Probe:
     """
     sizes = f"B, {shape.channels}, {shape.height}, {shape.width}"
     return Probe(
-        model=copied(model, "model.name"), x=sample_inputs(shape),
-        forward=lambda net, x: net(x), where="model.name",
+        model=copied(model, "model.name"),
+        x=sample_inputs(shape),
+        forward=lambda net, x: net(x),
+        where="model.name",
         inputs=f"[{shape.frames}, {sizes}]" if shape.frames > 1 else f"[{sizes}]",
         axis=1 if shape.frames > 1 else 0,
-    )  # fmt: skip
+    )
 
 
 def copied(model: nn.Module, where: str = "") -> nn.Module:
@@ -159,6 +168,13 @@ def copied(model: nn.Module, where: str = "") -> nn.Module:
         UserError: it cannot be copied, or the shape of a layer is not known yet.
     """
     require_initialised(model)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and any(True for _ in module.parameters()):
+            raise UserError(
+                "is a TorchScript program, into which nothing can be put",
+                where=name or where or type(model).__name__,
+                remedy="Give the network it was scripted or traced from",
+            )
     try:
         return copy.deepcopy(model)
     except Exception as error:
@@ -171,8 +187,9 @@ def copied(model: nn.Module, where: str = "") -> nn.Module:
             if key is not None:
                 raise UserError(
                     f"keeps {key}, the result of an earlier call, and so cannot be copied",
-                    where=name or where, remedy="Give the network as it is before any call",
-                ) from error  # fmt: skip
+                    where=name or where,
+                    remedy="Give the network as it is before any call",
+                ) from error
         raise UserError(f"cannot be copied: {said(error)}", where=where) from error
 
 
