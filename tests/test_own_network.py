@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
 
     with pytest.raises(Stop):
         search(folder=tmp_path, reporter=Interrupter())
-    with pytest.raises(UserError, match="belongs to another training"):
+    with pytest.raises(UserError, match=r"differs in weights \(binary there, float here\)"):
         search(folder=tmp_path, weights="float")
     assert search(folder=tmp_path) == search() != search(seed=1)
 

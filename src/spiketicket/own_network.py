@@ -8,7 +8,6 @@ net = spiketicket.load_into(MyNet(), spiketicket.Ticket.load("my.ticket"))
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -20,7 +19,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spiketicket import registry
+from spiketicket import _search_key, registry
+from spiketicket._files import explained
 from spiketicket._loader import Loader
 from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
@@ -70,12 +70,13 @@ def search(
             norse's ``(output, state)``.
         leave: layers, by path, that are no part of the ticket and stay as they are.
         folder: keeps checkpoints there, so that a stopped search can be run again with the same
-            arguments and goes on.
+            arguments and goes on. A call with others is refused with what differs; to tell the
+            data, one pass is made through the first epoch and the validation.
 
     Raises:
         UserError: no layer to search, a network that a search would not do justice to (see
             :mod:`spiketicket.methods._usable`), a density that keeps nothing, a batch that is
-            none, a loss that is not a number.
+            none, a folder of another search, a loss that is not a number.
     """
     choice = registry.load("methods", method)
     try:
@@ -98,6 +99,16 @@ def search(
         judged = Loader(source=validation, where="validation", seed=seed, outputs=outputs)
         with torch.no_grad():  # before an epoch is spent
             _Resetting(copied(net).eval(), wrapped.logits, explain=True)(judged.first()[0])
+    settings = {
+        "seed": seed,
+        "weights": weights,
+        "train_norms": train_norms,
+        "leave": leave,
+        "method": config.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
+        "device": next(net.parameters()).device.type,
+    }
+    asked = None if folder is None else _search_key.of_call(settings, logits, net)
     popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
     parameters = list(popup.parameters())
     if train_norms:
@@ -105,9 +116,10 @@ def search(
     trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
 
     with _folder(folder) as place:
-        shapes = sorted((k, tuple(v.shape)) for k, v in net.state_dict().items())
-        key = repr((seed, train, config, weights, train_norms, validation is None, shapes))
-        stage = Stage("ticket", seed, place, hashlib.sha256(key.encode()).hexdigest())
+        key = ""
+        if asked is not None:
+            key = _search_key.settled(place, asked | _search_key.of_start(net, batches, judged))
+        stage = Stage("ticket", seed, place, key)
         check = None if judged is None else _validation(judged, precision)
         fitted = fit(trainee, batches, check, train, stage, reporter or NullReporter())
     metadata = {
@@ -190,7 +202,8 @@ class _Resetting(nn.Module):
 @contextlib.contextmanager
 def _folder(folder: Path | str | None) -> Iterator[Path]:
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        with explained(Path(folder), "folder"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         yield Path(folder)
         return
     with tempfile.TemporaryDirectory() as scratch:
