@@ -110,6 +110,37 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
     assert search(folder=tmp_path) == search() != search(seed=1)
 
 
+def with_dropout():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 3))
+
+
+def test_a_search_with_dropout_that_is_stopped_within_an_epoch_goes_on_as_a_whole_one(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.rand(250, 4, generator=draw), torch.randint(3, (250,), generator=draw)
+
+    class Noisy(TensorDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x + torch.rand(()), y
+
+    class Interrupter:
+        def __getattr__(self, name):
+            def call(*args):
+                if name == "step" and args[1] == 230:  # checkpoints are written every 200 steps
+                    raise KeyboardInterrupt
+
+            return call
+
+    def search(**options):
+        return spiketicket.search(with_dropout(), DataLoader(Noisy(x, y), 1), epochs=1, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(folder=tmp_path, reporter=Interrupter())
+    torch.manual_seed(99)
+    assert search(folder=tmp_path) == search()
+
+
 def test_unusable_networks_and_outputs_are_named(digits):
     loader, _ = digits
     with pytest.raises(UserError, match="no convolution and no linear layer"):

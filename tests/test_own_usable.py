@@ -493,6 +493,8 @@ def time_second(steps=2):
             import torch
             return torch.stack([self.layer(x.flatten(1))] * steps, 1)
     return Net()
+def dropout():
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
 def no_layer():
     return nn.Flatten()
 """
@@ -533,6 +535,16 @@ def test_find_with_a_network_of_ones_own(here):
     # The ticket is of the module itself, so that it loads without this package's help.
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     spiketicket.load_into(plain, ticket)
+
+
+def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
+    made = recipe("dropout")
+    tickets = []
+    for runs in ("one", "two"):
+        torch.manual_seed(len(tickets))
+        path = spiketicket.find(made, runs_dir=here / runs).tickets[0]
+        tickets += [path.read_bytes()]
+    assert tickets[0] == tickets[1]
 
 
 def test_a_ticket_of_a_network_that_puts_time_second_is_refused(here):

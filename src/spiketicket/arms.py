@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket import registry
+from spiketicket._forward import called
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
 from spiketicket.methods._trained import attach_kept, attach_trained
@@ -33,7 +34,7 @@ from spiketicket.models._probe import inputs_probe
 from spiketicket.philox import Stream
 from spiketicket.recipe import ModelConfig, NeuronConfig, OptimizerConfig, Recipe, TrainConfig
 from spiketicket.ticket import Ticket
-from spiketicket.train import Trainee, called
+from spiketicket.train import Trainee
 
 ArmName = str
 """Name of a stage: its folder."""

@@ -22,6 +22,8 @@ from torch.nn import functional
 
 from spiketicket import checkpoint
 from spiketicket._files import write_bytes
+from spiketicket._forward import called, drawing
+from spiketicket._samples import share
 from spiketicket.checkpoint import Progress
 from spiketicket.claim import Guard, unguarded
 from spiketicket.distributed import ALONE, Workers
@@ -203,15 +205,16 @@ class _Loop:
         return agreed
 
     def _step(self, x: Tensor, y: Tensor) -> None:
+        at, rows = self.at, self.workers.share(len(y))
         if self.workers.count > 1:
-            rows = self.workers.share(len(y))
             x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
-        at, total = self.at, self.config.epochs * self.steps
+        total = self.config.epochs * self.steps
         done = at.epoch * self.steps + at.step
         factor = learning_rate(done, total, self.config.warmup)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        with autocast(x.device, self.config.precision):
+        drawn = drawing(self.model, x.device, self.stage.seed, at.epoch, at.step, self.workers.rank)
+        with autocast(x.device, self.config.precision), share(rows), drawn:
             logits = called(self.parallel, x, len(y))
         smoothing = self.config.label_smoothing
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
@@ -295,25 +298,6 @@ class _Loop:
         if self.timesteps is not None:
             now = timesteps_at(epoch, self.config, int(self.timesteps))
             self.model.timesteps = now  # type: ignore[assignment]
-
-
-def called(model: nn.Module, x: Tensor, count: int) -> Tensor:
-    """Logits of ``count`` inputs in training.
-
-    Raises:
-        UserError: it is a single one, and BatchNorm would divide by no deviation.
-    """
-    try:
-        logits: Tensor = model(x)
-    except ValueError as error:
-        if count == 1 and "more than 1 value per channel" in str(error):
-            raise UserError(
-                "a training batch of one sample has no BatchNorm statistics",
-                remedy="Use batches of two or more: train.batch_size, or drop_last=True of a"
-                " DataLoader",
-            ) from error
-        raise
-    return logits
 
 
 STATISTICS_BATCHES = 100
