@@ -317,8 +317,9 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    for x, y in itertools.islice(batches, STATISTICS_BATCHES):
-        called(model, x, len(y))
+    for step, (x, y) in enumerate(itertools.islice(batches, STATISTICS_BATCHES)):
+        with drawing(model, x.device, 0, step):
+            called(model, x, len(y))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
