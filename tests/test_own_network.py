@@ -112,12 +112,12 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
 
 def with_dropout():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 3))
+    return nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3), nn.BatchNorm1d(3))
 
 
 def test_a_search_with_dropout_that_is_stopped_within_an_epoch_goes_on_as_a_whole_one(tmp_path):
     draw = torch.Generator().manual_seed(0)
-    x, y = torch.rand(250, 4, generator=draw), torch.randint(3, (250,), generator=draw)
+    x, y = torch.rand(500, 4, generator=draw), torch.randint(3, (500,), generator=draw)
 
     class Noisy(TensorDataset):
         def __getitem__(self, index):
@@ -133,7 +133,7 @@ def test_a_search_with_dropout_that_is_stopped_within_an_epoch_goes_on_as_a_whol
             return call
 
     def search(**options):
-        return spiketicket.search(with_dropout(), DataLoader(Noisy(x, y), 1), epochs=1, **options)
+        return spiketicket.search(with_dropout(), DataLoader(Noisy(x, y), 2), epochs=1, **options)
 
     with pytest.raises(KeyboardInterrupt):
         search(folder=tmp_path, reporter=Interrupter())
