@@ -105,9 +105,40 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
 
     with pytest.raises(Stop):
         search(folder=tmp_path, reporter=Interrupter())
-    with pytest.raises(UserError, match="belongs to another training"):
+    with pytest.raises(UserError, match=r"differs in weights \(binary there, float here\)"):
         search(folder=tmp_path, weights="float")
     assert search(folder=tmp_path) == search() != search(seed=1)
+
+
+def with_dropout():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+def test_a_search_with_dropout_that_is_stopped_within_an_epoch_goes_on_as_a_whole_one(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.rand(500, 4, generator=draw), torch.randint(3, (500,), generator=draw)
+
+    class Noisy(TensorDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x + torch.rand(()), y
+
+    class Interrupter:
+        def __getattr__(self, name):
+            def call(*args):
+                if name == "step" and args[1] == 230:  # checkpoints are written every 200 steps
+                    raise KeyboardInterrupt
+
+            return call
+
+    def search(**options):
+        return spiketicket.search(with_dropout(), DataLoader(Noisy(x, y), 2), epochs=1, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(folder=tmp_path, reporter=Interrupter())
+    torch.manual_seed(99)
+    assert search(folder=tmp_path) == search()
 
 
 def test_unusable_networks_and_outputs_are_named(digits):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import spiketicket
 from spiketicket import registry
@@ -18,6 +19,7 @@ from spiketicket.bake import from_ticket
 from spiketicket.errors import UserError
 from spiketicket.methods._usable import require_usable
 from spiketicket.models._blocks import DataShape
+from spiketicket.models._probe import Probe, copied
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketError
 
@@ -39,7 +41,14 @@ class Parts(nn.Module):
 
 
 def usable(model):
-    require_usable(model, x8, lambda net, x: net(x))
+    probe = Probe(
+        model=copied(model),
+        x=x8,
+        forward=lambda net, x: net(x),
+        where=type(model).__name__,
+        inputs="[B, 1, 8, 8]",
+    )
+    require_usable(model, probe)
 
 
 def tied_weights():
@@ -175,7 +184,79 @@ def noise():
     return Parts(lambda s, x: s.a(x.flatten(1)) + torch.rand(1), a=nn.Linear(64, 10))
 
 
+class TimeSecond(nn.Module):
+    """Gives [B, T, classes]."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps, self.layer = steps, nn.Linear(64, 10)
+
+    def forward(self, x):
+        return torch.stack([self.layer(x.flatten(1))] * self.steps, dim=1)
+
+
+class Standardised(nn.Linear):
+    def forward(self, x):
+        w = self.weight
+        return F.linear(
+            x, (w - w.mean(1, keepdim=True)) / (w.std(1, keepdim=True) + 1e-5), self.bias
+        )
+
+
+class StandardisedConv(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        weight = weight - weight.mean((1, 2, 3), keepdim=True)
+        return super()._conv_forward(x, weight, bias)
+
+
+class Quantised(nn.Linear):
+    """Makes +-1 of any weight, of zeros too."""
+
+    def forward(self, x):
+        hard = torch.where(self.weight < 0, -1.0, 1.0)
+        return F.linear(x, self.weight + (hard - self.weight).detach(), self.bias)
+
+
+class NoisyInTraining(nn.Linear):
+    def forward(self, x):
+        weight = self.weight + 0.1 if self.training else self.weight
+        return F.linear(x, weight, self.bias)
+
+
+def with_layer(layer):
+    return lambda: Parts(lambda s, x: s.b(s.a(x.flatten(1))), a=layer(64, 64), b=nn.Linear(64, 10))
+
+
+def standardised_conv():
+    return nn.Sequential(StandardisedConv(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+
+
+def standardised_by_the_parent():
+    def forward(s, x):
+        return s.b(F.linear(x.flatten(1), s.a.weight - s.a.weight.mean()))
+
+    return Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
+
+
+def changed_by_a_hook():
+    def fill(layer, _):
+        layer.weight.data = torch.where(layer.weight < 0, -1.0, 1.0)
+
+    net = with_layer(nn.Linear)()
+    net.a.register_forward_pre_hook(fill)
+    return net
+
+
 REFUSED = [
+    (with_layer(Standardised), r"^a: does not compute with its weight as it is: .* off .*'Standar"),
+    (
+        standardised_conv,
+        r"^0: does not compute with its weight as it is: .*'StandardisedConv'.*lea",
+    ),
+    (with_layer(Quantised), r"^a: does not compute with its weight"),
+    (with_layer(NoisyInTraining), r"^a: does not compute with its weight"),
+    (changed_by_a_hook, r"^a: does not compute with its weight"),
+    (standardised_by_the_parent, r"^a: is never called: a module around it uses its weight"),
     (tied_weights, r"^b: shares its weight with a"),
     (tied_bias, r"^b\.bias: is the same parameter as a\.bias"),
     (two_names, r"^3\.weight: is the same parameter as 1\.weight"),
@@ -201,6 +282,74 @@ def test_what_a_search_would_do_wrong_is_refused_by_name(make, message):
         usable(model)
     after = model.state_dict()
     assert all(torch.equal(v, after[k]) for k, v in before.items())
+
+
+class OnePerStep(nn.Conv2d):
+    """Takes frames too, as SpikingJelly's layers do."""
+
+    def forward(self, x):
+        if x.dim() == 5:
+            return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return super().forward(x)
+
+
+class Bare(nn.Linear):
+    def forward(self, input):  # noqa: A002
+        return input @ self.weight.T + self.bias
+
+
+def test_layers_of_ones_own_that_compute_with_their_weight_are_taken():
+    usable(
+        Parts(
+            lambda s, x: s.d(s.c(s.b(s.a(torch.stack([x, x]))).flatten(2)).mean(0)),
+            a=OnePerStep(1, 4, 3, padding=1, padding_mode="circular", groups=1),
+            b=OnePerStep(4, 4, 3, stride=2, dilation=2, padding=2, groups=2, bias=False),
+            c=Bare(64, 12),
+            d=nn.Linear(12, 10),
+        )
+    )
+
+
+def test_a_layer_left_as_it_is_may_do_what_it_likes_with_its_weight():
+    ticket = spiketicket.search(with_layer(Standardised)(), loader(), epochs=1, leave=("a",))
+    assert [layer.name for layer in ticket.layers] == ["b"]
+
+
+@pytest.mark.parametrize("batch", [8, 4, 16])
+def test_time_second_is_refused_whatever_the_batch(batch):
+    x, y = loader()[0]
+    batches = list(zip(x.split(batch), y.split(batch), strict=True))
+    for steps in (7, 8, 9):
+        with pytest.raises(
+            UserError, match=r"\[B, T, classes\].* gives \[\d, \d, 10\] for.*mean\(1\)"
+        ):
+            spiketicket.search(TimeSecond(steps), batches, epochs=1)
+    spiketicket.search(TimeSecond(8), batches, epochs=1, logits=lambda output: output.mean(1))
+
+
+def test_the_batch_of_a_loader_may_be_the_second_axis():
+    x, y = loader()[0]
+    net = lambda: Parts(lambda s, x: s.a(x.flatten(2)), a=nn.Linear(64, 10))  # noqa: E731
+    frames = [(x[:8].unsqueeze(0).repeat(steps, 1, 1, 1, 1), y[:8]) for steps in (8, 3)]
+    for batch in frames:  # as many steps as samples, and fewer
+        spiketicket.search(net(), [batch], epochs=1)
+
+
+def test_frames_with_the_batch_first_keep_all_their_steps():
+    seen = []
+
+    def forward(s, x):
+        seen.append(x.shape[1])
+        return s.a(x.mean(1).flatten(1))
+
+    x, y = loader()[0]
+    frames = x.unsqueeze(1).repeat(1, 5, 1, 1, 1)
+    batches = [
+        (frames[:8], y[:8]),
+        (frames[8:10], y[8:10]),
+    ]  # the last has fewer samples than steps
+    spiketicket.search(Parts(forward, a=nn.Linear(64, 10)), batches, epochs=1)
+    assert set(seen) == {5}
 
 
 class Recorder(nn.Module):
@@ -335,6 +484,17 @@ def lazy():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(10), nn.LazyBatchNorm1d())
 def weight_norm():
     return nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(64, 10)))
+def time_second(steps=2):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+        def forward(self, x):
+            import torch
+            return torch.stack([self.layer(x.flatten(1))] * steps, 1)
+    return Net()
+def dropout():
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
 def no_layer():
     return nn.Flatten()
 """
@@ -375,6 +535,29 @@ def test_find_with_a_network_of_ones_own(here):
     # The ticket is of the module itself, so that it loads without this package's help.
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     spiketicket.load_into(plain, ticket)
+
+
+def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
+    made = recipe("dropout")
+    tickets = []
+    for runs in ("one", "two"):
+        torch.manual_seed(len(tickets))
+        path = spiketicket.find(made, runs_dir=here / runs).tickets[0]
+        tickets += [path.read_bytes()]
+    assert tickets[0] == tickets[1]
+
+
+def test_a_ticket_of_a_network_that_puts_time_second_is_refused(here):
+    made = recipe("time_second")
+    args = {
+        "model": made.model.model_dump(mode="json"),
+        "neuron": {"name": "own"},
+        "shape": {"channels": 1, "height": 8, "width": 8, "classes": 10, "frames": 1},
+    }
+    tensors = {"layer.weight": np.zeros((10, 64), np.float32), "layer.bias": np.zeros(10, "f4")}
+    ticket = Ticket((), tensors, {"network": {"name": made.model.name, "args": args}})
+    with pytest.raises(UserError, match=r"returns \[B, T, classes\]"):
+        from_ticket(ticket, own=made.model.name)
 
 
 def test_neurons_of_a_recipes_network_are_reset_before_every_call(here):
@@ -422,6 +605,8 @@ def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, mess
     ("sized", {"outputs": 11}, r"^model\.name: must return .* of 10 classes, not \[2, 11\]"),
     ("lazy", {}, r"^1: is a LazyLinear"),
     ("weight_norm", {}, r"^1: has a weight that is computed"),
+    ("time_second", {}, r"^model\.name: returns \[B, T, classes\].* \[2, 2, 10\] for 2 inputs"),
+    ("time_second", {"steps": 3}, r"^model\.name: returns \[B, T, classes\].*\[2, 3, 10\] for 2"),
     ("no_layer", {}, "no convolution and no linear layer"),
 ])  # fmt: skip
 def test_find_refuses_a_network_that_fails_before_it_has_a_folder(here, function, options, message):

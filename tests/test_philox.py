@@ -50,6 +50,16 @@ def draw(stream: Stream, method: str, n: int) -> np.ndarray:
     return stream.integers(n, 1_000_003) if method == "integers" else getattr(stream, method)(n)
 
 
+@pytest.mark.parametrize("n", [0, 1, 4, 63])
+def test_rows_are_those_of_the_children(n):
+    stream, ids = Stream(7, "rows", 3), np.array([5, 0, 2**40, 5])
+    expected = [stream.child(int(i)).uniform(n) for i in ids]
+    rows = stream.uniform_rows(ids, n)
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows, np.stack(expected))
+    assert stream.uniform_rows(ids[:0], n).shape == (0, n)
+
+
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN_ANSWERS)
 def test_random123_vectors(counter, key, expected):
     column = np.array(counter, np.uint32)[:, None]

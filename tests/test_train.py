@@ -343,3 +343,14 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         estimated.append(same)
     assert estimated == [False, fresh, fresh]
     assert all(torch.equal(v, judged[2][k]) for k, v in model.state_dict().items())
+
+
+def test_statistics_of_a_network_with_dropout_are_the_same_each_time():
+    net = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(3))
+    batches = [(torch.rand(8, 3), torch.zeros(8))] * 2
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        estimate_statistics(net, iter(batches))
+        found.append(net[1].running_mean.clone())
+    assert torch.equal(*found)

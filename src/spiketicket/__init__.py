@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spiketicket import _cores
 
 if TYPE_CHECKING:
-    from spiketicket.bake import from_ticket, load_into
+    from spiketicket.bake import from_ticket, load_into, remove_masks
     from spiketicket.engine.engine import Engine
     from spiketicket.own_network import reset_state, search
     from spiketicket.recipe import load_recipe
@@ -33,6 +33,7 @@ _HOME = {
     "load_into": "bake",
     "load_recipe": "recipe",
     "read_metadata": "ticket",
+    "remove_masks": "bake",
     "reset_state": "own_network",
     "search": "own_network",
     "train_dense": "run",
@@ -47,6 +48,7 @@ __all__ = [
     "load_into",
     "load_recipe",
     "read_metadata",
+    "remove_masks",
     "reset_state",
     "search",
     "train_dense",

@@ -40,7 +40,7 @@ MAX_WEIGHTS = 1 << 32
 """Of all layers of a ticket; a file can name more than it could ever hold."""
 _METADATA_KEY = "spiketicket"
 _WHOLE = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-_DTYPES = frozenset((*_WHOLE, "float16", "float32", "float64"))
+STORED = frozenset((*_WHOLE, "float16", "float32", "float64"))
 DAMAGED = "Copy or download the file again; if that does not help, search again"
 
 
@@ -140,7 +140,7 @@ def digest(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
 
 def check_dtype(name: str, array: Array) -> None:
     """TicketError unless a ticket file can hold the array."""
-    if array.dtype.name not in _DTYPES:
+    if array.dtype.name not in STORED:
         raise TicketError(
             "a ticket cannot hold arrays of this type", where=name, value=array.dtype.name
         )

@@ -24,11 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket import registry
+from spiketicket._forward import called
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
 from spiketicket.methods._trained import attach_kept, attach_trained
 from spiketicket.methods._usable import require_usable
 from spiketicket.models._blocks import DataShape
+from spiketicket.models._probe import inputs_probe
 from spiketicket.philox import Stream
 from spiketicket.recipe import ModelConfig, NeuronConfig, OptimizerConfig, Recipe, TrainConfig
 from spiketicket.ticket import Ticket
@@ -127,7 +129,7 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     module = registry.load("models", config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
     if ":" in config.name and not any(p.is_meta for p in network.parameters()):
-        _require_usable(network, shape)
+        _require_usable(network, shape, recipe.train.batch_size)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
         if isinstance(layer.bias, nn.Parameter):
@@ -135,22 +137,12 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     return network
 
 
-def _require_usable(network: nn.Module, shape: DataShape) -> None:
+def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> None:
     """Refuse a network of one's own that cannot be searched on data of this shape."""
-    inputs = f"B, {shape.channels}, {shape.height}, {shape.width}"
-    inputs = f"{shape.frames}, {inputs}" if shape.frames > 1 else inputs
-    require_usable(
-        network, _probe(shape), lambda net, x: cast("Tensor", net(x)), logits=(2, shape.classes),
-        where="model.name", inputs=f"[{inputs}]",
-    )  # fmt: skip
-
-
-def _probe(shape: DataShape) -> Tensor:
-    """Two inputs, as a data set of this shape gives them."""
-    size = (2, shape.channels, shape.height, shape.width)
-    values = Stream(0, "probe").normal(math.prod(size) * shape.frames).reshape(-1, *size)
-    x = torch.from_numpy(values).float()
-    return x if shape.frames > 1 else x[0]
+    require_usable(network, inputs_probe(network, shape), classes=shape.classes)
+    if batch_size == 1:
+        probe = inputs_probe(network, shape)
+        called(probe.model.train(), probe.x.narrow(probe.axis, 0, 1), 1)
 
 
 def prepare(

@@ -13,10 +13,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from spiketicket import registry
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import PRUNABLE
+from spiketicket.methods._trained import TrainedWeight
 from spiketicket.models._blocks import DataShape
 from spiketicket.neurons.lif import Kernel
 from spiketicket.ticket import Ticket, TicketError, TicketLayer
@@ -35,8 +37,15 @@ def to_ticket(model: nn.Module, metadata: Mapping[str, Any]) -> Ticket:
     return Ticket(tuple(layers), tensors, metadata)
 
 
-def load_into(model: nn.Module, ticket: Ticket) -> nn.Module:
+def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> nn.Module:
     """Put a ticket's weights into a plain network of the same shapes, in place; returns it.
+
+    Without ``keep_mask`` the network is a plain one, and an optimizer fills the zeros. With it
+    they are held: each layer of the ticket computes with its weight times the mask, by
+    ``torch.nn.utils.parametrize``; gradients of pruned weights are 0, and no optimizer brings one
+    back. ``layer.weight`` is the masked weight, what is trained is
+    ``layer.parametrizations.weight.original``. Make the optimizer afterwards.
+    :func:`remove_masks` makes the network plain again.
 
     Raises:
         TicketError: the ticket is for another network (names what differs).
@@ -51,7 +60,46 @@ def load_into(model: nn.Module, ticket: Ticket) -> nn.Module:
         shown = f"network {_shape(ours.get(key))}, ticket {_shape(theirs.get(key))}"
         raise TicketError(what, value=shown)
     model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
+    for layer in ticket.layers if keep_mask else ():
+        module = model.get_submodule(layer.name)
+        mask = torch.from_numpy(layer.mask.copy()).to(cast("Tensor", module.weight).device)
+        _hold(module, mask)
     return model
+
+
+def remove_masks(model: nn.Module) -> nn.Module:
+    """Make a network of ``load_into(..., keep_mask=True)`` plain again, in place; returns it.
+
+    Pruned weights are 0 then, and nothing holds them any more.
+    """
+    for layer in model.modules():
+        held = getattr(layer, "parametrizations", {})
+        if "weight" in held and isinstance(held["weight"][0], TrainedWeight):
+            parametrize.remove_parametrizations(layer, "weight")
+    return model
+
+
+def _hold(layer: nn.Module, mask: Tensor) -> nn.Module:
+    held = TrainedWeight(mask, binary=False)
+    parametrize.register_parametrization(layer, "weight", held, unsafe=True)
+    # torch gives the layer a class of its own, which it refuses to pickle.
+    type(layer).__reduce_ex__ = _pickled  # type: ignore[assignment,method-assign]
+    return layer
+
+
+def _pickled(layer: nn.Module, protocol: object) -> tuple[Any, ...]:
+    del protocol
+    state, inner = dict(layer.__dict__), dict(layer._modules)
+    weight = cast("Any", inner.pop("parametrizations")).weight
+    parameters = {"weight": weight.original, **layer._parameters}
+    state |= {"_modules": inner, "_parameters": parameters}
+    return _unpickled, (type(layer).__mro__[1], state, weight[0].mask)
+
+
+def _unpickled(kind: type[nn.Module], state: dict[str, Any], mask: Tensor) -> nn.Module:
+    layer = kind.__new__(kind)
+    layer.__dict__.update(state)
+    return _hold(layer, mask)
 
 
 def from_ticket(ticket: Ticket, kernel: Kernel = "auto", *, own: str = "") -> nn.Module:

@@ -8,10 +8,9 @@ net = spiketicket.load_into(MyNet(), spiketicket.Ticket.load("my.ticket"))
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,15 +19,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spiketicket import registry
+from spiketicket import _search_key, registry
+from spiketicket._files import explained
+from spiketicket._loader import Loader
 from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.methods._layers import norm_parameters
-from spiketicket.methods._usable import copied, require_usable
+from spiketicket.methods._usable import require_usable
 from spiketicket.models._own import leave as leave_as_they_are
 from spiketicket.models._own import mean_over_time, reset_state
-from spiketicket.philox import Stream
+from spiketicket.models._probe import Probe, copied, said
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.ticket import Ticket
@@ -36,15 +37,17 @@ from spiketicket.train import Stage, Trainee, Validate, autocast, fit
 
 __all__ = ["reset_state", "search"]
 
-Loader = Iterable[tuple[Tensor, Tensor]]
+Logits = Callable[[Any], Tensor]
+_FEW = 8
+"""Samples that a network is probed with."""
 
 
 def search(
-    model: nn.Module, loader: Loader, *, validation: Loader | None = None, density: float = 0.5,
-    weights: Literal["binary", "float"] = "binary", epochs: int = 10, lr: float = 0.02,
-    precision: Literal["fp32", "bf16"] = "fp32", seed: int = 0, method: str = "edge_popup",
-    options: dict[str, Any] | None = None, train_norms: bool = False,
-    logits: Callable[[Any], Tensor] | None = None, leave: tuple[str, ...] = (),
+    model: nn.Module, loader: Iterable[Any], *, validation: Iterable[Any] | None = None,
+    density: float = 0.5, weights: Literal["binary", "float"] = "binary", epochs: int = 10,
+    lr: float = 0.02, precision: Literal["fp32", "bf16"] = "fp32", seed: int = 0,
+    method: str = "edge_popup", options: dict[str, Any] | None = None, train_norms: bool = False,
+    logits: Logits | None = None, leave: tuple[str, ...] = (),
     folder: Path | str | None = None, reporter: Reporter | None = None,
 ) -> Ticket:  # fmt: skip
     """Find a ticket in a copy of ``model``; the model itself is left as it is.
@@ -52,9 +55,10 @@ def search(
     Args:
         model: called with a batch of the loader. The state of SpikingJelly and snnTorch neurons
             is reset before every batch; those of norse keep none.
-        loader: yields (inputs, classes int64 [b]); iterated once an epoch, must have a length.
-            torch's random numbers are seeded from (seed, epoch) for it; an augmentation that
-            draws from numpy or ``random`` is the caller's to seed.
+        loader: yields (inputs, classes); iterated once an epoch, must have a length. What is
+            taken for a batch: :mod:`spiketicket._loader`. torch's random numbers are seeded from
+            (seed, epoch) for it; an augmentation that draws from numpy or ``random`` is the
+            caller's to seed.
         validation: chooses the best epoch; without it the last epoch is taken.
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
@@ -66,12 +70,13 @@ def search(
             norse's ``(output, state)``.
         leave: layers, by path, that are no part of the ticket and stay as they are.
         folder: keeps checkpoints there, so that a stopped search can be run again with the same
-            arguments and goes on.
+            arguments and goes on. A call with others is refused with what differs; to tell the
+            data, one pass is made through the first epoch and the validation.
 
     Raises:
         UserError: no layer to search, a network that a search would not do justice to (see
-            :mod:`spiketicket.methods._usable`), a density that keeps nothing, a loss that is not
-            a number.
+            :mod:`spiketicket.methods._usable`), a density that keeps nothing, a batch that is
+            none, a folder of another search, a loss that is not a number.
     """
     choice = registry.load("methods", method)
     try:
@@ -82,13 +87,28 @@ def search(
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors()]
         raise UserError("; ".join(lines), where="search") from error
+    batches = Loader(source=loader, where="loader", seed=seed)
     net = copied(model)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     leave_as_they_are(net, leave)
-    wrapped = _Resetting(net, logits or mean_over_time)
-    batches = _LoaderBatches(loader, seed)
-    require_usable(net, batches.first(), lambda m, x: _Resetting(m, wrapped.logits)(x))
+    wrapped = _Resetting(net, logits or mean_over_time, explain=True)
+    outputs = _require_usable(net, batches.first(), wrapped.logits)
+    batches, judged = replace(batches, outputs=outputs), None
+    if validation is not None:
+        judged = Loader(source=validation, where="validation", seed=seed, outputs=outputs)
+        with torch.no_grad():  # before an epoch is spent
+            _Resetting(copied(net).eval(), wrapped.logits, explain=True)(judged.first()[0])
+    settings = {
+        "seed": seed,
+        "weights": weights,
+        "train_norms": train_norms,
+        "leave": leave,
+        "method": config.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
+        "device": next(net.parameters()).device.type,
+    }
+    asked = None if folder is None else _search_key.of_call(settings, logits, net)
     popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
     parameters = list(popup.parameters())
     if train_norms:
@@ -96,10 +116,11 @@ def search(
     trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
 
     with _folder(folder) as place:
-        shapes = sorted((k, tuple(v.shape)) for k, v in net.state_dict().items())
-        key = repr((seed, train, config, weights, train_norms, validation is None, shapes))
-        stage = Stage("ticket", seed, place, hashlib.sha256(key.encode()).hexdigest())
-        check = None if validation is None else _validation(validation, precision)
+        key = ""
+        if asked is not None:
+            key = _search_key.settled(place, asked | _search_key.of_start(net, batches, judged))
+        stage = Stage("ticket", seed, place, key)
+        check = None if judged is None else _validation(judged, precision)
         fitted = fit(trainee, batches, check, train, stage, reporter or NullReporter())
     metadata = {
         "network": {"name": type(model).__name__},
@@ -111,6 +132,37 @@ def search(
     return to_ticket(net, metadata)
 
 
+def _require_usable(net: nn.Module, batch: tuple[Tensor, Tensor], logits: Logits) -> int:
+    """Probe a network with a few samples of a batch, whichever axis of it they lie along.
+
+    Returns the number of its logits.
+    """
+    problems = []
+    for axis in (0, 1):
+        if axis < batch[0].dim() and batch[0].shape[axis] == len(batch[1]):
+            try:
+                return require_usable(net, _probe(net, batch, axis, logits))
+            except UserError as problem:
+                problems.append(problem)
+    raise problems[0]
+
+
+def _probe(net: nn.Module, batch: tuple[Tensor, Tensor], axis: int, logits: Logits) -> Probe:
+    x = batch[0].narrow(axis, 0, min(len(batch[1]), _FEW))
+    if x.shape[axis] == 1:  # of which BatchNorm has no statistics
+        x = torch.cat([x, x], axis)
+    sizes = list(map(str, x.shape))
+    sizes[axis] = "B"
+    return Probe(
+        model=copied(net),
+        x=x,
+        forward=lambda m, x: _Resetting(m, logits)(x),
+        where=type(net).__name__,
+        inputs=f"[{', '.join(sizes)}]",
+        axis=axis,
+    )
+
+
 def _validation(loader: Loader, precision: str) -> Validate:
     def validate(model: nn.Module) -> Evaluation:
         with autocast(next(model.parameters()).device, precision):
@@ -120,60 +172,38 @@ def _validation(loader: Loader, precision: str) -> Validate:
 
 
 class _Resetting(nn.Module):
-    """Resets neuron states, computes every layer's weight once, and makes logits."""
+    """Resets neuron states, computes every layer's weight once, and makes logits.
 
-    def __init__(self, net: nn.Module, logits: Callable[[Any], Tensor]) -> None:
+    ``explain`` makes an error of the user's of what the network fails with.
+    """
+
+    def __init__(self, net: nn.Module, logits: Logits, *, explain: bool = False) -> None:
         super().__init__()
         self.net = net
         self.logits = logits
+        self.explain = explain
 
     def forward(self, x: Tensor) -> Tensor:
         reset_state(self.net)
-        with parametrize.cached():
-            return self.logits(self.net(x))
-
-
-@dataclass(frozen=True)
-class _LoaderBatches:
-    """A loader as batches: its order and augmentation drawn anew from (seed, epoch)."""
-
-    loader: Loader
-    seed: int
-
-    @property
-    def steps(self) -> int:
         try:
-            steps = len(self.loader)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise UserError("the loader must have a length", where="loader") from error
-        if not steps:
-            raise UserError("the loader has no batch", where="loader")
-        return steps
-
-    def first(self) -> Tensor:
-        """At most eight samples of a batch."""
-        if not self.steps:
-            raise UserError("the loader has no batch", where="loader")
-        with torch.random.fork_rng(devices=[]):
-            x, _ = next(iter(self.loader))
-        return x[:8]
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        number = int(Stream(self.seed, "loader", epoch).bits(1)[0])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
-            generator = getattr(self.loader, "generator", None)
-            if isinstance(generator, torch.Generator):
-                generator.manual_seed(number)
-            for step, (x, y) in enumerate(self.loader):
-                if step >= start:
-                    yield x, y
+            with parametrize.cached():
+                return self.logits(self.net(x))
+        except (RuntimeError, TypeError, IndexError) as error:
+            if not self.explain:
+                raise
+            raise UserError(
+                f"fails in forward: {said(error)}",
+                where=type(self.net).__name__,
+                value=f"{x.dtype} {list(x.shape)}",
+                remedy="It must take every batch of the loader",
+            ) from error
 
 
 @contextlib.contextmanager
 def _folder(folder: Path | str | None) -> Iterator[Path]:
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        with explained(Path(folder), "folder"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         yield Path(folder)
         return
     with tempfile.TemporaryDirectory() as scratch:

@@ -99,6 +99,18 @@ class Stream:
             np.multiply(words, 2.0**-24, out=out[start : start + words.size], casting="unsafe")
         return out
 
+    def uniform_rows(self, ids: NDArray[np.int64], n: int) -> NDArray[np.float32]:
+        """``child(i).uniform(n)`` for each whole number of ``ids`` [b], at once; float32 [b, n]."""
+        blocks = -(-_count(n) // 4)
+        hashes = [_path_hash((*self.path, int(i), "uniform")) for i in ids]
+        upper = np.repeat(np.array(hashes, np.uint64), blocks)
+        counter = np.zeros((4, upper.size), np.uint32)
+        counter[0] = np.tile(np.arange(blocks, dtype=np.uint32), len(hashes))
+        counter[2], counter[3] = upper & np.uint64(_LOW), upper >> np.uint64(32)
+        words = philox4x32(counter, (self.seed & _LOW, self.seed >> 32))
+        rows = words.T.reshape(len(hashes), 4 * blocks)[:, :n] >> np.uint32(8)
+        return rows.astype(np.float32) * np.float32(2.0**-24)
+
     def integers(self, n: int, high: int) -> NDArray[np.int64]:
         """``n`` whole numbers in [0, high), int64 [n], for ``high`` from 1 to 2**32.
 

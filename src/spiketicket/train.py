@@ -22,6 +22,8 @@ from torch.nn import functional
 
 from spiketicket import checkpoint
 from spiketicket._files import write_bytes
+from spiketicket._forward import called, drawing
+from spiketicket._samples import share
 from spiketicket.checkpoint import Progress
 from spiketicket.claim import Guard, unguarded
 from spiketicket.distributed import ALONE, Workers
@@ -207,15 +209,17 @@ class _Loop:
         return agreed
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        rows = self.workers.share(len(y))
-        x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
-        at, total = self.at, self.config.epochs * self.steps
+        at, rows = self.at, self.workers.share(len(y))
+        if self.workers.count > 1:
+            x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
+        total = self.config.epochs * self.steps
         done = at.epoch * self.steps + at.step
         factor = learning_rate(done, total, self.config.warmup)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        with autocast(x.device, self.config.precision):
-            logits = self.parallel(x)
+        drawn = drawing(self.model, x.device, self.stage.seed, at.epoch, at.step, self.workers.rank)
+        with autocast(x.device, self.config.precision), share(rows), drawn:
+            logits = called(self.parallel, x, len(y))
         smoothing = self.config.label_smoothing
         loss = functional.cross_entropy(logits.float(), y, label_smoothing=smoothing)
         hits = int((logits.detach().argmax(1) == y).sum())
@@ -317,8 +321,9 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    for x, _ in itertools.islice(batches, STATISTICS_BATCHES):
-        model(x)
+    for step, (x, y) in enumerate(itertools.islice(batches, STATISTICS_BATCHES)):
+        with drawing(model, x.device, 0, step):
+            called(model, x, len(y))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

@@ -3,12 +3,16 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiketicket._samples import SampleIds, announced, share
+from spiketicket.data._batches import TrainBatches, ordered_batches
 from spiketicket.errors import UserError
+from spiketicket.measure.accuracy import evaluate
 from spiketicket.models import sdt, spikformer
 from spiketicket.models._blocks import DataShape
 from spiketicket.models._patches import PlainRanking, kept_tokens, top_tokens
@@ -95,6 +99,63 @@ def test_random_is_fresh_in_training_and_the_same_in_every_test(images):
     resumed.load_state_dict(ranking.state_dict())
     assert torch.equal(resumed(x), ranking(x))
     assert torch.equal(ranking.eval()(x), ranking(x))
+
+
+def drawn(ids, epoch, seed=0):
+    """Scores of these samples."""
+    ranking = PlainRanking("random", (4, 4), seed).train(epoch is not None)
+    with announced(SampleIds(np.array(ids), epoch)):
+        return ranking(torch.zeros(2, len(ids), 2, 16, 16))
+
+
+@pytest.mark.parametrize("epoch", [None, 0, 3])
+def test_random_is_drawn_for_the_sample_and_not_for_its_place(epoch):
+    together = drawn([4, 9, 2, 7], epoch)
+    assert torch.equal(drawn([7, 2], epoch), together[[3, 2]])
+    assert torch.equal(drawn([9], epoch), together[1:2])
+    assert len({tuple(row.tolist()) for row in together}) == 4
+    assert not torch.equal(drawn([4], epoch), drawn([4], 4))
+    assert not torch.equal(drawn([4], epoch), drawn([4], epoch, seed=1))
+
+
+def test_processes_that_share_a_batch_draw_what_one_alone_does():
+    ranking = PlainRanking("random", (4, 4), 0)
+    with announced(SampleIds(np.array([4, 9, 2, 7]), 1)):
+        alone = ranking(torch.zeros(2, 4, 2, 16, 16))
+        shares = []
+        for rows in (slice(0, 2), slice(2, 4)):
+            with share(rows):
+                shares.append(ranking(torch.zeros(2, 2, 2, 16, 16)))
+    assert torch.equal(torch.cat(shares), alone)
+
+
+def test_the_accuracy_of_random_patches_does_not_depend_on_the_size_of_batches(images):
+    model, labels = build(ranking="random", keep=0.25), torch.arange(6) % 5
+    results = [
+        evaluate(model, ordered_batches(images, labels, [0, 0], [1, 1], size)) for size in (1, 4, 6)
+    ]
+    for result in results[1:]:
+        assert torch.equal(result.predictions, results[0].predictions)
+        assert result.loss == pytest.approx(results[0].loss, rel=1e-5)
+
+
+def test_random_patches_of_a_training_batch_are_those_of_its_samples(images):
+    images = (images.abs() * 50).clamp(0, 255).to(torch.uint8)
+    seen = []
+    for size in (2, 3):
+        batches = TrainBatches(images, torch.arange(6), [0, 0], [1, 1], size, seed=0)
+        ranking = PlainRanking("random", (4, 4), 0)
+        for epoch in (0, 1):
+            scores = {
+                int(i): row
+                for x, y in batches.epoch(epoch)
+                for i, row in zip(y, ranking(x.unsqueeze(0)), strict=True)
+            }
+            seen.append(torch.stack([scores[i] for i in range(6)]))
+        assert int(ranking.draws) == 0
+    first, second, again, _ = seen
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("module", [spikformer, sdt])
@@ -186,8 +247,9 @@ def dropped_changed(images):
     return other
 
 
-@pytest.mark.parametrize(("execution", "leaks"), [("drop", True), ("zero_fill", False),
-                                                  ("isolated", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("execution", "leaks"), [("drop", True), ("zero_fill", False), ("isolated", False)]
+)
 def test_dropped_pixels_reach_the_logits_only_through_conv_pep(execution, leaks, images):
     model = build(ranking="center", keep=0.25, execution=execution)
     with torch.no_grad():

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spiketicket._samples import SampleIds, announced
 from spiketicket.data._augment import augment, jitter, normalise, thin
 from spiketicket.data._types import Samples
 from spiketicket.errors import UserError
@@ -113,7 +114,9 @@ class TrainBatches:
                 x = thin(x, self.drop_events, stream.child("drop"))
             if self.jitter_events:
                 x = jitter(x, self.jitter_events, stream.child("jitter"))
-            yield _time_first(normalise(x, self.mean, self.std)), self.y.index_select(0, chosen)
+            x = _time_first(normalise(x, self.mean, self.std))
+            with announced(SampleIds(indices, epoch)):
+                yield x, self.y.index_select(0, chosen)
 
 
 def ordered_batches(
@@ -126,7 +129,9 @@ def ordered_batches(
     """
     for start in range(0, len(y), batch_size):
         part = slice(start, start + batch_size)
-        yield _time_first(normalise(x[part], mean, std)), y[part]
+        images = _time_first(normalise(x[part], mean, std))
+        with announced(SampleIds(np.arange(start, start + len(y[part])))):
+            yield images, y[part]
 
 
 def _time_first(x: Tensor) -> Tensor:

@@ -1,28 +1,23 @@
 """Whether a ticket can be searched in a network this package knows nothing about.
 
 What a search would do wrong without a word is refused by name: weights it would not cover, layers
-that take no part, statistics that depend on the batch, state that outlives a call. So is a
-network that cannot be called at all, or gives something else than logits.
+that take no part or do not compute with their weight, statistics that depend on the batch, state
+that outlives a call. So is a network that cannot be called at all, or gives something else than a
+row of logits for each input.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spiketicket._ticket_codec import STORED
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import is_left, prunable
-from spiketicket.models._own import require_initialised
-
-Forward = Callable[[nn.Module, Tensor], Tensor]
-"""Logits of a model for an input, its neurons reset before."""
-Outputs = list[tuple[str, list[Tensor]]]
-"""What each module gave, in the order they were done."""
+from spiketicket.methods._plain_layers import require_plain_layers
+from spiketicket.models._probe import Probe, computed_weight, held, said
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -31,155 +26,54 @@ _FORGET = (
     "Forget the state at the start of forward; that of SpikingJelly, snnTorch and norse neurons"
     " is forgotten for you"
 )
-_DEEPEST = 3
-"""How many lists and dicts inside one another are looked through for tensors."""
 
 
-def require_usable(
-    model: nn.Module, x: Tensor, forward: Forward, *, logits: tuple[int, int] | None = None,
-    where: str = "", inputs: str = "",
-) -> None:  # fmt: skip
+def require_usable(model: nn.Module, probe: Probe, *, classes: int | None = None) -> int:
     """Refuse a network in which a search would silently do something else than it says.
 
     Args:
         model: as it is before any search; not changed.
-        x: a small batch of inputs.
-        forward: how the model is called.
-        logits: the shape of its output for ``x``; without it any ``[B, classes]`` will do.
-        where: what a problem of the whole network is said to be of; its type by default.
-        inputs: the shape of its inputs in words; made from that of ``x`` by default.
+        probe: a copy of it; its mode and its statistics change.
+        classes: how many logits it must give; without it any number will do.
+
+    Returns:
+        How many logits it gives.
 
     Raises:
         UserError: the first problem, by the layer's name.
     """
-    where = where or type(model).__name__
-    inputs = inputs or f"[{', '.join(['B', *map(str, x.shape[1:])])}]"
-    probe = _Probe(copied(model, where), x, forward, where, inputs)
+    _is_stored(model)
     layers = prunable(model)
     _weights_are_plain(model, layers)
     _no_shared_parameter(model)
     _no_uncovered_weight(model, layers)
     _norms_have_statistics(model)
-    _no_state_between_calls(probe, logits)
+    outputs = probe.require_rows(classes)
+    _no_state_between_calls(probe)
     _all_take_part(probe)
+    require_plain_layers(probe)
+    return outputs
 
 
-def copied(model: nn.Module, where: str = "") -> nn.Module:
-    """A deep copy of a model.
-
-    Raises:
-        UserError: it cannot be copied, or the shape of a layer is not known yet.
-    """
-    require_initialised(model)
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:
-        where = where or type(model).__name__
-        for name, module in model.named_modules():
-            # These are what torch refuses to copy.
-            key = next((k for k, tensor in _held(module) if not tensor.is_leaf), None)
-            if key == "weight":
-                raise _computed_weight(name or where) from error
-            if key is not None:
-                raise UserError(
-                    f"keeps {key}, the result of an earlier call, and so cannot be copied",
-                    where=name or where, remedy="Give the network as it is before any call",
-                ) from error  # fmt: skip
-        raise UserError(f"cannot be copied: {_said(error)}", where=where) from error
-
-
-def _computed_weight(name: str) -> UserError:
-    return UserError(
-        "has a weight that is computed from others, as by torch.nn.utils.weight_norm",
-        where=name,
-        remedy="A ticket needs a plain weight: build the layer without it, or call"
-        " torch.nn.utils.remove_weight_norm",
-    )
+def _is_stored(model: nn.Module) -> None:
+    """Refuse what a search does not compute with, or a ticket cannot hold."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise UserError(
+                "a search computes in float32",
+                where=name,
+                value=str(parameter.dtype),
+                remedy='Call net.float() first; precision = "bf16" multiplies in bfloat16',
+            )
+    for name, buffer in model.state_dict().items():
+        if str(buffer.dtype).removeprefix("torch.") not in STORED:
+            raise UserError("a ticket cannot hold it", where=name, value=str(buffer.dtype))
 
 
 def _weights_are_plain(model: nn.Module, layers: dict[str, nn.Module]) -> None:
     for name, layer in layers.items():
         if "weight" not in layer._parameters:
-            raise _computed_weight(name or type(model).__name__)
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """A copy of a model, to be called as it will be in training."""
-
-    model: nn.Module
-    x: Tensor
-    forward: Forward
-    where: str
-    inputs: str
-
-    def call(self) -> tuple[Any, Outputs]:
-        """The model's output, and that of every module.
-
-        Raises:
-            UserError: it fails; names the layer.
-        """
-        entered: list[str] = []
-        outputs: Outputs = []
-        handles = list(_watched(self.model, entered, outputs))
-        try:
-            return self.forward(self.model, self.x), outputs
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"fails in forward: {_said(error)}",
-                where=(entered[-1] if entered else "") or self.where,
-                remedy=f"The network is called with inputs {self.inputs}",
-            ) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def _watched(model: nn.Module, entered: list[str], outputs: Outputs) -> Iterator[Any]:
-    """Keep account of the modules being called, the innermost last, and of what they gave."""
-
-    def watch(name: str, module: nn.Module) -> Iterator[Any]:
-        def before(*_: Any) -> None:
-            entered.append(name)
-
-        def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            entered.pop()
-            # Later modules may change it in place.
-            outputs.append((name, [t.detach().clone() for _, t in _tensors("", output)]))
-
-        yield module.register_forward_pre_hook(before)
-        yield module.register_forward_hook(after)
-
-    for name, module in model.named_modules():
-        yield from watch(name, module)
-
-
-def _tensors(key: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in a value, with where in it they are; parameters are none of them."""
-    if isinstance(value, Tensor):
-        if not isinstance(value, nn.Parameter):
-            yield key, value
-    elif depth < _DEEPEST and isinstance(value, dict):
-        for inner, part in value.items():
-            yield from _tensors(f"{key}.{inner}", part, depth + 1)
-    elif depth < _DEEPEST and isinstance(value, list | tuple):
-        for number, part in enumerate(value):
-            yield from _tensors(f"{key}[{number}]", part, depth + 1)
-
-
-def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The buffers and other tensors a module keeps itself."""
-    for key, value in module.__dict__.items():
-        if key not in ("_parameters", "_modules"):
-            for path, tensor in _tensors(key, value):
-                yield path.removeprefix("_buffers."), tensor
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+            raise computed_weight(name or type(model).__name__)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -224,10 +118,9 @@ def _norms_have_statistics(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _no_state_between_calls(probe: _Probe, logits: tuple[int, int] | None) -> None:
+def _no_state_between_calls(probe: Probe) -> None:
     probe.model.eval()
     output, first = probe.call()
-    _is_logits(output, logits, probe)
     kept = _states(probe.model)
     again, second = probe.call()
     # Before the outputs: neurons that have not fired yet show their state nowhere else, and where
@@ -246,13 +139,13 @@ def _no_state_between_calls(probe: _Probe, logits: tuple[int, int] | None) -> No
 def _states(model: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Module -> the numbers it keeps. Integers count things, and statistics are no state."""
     return {
-        name: {k: t.detach().clone() for k, t in _held(module) if t.is_floating_point()}
+        name: {k: t.detach().clone() for k, t in held(module) if t.is_floating_point()}
         for name, module in model.named_modules()
         if not isinstance(module, nn.modules.batchnorm._NormBase)
     }
 
 
-def _no_state_held(before: dict[str, dict[str, Tensor]], probe: _Probe) -> None:
+def _no_state_held(before: dict[str, dict[str, Tensor]], probe: Probe) -> None:
     for name, after in _states(probe.model).items():
         for key, old in before[name].items():
             # A list that only grows is a record of what happened.
@@ -264,22 +157,7 @@ def _no_state_held(before: dict[str, dict[str, Tensor]], probe: _Probe) -> None:
                 )  # fmt: skip
 
 
-def _is_logits(output: Any, shape: tuple[int, int] | None, probe: _Probe) -> None:
-    if not isinstance(output, Tensor) or output.dim() != 2 or not output.is_floating_point():
-        shown = f"{output.dtype} {list(output.shape)}" if isinstance(output, Tensor) else ""
-        raise UserError(
-            f"must return logits [B, classes] as floats, not {shown or type(output).__name__}",
-            where=probe.where, remedy=f"The network is called with inputs {probe.inputs}",
-        )  # fmt: skip
-    if shape is not None and tuple(output.shape) != shape:
-        raise UserError(
-            f"must return logits [B, classes], which is {list(shape)} for {shape[0]} inputs of"
-            f" {shape[1]} classes, not {list(output.shape)}",
-            where=probe.where, remedy=f"The network is called with inputs {probe.inputs}",
-        )  # fmt: skip
-
-
-def _all_take_part(probe: _Probe) -> None:
+def _all_take_part(probe: Probe) -> None:
     model = probe.model.train()
     layers = prunable(model)
     for parameter in model.parameters():
@@ -296,7 +174,7 @@ def _all_take_part(probe: _Probe) -> None:
     _gradients(probe, weights)  # state kept out of sight would still have the first one's graph
 
 
-def _gradients(probe: _Probe, weights: list[Any]) -> Any:
+def _gradients(probe: Probe, weights: list[Any]) -> Any:
     with torch.enable_grad():
         output, _ = probe.call()
         if not output.requires_grad:
@@ -304,5 +182,5 @@ def _gradients(probe: _Probe, weights: list[Any]) -> Any:
         try:
             return torch.autograd.grad(output.sum(), weights, allow_unused=True)
         except RuntimeError as error:
-            what = f"has no gradient, or none the second time: {_said(error)}"
+            what = f"has no gradient, or none the second time: {said(error)}"
             raise UserError(what, where=probe.where, remedy=_FORGET) from error

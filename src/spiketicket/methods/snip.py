@@ -18,6 +18,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
+from spiketicket._forward import drawing
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import Scope, largest_masks, prunable
 from spiketicket.methods._pruning import (
@@ -66,10 +67,11 @@ def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
     weights = {name: cast("Tensor", layer.weight) for name, layer in prunable(twin).items()}
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     left = samples
-    for x, y in scene.batches.epoch(0):
+    for step, (x, y) in enumerate(scene.batches.epoch(0)):
         part = min(left, len(y))
         x, y = (x[:, :part] if x.dim() == 5 else x[:part]), y[:part]
-        loss = functional.cross_entropy(twin(x).float(), y, reduction="sum")
+        with drawing(twin, x.device, scene.seed, step):
+            loss = functional.cross_entropy(twin(x).float(), y, reduction="sum")
         grads = torch.autograd.grad(loss, list(weights.values()))
         for total, grad in zip(totals.values(), grads, strict=True):
             total += grad

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape, make_neuron
+from spiketicket.models._probe import inputs_probe, require_initialised
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
@@ -54,7 +55,7 @@ def build(
 
     Raises:
         UserError: the function is not there, fails, does not take what the recipe says, or
-            returns no module.
+            returns no module, or one that does not give a row of logits for each input.
     """
     function = _function(config.name)
     arguments = _arguments(function, config, neuron, shape, kernel)
@@ -82,24 +83,9 @@ def build(
         net.timesteps = config.timesteps  # type: ignore[assignment]
     net.register_forward_pre_hook(_before)
     net.register_forward_hook(_after)
+    if not any(parameter.is_meta for parameter in net.parameters()):
+        inputs_probe(net, shape).require_rows()
     return net
-
-
-def require_initialised(net: nn.Module) -> None:
-    """Refuse a layer whose shape is not known before the first batch.
-
-    Raises:
-        UserError: there is one; names it.
-    """
-    for name, module in net.named_modules():
-        held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if any(nn.parameter.is_lazy(tensor) for tensor in held):
-            raise UserError(
-                f"is a {type(module).__name__} whose shape is not known yet",
-                where=name or type(net).__name__,
-                remedy="Call the network with one batch where it is built, or use"
-                f" {type(module).__name__.removeprefix('Lazy')} with its sizes",
-            )
 
 
 def leave(net: nn.Module, names: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 Every ranking gives scores ``[B, N]``; the k tokens with the largest are kept, in the order of
 their positions, the same ones at every time step. Without a selector: ``random`` (drawn anew for
-every image of every step), ``fixed`` (one random set for all images), ``center`` and
+every image of every epoch), ``fixed`` (one random set for all images), ``center`` and
 ``pixel_energy`` (sum of squared deviations from the image's mean). With one (Shen et al. 2022):
 ``firing_rate`` and ``embedding_norm`` of the tokens, and the column sums of ``Q K^T``, which say
 how much every token is attended to, in the ``first`` or ``last`` block.
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spiketicket._samples import SampleIds, current
 from spiketicket.models._blocks import fire
 from spiketicket.philox import Stream
 from spiketicket.plans import kept_tokens as kept_tokens  # noqa: PLC0414
@@ -42,7 +45,8 @@ class PlainRanking(nn.Module):
         super().__init__()
         self.kind, self.grid, self.seed = kind, grid, seed
         if kind == "random":
-            # saved with the network, so that a resumed training draws what a whole one draws
+            # Batches in training of which nobody says what samples they have. Saved with the
+            # network, so that a resumed training draws what a whole one draws.
             self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,11 +65,18 @@ class PlainRanking(nn.Module):
         if self.kind == "fixed":
             drawn = Stream(self.seed, "fixed patches").uniform(count)
             return torch.from_numpy(drawn).to(x.device).expand(batch, -1)
-        if self.training:
-            self.draws.add_(1)
-        draw = int(self.draws) if self.training else 0
-        drawn = Stream(self.seed, "random patches", draw).uniform(batch * count)
-        return torch.from_numpy(drawn.reshape(batch, count)).to(x.device)
+        return torch.from_numpy(self._drawn(batch, count)).to(x.device)
+
+    def _drawn(self, batch: int, count: int) -> NDArray[np.float32]:
+        """A function of (seed, epoch, sample); of the place in the batch where nobody says which
+        samples it has.
+        """
+        samples = current(batch)
+        if samples is None:
+            if self.training:
+                self.draws.add_(1)
+            samples = SampleIds(np.arange(batch), int(self.draws) if self.training else None)
+        return samples.uniform(self.seed, "random patches", count)
 
 
 class Selector(nn.Module):
