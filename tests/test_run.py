@@ -202,7 +202,7 @@ def test_damaged_files_of_a_run_are_named(found, tmp_path, file):
     runs = tmp_path / "runs"
     shutil.copytree(found.folder.parent, runs)
     (runs / found.folder.name / "seed-0" / "dense" / file).write_text("{}")
-    with pytest.raises(UserError, match=r"is missing or damaged.*Delete"):
+    with pytest.raises(UserError, match=r"is damaged: .*Delete"):
         find(recipe(), seeds=2, runs_dir=runs)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
 
 SUFFIXES: Final[tuple[str, ...]] = (
@@ -40,7 +41,7 @@ def read_picture(
             another size without ``resize``.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as opened:
+        with open_regular(path)[0] as file, Image.open(file, formats=_FORMATS) as opened:
             mode = opened.mode
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
@@ -51,6 +52,8 @@ def read_picture(
             size = image.size
             if resize:
                 image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    except UserError:
+        raise
     # Pillow's decoders raise errors of many types on damaged files.
     except Exception as error:
         raise UserError(f"cannot be read as a picture: {error}", where=str(path)) from error

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from spiketicket import _allocator, _processor
-from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._files import write_bytes, write_json
+from spiketicket._run_files import read_table
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
 from spiketicket.data import Dataset, load_dataset
@@ -217,7 +218,8 @@ def check_data(folder: Path, experiment: Experiment) -> None:
         UserError: it was not.
     """
     data = experiment.dataset
-    known = read_json(folder / "data.json") or {"checksum": data.checksum}
+    path = folder / "data.json"
+    known = read_table(path, {"checksum": str}) if path.exists() else {"checksum": data.checksum}
     if known["checksum"] != data.checksum:
         raise UserError(
             f"this run was made with other {data.name} data",

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket._files import explained, read_json, write_json
+from spiketicket._files import explained
+from spiketicket._run_files import read_result, write_result
+from spiketicket._run_models import RunResult
 from spiketicket.arms import ArmName
 from spiketicket.data import training_split
 from spiketicket.distributed import Workers, joined
@@ -138,7 +140,7 @@ def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = 
     tickets = [_final_ticket(folder, recipe, seed) for seed in seeds]
     if not all(path.exists() for path in [*stages, *tickets]):
         return False
-    judged = read_json(folder / "result.json")
+    judged = read_result(folder / "result.json", RunResult)
     return judged is not None and judged["seeds"] == list(seeds)
 
 
@@ -160,14 +162,14 @@ def _concluded(
     stated = _without_times(found.to_dict())
     if not context.workers.first:
         return found
-    if all(t.exists() for t in tickets) and read_json(folder / "result.json") == stated:
+    if all(t.exists() for t in tickets) and read_result(folder / "result.json") == stated:
         return found
     with held_briefly(folder, context):
         for result in arms[main_arm(recipe)]:
             experiment.guard()
             _save_final_ticket(folder, recipe, result, verdict)
         experiment.guard()
-        write_json(folder / "result.json", stated)
+        write_result(folder / "result.json", stated)
         (folder / "error.json").unlink(missing_ok=True)
     return found
 
@@ -246,7 +248,8 @@ def _verdict(
     truth = experiment.dataset.test.y
     scores = {
         name: ArmScores(
-            [r.test_accuracy for r in results], [r.predictions == truth for r in results]
+            [r.test_accuracy for r in results],
+            [r.predictions_of(len(truth)) == truth for r in results],
         )
         for name, results in arms.items()
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._names import file_name
 from spiketicket.cli._options import JsonOption, RootOption
 from spiketicket.errors import UserError
 
@@ -76,6 +77,8 @@ def export(
     uploading = {"--push": push, "--private": private}
     _require(to, checking, (Target.nir, Target.onnx, Target.torch, Target.pt2))
     _require(to, uploading, (Target.hub,))
+    if name is not None and to is not Target.hub:  # there it is the card's title
+        file_name(name)
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
         return

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket import __version__
+from spiketicket._bounded import read_regular
 from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket._ticket_codec import MAX_FILE_BYTES, located
 from spiketicket.errors import UserError
 from spiketicket.export._card import model_card
 from spiketicket.export._needs import needed
 from spiketicket.recipe import parse_recipe, to_toml
+from spiketicket.record import without_root
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.zoo import require_digest
 
@@ -40,12 +43,16 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
         UserError: the folder cannot be written.
     """
     source, folder = Path(ticket_path), Path(folder)
-    ticket, content = Ticket.load(source), source.read_bytes()
+    content = read_regular(source, MAX_FILE_BYTES)
+    with located(source):
+        ticket = Ticket.from_bytes(content)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     files = {TICKET: content}
     if isinstance(ticket.metadata.get("recipe"), dict):
-        files[RECIPE] = to_toml(parse_recipe(ticket.metadata["recipe"], str(source))).encode()
+        # Where its maker has the data is nobody's business, and no place on another's machine.
+        stated = without_root(ticket.metadata["recipe"])
+        files[RECIPE] = to_toml(parse_recipe(stated, str(source))).encode()
     elif (folder / RECIPE).exists():
         (folder / RECIPE).unlink()
     for file, made in files.items():

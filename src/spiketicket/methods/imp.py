@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Interval, Lt
 from pydantic import model_validator
 
 from spiketicket.methods._layers import Scope, largest_masks
@@ -34,7 +34,7 @@ from spiketicket.methods._rewinding import (
     pretrained,
     rewound,
 )
-from spiketicket.rounds import round_densities
+from spiketicket.rounds import MAX_ROUNDS, round_densities
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -44,10 +44,10 @@ class Options(RewindOptions):
 
     scope: Scope = "global"
     """One threshold for all layers, or one a layer."""
-    share: Annotated[float, Gt(0), Lt(1)] = 0.25
+    share: Annotated[float, Ge(0.01), Lt(1)] = 0.25
     """Fraction of the remaining weights that a round removes; the last one removes as many as lead
     to the density."""
-    rounds: Annotated[int, Ge(1)] | None = None
+    rounds: Annotated[int, Interval(ge=1, le=MAX_ROUNDS)] | None = None
     """Number of rounds, each keeping the same fraction, in place of ``share``."""
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spiketicket._bounded import parse_json, read_regular
 from spiketicket._files import is_disk_full, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Fence, InUseError, SupersededError
@@ -242,6 +243,8 @@ class Beat:
 def read_beat(folder: Path, task: str) -> Beat | None:
     """The newest report on a task, if there is one."""
     try:
-        return Beat(**json.loads((folder / "progress" / task).read_text()))
-    except (OSError, ValueError, TypeError):
+        beat = Beat(**parse_json(read_regular(folder / "progress" / task).decode()))
+    except (OSError, ValueError, TypeError, UserError):
         return None
+    numbers = (beat.epoch, beat.epochs, beat.steps, beat.step, beat.done_epochs)
+    return beat if all(isinstance(number, int | float) for number in numbers) else None
