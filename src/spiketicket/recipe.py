@@ -98,7 +98,7 @@ class MethodConfig(Section):
     """Which ticket search, and the fraction of the weights the ticket keeps."""
 
     name: str
-    density: Annotated[float, Ge(1e-12), Le(1)]
+    density: Annotated[float, Gt(0), Le(1)]
 
 
 Rate = Annotated[float, Interval(gt=0, le=1e6)]

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-MAX_ROUNDS: Final = 3000
-"""What a recipe can ask for at most: the least density with the least share."""
+MAX_ROUNDS: Final = 1000
+"""Trainings of one search; a person waits for a few dozen."""
 
 
 def round_densities(density: float, share: float, rounds: int | None) -> tuple[float, ...]:

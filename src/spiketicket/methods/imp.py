@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Interval, Lt
 from pydantic import model_validator
 
+from spiketicket.errors import UserError
 from spiketicket.methods._layers import Scope, largest_masks
 from spiketicket.methods._pruning import (
     Plan,
@@ -65,7 +66,10 @@ class Config(PruningConfig, Options):
 
 def plans(config: Any) -> tuple[Plan, ...]:
     """The dense training, the rounds, and the last round, which is the ticket."""
-    densities = round_densities(config.density, config.share, config.rounds)
+    try:
+        densities = round_densities(config.density, config.share, config.rounds)
+    except ValueError as error:
+        raise UserError(str(error), where="ticket.share", value=config.share) from error
     names = [f"round_{i}" for i in range(1, len(densities))] + ["ticket"]
     found = [pretrained(config)]
     for name, density in zip(names, densities, strict=True):

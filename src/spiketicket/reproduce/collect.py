@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket._files import read_json
-from spiketicket._measured_file import Measured, is_whole
 from spiketicket._run_files import read_predictions, read_result, read_table, required_result
 from spiketicket._run_models import RunResult, StageResult
 from spiketicket.data import load_dataset
@@ -194,9 +193,14 @@ def _timing(stage: Path) -> dict[str, Any]:
     return read_table(path, {"wall_s": (int, float)}) if path.exists() else {}
 
 
-def _measured(path: Path) -> Measured | None:
+def _measured(path: Path) -> dict[str, Any] | None:
+    """What is read here of a ``measure.json``; a damaged one is as none."""
     found = read_json(path)
-    return found if is_whole(found) else None
+    if not isinstance(found, dict) or not isinstance(found.get("total"), dict):
+        return None
+    rows = found.get("energy")
+    sound = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return found if sound else None
 
 
 def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
@@ -210,9 +214,9 @@ def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | N
     return np.asarray(predicted == truth)
 
 
-def _energy(measured: Measured | None) -> float | None:
+def _energy(measured: Mapping[str, Any] | None) -> float | None:
     rows = (measured or {}).get("energy", ())
-    return next((float(r["total_pj"]) for r in rows if r["table"] == ENERGY_TABLE), None)
+    return next((float(r["total_pj"]) for r in rows if r.get("table") == ENERGY_TABLE), None)
 
 
 def compared(a: ArmRow, b: ArmRow, confidence: float) -> Comparison | None:
