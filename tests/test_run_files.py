@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import shutil
 import zipfile
 from dataclasses import asdict
@@ -34,6 +33,7 @@ from spiketicket.report.load import read_run
 from spiketicket.sweep.plan import failure
 from spiketicket.sweep.worker import read_beat
 
+resource = pytest.importorskip("resource")
 FACTS = {
     "arm": "ticket", "density": 0.5, "binary": True, "kept": 5, "parameters": 10,
     "file_bytes": 100, "trained_epochs": 3, "test_accuracy": 97.5, "validation_accuracy": 96,

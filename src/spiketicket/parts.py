@@ -70,6 +70,8 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
         _allocator.keep_freed_memory()
         if recipe.train.kernel == "auto" and not _native.available():
             reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
+        if recipe.train.kernel in ("auto", "native") and (note := _native.note()):
+            reporter.message(note)
         if recipe.train.precision == "bf16" and not _processor.computes_bfloat16():
             reporter.message(
                 "this processor emulates bfloat16, many times slower than float32: another"

@@ -217,7 +217,7 @@ def _same(ticket: Ticket, made: Ticket, threads: int) -> Check:
     if not wrong and keys <= {"versions"}:
         return Check(name, "fits", f"the same masks, weights and statistics{others}{but}")
     told = wrong or f"metadata {', '.join(sorted(keys))}"
-    machine = f" with {threads} threads on {platform.machine()}"
+    machine = f" with {threads} thread{'s' * (threads > 1)} on {platform.machine()}"
     return Check(name, "does not fit", f"it comes to another ticket{machine}: {told}{others}")
 
 

@@ -24,20 +24,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import filelock
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 import spiketicket
+from spiketicket._bounded import open_regular, parse_json, read_regular
+from spiketicket._private import make_private, user_cache
 from spiketicket.errors import UserError
 
 FORMAT = 1
 """Version of the cache's layout; part of every key, as the package's version is."""
 
 CACHE_VARIABLE = "SPIKETICKET_CACHE"
+
+_NO_HOME = f"computed without a cache: no home folder. Name one with {CACHE_VARIABLE}"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -67,7 +70,10 @@ def cached(parts: Mapping[str, object], build: Callable[[], Arrays]) -> Cached:
             raises passes through.
     """
     key = cache_key(parts)
-    entry = cache_folder() / key
+    folder = cache_folder()
+    if folder is None:
+        return Cached(_sound(build()), (_NO_HOME,))
+    entry = folder / key
     if (arrays := _read(entry, key)) is not None:
         return Cached(arrays)
     with contextlib.ExitStack() as stack:
@@ -87,12 +93,22 @@ def cached(parts: Mapping[str, object], build: Callable[[], Arrays]) -> Cached:
         return Cached(_read(entry, key) or built, notes)
 
 
-def cache_folder() -> Path:
-    """The folder that SPIKETICKET_CACHE names, else ``frames`` in the user's cache folder."""
+def cache_folder() -> Path | None:
+    """The folder that SPIKETICKET_CACHE names, else ``frames`` in the user's cache folder; None
+    where neither is.
+
+    Raises:
+        UserError: the variable names the home folder of a user that is not there.
+    """
     named = os.environ.get(CACHE_VARIABLE, "")
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_cache_path("spiketicket") / "frames"
+    try:
+        if named:
+            return Path(named).expanduser()
+    except RuntimeError as error:
+        what = "names a home folder that is not there"
+        raise UserError(what, where=CACHE_VARIABLE, value=named) from error
+    own = user_cache()
+    return None if own is None else own / "frames"
 
 
 def cache_key(parts: Mapping[str, object]) -> str:
@@ -138,8 +154,8 @@ def _source_sha256(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_regular(path)[0] as file:
+        return hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
 
 
 def _canonical(value: Any) -> bytes:
@@ -172,7 +188,10 @@ def _sound(arrays: Arrays) -> Arrays:
 @contextlib.contextmanager
 def _locked(entry: Path) -> Iterator[None]:
     """Hold the entry for this process; the lock ends with the process, however it ends."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    if os.environ.get(CACHE_VARIABLE):  # it may be meant for several people
+        entry.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        make_private(entry.parent)
     with filelock.FileLock(_beside(entry, "lock")):
         _remove_dead(entry)
         yield
@@ -226,7 +245,7 @@ def _read(entry: Path, key: str) -> Arrays | None:
     A damaged file is not worth telling apart from a missing one here: both are built again.
     """
     try:
-        content = json.loads((entry / "manifest.json").read_bytes())
+        content = parse_json(read_regular(entry / "manifest.json").decode())
         manifest = content["manifest"]
         if content["sha256"] != hashlib.sha256(_canonical(manifest)).hexdigest():
             return None
@@ -238,7 +257,7 @@ def _read(entry: Path, key: str) -> Arrays | None:
             if _sha256(path) != file["sha256"]:
                 return None
             arrays[file["name"]] = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
     return arrays
 

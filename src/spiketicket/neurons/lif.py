@@ -23,6 +23,7 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from spiketicket._private import own_compiler_cache
 from spiketicket.errors import UserError
 from spiketicket.neurons import _native
 from spiketicket.neurons._surrogate import SurrogateName, spike
@@ -130,6 +131,7 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
 
 @functools.cache
 def _compiled() -> Callable[[Tensor, Config], Tensor]:
+    own_compiler_cache()
     return torch.compile(simulate)
 
 
