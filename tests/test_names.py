@@ -11,9 +11,21 @@ from spiketicket.ticket_data import find_test_data
 from spiketicket.zoo import find_ticket
 
 OUTSIDE = [
-    "..", "../x", "a/../../x", "/", "/proc", "~", "~root/x", "C:/x", "c:x", "\\\\host\\share",
-    "a\\..\\b", "a\0b", "a\nb", "x" * 5000,
-]  # fmt: skip
+    "..",
+    "../x",
+    "a/../../x",
+    "/",
+    "/proc",
+    "~",
+    "~root/x",
+    "C:/x",
+    "c:x",
+    "\\\\host\\share",
+    "a\\..\\b",
+    "a\0b",
+    "a\nb",
+    "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("dataset", ["image_folder", "event_folder"])
@@ -23,12 +35,15 @@ def test_a_recipes_folder_stays_below_the_root(dataset, folder):
     with pytest.raises(UserError, match=r"x\.toml: data\.folder: must "):
         parse_recipe(
             {
-                "name": "x", "data": data, "model": {"name": "convnet"}, "neuron": {"name": "lif"},
+                "name": "x",
+                "data": data,
+                "model": {"name": "convnet"},
+                "neuron": {"name": "lif"},
                 "ticket": {"name": "edge_popup", "density": 0.5},
                 "train": {"epochs": 1, "batch_size": 1},
             },
             "x.toml",
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("folder", ["", ".", "cats", "a/b", "...", "a..b", "x~", "naïve dir"])

@@ -14,10 +14,13 @@ from spiketicket.rounds import search_stages
 
 def problems(*overrides: str) -> list[str]:
     data = {
-        "name": "x", "data": {"name": "digits"}, "model": {"name": "convnet"},
-        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
+        "name": "x",
+        "data": {"name": "digits"},
+        "model": {"name": "convnet"},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5},
         "train": {"epochs": 1, "batch_size": 1},
-    }  # fmt: skip
+    }
     with pytest.raises(RecipeError) as found:
         parse_recipe(data, "x.toml", overrides)
     return list(found.value.problems)
@@ -56,11 +59,13 @@ def test_what_is_beyond_every_recipe_is_one_line(tmp_path: Path, text: str, told
 @pytest.mark.parametrize(
     "override",
     [
-        "train.epochs=" + "9" * 5000, ".".join("a" * 5000) + "=1", "seed=" + "9" * 400,
+        "train.epochs=" + "9" * 5000,
+        ".".join("a" * 5000) + "=1",
+        "seed=" + "9" * 400,
         "name=" + "[" * 5000 + "]" * 5000,
     ],
     ids=lambda value: value[:12],
-)  # fmt: skip
+)
 def test_an_override_is_bounded_as_a_recipe_is(override: str) -> None:
     (line,) = problems(override)
     assert line.startswith("--set")
@@ -70,11 +75,16 @@ def test_an_override_is_bounded_as_a_recipe_is(override: str) -> None:
 @pytest.mark.parametrize(
     "override",
     [
-        f"train.epochs={10**30}", f"train.batch_size={10**30}", f"train.checkpoint_steps={10**30}",
-        "train.scores.lr=1e300", "train.weights.weight_decay=1e300", f"data.train_limit={10**30}",
-        f"ticket.ramp_epochs={10**30}", f"ticket.fine_tune_epochs={10**30}",
+        f"train.epochs={10**30}",
+        f"train.batch_size={10**30}",
+        f"train.checkpoint_steps={10**30}",
+        "train.scores.lr=1e300",
+        "train.weights.weight_decay=1e300",
+        f"data.train_limit={10**30}",
+        f"ticket.ramp_epochs={10**30}",
+        f"ticket.fine_tune_epochs={10**30}",
     ],
-)  # fmt: skip
+)
 def test_numbers_that_nobody_can_wait_for_are_refused(override: str) -> None:
     (line,) = problems(override)
     assert line.startswith(f"--set {override.split('=')[0]}: must be <= ")
@@ -115,13 +125,19 @@ def test_a_search_of_more_rounds_than_anybody_trains_is_refused(method: str) -> 
 @pytest.mark.parametrize(
     "ticket",
     [
-        "name = 'imp'\nrounds = 1000000000000", "name = 'imp'\nshare = 1e-300",
-        "name = 'imp'\ndensity = 'x'", "name = 'imp'\ndensity = 0", "name = 'imp'\nrounds = [1]",
-        "name = 'multisp'\nrungs = 5", "name = 'multisp'\nrungs = [[1]]\npatch_controls = 7",
-        "name = 'multisp'\npatch_controls = [{a = 1}]", "name = [1]", "name = 3",
+        "name = 'imp'\nrounds = 1000000000000",
+        "name = 'imp'\nshare = 1e-300",
+        "name = 'imp'\ndensity = 'x'",
+        "name = 'imp'\ndensity = 0",
+        "name = 'imp'\nrounds = [1]",
+        "name = 'multisp'\nrungs = 5",
+        "name = 'multisp'\nrungs = [[1]]\npatch_controls = 7",
+        "name = 'multisp'\npatch_controls = [{a = 1}]",
+        "name = [1]",
+        "name = 3",
         "fine_tune_epochs = []",
     ],
-)  # fmt: skip
+)
 def test_a_report_of_a_strangers_recipe_ends(tmp_path: Path, ticket: str) -> None:
     (tmp_path / "recipe.toml").write_text(f"name = 'x'\n[ticket]\n{ticket}\n")
     run = read_run(tmp_path)

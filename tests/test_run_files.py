@@ -35,10 +35,17 @@ from spiketicket.sweep.worker import read_beat
 
 resource = pytest.importorskip("resource")
 FACTS = {
-    "arm": "ticket", "density": 0.5, "binary": True, "kept": 5, "parameters": 10,
-    "file_bytes": 100, "trained_epochs": 3, "test_accuracy": 97.5, "validation_accuracy": 96,
+    "arm": "ticket",
+    "density": 0.5,
+    "binary": True,
+    "kept": 5,
+    "parameters": 10,
+    "file_bytes": 100,
+    "trained_epochs": 3,
+    "test_accuracy": 97.5,
+    "validation_accuracy": 96,
     "kept_by_layer": {"a": 5},
-}  # fmt: skip
+}
 
 
 def test_a_result_has_a_digest_of_everything_else_in_it(tmp_path):
@@ -64,13 +71,16 @@ def test_a_result_of_an_earlier_version_has_none_and_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"test_accuracy": "x"}, "test_accuracy"), ({"test_accuracy": None}, "test_accuracy"),
-        ({"test_accuracy": 101}, "test_accuracy"), ({"density": [1]}, "density"),
-        ({"kept_by_layer": {"a": "x"}}, "kept_by_layer.a"), ({"history": 3}, "history"),
+        ({"test_accuracy": "x"}, "test_accuracy"),
+        ({"test_accuracy": None}, "test_accuracy"),
+        ({"test_accuracy": 101}, "test_accuracy"),
+        ({"density": [1]}, "density"),
+        ({"kept_by_layer": {"a": "x"}}, "kept_by_layer.a"),
+        ({"history": 3}, "history"),
         ({"trained_epochs": {}}, "trained_epochs"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_wrong_types_of_a_result_are_named(tmp_path, change, named):
     path = tmp_path / "result.json"
     write_result(path, {**FACTS, **change})
@@ -109,9 +119,19 @@ def test_predictions_are_whole_numbers_one_a_sample(tmp_path):
     with pytest.raises(UserError, match="3 predictions for 4 samples"):
         read_predictions(path, 4)
     for content in (
-        b"", b"x", whole[:10], whole[:-1], whole + b"\0", npy((10**12,)), npy((2, 1)),
-        npy((2,), "<f8"), npy((2,), "|O"), npy((-2,)), npy(()), npy((0,), rows=b""),
-    ):  # fmt: skip
+        b"",
+        b"x",
+        whole[:10],
+        whole[:-1],
+        whole + b"\0",
+        npy((10**12,)),
+        npy((2, 1)),
+        npy((2,), "<f8"),
+        npy((2,), "|O"),
+        npy((-2,)),
+        npy(()),
+        npy((0,), rows=b""),
+    ):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"predictions\.npy: is damaged: .*Delete"):
             read_predictions(path)
@@ -169,9 +189,14 @@ def test_a_report_names_pipes_and_goes_on(tmp_path):
     stage = run / "seed-0" / "ticket"
     stage.mkdir(parents=True)
     (run / "recipe.toml").write_text('name = "x"\n')
-    names = ("data.json", "seed-0/ticket/result.json", "seed-0/ticket/log.jsonl",
-             "seed-0/ticket/predictions.npy", "seed-0/ticket/measure.json",
-             "seed-0/ticket/sample.npz")  # fmt: skip
+    names = (
+        "data.json",
+        "seed-0/ticket/result.json",
+        "seed-0/ticket/log.jsonl",
+        "seed-0/ticket/predictions.npy",
+        "seed-0/ticket/measure.json",
+        "seed-0/ticket/sample.npz",
+    )
     for name in names:
         os.mkfifo(run / name)
     notes = read_run(run).notes
@@ -202,9 +227,13 @@ def stored(change):
     """A checkpoint whose content was changed before its digest was made."""
     model, optimizer = small()
     content = {
-        "format": 2, "key": "key", "progress": asdict(checkpoint.Progress()),
-        "model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": {},
-    }  # fmt: skip
+        "format": 2,
+        "key": "key",
+        "progress": asdict(checkpoint.Progress()),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best": {},
+    }
     change(content)
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -224,21 +253,31 @@ def set_in(*keys, to):
 @pytest.mark.parametrize(
     "change",
     [
-        set_in("progress", to=[]), set_in("progress", "epoch", to="x"),
-        set_in("progress", "epoch", to=1.5), set_in("progress", "epoch", to=True),
-        set_in("progress", "epoch", to=-1), set_in("progress", "step", to=-3),
-        set_in("progress", "history", to={}), set_in("progress", "history", to=[1]),
-        set_in("progress", "history", to=[{}]), set_in("progress", "stopped", to=1),
-        set_in("progress", "more", to=1), set_in("model", to=None),
-        set_in("model", "0.weight", to=torch.zeros(9)), set_in("model", "0.weight", to=3),
+        set_in("progress", to=[]),
+        set_in("progress", "epoch", to="x"),
+        set_in("progress", "epoch", to=1.5),
+        set_in("progress", "epoch", to=True),
+        set_in("progress", "epoch", to=-1),
+        set_in("progress", "step", to=-3),
+        set_in("progress", "history", to={}),
+        set_in("progress", "history", to=[1]),
+        set_in("progress", "history", to=[{}]),
+        set_in("progress", "stopped", to=1),
+        set_in("progress", "more", to=1),
+        set_in("model", to=None),
+        set_in("model", "0.weight", to=torch.zeros(9)),
+        set_in("model", "0.weight", to=3),
         set_in("model", "0.weight", to=torch.zeros(1).expand(10**9)),
         set_in("model", "0.weight", to=torch.zeros(2, 3, dtype=torch.int64)),
-        set_in("best", to=[1]), set_in("best", to={"0.weight": torch.zeros(2, 3)}),
-        set_in("optimizer", to={}), set_in("optimizer", "param_groups", 0, "lr", to="x"),
+        set_in("best", to=[1]),
+        set_in("best", to={"0.weight": torch.zeros(2, 3)}),
+        set_in("optimizer", to={}),
+        set_in("optimizer", "param_groups", 0, "lr", to="x"),
         set_in("optimizer", "state", 0, "exp_avg", to=torch.zeros(7)),
-        set_in("key", to=["key"]), set_in("format", to=torch.zeros(2)),
+        set_in("key", to=["key"]),
+        set_in("format", to=torch.zeros(2)),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_with_wrong_types_or_shapes_is_refused(tmp_path, change):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(stored(change))
@@ -271,13 +310,15 @@ def scene(folder):
 @pytest.mark.parametrize(
     "state",
     [
-        {}, {"0.weight": torch.zeros(2, 3)}, {"0.weight": torch.zeros(9), "0.bias": torch.zeros(2)},
+        {},
+        {"0.weight": torch.zeros(2, 3)},
+        {"0.weight": torch.zeros(9), "0.bias": torch.zeros(2)},
         {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2, dtype=torch.int64)},
         {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2), "more": torch.zeros(1)},
         {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2), "mask:0": torch.zeros(2, 3)},
         {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2), "mask:1": torch.ones(1).bool()},
     ],
-)  # fmt: skip
+)
 def test_weights_of_another_network_are_refused(tmp_path, state):
     (tmp_path / "dense").mkdir()
     path = tmp_path / "dense" / "weights.safetensors"

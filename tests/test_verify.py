@@ -54,8 +54,14 @@ def test_a_sound_ticket_fits_in_all(tiny):
     found = verify_ticket(tiny[1], rerun=True)
     assert set(states(found).values()) == {"fits"}
     assert list(states(found)) == [
-        "digest", "recipe hash", "recipe", "density", "weights", "accuracy", "search again"
-    ]  # fmt: skip
+        "digest",
+        "recipe hash",
+        "recipe",
+        "density",
+        "weights",
+        "accuracy",
+        "search again",
+    ]
     assert found.fits
     assert Ticket.load(tiny[1]).digest() in found.checks[-1].text
 
@@ -105,7 +111,7 @@ def test_a_search_that_cannot_be_repeated_says_why(tiny, tmp_path):
         ({"seed": None}, "names no recipe and seed"),
         ({"arm": "other"}, "has no such stage"),
         ({"data": {**whole.metadata["data"], "checksum": "0"}}, "not the data the ticket"),
-    ):  # fmt: skip
+    ):
         changed(whole, **meta).save(tmp_path / "x.ticket")
         check = verify_ticket(tmp_path / "x.ticket", rerun=True).checks[-1]
         assert (check.state, told in check.text) == ("not checked", True), check
@@ -114,11 +120,14 @@ def test_a_search_that_cannot_be_repeated_says_why(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("meta", "state"),
     [
-        ({"recipe_hash": "0000000000"}, "does not fit"), ({"recipe_hash": 3}, "does not fit"),
-        ({"recipe_hash": None}, "does not fit"), ({"recipe": None}, "not checked"),
-        ({"recipe": {"name": "x"}}, "does not fit"), ({"recipe": "x"}, "not checked"),
+        ({"recipe_hash": "0000000000"}, "does not fit"),
+        ({"recipe_hash": 3}, "does not fit"),
+        ({"recipe_hash": None}, "does not fit"),
+        ({"recipe": None}, "not checked"),
+        ({"recipe": {"name": "x"}}, "does not fit"),
+        ({"recipe": "x"}, "not checked"),
     ],
-)  # fmt: skip
+)
 def test_the_hash_is_that_of_the_recipe_inside(zoo, meta, state):
     assert recipe_check(zoo).state == "fits"
     assert recipe_check(changed(zoo, **meta)).state == state
@@ -178,8 +187,9 @@ def test_an_accuracy_that_is_not_reached_does_not_fit(zoo, tmp_path):
     for accuracy, state in (
         ({"test": 100.0, "test_count": 360}, "does not fit"),
         ({"test": 98.9, "test_count": 361}, "does not fit"),
-        ({"test": 99.0, "test_count": 360}, "fits"), (None, "not checked"),
-    ):  # fmt: skip
+        ({"test": 99.0, "test_count": 360}, "fits"),
+        (None, "not checked"),
+    ):
         changed(zoo, accuracy=accuracy).save(path)
         assert states(verify_ticket(path))["accuracy"] == state, accuracy
 
@@ -210,9 +220,14 @@ for check in verify_ticket(find_ticket("digits-binw").path, rerun=True).checks:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == [
-        "digest = fits", "recipe hash = not checked", "recipe = fits", "density = fits",
-        "weights = fits", "accuracy = not checked", "search again = not checked",
-    ], done.stderr  # fmt: skip
+        "digest = fits",
+        "recipe hash = not checked",
+        "recipe = fits",
+        "density = fits",
+        "weights = fits",
+        "accuracy = not checked",
+        "search again = not checked",
+    ], done.stderr
 
 
 def test_the_module_is_torch_free_until_it_needs_it():

@@ -24,16 +24,27 @@ from spiketicket.ticket import Ticket, TicketLayer
 
 State = Literal["fits", "does not fit", "not checked"]
 _SCOPES: Final = {
-    "edge_popup": "layer", "random_mask": "layer", "synflow": "global", "snip": "global",
-    "gradual": "global", "magnitude": "global", "imp": "global", "early_bird": "global",
+    "edge_popup": "layer",
+    "random_mask": "layer",
+    "synflow": "global",
+    "snip": "global",
+    "gradual": "global",
+    "magnitude": "global",
+    "imp": "global",
+    "early_bird": "global",
     "random_reinit": "global",
-}  # fmt: skip
+}
 """Method -> what its density is counted over, where its settings do not say."""
 _SEARCHED: Final = ("edge_popup", "multisp")
 """Methods that train no weight of what they search."""
 _PEP: Final = "conv_pep."
-_FINAL_ARMS: Final = ("ticket", "random_trained", "random_frozen", "ticket_finetuned",
-                      "ticket_finetune_control")  # fmt: skip
+_FINAL_ARMS: Final = (
+    "ticket",
+    "random_trained",
+    "random_frozen",
+    "ticket_finetuned",
+    "ticket_finetune_control",
+)
 _RUNGS: Final = ("pepsp", "multisp")
 
 
@@ -96,9 +107,11 @@ def words_check(ticket: Ticket) -> Check:
     pairs = {
         "network": (network.get("name"), _table(recipe, "model").get("name")),
         "neuron": (_table(_table(network, "args"), "neuron"), _table(recipe, "neuron")),
-        "data": (without_root({"data": _table(_table(meta, "data"), "config")}),
-                 without_root({"data": _table(recipe, "data")})),
-    }  # fmt: skip
+        "data": (
+            without_root({"data": _table(_table(meta, "data"), "config")}),
+            without_root({"data": _table(recipe, "data")}),
+        ),
+    }
     if wrong := [key for key, (beside, inside) in pairs.items() if beside != inside]:
         return Check(name, "does not fit", f"its {', '.join(wrong)} are not those of the ticket")
     return Check(name, "fits", "its network, neuron and data are those of the ticket")
@@ -152,8 +165,9 @@ def weights_check(ticket: Ticket) -> Check:
         return Check(name, "not checked", "it names no seed")
     method, arm = _method(ticket), ticket.metadata.get("arm", "ticket")
     within = _frozen(method, arm)
-    layers = [layer for layer in ticket.layers if within is not None
-              and layer.name.startswith(within)]  # fmt: skip
+    layers = [
+        layer for layer in ticket.layers if within is not None and layer.name.startswith(within)
+    ]
     if within is None or not layers:
         what = f"{arm} of {method.get('name')}: trained, not drawn; the seed gives their start"
         return Check(name, "not checked", what)
@@ -165,9 +179,10 @@ def weights_check(ticket: Ticket) -> Check:
         if wrong:
             return Check(name, "does not fit", f"{layer.name}: {wrong} seed {seed} draws")
     kinds = " and ".join(
-        words for kind, words in (("binary", "signs and scales"), ("float", "values"))
+        words
+        for kind, words in (("binary", "signs and scales"), ("float", "values"))
         if any(layer.kind == kind for layer in layers)
-    )  # fmt: skip
+    )
     rest = len(ticket.layers) - len(layers)
     trained = f"; {rest} other layers are trained" if rest else ""
     return Check(name, "fits", f"{kinds} of {len(layers)} layers are drawn by seed {seed}{trained}")
@@ -175,8 +190,11 @@ def weights_check(ticket: Ticket) -> Check:
 
 def masks_check(ticket: Ticket) -> Check | None:
     """Whether random masks are those that the stated seed draws; None where they were searched."""
-    seed, arm, method = (ticket.metadata.get("seed"), ticket.metadata.get("arm", "ticket"),
-                         _method(ticket).get("name"))  # fmt: skip
+    seed, arm, method = (
+        ticket.metadata.get("seed"),
+        ticket.metadata.get("arm", "ticket"),
+        _method(ticket).get("name"),
+    )
     stream = {"random_trained": "random mask", "random_frozen": "random mask"}.get(str(arm))
     if arm == "ticket" and method == "random_mask":
         stream = "random mask ticket"

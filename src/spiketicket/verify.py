@@ -210,9 +210,10 @@ def _same(ticket: Ticket, made: Ticket, threads: int) -> Check:
     if here != there:
         others = f"; made with {_words(there)}, here {_words(here)}"
     keys = {
-        key for key in whole.metadata.keys() | ticket.metadata.keys()
+        key
+        for key in whole.metadata.keys() | ticket.metadata.keys()
         if whole.metadata.get(key) != ticket.metadata.get(key)
-    }  # fmt: skip
+    }
     wrong = _first_difference(ticket, made)
     if not wrong and keys <= {"versions"}:
         return Check(name, "fits", f"the same masks, weights and statistics{others}{but}")

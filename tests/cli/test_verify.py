@@ -69,10 +69,11 @@ def test_verify_of_a_sound_ticket(spike: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nothing.ticket"], "nothing.ticket"), (["x", "--runs", "y"], "goes with --rerun only"),
+        (["nothing.ticket"], "nothing.ticket"),
+        (["x", "--runs", "y"], "goes with --rerun only"),
         (["x", "--threads", "2"], "goes with --rerun only"),
     ],
-)  # fmt: skip
+)
 def test_verify_of_bad_input(spike: Run, arguments: list[str], told: str) -> None:
     result = spike("verify", *arguments)
     assert result.exit_code == 2
@@ -88,3 +89,25 @@ def test_an_exports_name_is_no_path(spike: Run, tmp_path: Path, name: str, targe
     assert result.exit_code == 2
     assert "--name" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_measures_where_the_data_is_at_hand(
+    spike: Run, forged: Path, tmp_path: Path
+) -> None:
+    done = spike(
+        "export", str(forged), "--to", "hub", "-o", str(tmp_path / "made"), "--name", "u/n"
+    )
+    assert "98.89 % measured, 100.00 % stated" in done.stdout
+    assert "98.89 % of 360 samples" in (tmp_path / "made" / "README.md").read_text()
+    done = spike(
+        "export",
+        str(find_ticket("nmnist1k-vgg").path),
+        "--to",
+        "hub",
+        "--root",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "other"),
+    )
+    assert "none could be measured here" in done.stdout
+    assert "not measured here" in (tmp_path / "other" / "README.md").read_text()

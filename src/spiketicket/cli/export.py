@@ -73,9 +73,11 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket as files for another program, and print what they need or how they check."""
-    checking = {"--samples": samples, "--root": root, "--network": network}
+    checking = {"--samples": samples, "--network": network}
     uploading = {"--push": push, "--private": private}
-    _require(to, checking, (Target.nir, Target.onnx, Target.torch, Target.pt2))
+    checked = (Target.nir, Target.onnx, Target.torch, Target.pt2)
+    _require(to, checking, checked)
+    _require(to, {"--root": root}, (*checked, Target.hub))
     _require(to, uploading, (Target.hub,))
     if name is not None and to is not Target.hub:  # there it is the card's title
         file_name(name)
@@ -86,7 +88,7 @@ def export(
 
     stem = name or ticket.stem
     if to is Target.hub:
-        facts = made.export_hub(ticket, folder, stem, push, private)
+        facts = made.export_hub(ticket, folder, stem, root, push, private)
     else:
         write = {
             Target.nir: made.export_nir,

@@ -3,7 +3,8 @@
     model.ticket    the ticket, as it is
     recipe.toml     what ``find`` makes it again from, where the ticket has a recipe
     config.json     the SHA-256 of both, for who pulls them
-    README.md       the model card, made from what the ticket says of itself
+    README.md       the model card: what was measured and computed here; what its maker says of
+                    it, such as the verdict, is marked so
 
 Writing and checking a folder needs no other package; pushing and pulling needs the extra ``hub``.
 """
@@ -30,13 +31,21 @@ from spiketicket.zoo import require_digest
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
 
 
-def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tuple[Path, ...]:
+def write_folder(
+    ticket_path: Path | str,
+    folder: Path | str,
+    name: str,
+    *,
+    accuracy: tuple[float, int] | None = None,
+) -> tuple[Path, ...]:
     """Write a ticket's folder; returns its files.
 
     Args:
         ticket_path: a sound ticket file.
         folder: is made; files of these names in it are replaced.
         name: the model's, for its card.
+        accuracy: percent of so many test samples, as measured of this file now. What the ticket
+            states of itself does not get into the card; None leaves the accuracy out.
 
     Raises:
         TicketError: the file is no sound ticket.
@@ -48,11 +57,12 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
         ticket = Ticket.from_bytes(content)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = {TICKET: content}
+    files, recipe = {TICKET: content}, None
     if isinstance(ticket.metadata.get("recipe"), dict):
         # Where its maker has the data is nobody's business, and no place on another's machine.
         stated = without_root(ticket.metadata["recipe"])
-        files[RECIPE] = to_toml(parse_recipe(stated, str(source))).encode()
+        recipe = parse_recipe(stated, str(source))
+        files[RECIPE] = to_toml(recipe).encode()
     elif (folder / RECIPE).exists():
         (folder / RECIPE).unlink()
     for file, made in files.items():
@@ -64,7 +74,10 @@ def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tupl
         "files": {file: hashlib.sha256(made).hexdigest() for file, made in files.items()},
     }
     write_json(folder / CONFIG, config)
-    card = model_card(name, ticket.metadata, describe(source), has_recipe=RECIPE in files)
+    recipe_hash = None if recipe is None else recipe.hash
+    card = model_card(
+        name, ticket.metadata, describe(source), recipe_hash=recipe_hash, accuracy=accuracy
+    )
     write_bytes(folder / CARD, card.encode())
     return tuple(folder / file for file in (*files, CONFIG, CARD))
 
