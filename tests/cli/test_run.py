@@ -1,6 +1,7 @@
 """``spiketicket run``: pictures and recordings in, classes out, one line a file."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -114,6 +115,18 @@ def test_a_bad_file_among_good_ones(spike, pictures, tmp_path):
     assert [e["input"] for e in json.loads(report.stdout)["errors"]] == [str(bad)]
     resized = spike("run", str(ticket), str(large), "--resize", "--backend", "numpy")
     assert resized.exit_code == 0
+
+
+def test_a_named_pipe_is_refused_at_once(spike, pictures, tmp_path):
+    ticket, folder, _ = pictures
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "t.ticket")
+    result = spike("run", str(ticket), str(tmp_path / "a.png"), str(folder / "f.png"))
+    assert result.exit_code == 1
+    assert "a.png: is not a file" in result.stderr
+    result = spike("run", str(tmp_path / "t.ticket"), str(folder / "f.png"))
+    assert result.exit_code == 2
+    assert "t.ticket: is not a file" in result.stderr
 
 
 def test_the_plan(spike, pictures):
