@@ -217,6 +217,28 @@ def test_an_unknown_framing_is_told(spike, place):
     assert "2 channels" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"sensor": 3},
+        {"sensor": ["a", 2]},
+        {"sensor": [1, 2, 3]},
+        {"window_us": "x"},
+        {"window_us": 0},
+        {"window_us": [1]},
+        {"window_us": 1.5},
+    ],
+    ids=str,
+)
+def test_a_framing_of_wrong_types_is_told(spike, place, words):
+    ticket, path = place / "odd.ticket", place / "odd.npy"
+    make_ticket(2, 3, {"name": "event_folder", "config": {**FRAMING, **words}}).save(ticket)
+    recording(path, seed=1)
+    result = spike("run", str(ticket), str(path), "--backend", "numpy")
+    assert result.exit_code == 2
+    assert "does not say how recordings become frames" in result.stderr
+
+
 def test_no_heavy_package_for_a_picture(pictures):
     """With either backend; without the C library a note on standard error says so."""
     ticket, folder, _ = pictures
