@@ -15,6 +15,8 @@ from spiketicket.neurons import _native
 
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+QUICK = "-O0 -march=native -shared -fPIC"
+"""Compiles in a moment."""
 needs_compiler = pytest.mark.skipif(_native.find_compiler() is None, reason="needs a C compiler")
 
 
@@ -22,6 +24,7 @@ needs_compiler = pytest.mark.skipif(_native.find_compiler() is None, reason="nee
 def cache(tmp_path, monkeypatch):
     """The user's cache folder, and a kernel that is not loaded yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(_native, "_FLAGS", QUICK)
     _native._try_library.cache_clear()
     _native._NOTES.clear()
     yield tmp_path / "cache"
@@ -127,6 +130,7 @@ def homeless(monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "SPIKETICKET_CACHE", "TORCHINDUCTOR_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(_native, "_FLAGS", QUICK)
     _native._try_library.cache_clear()
     _native._NOTES.clear()
     yield
