@@ -155,7 +155,7 @@ def test_a_network_and_a_data_set_are_one_file_each(tmp_path, monkeypatch):
     )  # fmt: skip
     layers = [layer["shape"] for layer in shown["summary"]["layers"]]
     assert layers == [[24, 64], [16, 24], [2, 16]]
-    assert shown["classes"] == ["0", "1"]
+    assert shown["stated"]["classes"] == ["0", "1"]
     assert "cannot be run without PyTorch (got 'mlp')" in unknown
     assert (steps, wrong) == (20 * 2 * (24 + 16), 0)
     assert difference < 1e-5

@@ -202,8 +202,22 @@ def test_damaged_files_of_a_run_are_named(found, tmp_path, file):
     runs = tmp_path / "runs"
     shutil.copytree(found.folder.parent, runs)
     (runs / found.folder.name / "seed-0" / "dense" / file).write_text("{}")
-    with pytest.raises(UserError, match=r"is missing or damaged.*Delete"):
+    with pytest.raises(UserError, match=r"is damaged: .*Delete"):
         find(recipe(), seeds=2, runs_dir=runs)
+
+
+@pytest.mark.parametrize("place", ["result.json", "seed-0/dense/result.json"])
+def test_a_result_that_was_edited_is_not_believed(found, tmp_path, place):
+    runs = tmp_path / "runs"
+    shutil.copytree(found.folder.parent, runs)
+    path = runs / found.folder.name / place
+    stored = json.loads(path.read_text())
+    assert len(stored["digest"]) == 64
+    path.write_text(json.dumps({**stored, "condition": "better"}))
+    with pytest.raises(UserError, match=r"result\.json: is damaged: .*digest.*Delete"):
+        find(recipe(), seeds=2, runs_dir=runs)
+    path.write_text(json.dumps({k: v for k, v in stored.items() if k != "digest"}))
+    assert find(recipe(), seeds=2, runs_dir=runs).verdict == found.verdict
 
 
 def test_a_dense_net_trained_alone_can_be_recorded(found):

@@ -114,8 +114,10 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) 
     return content
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, constants: bool = False) -> Any:
     """The value of a JSON text of bounded depth, items and digits; no key may come twice.
+
+    ``constants`` is whether NaN and infinity may be in it, as Python writes them.
 
     Raises:
         ValueError: it is not JSON, or is beyond a bound; the text says which.
@@ -133,7 +135,7 @@ def parse_json(text: str) -> Any:
             depth -= 1
     value = json.loads(
         text,
-        parse_constant=_refuse_constant,
+        parse_constant=float if constants else _refuse_constant,
         parse_int=_whole,
         parse_float=_fraction,
         object_pairs_hook=_table,

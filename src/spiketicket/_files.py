@@ -15,7 +15,11 @@ from spiketicket._bounded import parse_json, read_regular
 from spiketicket.errors import UserError
 
 _TEMPORARY = ".*.????????????????.tmp"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "is larger than a file may be here (a limit of the system, see ulimit -f)",
+}
 _REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
     errno.ENAMETOOLONG,
@@ -23,7 +27,10 @@ _REFUSED = (
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a temporary file beside ``path``, flush it to the disk, then put it in place."""
+    """Write a temporary file beside ``path``, flush it to the disk, then put it in place.
+
+    An OSError names a file.
+    """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -31,9 +38,11 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a write that fails names no file
         raise
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -85,8 +94,8 @@ def explained(path: Path, option: str = "--runs") -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            remedy = "Free some space and run the same command again: it goes on where it was"
-            raise UserError("the disk is full", where=str(path), remedy=remedy) from error
+            remedy = "Make room and run the same command again: it goes on where it was"
+            raise UserError(_FULL[error.errno], where=str(path), remedy=remedy) from error
         if error.errno in _REFUSED:
             remedy = f"Choose another place with {option}, or change its permissions"
             what = f"cannot be written: {error.strerror}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from spiketicket._run_files import arrays_in, read_arrays
 from spiketicket.errors import UserError
 from spiketicket.measure.traces import trace
 from spiketicket.ticket_data import TicketData
 
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, UserError, KeyError, ValueError, TypeError)
 """What reading a damaged sample file raises."""
 _SHOWN_IMAGES, _LARGEST_SAMPLE = 8, 200_000
 
@@ -57,9 +56,7 @@ def _sample_arrays(
 
 def of_equal_ticket(content: bytes, digest: str) -> bytes:
     """A sample file, as of a ticket that differs only in what its file says of the recipe."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    return _packed({**arrays, "digest": np.array(digest)})
+    return _packed({**arrays_in(content), "digest": np.array(digest)})
 
 
 def _packed(arrays: Mapping[str, Any]) -> bytes:
@@ -71,8 +68,7 @@ def _packed(arrays: Mapping[str, Any]) -> bytes:
 def drawn_sample(path: Path) -> tuple[str, int] | None:
     """Digest of the ticket and index of the sample that a file is about; None if it is damaged."""
     try:
-        # numpy leaves a damaged file open that it opened itself
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return str(stored["digest"]), int(stored["index"])
+        stored = read_arrays(path)
+        return str(stored["digest"]), int(stored["index"])
     except UNREADABLE:
         return None

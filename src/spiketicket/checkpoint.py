@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spiketicket._bounded import max_memory, read_regular
 from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
 
@@ -70,10 +70,11 @@ def load(
     Raises:
         UserError: the file is damaged or belongs to another training.
     """
-    if not path.exists():
-        return None
     remedy = "Delete it to start this stage again"
-    stored = path.read_bytes()
+    try:
+        stored = read_regular(path, max_memory())
+    except FileNotFoundError:
+        return None
     payload = stored[_DIGEST:]
     if hashlib.sha256(payload).digest() != stored[:_DIGEST]:
         raise UserError("the checkpoint is damaged", where=str(path), remedy=remedy)
@@ -84,9 +85,60 @@ def load(
         if content["format"] != _FORMAT or content["key"] != key:
             what = "the checkpoint belongs to another training"
             raise UserError(what, where=str(path), value=content["key"], remedy=remedy)
+        progress, best = _progress(content["progress"]), content["best"]
+        _require_state("model", content["model"], model)
+        if best or progress.best_epoch >= 0:
+            _require_state("best", best, model)
         model.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
-        return Progress(**content["progress"]), content["best"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        what = f"the checkpoint does not fit: {type(error).__name__}"
+        _load_optimizer(optimizer, content["optimizer"])
+    except UserError:
+        raise
+    # torch and pickle raise errors of many types on what is not theirs.
+    except Exception as error:
+        what = f"the checkpoint does not fit: {type(error).__name__}: {error}"
         raise UserError(what, where=str(path), remedy=remedy) from error
+    return progress, best
+
+
+def _progress(values: Any) -> Progress:
+    """The progress of plain numbers, each of its own type. Raises TypeError or ValueError."""
+    progress = Progress(**values)
+    for name, usual in asdict(Progress()).items():
+        value = getattr(progress, name)
+        if type(value) is not type(usual) and not (type(usual) is float and type(value) is int):
+            raise TypeError(f"progress.{name} is of type {type(value).__name__}")
+        if type(usual) is int and value < (-1 if name == "best_epoch" else 0):
+            raise ValueError(f"progress.{name} is {value}")
+    for record in progress.history:
+        if type(record) is not dict or not all(
+            type(key) is str and type(value) in (int, float) for key, value in record.items()
+        ):
+            raise TypeError("progress.history is not of numbers")
+    if len(progress.history) > progress.epoch:
+        raise ValueError(f"{len(progress.history)} epochs in a history of {progress.epoch}")
+    return progress
+
+
+def _require_state(what: str, state: Any, model: nn.Module) -> None:
+    """Refuse what is no state of the model. Raises TypeError or ValueError."""
+    own = model.state_dict()
+    if not isinstance(state, dict) or set(state) != set(own):
+        raise ValueError(f"{what} has other entries than the network")
+    for key, value in own.items():
+        found = state[key]
+        if not isinstance(found, torch.Tensor):
+            raise TypeError(f"{what} {key} is no tensor")
+        if found.shape != value.shape or found.dtype != value.dtype:
+            raise ValueError(f"{what} {key} has another shape or type")
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
+    """Take over an optimizer's state, whose settings must be of the same kinds."""
+    kinds = [{key: type(value) for key, value in g.items()} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    if kinds != [{key: type(value) for key, value in g.items()} for g in optimizer.param_groups]:
+        raise ValueError("the optimizer has other settings")
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape not in ((), parameter.shape):
+                raise ValueError(f"the optimizer's {name} has another shape")

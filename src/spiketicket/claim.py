@@ -18,6 +18,7 @@ from typing import Any
 
 import filelock
 
+from spiketicket._bounded import read_regular
 from spiketicket._files import explained, read_json, remove_temporaries, write_json
 from spiketicket.errors import SpikeTicketError, UserError
 
@@ -49,8 +50,8 @@ class Fence:
     def __call__(self) -> None:
         """Raise :class:`SupersededError` unless the token is this attempt's."""
         try:
-            found = self.path.read_text("utf-8")
-        except FileNotFoundError:
+            found = read_regular(self.path).decode()
+        except (FileNotFoundError, UnicodeDecodeError):
             found = ""
         if found != self.token:
             raise SupersededError(f"{self.path.name}: another attempt has taken over")
@@ -86,7 +87,8 @@ def claimed(
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            other = read_json(holder) or {}
+            told = read_json(holder)
+            other = told if isinstance(told, dict) else {}
             if not sweep or other.get("sweep") != sweep:
                 raise _in_use(held, other, lock.lock_file) from error
     owner = {"pid": os.getpid(), "host": socket.gethostname()} | ({"sweep": sweep} if sweep else {})

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket import arms, pruning
-from spiketicket._files import read_json
+from spiketicket._run_files import required_result
+from spiketicket._run_models import Tested
 from spiketicket.arms import Arm, build_network
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
@@ -252,11 +253,11 @@ def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
     config = _config(recipe)
     if config.score != "auto":
         return str(config.score)
-    reached: dict[str, Any] = {
-        s: cast("Any", read_json(seed_folder / f"try_{s}" / "result.json"))["validation_accuracy"]
-        for s in SCORES
+    places = {s: seed_folder / f"try_{s}" / "result.json" for s in SCORES}
+    reached = {
+        s: float(required_result(path, Tested)["validation_accuracy"]) for s, path in places.items()
     }
-    return max(SCORES, key=lambda s: float(reached[s]))
+    return max(SCORES, key=lambda s: reached[s])
 
 
 def _attach(

@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from spiketicket import _data_place
 from spiketicket._files import read_json, write_bytes, write_json
 from spiketicket._measured_file import FORMAT, Measured, is_whole
+from spiketicket._run_files import read_predictions
 from spiketicket._sample_file import drawn_sample, sample_file
 from spiketicket.bake import from_ticket, own_name
 from spiketicket.claim import claimed
@@ -352,8 +352,8 @@ def _neuron_rows(counted: Operations) -> list[Measured]:
 def _accuracy_then(path: Path, dataset: Dataset, images: int) -> float | None:
     """Percent of the same images by the predictions that the stage stored, where they fit."""
     try:
-        predicted = np.load(path, allow_pickle=False)[:images]
-    except (OSError, ValueError, EOFError):
+        predicted = read_predictions(path)[:images]
+    except (OSError, UserError):
         return None
     truth = dataset.test.y[:images]
     return 100 * float((predicted == truth).mean()) if predicted.shape == truth.shape else None

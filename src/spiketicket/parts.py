@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from spiketicket import _allocator, _data_place, _processor, threads
-from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._files import write_bytes, write_json
+from spiketicket._run_files import read_table
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
 from spiketicket.data import Dataset, load_dataset
@@ -71,6 +72,8 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
         tell_doing(reporter, "compiling the neurons")
         if recipe.train.kernel == "auto" and not _native.available():
             reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
+        if recipe.train.kernel in ("auto", "native") and (note := _native.note()):
+            reporter.message(note)
         if recipe.train.precision == "bf16" and not _processor.computes_bfloat16():
             reporter.message(
                 "this processor emulates bfloat16, many times slower than float32: another"
@@ -233,7 +236,8 @@ def check_data(folder: Path, experiment: Experiment) -> None:
         UserError: it was not.
     """
     data = experiment.dataset
-    known = read_json(folder / "data.json") or {"checksum": data.checksum}
+    path = folder / "data.json"
+    known = read_table(path, {"checksum": str}) if path.exists() else {"checksum": data.checksum}
     if known["checksum"] != data.checksum:
         raise UserError(
             f"this run was made with other {data.name} data",

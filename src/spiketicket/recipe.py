@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, cast
 import tomli_w
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,10 +27,20 @@ from pydantic import (
 )
 
 from spiketicket import registry
-from spiketicket._recipe_io import build, build_section
+from spiketicket._bounded import read_regular
+from spiketicket._names import path_inside, path_on_machine
+from spiketicket._recipe_io import MAX_BYTES, build, build_section, parse_toml
 from spiketicket.errors import UserError
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
+Count = Annotated[int, Interval(ge=1, le=2**31 - 1)]
+"""Of samples or optimizer steps."""
+Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]
+Microseconds = Annotated[int, Interval(ge=0, le=10**15)]
+"""Up to 30 years."""
+Inside = Annotated[str, AfterValidator(path_inside)]
+"""A path that stays below a folder the user has named."""
 
 
 class Section(BaseModel):
@@ -52,7 +62,9 @@ class DataConfig(Section):
     """Which data, how it is split and augmented."""
 
     name: str
-    root: str = Field(default="", json_schema_extra={"hashed": False})
+    root: Annotated[str, AfterValidator(path_on_machine)] = Field(
+        default="", json_schema_extra={"hashed": False}
+    )
     """Folder with the files; empty means the one named by SPIKETICKET_DATA. A relative one is
     relative to the recipe's file, or to the working directory where no file gave it."""
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
@@ -61,7 +73,7 @@ class DataConfig(Section):
     """Pixels of zero padding for random crops; 0 turns them off."""
     flip: bool = False
     """Whether to mirror images left to right at random."""
-    train_limit: Annotated[int, Ge(1)] | None = None
+    train_limit: Count | None = None
     """Number of training samples to use, drawn evenly over classes by seed; None is all."""
 
 
@@ -90,12 +102,15 @@ class MethodConfig(Section):
     density: Annotated[float, Gt(0), Le(1)]
 
 
+Rate = Annotated[float, Interval(gt=0, le=1e6)]
+
+
 class OptimizerConfig(Section):
     """An optimizer; ``momentum`` is read by ``sgd`` only."""
 
     name: Literal["sgd", "adam", "adamw"]
-    lr: Annotated[float, Gt(0)]
-    weight_decay: Annotated[float, Ge(0)] = 0.0
+    lr: Rate
+    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
 
 
@@ -103,25 +118,25 @@ class ScoreOptimizerConfig(OptimizerConfig):
     """The optimizer of the scores, for a ticket search."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
-    lr: Annotated[float, Gt(0)] = 0.02
+    lr: Rate = 0.02
 
 
 class WeightOptimizerConfig(OptimizerConfig):
     """The optimizer of the weights, for the dense net and the random-mask control."""
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: Annotated[float, Gt(0)] = 2e-3
-    weight_decay: Annotated[float, Ge(0)] = 0.01
+    lr: Rate = 2e-3
+    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.01
 
 
-RampStep = tuple[Annotated[int, Ge(1)], Annotated[int, Interval(ge=1, le=64)]]
+RampStep = tuple[Annotated[Epochs, Ge(1)], Annotated[int, Interval(ge=1, le=64)]]
 
 
 class TrainConfig(Section):
     """The budget and the loop, the same for the ticket and for every control."""
 
-    epochs: Annotated[int, Ge(1)]
-    batch_size: Annotated[int, Ge(1)]
+    epochs: Annotated[Epochs, Ge(1)]
+    batch_size: Annotated[int, Interval(ge=1, le=1 << 20)]
     precision: Literal["fp32", "bf16"] = "fp32"
     warmup: Annotated[float, Interval(ge=0, le=1)] = 0.1
     """Fraction of all steps with a rising learning rate; a cosine to zero follows."""
@@ -130,7 +145,7 @@ class TrainConfig(Section):
     weights: WeightOptimizerConfig = WeightOptimizerConfig()
     kernel: Literal["auto", "native", "compile", "eager"] = "auto"
     """How the neuron is computed; ``auto`` takes the fastest that works here."""
-    checkpoint_steps: Annotated[int, Ge(1)] = 200
+    checkpoint_steps: Count = 200
     """Optimizer steps between two checkpoints."""
     sync_batch_norm: bool = True
     """Whether BatchNorm's statistics are those of the whole batch where several processes share
@@ -176,7 +191,7 @@ class Recipe(Section):
     """One experiment. Made by :func:`load_recipe` or :func:`parse_recipe`."""
 
     name: FileSafe
-    seed: Annotated[int, Interval(ge=0, le=2**63 - 1)] = 0
+    seed: Seed = 0
     data: SerializeAsAny[DataConfig]
     model: SerializeAsAny[ModelConfig]
     neuron: SerializeAsAny[NeuronConfig]
@@ -244,15 +259,17 @@ def read_tables(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file, as :func:`parse_recipe` takes them.
 
     Raises:
-        UserError: the file cannot be read or is not TOML.
+        UserError: the file cannot be read, is no regular one, or is not TOML within bounds.
     """
     try:
-        return tomllib.loads(Path(path).read_bytes().decode())
+        # Some editors put a byte order mark first.
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+        return parse_toml(text)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise UserError("is not a UTF-8 text file", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
 
 

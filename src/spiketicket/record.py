@@ -9,6 +9,7 @@ from typing import Any
 
 import filelock
 
+from spiketicket._bounded import parse_json, read_regular
 from spiketicket._files import check_place, write_bytes
 from spiketicket.errors import UserError
 
@@ -45,18 +46,18 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
 
 def without_root(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's settings without the folder where this machine has its data."""
-    if "data" not in recipe:
+    if not isinstance(recipe.get("data"), dict):
         return dict(recipe)
     return {**recipe, "data": {k: v for k, v in recipe["data"].items() if k != "root"}}
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [parse_json(line) for line in read_regular(path).decode().splitlines()]
         if all(isinstance(row["hash"], str) for row in rows):
             return rows
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UserError("is not a file of results", where=str(path))

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket._files import explained, read_json, write_json
+from spiketicket._files import explained
+from spiketicket._run_files import read_result, write_result
+from spiketicket._run_models import RunResult
 from spiketicket.arms import ArmName
 from spiketicket.budgets import planned_stages
 from spiketicket.data import training_split
@@ -144,7 +146,7 @@ def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = 
     tickets = [_final_ticket(folder, recipe, seed) for seed in seeds]
     if not all(path.exists() for path in [*stages, *tickets]):
         return False
-    judged = read_json(folder / "result.json")
+    judged = read_result(folder / "result.json", RunResult)
     return judged is not None and judged["seeds"] == list(seeds)
 
 
@@ -166,14 +168,14 @@ def _concluded(
     stated = _without_times(found.to_dict())
     if not context.workers.first:
         return found
-    if all(t.exists() for t in tickets) and read_json(folder / "result.json") == stated:
+    if all(t.exists() for t in tickets) and read_result(folder / "result.json") == stated:
         return found
     with held_briefly(folder, context):
         for result in arms[main_arm(recipe)]:
             experiment.guard()
             _save_final_ticket(folder, recipe, result, verdict)
         experiment.guard()
-        write_json(folder / "result.json", stated)
+        write_result(folder / "result.json", stated)
         (folder / "error.json").unlink(missing_ok=True)
     return found
 
@@ -217,6 +219,12 @@ class EvalResult:
     stated_accuracy: float | None
     device: str
 
+    @property
+    def reached(self) -> bool | None:
+        """Whether the stated accuracy is reached, see :func:`is_reached`; None if none is."""
+        stated = self.stated_accuracy
+        return None if stated is None else is_reached(self.test_accuracy, stated, self.test_count)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able facts, in the order to show them."""
         return {
@@ -225,8 +233,18 @@ class EvalResult:
             "test_count": self.test_count,
             "test_accuracy": self.test_accuracy,
             "stated_accuracy": self.stated_accuracy,
+            "reached": self.reached,
             "device": self.device,
         }
+
+
+def is_reached(measured: float, stated: float, count: int) -> bool:
+    """Whether an accuracy of ``count`` samples is that which was stated, both in percent.
+
+    On another processor a spike at the threshold may fall otherwise: half a point, or one sample,
+    may be missing.
+    """
+    return measured >= stated - max(0.5, 100 / count) - 1e-9
 
 
 def evaluate_ticket(
@@ -255,7 +273,8 @@ def _verdict(
     truth = experiment.dataset.test.y
     scores = {
         name: ArmScores(
-            [r.test_accuracy for r in results], [r.predictions == truth for r in results]
+            [r.test_accuracy for r in results],
+            [r.predictions_of(len(truth)) == truth for r in results],
         )
         for name, results in arms.items()
     }

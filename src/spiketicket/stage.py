@@ -26,7 +26,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spiketicket import _processor
+from spiketicket._bounded import read_regular
 from spiketicket._files import explained, read_json, write_bytes, write_json
+from spiketicket._run_files import (
+    Kinds,
+    read_predictions,
+    read_table,
+    required_result,
+    write_result,
+)
+from spiketicket._run_models import StageResult
 from spiketicket.arms import Arm, ArmName
 from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.claim import Guard, unguarded
@@ -34,7 +43,6 @@ from spiketicket.data import training_split
 from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
 from spiketicket.data._types import Dataset
 from spiketicket.distributed import ALONE, Workers
-from spiketicket.errors import UserError
 from spiketicket.ladder import condition, facts, prepare
 from spiketicket.measure.accuracy import Evaluation, evaluate
 from spiketicket.measure.operations import count_operations
@@ -51,6 +59,7 @@ _LADDER = (
     "tokens", "ranking", "conv_pep_density", "net_density", "activation", "macs", "operations",
 )  # fmt: skip
 _COST = ("sample_passes", "is_search", "search")
+_TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 _COUNTED_IMAGES = 256
 """First images of the test set on which operations are counted."""
 
@@ -118,8 +127,16 @@ class ArmResult:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """Predicted classes of the test set, int64 [N]."""
-        return np.asarray(np.load(self.folder / "predictions.npy", allow_pickle=False), np.int64)
+        """Predicted classes of the test set, int64 [N].
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        return self.predictions_of(None)
+
+    def predictions_of(self, count: int | None) -> NDArray[np.int64]:
+        """The same where the test set has ``count`` samples; else the file is refused."""
+        return read_predictions(self.folder / "predictions.npy", count)
 
     def to_dict(self) -> dict[str, Any]:
         """One row of the table of arms."""
@@ -196,18 +213,19 @@ def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName)
 
     Its files are those that training it would have given, but for the times.
     """
-    facts, timing = _required(source / "result.json", "arm"), read_json(source / "timing.json")
+    facts = required_result(source / "result.json", StageResult)
+    timing = read_json(source / "timing.json")
     ticket = Ticket.load(source / "model.ticket")
     content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "arm": name}).to_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        copies = {n: (source / n).read_bytes() for n in ("log.jsonl", "predictions.npy")}
+        copies = {n: read_regular(source / n) for n in ("log.jsonl", "predictions.npy")}
     own = {key: value for key, value in facts.items() if key not in ("is_search", "search")}
     experiment.guard()
     for file, copy in {"model.ticket": content, **copies}.items():
         write_bytes(folder / file, copy)
     write_json(folder / "timing.json", {**(timing or {}), "shared": True})
-    write_json(folder / "result.json", {**own, "arm": name, "file_bytes": len(content)})
+    write_result(folder / "result.json", {**own, "arm": name, "file_bytes": len(content)})
 
 
 def _work(experiment: Experiment, batches: TrainBatches) -> Work:
@@ -271,7 +289,7 @@ def _finish(
     write_json(folder / "timing.json", timing)
     facts = _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
     facts |= _searched(experiment, arm, fitted, seed, found)
-    write_json(folder / "result.json", facts)
+    write_result(folder / "result.json", facts)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -393,14 +411,6 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
-    facts = _required(folder / "result.json", "kept_by_layer")
-    timing = _required(folder / "timing.json", "wall_s")
+    facts = required_result(folder / "result.json", StageResult)
+    timing = read_table(folder / "timing.json", _TIMING)
     return ArmResult(name, seed, folder, facts, timing)
-
-
-def _required(path: Path, key: str) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict) or key not in value:
-        remedy = f"Delete {path.parent} to run this stage again"
-        raise UserError("is missing or damaged", where=str(path), remedy=remedy)
-    return value

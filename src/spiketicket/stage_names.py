@@ -6,7 +6,7 @@ Without PyTorch, so that a report can say of a stopped run what is missing. The 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from spiketicket.rounds import search_stages
@@ -47,6 +47,11 @@ def table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _texts(values: Mapping[str, Any], key: str, usual: Sequence[str] = ()) -> Sequence[str]:
+    found = values.get(key, usual)
+    return [v for v in found if isinstance(v, str)] if isinstance(found, list | tuple) else usual
+
+
 def is_ladder(recipe: Mapping[str, Any]) -> bool:
     """Whether the recipe's ticket is one of a transformer's patches."""
     return table(recipe, "ticket").get("name") in ("patches", "multisp")
@@ -66,7 +71,7 @@ def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     rungs = _rungs(recipe)
     for rung in rungs:
         if rung == "patch":
-            names += ["patch", *(f"patch_{rule}" for rule in ticket.get("patch_controls", ()))]
+            names += ["patch", *(f"patch_{rule}" for rule in _texts(ticket, "patch_controls"))]
             continue
         searched = [f"{rung}_search"] if ticket.get("search") == "two_stage" else []
         names += [*searched, rung, *(f"{rung}_{control}" for control in wanted)]
@@ -91,7 +96,7 @@ def main_stage(recipe: Mapping[str, Any]) -> str:
 
 def _rungs(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     ticket = table(recipe, "ticket")
-    asked = [r for r in ticket.get("rungs", RUNGS[:1]) if r in RUNGS]
+    asked = [r for r in _texts(ticket, "rungs", RUNGS[:1]) if r in RUNGS]
     return distinct_rungs(asked, ticket.get("activation"), table(recipe, "neuron").get("name"))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from spiketicket import _data_place
@@ -64,6 +65,12 @@ def find_test_data(
         stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
         if size < 1 or min(std) <= 0:
             raise ValueError("batch size and standard deviations must be positive")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(("data.config", *map(str, first["loc"])))
+        why = first["msg"].removeprefix("Value error, ")
+        what = f"does not say how it is to be tested: {key} {why}"
+        raise TicketError(what, where=str(path), value=first["input"]) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"does not say how it is to be tested: {type(error).__name__}: {error}"
         raise TicketError(what, where=str(path)) from error

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import Result
 
 COMMANDS = [
-    "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "pack",
-    "export", "data", "zoo", "version",
+    "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "verify",
+    "pack", "export", "data", "zoo", "version",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """``spiketicket run``: pictures and recordings in, classes out, one line a file."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -116,6 +117,18 @@ def test_a_bad_file_among_good_ones(spike, pictures, tmp_path):
     assert resized.exit_code == 0
 
 
+def test_a_named_pipe_is_refused_at_once(spike, pictures, tmp_path):
+    ticket, folder, _ = pictures
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "t.ticket")
+    result = spike("run", str(ticket), str(tmp_path / "a.png"), str(folder / "f.png"))
+    assert result.exit_code == 1
+    assert "a.png: is not a file" in result.stderr
+    result = spike("run", str(tmp_path / "t.ticket"), str(folder / "f.png"))
+    assert result.exit_code == 2
+    assert "t.ticket: is not a file" in result.stderr
+
+
 def test_the_plan(spike, pictures):
     ticket, folder, _ = pictures
     result = spike("run", str(ticket), str(folder / "a.png"), "--plan", "--backend", "numpy")
@@ -228,6 +241,28 @@ def test_an_unknown_framing_is_told(spike, place):
     result = spike("run", str(still), "x.png", "--backend", "numpy")
     assert result.exit_code == 2
     assert "2 channels" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"sensor": 3},
+        {"sensor": ["a", 2]},
+        {"sensor": [1, 2, 3]},
+        {"window_us": "x"},
+        {"window_us": 0},
+        {"window_us": [1]},
+        {"window_us": 1.5},
+    ],
+    ids=str,
+)
+def test_a_framing_of_wrong_types_is_told(spike, place, words):
+    ticket, path = place / "odd.ticket", place / "odd.npy"
+    make_ticket(2, 3, {"name": "event_folder", "config": {**FRAMING, **words}}).save(ticket)
+    recording(path, seed=1)
+    result = spike("run", str(ticket), str(path), "--backend", "numpy")
+    assert result.exit_code == 2
+    assert "does not say how recordings become frames" in result.stderr
 
 
 def test_no_heavy_package_for_a_picture(pictures):

@@ -56,7 +56,7 @@ def test_show_prints_layers_and_provenance(spike: Run, ticket: Path) -> None:
 def test_show_json(spike: Run, ticket: Path) -> None:
     facts = json.loads(spike("show", str(ticket), "--json").stdout)
     assert facts["summary"]["density"] == 0.625
-    assert facts["seed"] == 3
+    assert facts["stated"]["seed"] == 3
     assert facts["digest"] == Ticket.load(ticket).digest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def test_train_and_test_folders_are_the_parts(two_parts: Path) -> None:
     assert dataset.test.y.tolist() == [0, 0, 1, 1]
     assert dataset.train.x[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
     assert dataset.train.x[:, 1, 0, 0].tolist() == [101, 101, 101, 1, 1, 1]
+
+
+def test_a_named_pipe_among_the_pictures_is_named(one_level: Path) -> None:
+    os.mkfifo(one_level / "cat" / "pipe.png")
+    assert "pipe.png: is not a file" in load_error(one_level)
 
 
 def test_one_level_gives_a_stratified_part_to_test(one_level: Path) -> None:

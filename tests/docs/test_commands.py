@@ -29,8 +29,8 @@ GROUPS = {n: c for n, c in ROOT_COMMAND.commands.items() if hasattr(c, "commands
 
 # Run as they stand, in a folder with what a reader would have.
 RUN = {
-    "eval", "export", "measure", "pack", "report", "run", "show", "version", "data list",
-    "zoo list", "zoo path", "zoo eval",
+    "eval", "export", "measure", "pack", "report", "run", "show", "verify", "version",
+    "data list", "zoo list", "zoo path", "zoo eval",
 }  # fmt: skip
 # Not run here, for a reason; understood all the same.
 NOT_RUN = {

@@ -1,6 +1,7 @@
 """A Hugging Face folder: what is in it, that a changed file is noticed, push and pull."""
 
 import json
+import os
 import shutil
 import types
 
@@ -9,13 +10,17 @@ import pytest
 import spiketicket
 from spiketicket.errors import UserError
 from spiketicket.export import hub
+from spiketicket.run import evaluate_ticket
 from spiketicket.ticket import Ticket, TicketError
 from spiketicket.zoo import find_ticket
 
 
 @pytest.fixture
 def folder(tmp_path):
-    hub.write_folder(find_ticket("digits-binw").path, tmp_path / "made", "digits-binw")
+    found = evaluate_ticket(find_ticket("digits-binw").path)
+    accuracy = found.test_accuracy, found.test_count
+    path = find_ticket("digits-binw").path
+    hub.write_folder(path, tmp_path / "made", "digits-binw", accuracy=accuracy)
     return tmp_path / "made"
 
 
@@ -74,6 +79,41 @@ def test_a_config_that_points_elsewhere_is_refused(folder):
         hub.check_folder(folder)
     (folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match="is no folder of a ticket"):
+        hub.check_folder(folder)
+
+
+def forged(tmp_path, **meta):
+    whole = Ticket.load(find_ticket("digits-binw").path)
+    kept = {k: v for k, v in whole.metadata.items() if k != "format_version"}
+    Ticket(whole.layers, whole.tensors, {**kept, **meta}).save(tmp_path / "forged.ticket")
+    return tmp_path / "forged.ticket"
+
+
+def test_what_a_ticket_states_of_itself_is_not_in_its_card(tmp_path):
+    path = forged(tmp_path, accuracy={"test": 77.77, "validation": 66.66}, recipe_hash="forged")
+    card = None
+    for accuracy, told in ((None, "not measured here"), ((98.5, 360), "98.50 % of 360 samples")):
+        hub.write_folder(path, tmp_path / "made", "x", accuracy=accuracy)
+        card = (tmp_path / "made" / "README.md").read_text()
+        assert told in card
+        assert not [word for word in ("77.77", "66.66", "forged", "0.7777") if word in card]
+        assert "4258ba7a66" in card
+        assert "Stated by its maker, not measured here: Ties" in card
+        assert ("model-index" in head_of(card)) == (accuracy is not None)
+
+
+def test_the_place_of_its_makers_data_is_left_out(tmp_path):
+    whole = Ticket.load(find_ticket("digits-binw").path)
+    recipe = json.loads(json.dumps(whole.metadata["recipe"]))
+    recipe["data"]["root"] = "/home/somebody"
+    hub.write_folder(forged(tmp_path, recipe=recipe), tmp_path / "made", "x")
+    assert "somebody" not in (tmp_path / "made" / "recipe.toml").read_text()
+
+
+def test_a_named_pipe_in_a_folder_does_not_hang(folder):
+    (folder / "model.ticket").unlink()
+    os.mkfifo(folder / "model.ticket")
+    with pytest.raises(UserError, match="is not a file"):
         hub.check_folder(folder)
 
 

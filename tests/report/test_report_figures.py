@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spiketicket._run_models import Measure
 from spiketicket.report.axes import curves
 from spiketicket.report.figures.canvas import Figure, Scale
 from spiketicket.report.figures.curve import accuracy_curve
@@ -28,7 +29,6 @@ from spiketicket.report.figures.pictures import pictures
 from spiketicket.report.figures.spikes import answer, membranes, raster
 from spiketicket.report.figures.training import training_curves
 from spiketicket.report.load import read_run
-from spiketicket.report.models import Measure
 from spiketicket.report.parts import run_parts
 from spiketicket.report.sample import Sample
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spiketicket._run_models import Measure
 from spiketicket.errors import UserError
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.load import read_run
-from spiketicket.report.models import Measure
 from spiketicket.stage_names import expected_stages, main_stage
 
 MakeRun = Callable[..., Path]

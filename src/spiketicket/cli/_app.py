@@ -27,6 +27,7 @@ COMMANDS = {
     "measure": ("measure", "measure"),
     "bench": ("bench", "bench"),
     "show": ("show", "show"),
+    "verify": ("verify", "verify"),
     "pack": ("pack", "pack"),
     "export": ("export", "export"),
     "report": ("report", "report"),

@@ -108,15 +108,35 @@ def export_pt2(
 
 
 def export_hub(
-    ticket: Path, folder: Path, name: str, push: str | None, private: bool
+    ticket: Path, folder: Path, name: str, root: str, push: str | None, private: bool
 ) -> dict[str, Any]:
     """Write the folder, and upload it where ``push`` names a repository; facts to show."""
     from spiketicket.export import hub
 
-    files = hub.write_folder(ticket, folder, name)
+    measured, notes = _measured(ticket, root)
+    files = hub.write_folder(ticket, folder, name, accuracy=measured)
     hub.check_folder(folder)
-    notes = [f"pushed: {hub.push(folder, push, private=private)}"] if push else []
+    notes += [f"pushed: {hub.push(folder, push, private=private)}"] if push else []
     return {"files": [str(file) for file in files], "notes": notes, "checks": []}
+
+
+def _measured(ticket: Path, root: str) -> tuple[tuple[float, int] | None, list[str]]:
+    """Accuracy in percent and number of test samples, as measured now; and what to say of it."""
+    from spiketicket.errors import UserError
+    from spiketicket.run import evaluate_ticket
+    from spiketicket.ticket import Ticket
+
+    Ticket.load(ticket)  # a damaged one is no matter of the card
+    try:
+        found = evaluate_ticket(ticket, root=root)
+    except UserError as error:
+        reason = str(error).splitlines()[0]
+        return None, [f"no accuracy in the card, as none could be measured here: {reason}"]
+    notes = []
+    if found.reached is False:
+        words = f"{found.test_accuracy:.2f} % measured, {found.stated_accuracy:.2f} % stated"
+        notes.append(f"the stated accuracy is not reached: {words}; the card has the measured one")
+    return (found.test_accuracy, found.test_count), notes
 
 
 def print_export(facts: dict[str, Any]) -> None:

@@ -87,6 +87,8 @@ class Recordings:
         self._window_us = config.get("window_us")
         self._unit: Any = time_unit or config.get("time_unit")
         self._split = split or config.get("split_at_reset") is True
+        if not _sound(self._sensor, self._window_us):
+            raise _no_framing()
         if "steps" not in fields or (self._framing.steps, self._framing.channels) != shape[:2]:
             raise _no_framing()
         self._size = tuple(shape[2:])
@@ -193,6 +195,14 @@ def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | U
             yield given
         else:
             yield UserError("no such file or folder", where=str(given))
+
+
+def _sound(sensor: object, window_us: object) -> bool:
+    """Whether a ticket's words about its recordings can be: they are of any type."""
+    pair = isinstance(sensor, list | tuple) and [type(side) for side in sensor] == [int, int]
+    return (not sensor or pair) and (
+        window_us is None or (type(window_us) is int and window_us > 0)
+    )
 
 
 def _no_framing() -> UserError:

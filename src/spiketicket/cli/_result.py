@@ -86,15 +86,17 @@ def _whole_cost(arms: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def print_verdict(verdict: Mapping[str, Any]) -> None:
+def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
     """Print what the controls say, as :meth:`spiketicket.measure.verdict.Verdict.to_dict` has it.
 
     The verdict may come out of a file that any program wrote: what is not there is left out.
+    ``stated`` is whether it is its maker's word.
     """
-    style = _STYLES.get(str(verdict.get("outcome")), "")
+    style = "" if stated else _STYLES.get(str(verdict.get("outcome")), "")
+    before = "stated: " if stated else ""
     sentences = verdict.get("sentences")
     for sentence in sentences if isinstance(sentences, list) else []:
-        print_line(str(sentence), style)
+        print_line(f"{before}{sentence}", style)
         style = ""
 
 
@@ -149,6 +151,8 @@ def _facts(arm: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _value(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.2f} %" if "accuracy" in key else f"{value:.6g}"
     return "-" if value is None else str(value)

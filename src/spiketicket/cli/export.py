@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spiketicket._names import file_name
 from spiketicket._streams import say_json
 from spiketicket.cli._options import JsonOption, RootOption
 from spiketicket.errors import UserError
@@ -71,10 +72,14 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket as files for another program, and print what they need or how they check."""
-    checking = {"--samples": samples, "--root": root, "--network": network}
+    checking = {"--samples": samples, "--network": network}
     uploading = {"--push": push, "--private": private}
-    _require(to, checking, (Target.nir, Target.onnx, Target.torch, Target.pt2))
+    checked = (Target.nir, Target.onnx, Target.torch, Target.pt2)
+    _require(to, checking, checked)
+    _require(to, {"--root": root}, (*checked, Target.hub))
     _require(to, uploading, (Target.hub,))
+    if name is not None and to is not Target.hub:  # there it is the card's title
+        file_name(name)
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
         return
@@ -82,7 +87,7 @@ def export(
 
     stem = name or ticket.stem
     if to is Target.hub:
-        facts = made.export_hub(ticket, folder, stem, push, private)
+        facts = made.export_hub(ticket, folder, stem, root, push, private)
     else:
         write = {
             Target.nir: made.export_nir,

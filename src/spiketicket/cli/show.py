@@ -21,7 +21,7 @@ def show(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Check ticket files and print their layers, sizes, provenance and verdict.
+    """Check ticket files and print their layers and sizes, and what they state of themselves.
 
     Of a run folder, print its verdict, arms, training curves and cost, or how far it is.
     """
@@ -35,17 +35,28 @@ def show(
 
 
 def _show(ticket: Path, as_json: bool) -> None:
+    from spiketicket._stated import stated_checks
+    from spiketicket.cli._stated import print_misfits
     from spiketicket.ticket import Ticket, describe, read_metadata
 
     # The header alone would do for the tables, but not tell whether the rest is intact.
-    Ticket.load(ticket)
+    loaded = Ticket.load(ticket)
     summary, metadata = describe(ticket), read_metadata(ticket)
+    checks = stated_checks(loaded)
     if as_json:
-        facts = {key: value for key, value in metadata.items() if key != "layers"}
-        say_json({**facts, "summary": summary.to_dict()})
+        own = {key: metadata[key] for key in ("format_version", "digest")}
+        say_json(
+            {
+                **own,
+                "summary": summary.to_dict(),
+                "checks": [check.to_dict() for check in checks],
+                "stated": {k: v for k, v in metadata.items() if k not in (*own, "layers")},
+            }
+        )
     else:
         _print_layers(summary)
         _print_provenance(metadata, summary, ticket)
+        print_misfits(checks)
 
 
 def _print_layers(summary: TicketSummary) -> None:
@@ -76,9 +87,13 @@ def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path:
     from spiketicket.cli._result import print_verdict
     from spiketicket.cli._ticket_sizes import size_facts
 
-    print_facts([*size_facts(summary, path), *_provenance(metadata)], title="ticket")
+    own = [("format", str(metadata["format_version"])), ("digest", str(metadata["digest"]))]
+    print_facts([*size_facts(summary, path), *own], title="ticket")
+    stated = _provenance(metadata)
+    if stated:
+        print_facts(stated, title="stated by its maker; `spiketicket verify` checks it")
     if isinstance(metadata.get("verdict"), dict):
-        print_verdict(metadata["verdict"])
+        print_verdict(metadata["verdict"], stated=True)
 
 
 def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -91,7 +106,6 @@ def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     found += [("recipe", recipe.get("name")), ("recipe hash", metadata.get("recipe_hash"))]
     found += [("seed", metadata.get("seed")), ("accuracy %", metadata.get("accuracy"))]
     found += [("made with", metadata.get("versions"))]
-    found += [("format", metadata.get("format_version")), ("digest", metadata.get("digest"))]
     return [(str(name), _flat(value)) for name, value in found if value is not None]
 
 

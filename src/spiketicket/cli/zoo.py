@@ -82,8 +82,7 @@ def evaluate(
 
     ticket = find_ticket(name)
     result = run.evaluate_ticket(ticket.path, root=root, device=where)
-    allowed = max(0.5, 100 / result.test_count) + 1e-9
-    reached = result.test_accuracy >= ticket.test_accuracy - allowed
+    reached = run.is_reached(result.test_accuracy, ticket.test_accuracy, result.test_count)
     shown = {
         "name": name, **result.to_dict(), "recorded_accuracy": ticket.test_accuracy,
         "reached": reached,

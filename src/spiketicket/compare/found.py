@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from spiketicket._files import read_json
+from spiketicket._run_files import read_table, required_result
+from spiketicket._run_models import RunResult, StageResult
 from spiketicket.compare.entries import Entry
 from spiketicket.errors import UserError
 from spiketicket.parts import seed_folder
@@ -115,7 +116,7 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
             missing.append(f"{entry.method} at {entry.density:g}")
             continue
         folder = runs_dir / run.folder
-        result = _read(folder / "result.json")
+        result = required_result(folder / "result.json", RunResult)
         rows.append(_row(entry, folder, result))
         arms = {arm["arm"]: arm for arm in result["arms"]}
         if "dense" in arms and not dense:
@@ -123,7 +124,7 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
             dense_cost = _cost(folder, run.seeds, ("dense",))
         compared = result["verdict"]["comparisons"].values()
         samples = samples or next((c["samples"] for c in compared if c["samples"]), None)
-        timing = _read(seed_folder(folder, run.seeds[0]) / "ticket" / "timing.json")
+        timing = read_table(seed_folder(folder, run.seeds[0]) / "ticket" / "timing.json", {})
         machine = machine or {k: v for k, v in timing.items() if k not in ("wall_s", "shared")}
     if not rows:
         raise UserError("none of the runs is finished", where="compare", value=len(entries))
@@ -152,18 +153,16 @@ def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
 def _cost(folder: Path, seeds: Sequence[int], stages: Sequence[str]) -> Cost:
     """What some stages cost together."""
     places = [[seed_folder(folder, seed) / name for name in stages] for seed in seeds]
-    results = [[_read(place / "result.json") for place in own] for own in places]
-    timings = [[_read(place / "timing.json") for place in own] for own in places]
+    results = [
+        [required_result(place / "result.json", StageResult) for place in own] for own in places
+    ]
+    timings = [
+        [read_table(place / "timing.json", {"wall_s": (int, float)}) for place in own]
+        for own in places
+    ]
     return Cost(
         len(stages),
         fmean(sum(stage["trained_epochs"] for stage in own) for own in results),
         fmean(sum(stage.get("sample_passes", 0) for stage in own) for own in results),
         round(fmean(sum(stage["wall_s"] for stage in own) for own in timings), 3),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError("is missing or damaged", where=str(path))
-    return found

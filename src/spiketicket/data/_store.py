@@ -28,7 +28,11 @@ def data_root(root: str, name: str) -> Path:
             where="data.root",
             remedy=f"Set data.root (--root DIR), or the variable {ROOT_VARIABLE}",
         )
-    return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError as error:
+        what = "names a home folder that is not there"
+        raise UserError(what, where="data.root", value=chosen) from error
 
 
 def find(entry: DataFile, folder: Path) -> Path | None:

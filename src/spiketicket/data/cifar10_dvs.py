@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Lt
+from annotated_types import Gt, Interval, Lt
 
 from spiketicket.data import _split
 from spiketicket.data._event_set import EventSet
 from spiketicket.data._recordings import Parts, Recording, TimedConfig
 from spiketicket.data._types import DatasetInfo
 from spiketicket.errors import UserError
+from spiketicket.recipe import Seed
 
 SENSOR = (128, 128)
 CLASSES = (
@@ -63,7 +64,7 @@ class Config(TimedConfig):
     steps: Annotated[int, Interval(ge=1, le=4096)] = 10
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Fraction of each class that is the test part."""
-    split_seed: Annotated[int, Ge(0)] = 0
+    split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
 

@@ -23,6 +23,7 @@ from spiketicket.events.cache import cached
 from spiketicket.events.frames import narrow, to_frames
 from spiketicket.events.simulate import Camera, record
 from spiketicket.philox import Stream
+from spiketicket.recipe import Microseconds
 
 SIDE = 32
 """Pixels of the simulated sensor, each way; the digits fill half of it."""
@@ -45,7 +46,7 @@ class Config(RecordingConfig):
     steps: Annotated[int, Interval(ge=1, le=4096)] = 4
     threshold: Annotated[float, Ge(0.05), Interval(le=10)] = 0.35
     """Change of the logarithm of the light that makes an event."""
-    refractory_us: Annotated[int, Ge(0)] = 1_000
+    refractory_us: Microseconds = 1_000
     """Time after an event in which a pixel has none."""
     noise_hz: Annotated[float, Ge(0), Interval(le=1000)] = 1.0
     """Events a pixel and second that nothing has caused."""

@@ -36,6 +36,8 @@ from spiketicket.data._recordings import survey as survey_parts
 from spiketicket.data._types import Dataset, DatasetInfo, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, known_suffixes
+from spiketicket.events.frames import Side
+from spiketicket.recipe import Inside, Microseconds, Seed
 
 INFO = DatasetInfo(
     name="event_folder",
@@ -54,17 +56,18 @@ class Config(TimedConfig):
     """
 
     name: Literal["event_folder"] = "event_folder"
-    folder: str = ""
-    """Path below ``root`` of the folder with the classes; empty is ``root`` itself."""
-    sensor: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
+    folder: Inside = ""
+    """Path below ``root`` of the folder with the classes; empty is ``root`` itself. It does not
+    leave ``root``; a symbolic link in there is followed."""
+    sensor: tuple[Side, Side] | None = None
     """Width and height; needed for formats that do not tell it."""
-    window_us: Annotated[int, Ge(1)] | None = None
+    window_us: Annotated[Microseconds, Ge(1)] | None = None
     """Length of a sample; None is a whole recording."""
     split_at_reset: bool = False
     """Cut files where their clock was reset into recordings of their own; else that is an error."""
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
     """Fraction of the recordings that becomes the test part where there is no train/ and test/."""
-    split_seed: Annotated[int, Ge(0)] = 0
+    split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
 

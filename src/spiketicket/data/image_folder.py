@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Lt
+from annotated_types import Gt, Interval, Lt
 from numpy.typing import NDArray
 
 from spiketicket._pictures import SUFFIXES, read_picture
@@ -28,7 +28,7 @@ from spiketicket.data._folders import PARTS, Tree, class_folders, has_parts, sam
 from spiketicket.data._notes import alike
 from spiketicket.data._types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
-from spiketicket.recipe import DataConfig
+from spiketicket.recipe import DataConfig, Inside, Seed
 
 INFO = DatasetInfo(
     name="image_folder",
@@ -47,15 +47,16 @@ class Config(DataConfig):
     """
 
     name: Literal["image_folder"] = "image_folder"
-    folder: str = ""
-    """Path below ``root`` of the folder with the classes; empty is ``root`` itself."""
+    folder: Inside = ""
+    """Path below ``root`` of the folder with the classes; empty is ``root`` itself. It does not
+    leave ``root``; a symbolic link in there is followed."""
     size: Annotated[int, Interval(ge=4, le=1024)] = 32
     """Height and width that every picture is scaled to."""
     channels: Literal[1, 3] = 3
     """3 for RGB, 1 for grey."""
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
     """Fraction of each class that becomes the test part where there is no train/ and test/."""
-    split_seed: Annotated[int, Ge(0)] = 0
+    split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
 

@@ -28,18 +28,20 @@ from typing import Any
 
 import filelock
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 import spiketicket
 from spiketicket import _cores
 from spiketicket._bounded import open_regular, parse_json, read_regular
+from spiketicket._private import make_private, user_cache
 from spiketicket.errors import UserError
 
 FORMAT = 1
 """Version of the cache's layout; part of every key, as the package's version is."""
 
 CACHE_VARIABLE = "SPIKETICKET_CACHE"
+
+_NO_HOME = f"computed without a cache: no home folder. Name one with {CACHE_VARIABLE}"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -69,7 +71,10 @@ def cached(parts: Mapping[str, object], build: Callable[[], Arrays]) -> Cached:
             raises passes through.
     """
     key = cache_key(parts)
-    entry = cache_folder() / key
+    folder = cache_folder()
+    if folder is None:
+        return Cached(_sound(build()), (_NO_HOME,))
+    entry = folder / key
     if (arrays := _read(entry, key)) is not None:
         return Cached(arrays)
     with contextlib.ExitStack() as stack:
@@ -89,12 +94,22 @@ def cached(parts: Mapping[str, object], build: Callable[[], Arrays]) -> Cached:
         return Cached(_read(entry, key) or built, notes)
 
 
-def cache_folder() -> Path:
-    """The folder that SPIKETICKET_CACHE names, else ``frames`` in the user's cache folder."""
+def cache_folder() -> Path | None:
+    """The folder that SPIKETICKET_CACHE names, else ``frames`` in the user's cache folder; None
+    where neither is.
+
+    Raises:
+        UserError: the variable names the home folder of a user that is not there.
+    """
     named = os.environ.get(CACHE_VARIABLE, "")
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_cache_path("spiketicket") / "frames"
+    try:
+        if named:
+            return Path(named).expanduser()
+    except RuntimeError as error:
+        what = "names a home folder that is not there"
+        raise UserError(what, where=CACHE_VARIABLE, value=named) from error
+    own = user_cache()
+    return None if own is None else own / "frames"
 
 
 def cache_key(parts: Mapping[str, object]) -> str:
@@ -175,7 +190,10 @@ def _sound(arrays: Arrays) -> Arrays:
 @contextlib.contextmanager
 def _locked(entry: Path) -> Iterator[None]:
     """Hold the entry for this process; the lock ends with the process, however it ends."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    if os.environ.get(CACHE_VARIABLE):  # it may be meant for several people
+        entry.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        make_private(entry.parent)
     with filelock.FileLock(_beside(entry, "lock")):
         _remove_dead(entry)
         yield
@@ -242,7 +260,7 @@ def _read(entry: Path, key: str) -> Arrays | None:
             if _sha256(path) != file["sha256"]:
                 return None
             arrays[file["name"]] = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-    except (OSError, UserError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
     return arrays
 

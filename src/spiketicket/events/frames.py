@@ -22,12 +22,12 @@ from spiketicket._bounded import need_memory
 from spiketicket.errors import UserError
 from spiketicket.events._types import EventArray, Events
 from spiketicket.events.filters import filtered
-from spiketicket.recipe import Section
+from spiketicket.recipe import Microseconds, Section
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
 
 _MOST = 65535
-_Side = Annotated[int, Interval(ge=1, le=65536)]
+Side = Annotated[int, Interval(ge=1, le=65536)]
 
 
 class FrameConfig(Section):
@@ -39,15 +39,15 @@ class FrameConfig(Section):
     """Frames of equal duration, or frames of an equal number of events."""
     values: Literal["sum", "binary"] = "sum"
     """Each pixel's number of events, or 1 where there was any."""
-    height: _Side | None = None
+    height: Side | None = None
     """Rows of a frame, at most the sensor's; None is the sensor's."""
-    width: _Side | None = None
+    width: Side | None = None
     """Columns of a frame, at most the sensor's; None is the sensor's."""
     merge_polarity: bool = False
     """One channel for all events in place of two: OFF, ON."""
     hot_pixel: Annotated[float, Ge(1)] | None = None
     """Remove pixels with more than this many times the median pixel's events; None keeps all."""
-    denoise_us: Annotated[int, Ge(0)] | None = None
+    denoise_us: Microseconds | None = None
     """Remove events that no event near them preceded by at most this long; None keeps all."""
 
     @property

@@ -1,4 +1,5 @@
-"""The model card of a ticket: what it says of itself, in Hugging Face's format.
+"""The model card of a ticket, in Hugging Face's format: numbers that were measured or computed when
+the card was written, and what the ticket's maker states, marked so.
 
 Metadata may come from any program: what is not there is left out, and what would be markup or
 another line is taken out of every text.
@@ -17,47 +18,63 @@ _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "
 
 
 def model_card(
-    name: str, metadata: Mapping[str, Any], sizes: TicketSummary, *, has_recipe: bool
+    name: str,
+    metadata: Mapping[str, Any],
+    sizes: TicketSummary,
+    *,
+    recipe_hash: str | None,
+    accuracy: tuple[float, int] | None,
 ) -> str:
-    """Markdown with a YAML head; ``has_recipe`` is whether ``recipe.toml`` lies beside it."""
+    """Markdown with a YAML head.
+
+    Args:
+        name: the model's.
+        metadata: the ticket's.
+        sizes: of its file.
+        recipe_hash: of the ``recipe.toml`` beside it, if there is one.
+        accuracy: percent of so many test samples as measured now, or None.
+    """
     parts = [
-        _head(name, metadata),
+        _head(name, metadata, accuracy),
         f"# {_plain(name)}",
         "A winning-ticket candidate in a spiking neural network, found and judged by spiketicket:"
         " which of a random network's weights are kept"
         + (", and one sign each." if any(row.kind == "binary" for row in sizes.layers) else "."),
-        _facts(metadata, sizes),
+        _facts(metadata, sizes, recipe_hash, accuracy),
         _verdict(metadata),
-        _use(metadata, has_recipe),
+        _use(metadata, has_recipe=recipe_hash is not None),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(name: str, metadata: Mapping[str, Any]) -> str:
+def _head(name: str, metadata: Mapping[str, Any], accuracy: tuple[float, int] | None) -> str:
     """JSON strings are YAML, so that no text can leave its place."""
     data = _plain(_table(metadata, "data").get("name") or "")
-    accuracy = _table(metadata, "accuracy").get("test")
     lines = ["---", "library_name: spiketicket", "pipeline_tag: image-classification"]
     lines += [f"tags: {json.dumps(_TAGS)}"]
     if data:
         lines += [f"datasets: {json.dumps([data])}"]
-    if data and isinstance(accuracy, int | float):
+    if data and accuracy is not None:
         result = {
             "task": {"type": "image-classification"},
             "dataset": {"name": data, "type": data},
-            "metrics": [{"type": "accuracy", "value": round(float(accuracy) / 100, 6)}],
+            "metrics": [{"type": "accuracy", "value": round(accuracy[0] / 100, 6)}],
         }
         index = [{"name": _plain(name), "results": [result]}]
         lines += ["metrics: [accuracy]", f"model-index: {json.dumps(index)}"]
     return "\n".join([*lines, "---"])
 
 
-def _facts(metadata: Mapping[str, Any], sizes: TicketSummary) -> str:
-    accuracy, network = _table(metadata, "accuracy"), _table(metadata, "network")
+def _facts(
+    metadata: Mapping[str, Any],
+    sizes: TicketSummary,
+    recipe_hash: str | None,
+    accuracy: tuple[float, int] | None,
+) -> str:
+    network = _table(metadata, "network")
     data, recipe = _table(metadata, "data"), _table(metadata, "recipe")
     rows: list[tuple[str, object]] = [
-        ("test accuracy", _percent(accuracy.get("test"), accuracy.get("test_count"))),
-        ("validation accuracy", _percent(accuracy.get("validation"), None)),
+        ("test accuracy", _percent(accuracy)),
         ("data", data.get("name")),
         ("data licence", metadata.get("licence")),
         ("condition", metadata.get("condition")),
@@ -65,7 +82,7 @@ def _facts(metadata: Mapping[str, Any], sizes: TicketSummary) -> str:
         ("weights kept", f"{sizes.kept:,} of {sizes.size:,} ({100 * sizes.density:.4g} %)"),
         ("file", f"{sizes.file_bytes:,} bytes; as dense float32 {sizes.dense_bytes:,}"),
         ("recipe", recipe.get("name")),
-        ("recipe hash", metadata.get("recipe_hash")),
+        ("recipe hash", recipe_hash),
         ("seed", metadata.get("seed")),
     ]
     lines = ["| | |", "| --- | --- |"]
@@ -77,10 +94,11 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
     sentences = _table(metadata, "verdict").get("sentences")
     if not isinstance(sentences, list) or not sentences:
         return ""
-    return "## Verdict\n\n" + " ".join(_plain(sentence) for sentence in sentences)
+    head = "## Verdict\n\nStated by its maker, not measured here: "
+    return head + " ".join(_plain(sentence) for sentence in sentences)
 
 
-def _use(metadata: Mapping[str, Any], has_recipe: bool) -> str:
+def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
     own = ":" in str(_table(metadata, "network").get("name"))
     make = "load_into(my_network, ticket)" if own else "from_ticket(ticket)"
     lines = [
@@ -92,11 +110,10 @@ def _use(metadata: Mapping[str, Any], has_recipe: bool) -> str:
     return "\n".join(lines)
 
 
-def _percent(value: object, count: object) -> str | None:
-    if not isinstance(value, int | float):
-        return None
-    samples = f" of {count} samples" if isinstance(count, int) else ""
-    return f"{value:.2f} %{samples}"
+def _percent(accuracy: tuple[float, int] | None) -> str:
+    if accuracy is None:
+        return "not measured here; spiketicket verify does where the data is"
+    return f"{accuracy[0]:.2f} % of {accuracy[1]} samples, measured when this card was written"
 
 
 def _table(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -3,7 +3,8 @@
     model.ticket    the ticket, as it is
     recipe.toml     what ``find`` makes it again from, where the ticket has a recipe
     config.json     the SHA-256 of both, for who pulls them
-    README.md       the model card, made from what the ticket says of itself
+    README.md       the model card: what was measured and computed here; what its maker says of
+                    it, such as the verdict, is marked so
 
 Writing and checking a folder needs no other package; pushing and pulling needs the extra ``hub``.
 """
@@ -16,42 +17,61 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket import __version__
+from spiketicket._bounded import read_regular
 from spiketicket._files import json_bytes, read_json, write_bytes
+from spiketicket._ticket_codec import MAX_FILE_BYTES, located
 from spiketicket.errors import UserError
 from spiketicket.export._card import model_card
 from spiketicket.export._needs import needed
 from spiketicket.export._staged import staged
 from spiketicket.recipe import parse_recipe, to_toml
+from spiketicket.record import without_root
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.zoo import require_digest
 
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
 
 
-def write_folder(ticket_path: Path | str, folder: Path | str, name: str) -> tuple[Path, ...]:
+def write_folder(
+    ticket_path: Path | str,
+    folder: Path | str,
+    name: str,
+    *,
+    accuracy: tuple[float, int] | None = None,
+) -> tuple[Path, ...]:
     """Write a ticket's folder; returns its files.
 
     Args:
         ticket_path: a sound ticket file.
         folder: is made; files of these names in it are replaced.
         name: the model's, for its card.
+        accuracy: percent of so many test samples, as measured of this file now. What the ticket
+            states of itself does not get into the card; None leaves the accuracy out.
 
     Raises:
         TicketError: the file is no sound ticket.
         UserError: the folder cannot be written.
     """
     source, folder = Path(ticket_path), Path(folder)
-    ticket, content = Ticket.load(source), source.read_bytes()
-    files = {TICKET: content}
+    content = read_regular(source, MAX_FILE_BYTES)
+    with located(source):
+        ticket = Ticket.from_bytes(content)
+    files, recipe = {TICKET: content}, None
     if isinstance(ticket.metadata.get("recipe"), dict):
-        files[RECIPE] = to_toml(parse_recipe(ticket.metadata["recipe"], str(source))).encode()
+        # Where its maker has the data is nobody's business, and no place on another's machine.
+        stated = without_root(ticket.metadata["recipe"])
+        recipe = parse_recipe(stated, str(source))
+        files[RECIPE] = to_toml(recipe).encode()
     config = {
         "library_name": "spiketicket",
         "spiketicket_version": __version__,
         "network": _network(ticket.metadata),
         "files": {file: hashlib.sha256(made).hexdigest() for file, made in files.items()},
     }
-    card = model_card(name, ticket.metadata, describe(source), has_recipe=RECIPE in files)
+    recipe_hash = None if recipe is None else recipe.hash
+    card = model_card(
+        name, ticket.metadata, describe(source), recipe_hash=recipe_hash, accuracy=accuracy
+    )
     files |= {CONFIG: json_bytes(config), CARD: card.encode()}
     with staged(*(folder / file for file in files)) as place:
         for file, made in files.items():

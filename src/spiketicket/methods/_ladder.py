@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from torch import nn
 
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart
-from spiketicket.recipe import MethodConfig
+from spiketicket.recipe import Epochs, MethodConfig
 
 Rung = Literal["patch", "pepsp", "multisp"]
 PatchControl = Literal["random", "fixed", "center", "pixel_energy"]
@@ -31,7 +31,7 @@ class LadderConfig(MethodConfig):
     selector_share: Annotated[float, Gt(0), Le(1)] = 0.25
     """Epochs of the selector, and of each trial of ``auto``, as a share of ``train.epochs``."""
     patch_controls: tuple[PatchControl, ...] = ("random", "fixed", "center", "pixel_energy")
-    fine_tune_epochs: Annotated[int, Ge(0)] = 0
+    fine_tune_epochs: Epochs = 0
     """Extra epochs for the surviving weights of the last ticket, mask fixed; 0 is none."""
     fine_tune_bn_affine: bool = False
     """Whether fine-tuning trains BatchNorm's scale and shift as well."""

@@ -19,11 +19,13 @@ from typing import Annotated, Any, Literal, cast
 
 import torch
 from annotated_types import Gt, Lt
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from spiketicket._files import read_json
+from spiketicket._bounded import max_memory, read_regular
+from spiketicket._run_files import read_result
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, initial_weight, prunable
 from spiketicket.methods._trained import TrainedWeight, attach_trained
@@ -117,20 +119,28 @@ class Scene:
         """The state that an earlier stage left: weights, BatchNorm, masks.
 
         Raises:
-            UserError: it left none.
+            UserError: it left none, or one of another network.
         """
         path = self.folder.parent / stage / file
+        remedy = f"Delete {path.parent} and find again"
         try:
-            return load_tensors(path.read_bytes())
+            found = load_tensors(read_regular(path, max_memory()))
         except OSError as error:
             what = f"the stage before it has lost its {file}"
-            remedy = f"Delete {path.parent} and find again"
             raise UserError(what, where=str(path.parent), remedy=remedy) from error
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error
+        if wrong := _misfit(found, plain_state(self.model)):
+            raise UserError(f"is of another network: {wrong}", where=str(path), remedy=remedy)
+        return found
 
     def facts(self, stage: str) -> Mapping[str, Any]:
         """What an earlier stage's ``finish`` returned."""
-        found = read_json(self.folder.parent / stage / "result.json") or {}
-        facts: Mapping[str, Any] = found.get("search", {})
+        path = self.folder.parent / stage / "result.json"
+        facts = (read_result(path) or {}).get("search")
+        if not isinstance(facts, dict):
+            remedy = f"Delete {path.parent} and find again"
+            raise UserError("does not say what was found", where=str(path), remedy=remedy)
         return facts
 
     def layers(self) -> dict[str, Tensor]:
@@ -275,6 +285,19 @@ def save_plain(model: nn.Module) -> bytes:
     masks = {f"{_MASK}{name}": mask for name, (_, mask) in masked(model).items()}
     state = {**plain_state(model), **masks}
     return save_tensors({k: v.cpu().contiguous().clone() for k, v in state.items()})
+
+
+def _misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """The first entry of a kept state that a network with the state ``own`` cannot take, or ""."""
+    for key, value in own.items():
+        found = state.get(key)
+        if found is None or found.shape != value.shape or found.dtype != value.dtype:
+            return key
+    for name, mask in masks_in(state).items():
+        weight = own.get(f"{name}.weight")
+        if weight is None or mask.dtype != torch.bool or mask.shape != weight.shape:
+            return f"{_MASK}{name}"
+    return next((key for key in state if key not in own and not key.startswith(_MASK)), "")
 
 
 def masks_in(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Interval, Lt
 from torch import Tensor
 
 from spiketicket.errors import UserError
@@ -26,7 +26,7 @@ class RewindOptions(Section):
     rewind_share: Annotated[float, Ge(0), Lt(1)] = 1 / 15
     """Share of the training after which its state is kept; 0 is the random start. The default is
     epoch 20 of 300 (Kim et al., ECCV 2022)."""
-    rewind_step: Annotated[int, Ge(0)] | None = None
+    rewind_step: Annotated[int, Interval(ge=0, le=2**31 - 1)] | None = None
     """The optimizer step by its number; None is by ``rewind_share``."""
 
 

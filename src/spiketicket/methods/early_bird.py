@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Interval, Le
 from torch import Tensor, nn
 
 from spiketicket.methods._layers import Scope, largest_masks
@@ -41,7 +41,7 @@ class Options(Section):
     """One threshold for all layers, or one a layer."""
     distance: Annotated[float, Gt(0), Le(1)] = 0.02
     """Share of all weights in which two masks may differ and still be the same."""
-    masks: Annotated[int, Ge(2)] = 5
+    masks: Annotated[int, Interval(ge=2, le=1000)] = 5
     """Masks of as many epochs in a row that must be the same."""
     start: Literal["found", "fresh"] = "found"
     """The weights of the epoch the mask was found in, or the random start."""

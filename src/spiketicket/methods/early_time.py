@@ -34,6 +34,7 @@ from spiketicket.methods._pruning import (
     attach,
     weight_start,
 )
+from spiketicket.recipe import Epochs
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 PROBE = "probe"
@@ -47,7 +48,7 @@ class Config(PruningConfig):
     name: Literal["early_time"] = "early_time"
     search: Literal["imp", "early_bird"] = "imp"
     threshold: Annotated[float, Gt(0), Le(1)] = 0.6
-    probe_epochs: Annotated[int, Ge(1)] = 2
+    probe_epochs: Annotated[Epochs, Ge(1)] = 2
     """Epochs of the dense training before the comparison."""
     imp: iterative.Options = iterative.Options()
     """The settings of ``imp``, where it is the search."""

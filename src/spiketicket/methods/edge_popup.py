@@ -15,10 +15,9 @@ The mask and alpha are computed once an optimizer step and held in buffers.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-from annotated_types import Ge
 from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -33,7 +32,7 @@ from spiketicket.methods._layers import (
     prunable,
 )
 from spiketicket.philox import Stream
-from spiketicket.recipe import MethodConfig
+from spiketicket.recipe import Epochs, MethodConfig
 
 
 class Config(MethodConfig):
@@ -50,10 +49,10 @@ class Config(MethodConfig):
     """Whether the initial weights count only the kept part of their fan-in."""
     regrow: bool = True
     """False is the ratchet of arXiv 2311.12060: a removed connection never returns."""
-    ramp_epochs: Annotated[int, Ge(0)] | None = None
+    ramp_epochs: Epochs | None = None
     """Epochs over which the pruned share rises cubically from 0 to 1 - density; None is biprop's
     own rule: a quarter of the epochs for scope "global" with density <= 0.5, else none."""
-    fine_tune_epochs: Annotated[int, Ge(0)] = 0
+    fine_tune_epochs: Epochs = 0
     """Extra epochs for the surviving weights of the ticket, mask fixed; 0 is none."""
     fine_tune_bn_affine: bool = False
     """Whether fine-tuning trains BatchNorm's scale and shift as well."""

@@ -29,6 +29,7 @@ from spiketicket.methods._pruning import (
     weight_start,
     zero_pruned,
 )
+from spiketicket.recipe import Count
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -42,7 +43,7 @@ class Config(PruningConfig):
     """Share of the training after which pruning begins."""
     end: Annotated[float, Gt(0), Le(1)] = 0.7
     """Share of the training after which the density is the one asked for."""
-    interval: Annotated[int, Ge(1)] = 10
+    interval: Count = 10
     """Optimizer steps from one pruning to the next; the paper takes 100 of many more."""
 
     @model_validator(mode="after")

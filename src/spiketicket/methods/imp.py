@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Interval, Lt
 from pydantic import model_validator
 
+from spiketicket.errors import UserError
 from spiketicket.methods._layers import Scope, largest_masks
 from spiketicket.methods._pruning import (
     Plan,
@@ -34,7 +35,7 @@ from spiketicket.methods._rewinding import (
     pretrained,
     rewound,
 )
-from spiketicket.rounds import round_densities
+from spiketicket.rounds import MAX_ROUNDS, round_densities
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -44,10 +45,10 @@ class Options(RewindOptions):
 
     scope: Scope = "global"
     """One threshold for all layers, or one a layer."""
-    share: Annotated[float, Gt(0), Lt(1)] = 0.25
+    share: Annotated[float, Ge(0.01), Lt(1)] = 0.25
     """Fraction of the remaining weights that a round removes; the last one removes as many as lead
     to the density."""
-    rounds: Annotated[int, Ge(1)] | None = None
+    rounds: Annotated[int, Interval(ge=1, le=MAX_ROUNDS)] | None = None
     """Number of rounds, each keeping the same fraction, in place of ``share``."""
 
     @model_validator(mode="after")
@@ -65,7 +66,10 @@ class Config(PruningConfig, Options):
 
 def plans(config: Any) -> tuple[Plan, ...]:
     """The dense training, the rounds, and the last round, which is the ticket."""
-    densities = round_densities(config.density, config.share, config.rounds)
+    try:
+        densities = round_densities(config.density, config.share, config.rounds)
+    except ValueError as error:
+        raise UserError(str(error), where="ticket.share", value=config.share) from error
     names = [f"round_{i}" for i in range(1, len(densities))] + ["ticket"]
     found = [pretrained(config)]
     for name, density in zip(names, densities, strict=True):

@@ -11,10 +11,9 @@ BatchNorm computes with the statistics of these samples, as it does in training,
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +28,7 @@ from spiketicket.methods._pruning import (
     attach,
     weight_start,
 )
+from spiketicket.recipe import Count
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -38,7 +38,7 @@ class Config(PruningConfig):
 
     name: Literal["snip"] = "snip"
     scope: Scope = "global"
-    samples: Annotated[int, Ge(1)] = 128
+    samples: Count = 128
     """Training samples that the sensitivity is measured on; the paper's number."""
 
 

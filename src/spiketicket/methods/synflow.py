@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Annotated, Literal, cast
 
 import torch
-from annotated_types import Ge
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
@@ -44,7 +44,7 @@ class Config(PruningConfig):
     """Hyper-parameters."""
 
     name: Literal["synflow"] = "synflow"
-    rounds: Annotated[int, Ge(1)] = 100
+    rounds: Annotated[int, Interval(ge=1, le=1_000_000)] = 100
     """Rounds of pruning, each a pass of one input; the paper's number."""
 
 

@@ -2,7 +2,9 @@
 
 Needs a C compiler on the machine (``cc``, ``gcc`` or ``clang``, or the one named by CC). The
 library is kept in the user's cache folder under a name made of its source, flags and processor,
-and is put there by a rename, so that any number of processes may build it at once.
+and is put there by a rename, so that any number of processes may build it at once. It is kept and
+loaded only where nobody else can have put it (:mod:`spiketicket._private`); else it is compiled
+for this process alone, in a temporary folder, and :func:`note` says why.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 import torch
 from torch import Tensor
 
-from spiketicket import _processor
+from spiketicket import _private, _processor
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 _FLAGS = "-O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -shared -fPIC"
 _SURROGATE = {"sigmoid": 0, "atan": 1, "triangle": 2}
 _SUFFIX = {torch.float32: "f32", torch.bfloat16: "bf16"}
+
+
+_NOTES: list[str] = []
 
 
 class Shape(ctypes.Structure):
@@ -212,30 +217,61 @@ def _try_library() -> ctypes.CDLL | str:
     if compiler is None:
         return "no C compiler was found"
     try:
-        return ctypes.CDLL(str(_built(compiler)))
+        return _loaded(compiler)
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {error.stderr.strip()[:200]}"
     except (OSError, ValueError) as error:
         return str(error)
 
 
-def _built(compiler: str) -> Path:
+def note() -> str:
+    """What a person should know about how the kernel was had, or ""."""
+    return next(iter(_NOTES), "") if available() else ""
+
+
+def _loaded(compiler: str) -> ctypes.CDLL:
+    name, build = _recipe(compiler)
+    cache = _private.user_cache()
+    why = "this user has no home folder" if cache is None else ""
+    if cache is not None:
+        try:
+            why = _private.make_private(cache / "kernels")
+            target = cache / "kernels" / name
+            if not why and not target.exists():
+                build(target)
+            why = why or _private.why_not_private(target)
+            if not why:
+                return ctypes.CDLL(str(target))
+        except OSError as error:
+            why = f"{cache}: {error.strerror or error}"
+    _NOTES.append(f"the neuron kernel is compiled anew by every process: {why}")
+    with tempfile.TemporaryDirectory() as scratch:
+        if refused := _private.why_not_private(Path(scratch)):
+            raise OSError(refused)
+        build(Path(scratch) / name)
+        return ctypes.CDLL(str(Path(scratch) / name))  # it stays loaded without its file
+
+
+def _recipe(compiler: str) -> tuple[str, Callable[[Path], None]]:
+    """The library's name, and what builds it at a place in a folder that is there."""
     source = resources.files(__package__) / "_kernel"
     texts = {name: (source / name).read_text("utf-8") for name in ("fused.c", "fused.h")}
     flags = _FLAGS.split() + ["-fopenmp"] * (platform.system() == "Linux")
     flags += ["-mprefer-vector-width=512"] * ("avx512f" in _processor.features())
     kind = _processor.features() or _processor.name()
     key = repr((texts, flags, compiler, kind, platform.machine())).encode()
-    folder = platformdirs.user_cache_path("spiketicket") / "kernels"
-    target = folder / f"fused-{hashlib.sha256(key).hexdigest()[:16]}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for name, text in texts.items():
-            (Path(scratch) / name).write_text(text, "utf-8")
-        made = Path(scratch) / "fused.so"
-        command = [*shlex.split(compiler), *flags, str(Path(scratch) / "fused.c"), "-o", str(made)]
-        subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace")
-        made.replace(target)
-    return target
+
+    def build(target: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            for name, text in texts.items():
+                (Path(scratch) / name).write_text(text, "utf-8")
+            made = Path(scratch) / "fused.so"
+            source_file = str(Path(scratch) / "fused.c")
+            command = [*shlex.split(compiler), *flags, source_file, "-o", str(made)]
+            subprocess.run(
+                command, check=True, capture_output=True, encoding="utf-8", errors="replace"
+            )
+            made.chmod(0o700)
+            made.replace(target)
+
+    return f"fused-{hashlib.sha256(key).hexdigest()[:16]}.so", build

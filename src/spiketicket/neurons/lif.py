@@ -24,6 +24,7 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from spiketicket._private import own_compiler_cache
 from spiketicket.errors import UserError
 from spiketicket.neurons import _native
 from spiketicket.neurons._surrogate import SurrogateName, spike
@@ -153,6 +154,7 @@ def _compiled(config: Config, *kind: object) -> Callable[[Tensor], Tensor]:
 
     code = neuron.__code__.replace(co_name=f"neuron_{next(_COUNT)}")
     neuron.__code__ = code
+    own_compiler_cache()
     return torch.compile(neuron)
 
 

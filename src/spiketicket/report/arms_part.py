@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from spiketicket._run_models import Compared, Operations
 from spiketicket.measure.statistics import Estimate
-from spiketicket.report.models import Compared, Operations
 from spiketicket.report.numbers import (
     between,
     count,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spiketicket._run_models import Operations, Totals
 from spiketicket.report.figures.energy import arm_energy, energy_tables
 from spiketicket.report.figures.network import GROUPS
-from spiketicket.report.models import Operations, Totals
 from spiketicket.report.numbers import count, energy, share, size
 from spiketicket.report.runs import Run
 from spiketicket.report.tables import Cell, Table

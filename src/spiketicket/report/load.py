@@ -6,24 +6,23 @@ not: the run is shown without it, with a note that names it (never by the machin
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from spiketicket.errors import UserError
-from spiketicket.report.models import (
+from spiketicket._bounded import parse_json, read_regular
+from spiketicket._run_files import checked_result, read_predictions
+from spiketicket._run_models import (
     Epoch,
     Measure,
     RunResult,
     StageResult,
     Totals,
 )
+from spiketicket.errors import UserError
+from spiketicket.recipe import read_tables
 from spiketicket.report.numbers import counted
 from spiketicket.report.runs import Run, Stage
 from spiketicket.report.sample import Sample, read_sample
@@ -103,54 +102,65 @@ def _stage(place: Path, run: Path, seed: int, measured: type[Totals], note: Note
     measure = _checked(measured, place / "measure.json", run, note)
     timing = _json(place / "timing.json", run, note) if result else None
     timing = timing if isinstance(timing, dict) else {}
-    predictions = _tried(_predictions, place / "predictions.npy", run, note)
+    predictions = _tried(read_predictions, place / "predictions.npy", run, note)
     return Stage(place.name, seed, result, history, measure, predictions, timing)
 
 
 def _recipe(path: Path, note: Note) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        return read_tables(path)
+    except (OSError, UserError) as error:
         note(f"{path.name}: cannot be read ({_short(error)})")
         return {}
 
 
 def _json(path: Path, run: Path, note: Note) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, UserError) as error:
         note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
         return None
+
+
+def _parsed(path: Path) -> Any:
+    """JSON as it is; a loss in it may be infinite."""
+    return parse_json(read_regular(path).decode(), constants=True)
 
 
 def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
     try:
-        return model.model_validate_json(path.read_bytes())
+        value = _parsed(path)
+        if path.name == "result.json":
+            checked_result(value, path)
+        return model.model_validate(value)
     except FileNotFoundError:
-        return None
-    except OSError as error:
-        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
         return None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
         note(f"{path.relative_to(run)}: {where}{first['msg'].lower()}; shown without it")
         return None
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
+        return None
 
 
 def _log(path: Path, run: Path, note: Note) -> tuple[Epoch, ...]:
     """The lines that are whole; a process that was killed may have left half of one."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_regular(path).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ()
+    except (OSError, UserError) as error:
+        note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")
         return ()
     found: dict[int, Epoch] = {}
     bad = 0
     for line in lines:
         try:
-            epoch = Epoch.model_validate(json.loads(line))
+            epoch = Epoch.model_validate(parse_json(line, constants=True))
         except (ValueError, RecursionError):
             bad += 1
         else:
@@ -173,14 +183,9 @@ def _tried(read: Callable[[Path], T], path: Path, run: Path, note: Note) -> T | 
         return None
 
 
-def _predictions(path: Path) -> NDArray[np.int64]:
-    found = np.load(path, allow_pickle=False)
-    if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
-        raise ValueError("not one class a sample")
-    return np.asarray(found, np.int64)
-
-
 def _short(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
+    if isinstance(error, UserError):
+        return error.what.splitlines()[0][:120]
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

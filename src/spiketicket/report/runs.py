@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.report.models import (
+from spiketicket._run_models import (
     ArmRow,
     Compared,
     Epoch,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spiketicket._files import write_atomic
+from spiketicket._names import MAX_NAME
 from spiketicket.errors import UserError
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.load import read_run
@@ -136,9 +137,10 @@ def _write_figures(
 
 
 def _write_item(folder: Path, item: Figure | Table) -> None:
-    files = {f"{item.name}.csv": item.csv}
+    stem = _stem(item.name)  # a part of it may be of a stranger's run folder
+    files = {f"{stem}.csv": item.csv}
     if isinstance(item, Figure):
-        files[f"{item.name}.svg"] = item.file
+        files[f"{stem}.svg"] = item.file
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -146,7 +148,10 @@ def _write_item(folder: Path, item: Figure | Table) -> None:
 
 
 def _stem(label: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in label).lstrip(".") or "run"
+    return (
+        "".join(c if c.isalnum() or c in "-_." else "_" for c in label).lstrip(".")[:MAX_NAME]
+        or "run"
+    )
 
 
 @contextlib.contextmanager

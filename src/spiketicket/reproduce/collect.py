@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket._files import read_json
+from spiketicket._run_files import read_predictions, read_result, read_table, required_result
+from spiketicket._run_models import RunResult, StageResult
 from spiketicket.data import load_dataset
 from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names, condition, is_ladder, main_arm
@@ -161,9 +163,9 @@ def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
         done = {s: p for s, p in stages.items() if (p / "result.json").exists()}
         if done:
             arms[name] = _arm(name, done, truth.of(cell.recipe.data))
-            timing = read_json(next(iter(done.values())) / "timing.json") or {}
+            timing = _timing(next(iter(done.values())))
             machine = {k: timing[k] for k in ("device", "threads") if k in timing}
-    judged = read_json(folder / "result.json") or {}
+    judged = read_result(folder / "result.json", RunResult) or {}
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
     classes = truth.of(cell.recipe.data) if arms else None
     constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
@@ -171,9 +173,9 @@ def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
 
 
 def _arm(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> ArmRow:
-    results = {s: _required(path / "result.json") for s, path in stages.items()}
-    timings = [read_json(path / "timing.json") or {} for path in stages.values()]
-    measured = {s: read_json(path / "measure.json") for s, path in stages.items()}
+    results = {s: required_result(path / "result.json", StageResult) for s, path in stages.items()}
+    timings = [_timing(path) for path in stages.values()]
+    measured = {s: _measured(path / "measure.json") for s, path in stages.items()}
     first = next(iter(results.values()))
     return ArmRow(
         name,
@@ -186,12 +188,19 @@ def _arm(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None)
     )
 
 
-def _required(path: Path) -> dict[str, Any]:
+def _timing(stage: Path) -> dict[str, Any]:
+    path = stage / "timing.json"
+    return read_table(path, {"wall_s": (int, float)}) if path.exists() else {}
+
+
+def _measured(path: Path) -> dict[str, Any] | None:
+    """What is read here of a ``measure.json``; a damaged one is as none."""
     found = read_json(path)
-    if not isinstance(found, dict) or "test_accuracy" not in found:
-        remedy = f"Delete {path.parent} to run this stage again"
-        raise UserError("is damaged", where=str(path), remedy=remedy)
-    return found
+    if not isinstance(found, dict) or not isinstance(found.get("total"), dict):
+        return None
+    rows = found.get("energy")
+    sound = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return found if sound else None
 
 
 def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
@@ -199,15 +208,15 @@ def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | N
     if truth is None:
         return None
     try:
-        predicted = np.load(path / "predictions.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        predicted = read_predictions(path / "predictions.npy", len(truth))
+    except (OSError, UserError):
         return None
-    return np.asarray(predicted == truth) if predicted.shape == truth.shape else None
+    return np.asarray(predicted == truth)
 
 
 def _energy(measured: Mapping[str, Any] | None) -> float | None:
     rows = (measured or {}).get("energy", ())
-    return next((float(r["total_pj"]) for r in rows if r["table"] == ENERGY_TABLE), None)
+    return next((float(r["total_pj"]) for r in rows if r.get("table") == ENERGY_TABLE), None)
 
 
 def compared(a: ArmRow, b: ArmRow, confidence: float) -> Comparison | None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import explained, is_disk_full, read_json, write_json
+from spiketicket._run_files import required_result
+from spiketicket._run_models import RunResult
 from spiketicket.claim import claimed
 from spiketicket.errors import UserError
 from spiketicket.ladder import main_arm
@@ -158,7 +160,10 @@ class _SweepFile:
         self.path = path
         listed = [{"folder": r.folder, "seeds": list(r.seeds), "axes": dict(r.axes)} for r in runs]
         self.content: dict[str, Any] = {"format": 1, "name": name, "runs": listed}
-        known: dict[str, Any] = read_json(path) or self.content
+        known: Any = read_json(path) or self.content
+        if not isinstance(known, dict) or not isinstance(known.get("runs"), list):
+            remedy = "Delete it to start the sweep again; finished stages are kept"
+            raise UserError("is damaged: names no runs", where=str(path), remedy=remedy)
         before, now = (set(map(_text, content["runs"])) for content in (known, self.content))
         if before != now and not restart_plan:
             raise _edited(path, before, now)
@@ -197,7 +202,7 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
         worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
         return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
-    found: dict[str, Any] = read_json(runs_dir / name / "result.json") or {}
+    found = required_result(runs_dir / name / "result.json", RunResult)
     arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
     return {
         **row, "state": "done", "errors": [], "ticket": arms[main_arm(recipe)],

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spiketicket._files import write_json
+from spiketicket._run_files import write_result
 from spiketicket.arms import Arm
 from spiketicket.bake import to_ticket
 from spiketicket.budgets import stage_budgets
@@ -224,7 +224,7 @@ class _Bench:
         ticket.save(folder / "model.ticket")
         leave_untrained(arm, folder)
         found = dict(arm.finish()) if arm.finish else {}
-        write_json(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
+        write_result(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
         if name == "ticket":
             self.kept = {layer.name: layer.kept for layer in ticket.layers}
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from spiketicket._files import read_json
 from spiketicket.budgets import stage_epochs
+from spiketicket.errors import UserError
 from spiketicket.ladder import arm_names
 from spiketicket.parts import seed_folder
 from spiketicket.recipe import Recipe
@@ -212,5 +213,12 @@ def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task
 
 def failure(task: Task, runs_dir: Path) -> dict[str, Any] | None:
     """What an earlier attempt left in ``error.json``, if it failed for good."""
-    found: dict[str, Any] | None = read_json(runs_dir / task.place / "error.json")
+    path = runs_dir / task.place / "error.json"
+    found = read_json(path)
+    if found is None:
+        return None
+    texts = ("type", "message", "host")
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in texts):
+        remedy = "Delete it to try this task again"
+        raise UserError("is damaged: is no record of a failure", where=str(path), remedy=remedy)
     return found

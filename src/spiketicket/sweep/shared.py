@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket import _measured_file, _sample_file, pruning
+from spiketicket._bounded import read_regular
 from spiketicket._files import explained, json_bytes, read_json, write_bytes, write_json
 from spiketicket._measured_file import is_whole
+from spiketicket._run_files import read_result, read_table, write_result
+from spiketicket._run_models import StageResult
 from spiketicket._sample_file import UNREADABLE, drawn_sample
+from spiketicket._ticket_codec import MAX_FILE_BYTES
 from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
 from spiketicket.errors import UserError
 from spiketicket.ladder import altered_recipe, arm_names, budget, is_ladder, plans
@@ -140,9 +144,10 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     Raises:
         UserError: a damaged source, or a place that cannot be written.
     """
-    facts, timing = (read_json(source / f"{name}.json") for name in ("result", "timing"))
-    if facts is None or timing is None:
+    facts = read_result(source / "result.json", StageResult)
+    if facts is None or not (source / "timing.json").exists():
         return False
+    timing = read_table(source / "timing.json", {})
     ticket = Ticket.load(source / "model.ticket")
     meta = {**ticket.metadata, **provenance(experiment)}
     made_of = ticket.metadata["data"]["checksum"], ticket.metadata["versions"]
@@ -159,7 +164,7 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
         write_bytes(folder / name, copy)
     write_json(folder / "timing.json", {**timing, "shared": True})
     experiment.guard()
-    write_json(folder / "result.json", facts)
+    write_result(folder / "result.json", facts)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return True
 
@@ -172,7 +177,7 @@ def _others(source: Path) -> dict[str, bytes]:
     """The files of a stage that are the same whatever the recipe."""
     left_out = (*_OF_THE_RECIPE, *_OF_THE_PROCESS)
     return {
-        path.name: path.read_bytes()
+        path.name: read_regular(path, MAX_FILE_BYTES)
         for path in source.iterdir()
         if path.is_file() and path.name not in left_out and not path.name.startswith(".")
     }
@@ -192,5 +197,5 @@ def _measured(source: Path, ticket: Ticket, own: Ticket, size: int) -> dict[str,
     drawn = drawn_sample(sample)
     if drawn is not None and drawn[0] == known:
         with contextlib.suppress(*UNREADABLE):
-            files[sample.name] = _sample_file.of_equal_ticket(sample.read_bytes(), digest)
+            files[sample.name] = _sample_file.of_equal_ticket(read_regular(sample), digest)
     return files

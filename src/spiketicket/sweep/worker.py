@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from spiketicket._bounded import parse_json, read_regular
 from spiketicket._files import is_disk_full, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Fence, InUseError, SupersededError
@@ -249,6 +250,8 @@ class Beat:
 def read_beat(folder: Path, task: str) -> Beat | None:
     """The newest report on a task, if there is one."""
     try:
-        return Beat(**json.loads((folder / "progress" / task).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        beat = Beat(**parse_json(read_regular(folder / "progress" / task).decode()))
+    except (OSError, ValueError, TypeError, UserError):
         return None
+    numbers = (beat.epoch, beat.epochs, beat.steps, beat.step, beat.done_epochs)
+    return beat if all(isinstance(number, int | float) for number in numbers) else None

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spiketicket._bounded import read_regular
+from spiketicket._ticket_codec import MAX_FILE_BYTES
 from spiketicket.errors import UserError
 from spiketicket.ticket import TicketError
 
@@ -79,7 +81,7 @@ def require_digest(path: Path, sha256: str) -> None:
         TicketError: it is missing, or its SHA-256 is another.
     """
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = hashlib.sha256(read_regular(path, MAX_FILE_BYTES)).hexdigest()
     except OSError as error:
         raise TicketError(f"cannot be read: {error.strerror}", where=str(path)) from error
     if found != sha256:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from spiketicket._private import own_compiler_cache
 from spiketicket.bake import from_ticket
 from spiketicket.bench.job import Job, Prepared
 from spiketicket.bench.peers._torch import MEMORY, runner, set_up
@@ -20,4 +21,5 @@ def prepare(job: Job) -> Prepared:
     memory = "channels last"
     model = from_ticket(Ticket.load(job.ticket), "eager")
     model = model.to(memory_format=MEMORY[memory])  # type: ignore[call-overload]
+    own_compiler_cache()
     return Prepared(runner(torch.compile(model, dynamic=False)), {"memory": memory})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from spiketicket._run_models import Compared
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,
@@ -18,7 +19,6 @@ from spiketicket.report.figures.canvas import (
     x_axis,
 )
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.models import Compared
 from spiketicket.report.numbers import p_values, signed
 from spiketicket.report.runs import Run
 

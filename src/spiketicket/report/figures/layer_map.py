@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spiketicket._run_models import Measure
 from spiketicket.report.figures.canvas import WIDTH, Figure, brief, drawing, px, text
 from spiketicket.report.figures.layers import Step, density, steps
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.models import Measure
 from spiketicket.report.numbers import share
 
 _ROW, _TOP, _LEFT, _GAP = 18.0, 48.0, 128.0, 10.0

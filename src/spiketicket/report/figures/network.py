@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spiketicket._run_models import Layer, Measure, Tokens
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,
@@ -16,7 +17,6 @@ from spiketicket.report.figures.canvas import (
 )
 from spiketicket.report.figures.layers import Step, density, groups, steps
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.models import Layer, Measure, Tokens
 from spiketicket.report.numbers import share
 from spiketicket.report.runs import Run
 

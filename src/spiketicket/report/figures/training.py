@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from spiketicket._run_models import Epoch
 from spiketicket.report.figures.canvas import (
     Figure,
     Scale,
@@ -19,7 +20,6 @@ from spiketicket.report.figures.canvas import (
     y_axis,
 )
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.models import Epoch
 from spiketicket.report.runs import Run
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 258.0, 30.0, 200.0

@@ -6,7 +6,7 @@ of the file, which :mod:`spiketicket.report.load` turns into a note.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field
@@ -74,6 +74,12 @@ class Epoch(_File):
     validation_accuracy: float
 
 
+class Tested(_File):
+    """What a trial of a stage is chosen by, in percent."""
+
+    validation_accuracy: Percent
+
+
 class StageResult(Facts):
     """A finished stage's ``result.json``; the accuracies are in percent."""
 
@@ -82,6 +88,11 @@ class StageResult(Facts):
     best_epoch: int | None = None
     condition: str = ""
     history: list[Epoch] = []
+    kept_by_layer: dict[str, int] = {}
+    sample_passes: Count = 0
+    is_search: bool = False
+    search: dict[str, Any] = {}
+    ranking: str | None = None
 
 
 class Compared(_File):

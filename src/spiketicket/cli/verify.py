@@ -1,0 +1,79 @@
+"""``spiketicket verify``: whether a ticket is what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiketicket._streams import say_json
+from spiketicket.cli._guard import SOME_FAILED
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    RootOption,
+    ThreadsOption,
+    require_device,
+)
+from spiketicket.errors import UserError
+
+
+def verify(
+    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    root: RootOption = "",
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Search again by its recipe and compare the bytes.")
+    ] = False,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            "--runs", metavar="DIR", help="rerun: where to keep the search, to go on if stopped."
+        ),
+    ] = None,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="MODULE:FUNCTION",
+            help="Your own network that made the ticket; its code is run.",
+        ),
+    ] = "",
+    device: DeviceOption = Device.cpu,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compute anew what a ticket says of itself; exit 1 if anything does not fit.
+
+    Digest, recipe hash and densities; weights that the seed draws; the accuracy where the data is
+    here. With --rerun the search as well.
+    """
+    if not rerun and (runs or threads):
+        option = "--runs" if runs else "--threads"
+        raise UserError("goes with --rerun only", where=option, value=str(runs or threads))
+    if device is not Device.cpu:
+        require_device(device)
+    from spiketicket.cli._progress import reporter_for
+    from spiketicket.cli._stated import print_checks
+    from spiketicket.verify import Place, verify_ticket
+
+    # Without a search there is nothing to tell on the way.
+    with reporter_for(as_json=as_json or not rerun, quiet=quiet) as reporter:
+        place = Place(
+            root=root,
+            device=str(device),
+            network=network,
+            runs=runs,
+            threads=threads,
+            reporter=reporter,
+        )
+        found = verify_ticket(ticket, place, rerun=rerun)
+    if as_json:
+        say_json(found.to_dict())
+    else:
+        print_checks(found.checks, title=ticket.name)
+    if not found.fits:
+        raise typer.Exit(SOME_FAILED)
