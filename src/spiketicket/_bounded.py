@@ -55,6 +55,17 @@ def max_memory() -> int:
     return parse_memory(os.environ.get(MEMORY_VARIABLE) or DEFAULT_MEMORY, MEMORY_VARIABLE)
 
 
+def set_max_memory(text: str) -> str:
+    """Let reading one file take ``text``, here and in the processes started; "" changes nothing.
+
+    Raises:
+        UserError: it is no size.
+    """
+    if text:
+        os.environ[MEMORY_VARIABLE] = str(parse_memory(text))
+    return text
+
+
 def open_regular(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
     """An open file and its size in bytes; the caller closes it.
 

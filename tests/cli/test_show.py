@@ -1,6 +1,7 @@
 """show: what is in a ticket, checked, and without PyTorch."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,3 +104,14 @@ sys.argv = ["spiketicket", "show", {str(ticket)!r}]
 main()
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_memory_is_bounded_by_an_option(
+    spike: Run, ticket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIKETICKET_MAX_MEMORY", "1GiB")
+    assert spike("show", str(ticket), "--max-memory", "500M").exit_code == 0
+    assert os.environ["SPIKETICKET_MAX_MEMORY"] == str(500 << 20)
+    refused = spike("show", str(ticket), "--max-memory", "much")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--max-memory: is not a size of memory (got 'much')" in refused.stderr

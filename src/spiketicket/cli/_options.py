@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spiketicket._bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.errors import NO_TORCH, UserError
 
 DEFAULT_RECIPE = "digits-binw"
@@ -52,6 +53,17 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, o
 RootOption = Annotated[
     str,
     typer.Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
+]
+
+
+MaxMemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=set_max_memory,
+        help=f"Memory that reading one file may take. Default: {DEFAULT_MEMORY}.",
+    ),
 ]
 
 

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    MaxMemoryOption,
+    RootOption,
+    require_device,
+)
 
 
 def evaluate(
@@ -23,6 +30,7 @@ def evaluate(
             help="Your own network that made the tickets; its code is run.",
         ),
     ] = "",
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Load tickets and test each on the test set it was made for."""

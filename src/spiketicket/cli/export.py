@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket.cli._options import JsonOption, RootOption
+from spiketicket.cli._options import JsonOption, MaxMemoryOption, RootOption
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="hub: make the repository a private one.")
     ] = False,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket as files for another program, and print what they need or how they check."""
