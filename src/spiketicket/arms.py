@@ -94,7 +94,7 @@ def has_rest(recipe: Recipe) -> bool:
 def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
     # What a network is made of does not depend on its images; every network takes this size.
     shape = DataShape(1, 64, 64, 2, model.timesteps)
-    network = registry.load("models", model.name)
+    network = registry.load_network(model.name)
     with torch.device("meta"):
         changed = model.model_copy(update={"bn_affine": affine})
         built = network.build(changed, neuron, shape, "eager")
@@ -124,9 +124,9 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     config = recipe.model
     if bn_affine is not None and bn_affine != config.bn_affine:
         config = config.model_copy(update={"bn_affine": bn_affine})
-    module = registry.load("models", config.name)
+    module = registry.load_network(config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
-    if ":" in config.name and not any(p.is_meta for p in network.parameters()):
+    if registry.is_own(config.name) and not any(p.is_meta for p in network.parameters()):
         _require_usable(network, shape)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches

@@ -13,7 +13,11 @@ from spiketicket.cli._options import (
     DeviceOption,
     JsonOption,
     MaxMemoryOption,
+    NetworkOption,
+    OptionsOption,
     RootOption,
+    TrustOptionsOption,
+    consent_to,
     require_device,
 )
 
@@ -22,14 +26,9 @@ def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="MODULE:FUNCTION",
-            help="Your own network that made the tickets; its code is run.",
-        ),
-    ] = "",
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -39,8 +38,16 @@ def evaluate(
     from spiketicket import run
     from spiketicket.cli._result import print_evaluation
 
+    consent = consent_to(network, options, trust_options)
     for ticket in tickets:
-        evaluation = run.evaluate_ticket(ticket, root=root, device=where, network=network)
+        evaluation = run.evaluate_ticket(
+            ticket,
+            root=root,
+            device=where,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
+        )
         result = evaluation.to_dict()
         if as_json:
             print(json.dumps(result, indent=2))
