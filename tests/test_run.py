@@ -192,8 +192,10 @@ def test_a_ticket_that_does_not_say_how_to_test_it_is_refused(found, tmp_path, k
     ticket = Ticket.load(found.tickets[0])
     meta = {k: v for k, v in ticket.metadata.items() if k != "format_version"}
     for value in (None, {}, "x", 0, {"config": {"name": "digits", "extra": 1}}):
-        Ticket(ticket.layers, ticket.tensors, {**meta, key: value}).save(tmp_path / "t")
-        with pytest.raises(UserError, match=r"does not say how|is not the data"):
+        changed = Ticket(ticket.layers, ticket.tensors, {**meta, key: value})
+        # What has another type is not written at all, and refused where a file has it.
+        with pytest.raises(UserError, match=rf"does not say how|is not the data|{key}.*: must"):
+            changed.save(tmp_path / "t")
             evaluate_ticket(tmp_path / "t")
 
 
@@ -279,7 +281,7 @@ def test_a_ticket_for_another_network_names_what_differs(found):
     with pytest.raises(TicketError, match="do not fit the network"):
         from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
     meta["network"]["args"]["model"]["width"] = "wide"
-    with pytest.raises(TicketError, match="does not name a network"):
+    with pytest.raises(TicketError, match=r"network\.args\.model\.width: must be a number"):
         from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
     meta["network"] = {"name": "os"}
     with pytest.raises(UserError):

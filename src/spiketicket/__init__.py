@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spiketicket.bake import from_ticket, load_into
-    from spiketicket.consent import Consent
     from spiketicket.engine.engine import Engine
     from spiketicket.own_network import reset_state, search
     from spiketicket.recipe import load_recipe
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOME = {
-    "Consent": "consent",
     "Engine": "engine.engine",
     "Ticket": "ticket",
     "evaluate_ticket": "run",
@@ -32,7 +30,6 @@ _HOME = {
 }
 
 __all__ = [
-    "Consent",
     "Engine",
     "Ticket",
     "evaluate_ticket",

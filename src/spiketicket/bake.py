@@ -58,9 +58,13 @@ def load_into(model: nn.Module, ticket: Ticket) -> nn.Module:
 
 
 def from_ticket(
-    ticket: Ticket, kernel: Kernel = "auto", *, own: str = "",
-    options: Mapping[str, Any] | None = None, trust_options: bool = False,
-) -> nn.Module:  # fmt: skip
+    ticket: Ticket,
+    kernel: Kernel = "auto",
+    *,
+    own: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> nn.Module:
     """A plain PyTorch model in evaluation mode, without any parametrization.
 
     ``own`` is the network's name where it is one of your own, ``module:function``, and ``options``

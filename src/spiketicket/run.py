@@ -84,19 +84,21 @@ class FindResult:
 def find(
     recipe: Recipe, *, seeds: int = 1, runs_dir: Path | str = "runs", device: str = "cpu",
     threads: int | None = None, reporter: Reporter | None = None,
-    consent: Consent | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> FindResult:  # fmt: skip
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
 
     A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
-    processes share every training, see :mod:`spiketicket.distributed`. A recipe with a network of
-    your own needs your ``consent``: ``spiketicket.Consent("mynet:make")``.
+    processes share every training, see :mod:`spiketicket.distributed`. A network of
+    your own, and the arguments of its function, must be named here too, as the recipe names them:
+    ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
+    :mod:`spiketicket.consent`.
 
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
             a loss that is not a number, no consent.
     """
-    with given(consent), joined(device) as workers:
+    with given(Consent(network, options, trust_options)), joined(device) as workers:
         require_recipe(recipe)
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
@@ -179,14 +181,14 @@ def _concluded(
 def train_dense(
     recipe: Recipe, *, runs_dir: Path | str = "runs", device: str = "cpu",
     threads: int | None = None, reporter: Reporter | None = None,
-    consent: Consent | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> ArmResult:  # fmt: skip
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
 
     Raises:
         UserError: as :func:`find`.
     """
-    with given(consent), joined(device) as workers:
+    with given(Consent(network, options, trust_options)), joined(device) as workers:
         require_recipe(recipe)
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
@@ -227,9 +229,14 @@ class EvalResult:
 
 
 def evaluate_ticket(
-    path: Path | str, *, root: str = "", device: str = "cpu", network: str = "",
-    options: Mapping[str, Any] | None = None, trust_options: bool = False,
-) -> EvalResult:  # fmt: skip
+    path: Path | str,
+    *,
+    root: str = "",
+    device: str = "cpu",
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
 
     ``network``, ``options`` and ``trust_options`` are for a network of your own, as ``own`` and

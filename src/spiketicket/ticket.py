@@ -161,9 +161,12 @@ class Ticket:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES,
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int = MAX_FILE_BYTES,
         max_memory: int | None = None,
-    ) -> Ticket:  # fmt: skip
+    ) -> Ticket:
         """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason.
 
         That takes at most ``max_memory`` bytes; None is SPIKETICKET_MAX_MEMORY, or 4 GiB. What

@@ -72,7 +72,7 @@ def test_metadata_of_a_foreign_ticket_cannot_write_markup(tmp_path):
     ticket = Ticket.load(find_ticket("digits-binw").path)
     changed = {
         "data": {"name": evil}, "condition": evil, "accuracy": {"test": 50.0},
-        "verdict": {"sentences": [evil, 3]}, "network": {"name": evil},
+        "verdict": {"sentences": [evil, "3"]}, "network": {"name": evil.replace("\n", " ")},
     }  # fmt: skip
     Ticket(ticket.layers, ticket.tensors, changed).save(tmp_path / "evil.ticket")
     hub.write_folder(tmp_path / "evil.ticket", tmp_path / "made", evil)

@@ -116,8 +116,17 @@ def compare(
     name = f"compare-{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
     shown = observer_for(as_json=as_json, quiet=quiet)
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
-        result = run_runs(made, runs, carrier, name=name, retry_failed=retry_failed,
-                          observer=observer, consent=consent).to_dict()  # fmt: skip
+        result = run_runs(
+            made,
+            runs,
+            carrier,
+            name=name,
+            retry_failed=retry_failed,
+            observer=observer,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
+        ).to_dict()
     failed = any(row["state"] != "done" for row in result["runs"])
     if failed and not as_json:
         print_sweep(result)

@@ -77,9 +77,12 @@ def export(
 ) -> None:
     """Write a ticket as files for another program, and print what they need or how they check."""
     checking = {
-        "--samples": samples, "--root": root, "--network": network, "--options": options,
+        "--samples": samples,
+        "--root": root,
+        "--network": network,
+        "--options": options,
         "--trust-options": trust_options,
-    }  # fmt: skip
+    }
     uploading = {"--push": push, "--private": private}
     _require(to, checking, (Target.nir, Target.onnx, Target.torch, Target.pt2))
     _require(to, uploading, (Target.hub,))

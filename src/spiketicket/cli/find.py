@@ -75,7 +75,9 @@ def find(
             device=where,
             threads=threads,
             reporter=reporter,
-            consent=consent,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
         )
     if not is_first():
         return

@@ -78,8 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="c, numpy, or c where it was built")  # fmt: skip
     add("--level", choices=("generic", "avx2", "avx512"),
         help="processor features to use; default: all there are")  # fmt: skip
-    add("--max-memory", default="", metavar="SIZE",
-        help=f"memory that reading one file may take; default: {DEFAULT_MEMORY}")  # fmt: skip
+    add(
+        "--max-memory",
+        default="",
+        metavar="SIZE",
+        help=f"memory that reading one file may take; default: {DEFAULT_MEMORY}",
+    )
     add("--plan", action="store_true", help="show how each layer is computed, and its time")
     add("--json", action="store_true", dest="as_json", help="print JSON and nothing else")
     return parser

@@ -115,7 +115,7 @@ def sweep(
         result = run_runs(
             made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
             restart_plan=restart_plan, record=record, measure=report, observer=observer,
-            consent=consent,
+            network=network, options=consent.options, trust_options=trust_options,
         ).to_dict()  # fmt: skip
     if report:
         _write_reports(result["runs"])
@@ -189,9 +189,14 @@ def make_executor(
 
 
 def show_plan(
-    made: Sequence[Run], runs: Path, carrier: Any, executor: Where,
-    consent: Consent | None = None, *, as_json: bool,
-) -> None:  # fmt: skip
+    made: Sequence[Run],
+    runs: Path,
+    carrier: Any,
+    executor: Where,
+    consent: Consent | None = None,
+    *,
+    as_json: bool,
+) -> None:
     """Print what is left to do of some runs, and an estimate of what it would cost."""
     from spiketicket.cli._sweep import print_plan
     from spiketicket.consent import given

@@ -60,7 +60,9 @@ def train(
             device=where,
             threads=threads,
             reporter=reporter,
-            consent=consent,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
         )
     if not is_first():
         return

@@ -92,11 +92,16 @@ def _use(metadata: Mapping[str, Any], has_recipe: bool) -> str:
     if has_recipe:
         # Only a name that can be no other command line; the recipe says it too.
         naming = f" --network {network}" if own else ""
-        lines += ["", f"`spiketicket find recipe.toml{naming}` makes it again, with all its"
-                  " controls."]  # fmt: skip
+        lines += [
+            "",
+            f"`spiketicket find recipe.toml{naming}` makes it again, with all its controls.",
+        ]
     if own:
-        lines += ["", "Its network is not part of spiketicket: who names it runs its code, which"
-                  " must be at hand and trusted."]  # fmt: skip
+        lines += [
+            "",
+            "Its network is not part of spiketicket: who names it runs its code, which"
+            " must be at hand and trusted.",
+        ]
     return "\n".join(lines)
 
 

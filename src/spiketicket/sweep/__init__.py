@@ -81,7 +81,7 @@ def run_runs(
     runs: Sequence[Run], runs_dir: Path | str = "runs", executor: Executor | None = None, *,
     name: str = "", retry_failed: bool = False, restart_plan: bool = False, retries: int = 2,
     record: Path | None = None, measure: bool = False, observer: Observer | None = None,
-    consent: Consent | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> SweepResult:  # fmt: skip
     """Do runs in parallel; what is finished is not done again, what several need is done once.
 
@@ -96,7 +96,8 @@ def run_runs(
         record: file of results that every run's is added to, as ``find --record`` does.
         measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
-        consent: to run a network of your own that the recipes name; handed to every worker.
+        network, options, trust_options: a network of your own that the recipes name, as in
+            :func:`spiketicket.find`; every worker is told.
 
     Raises:
         UserError: a recipe that cannot be run or needs your consent, a folder that cannot be
@@ -104,6 +105,7 @@ def run_runs(
             process, no such executor.
     """
     executor, observer = executor or Local(), observer or Silent()
+    consent = Consent(network, options, trust_options)
     place = Path(runs_dir).absolute()
     name = name or _hash([[run.folder, list(run.seeds)] for run in runs])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
