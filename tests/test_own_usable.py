@@ -449,9 +449,9 @@ def test_names_of_networks():
         convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
     missing = registry.load_network("no_such_module_here:f")
     config = missing.Config(name="no_such_module_here:f")
-    with pytest.raises(UserError, match="there is no Python module no_such_module_here"):
-        with given(Consent(config.name)):
-            missing.build(config, own, DataShape(1, 8, 8, 10))
+    there = pytest.raises(UserError, match="there is no Python module no_such_module_here")
+    with there, given(Consent(config.name)):
+        missing.build(config, own, DataShape(1, 8, 8, 10))
 
 
 @pytest.mark.slow

@@ -187,6 +187,11 @@ def test_the_best_epoch_is_one_with_the_density_and_the_timesteps_asked_for(tmp_
     assert result.facts["density"] == pytest.approx(0.2, abs=1e-4)
 
 
+def saved_and_tested(ticket, path):
+    ticket.save(path)
+    evaluate_ticket(path)
+
+
 @pytest.mark.parametrize("key", ["normalisation", "eval_batch_size", "data", "accuracy"])
 def test_a_ticket_that_does_not_say_how_to_test_it_is_refused(found, tmp_path, key):
     ticket = Ticket.load(found.tickets[0])
@@ -195,8 +200,7 @@ def test_a_ticket_that_does_not_say_how_to_test_it_is_refused(found, tmp_path, k
         changed = Ticket(ticket.layers, ticket.tensors, {**meta, key: value})
         # What has another type is not written at all, and refused where a file has it.
         with pytest.raises(UserError, match=rf"does not say how|is not the data|{key}.*: must"):
-            changed.save(tmp_path / "t")
-            evaluate_ticket(tmp_path / "t")
+            saved_and_tested(changed, tmp_path / "t")
 
 
 @pytest.mark.parametrize("file", ["result.json", "timing.json"])

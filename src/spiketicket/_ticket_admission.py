@@ -6,7 +6,6 @@ import math
 from collections.abc import Container, Mapping
 from typing import Any, Final
 
-from spiketicket import _bounded
 from spiketicket import _ticket_codec as codec
 from spiketicket._ticket_codec import MAX_WEIGHTS, TicketError
 from spiketicket._ticket_schema import FILE_SCHEMA, check_metadata, network_weights
@@ -31,9 +30,7 @@ def checked(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def admit(
-    metadata: dict[str, Any], arrays: Mapping[str, Any], size: int, max_memory: int | None
-) -> None:
+def admit(metadata: dict[str, Any], arrays: Mapping[str, Any], size: int, max_memory: int) -> None:
     """Refuse a file of ``size`` bytes whose header is off, or declares more than there may be.
 
     ``arrays`` are the names of those that it has.
@@ -41,7 +38,6 @@ def admit(
     Raises:
         TicketError: a key of the metadata is off, the layers are not those of the network it
             names, or reading it would take more than ``max_memory`` bytes of memory.
-        UserError: SPIKETICKET_MAX_MEMORY is no size.
     """
     checked(metadata)
     layers = _declared(metadata.get("layers", []))
@@ -50,10 +46,9 @@ def admit(
         raise TicketError(f"a ticket has at most {MAX_WEIGHTS} weights", value=weights)
     check_weights(metadata, layers, {name.removeprefix("state/") for name in arrays})
     needed = BYTES_A_WEIGHT * weights + _BYTES_A_BYTE * size
-    allowed = _bounded.max_memory() if max_memory is None else max_memory
-    if needed > allowed:
+    if needed > max_memory:
         raise TicketError(
-            f"may take {needed} bytes of memory to read, more than the {allowed} that are allowed",
+            f"may take {needed} bytes of memory to read, more than the {max_memory} that are allowed",
             value=f"{weights} weights",
             remedy=f"Allow more: --max-memory {needed >> 20}MiB",
         )

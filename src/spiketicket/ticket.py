@@ -36,6 +36,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spiketicket import _ticket_codec as codec
+from spiketicket._bounded import max_memory as allowed_memory
 from spiketicket._bounded import open_regular
 from spiketicket._files import write_atomic
 from spiketicket._ticket_admission import admit, checked
@@ -172,6 +173,7 @@ class Ticket:
         That takes at most ``max_memory`` bytes; None is SPIKETICKET_MAX_MEMORY, or 4 GiB. What
         the file declares is compared with it, and with the network it names, before it is read.
         """
+        max_memory = allowed_memory() if max_memory is None else max_memory
         with codec.located(path):
             file, size = open_regular(path)
             with file:
@@ -187,7 +189,7 @@ class Ticket:
     def from_bytes(cls, content: bytes, *, max_memory: int | None = None) -> Ticket:
         """The ticket in a file's content; ``max_memory`` as in :meth:`load`. Raises TicketError."""
         header = codec.read_header_from(io.BytesIO(content), len(content))
-        admit(*header, len(content), max_memory)
+        admit(*header, len(content), allowed_memory() if max_memory is None else max_memory)
         metadata, arrays = codec.decode(content)
         version, digest = metadata.pop("format_version"), metadata.pop("digest", None)
         entries = metadata.pop("layers", None)

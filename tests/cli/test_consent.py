@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -303,11 +304,10 @@ def test_a_ticket_of_a_network_that_was_not_named(here, own):
 )
 def test_the_name_that_is_trusted_is_the_one_that_is_called(here, kind, name, called, where):
     forged = ticket({"command": "touch pwned"}, name, called)
+    options = {"command": "touch pwned"}
+    read = forged.to_bytes if kind == "file" else partial(from_ticket, forged, options=options)
     with pytest.raises(TicketError) as error:
-        if kind == "file":
-            forged.to_bytes()
-        else:
-            from_ticket(forged, own=f"{NAME}:make", options={"command": "touch pwned"})
+        read(**({} if kind == "file" else {"own": f"{NAME}:make"}))
     assert error.value.where == where
     assert untouched(here)
     assert not (here / "pwned").exists()
