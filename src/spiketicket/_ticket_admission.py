@@ -48,9 +48,9 @@ def admit(metadata: dict[str, Any], arrays: Mapping[str, Any], size: int, max_me
     needed = BYTES_A_WEIGHT * weights + _BYTES_A_BYTE * size
     if needed > max_memory:
         raise TicketError(
-            f"may take {needed} bytes of memory to read, more than the {max_memory} that are allowed",
+            f"may take {needed} bytes of memory to read, more than the {max_memory} allowed",
             value=f"{weights} weights",
-            remedy=f"Allow more: --max-memory {needed >> 20}MiB",
+            remedy=f"Allow more: --max-memory {(needed >> 20) + 1}MiB",
         )
 
 
