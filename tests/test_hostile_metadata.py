@@ -33,7 +33,7 @@ VALUES = [
     {"test": MARK, "name": [MARK], "mean": {}, "folder": f"../{MARK}"}, [[[[[[[[{}]]]]]]]],
 ]  # fmt: skip
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
-             "pty.spawn", "os.startfile", "ctypes.dlopen", "socket.connect")  # fmt: skip
+             "pty.spawn", "os.startfile", "socket.connect")  # fmt: skip
 COMMANDS = {
     "show": ["show", "{}"],
     "show --json": ["show", "{}", "--json"],

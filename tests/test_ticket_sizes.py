@@ -207,3 +207,33 @@ def test_every_network_of_the_package_has_its_shapes():
     shape = DataShape(1, 32, 32, 10)
     assert all(weight_shapes(name, {}, shape) is not None for name in registry.names("models"))
     assert weight_shapes("somebodys", {}, shape) is None
+
+
+def test_an_input_has_bounds():
+    metadata = network("resnet19", width=0.1)
+    metadata["network"]["args"]["shape"] |= {"height": 1 << 20, "width": 1 << 20}
+    with pytest.raises(TicketError, match=r"network\.args\.shape: must be at most 268435456"):
+        from_ticket(Ticket((), {}, metadata))
+
+
+def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
+    from spiketicket.export._inputs import check_inputs
+
+    metadata = network("resnet19", width=0.1)
+    metadata["network"]["args"]["shape"] |= {"height": 1 << 12, "width": 1 << 12}
+    refused = pytest.raises(UserError, match=r"--samples: .*32 of 50331648 values.*--max-memory")
+    with within(1, 1), refused:
+        check_inputs(Ticket((), {}, metadata), "t", 32)
+
+
+def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
+    from spiketicket.arms import build_network
+    from spiketicket.recipe import parse_recipe
+
+    made = parse_recipe({
+        "name": "huge", "data": {"name": "digits"}, "neuron": {"name": "lif"},
+        "model": {"name": "spikformer", "dim": 65536, "heads": 8, "depth": 1024},
+        "ticket": {"name": "edge_popup", "density": 0.5}, "train": {"epochs": 1, "batch_size": 1},
+    })  # fmt: skip
+    with within(1, 1), pytest.raises(UserError, match="a network has at most 4294967296 weights"):
+        build_network(made, DataShape(1, 32, 32, 10))

@@ -7,8 +7,9 @@ version's, hold any JSON of bounded depth, and no part of this package reads the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from spiketicket._ticket_codec import TicketError
 from spiketicket._ticket_kinds import (
@@ -25,6 +26,8 @@ from spiketicket._ticket_kinds import (
 from spiketicket._weight_shapes import Weights, weight_shapes
 from spiketicket.plans import TRANSFORMER_PRESETS, DataShape
 
+MAX_INPUT: Final = 1 << 28
+"""Numbers in one input: 64 frames of 1280 by 720 pixels and two polarities are half of it."""
 _WORD = Text(200, plain=True)
 _NAMED = Table({"name": Text(plain=True)})
 _SIDE, _CLASSES, _FRAMES = Whole(1, 65536), Whole(1, 65536), Whole(1, 64)
@@ -101,7 +104,13 @@ SCHEMA = Table(
         "data": Table(
             {
                 "checksum": Text(200),
-                "config": _NAMED,
+                "config": Table(
+                    {
+                        "name": Text(plain=True),
+                        "sensor": Maybe(Items(Whole(1, 65536), 2)),
+                        "window_us": Maybe(Whole(1)),
+                    }
+                ),
                 "name": Text(),
                 "notes": Items(Text(MAX_TEXT), 1000),
             }
@@ -153,6 +162,11 @@ def check_network(metadata: Mapping[str, Any]) -> None:
         return
     network = metadata["network"]
     NETWORK.check(network, "network")
+    shape = network.get("args", {}).get("shape", {})
+    values = math.prod(shape.get(key, 1) for key in ("channels", "height", "width", "frames"))
+    if values > MAX_INPUT:
+        what = f"must be at most {MAX_INPUT} values of an input"
+        raise TicketError(what, where="network.args.shape", value=shape)
     name = network.get("name")
     called = network.get("args", {}).get("model", {}).get("name", name)
     if called != name:

@@ -6,7 +6,6 @@ the registry and loads it. Both sides hold the same float32 numbers, so the logi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -123,8 +122,6 @@ def _network(ticket: Ticket, kernel: Kernel, own: Mapping[str, Any] | None = Non
         neurons = registry.load("neurons", args["neuron"]["name"])
         model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
         shape = DataShape(**args["shape"])
-        if math.prod(shape.__dict__.values()) > 2**32:
-            raise ValueError("sizes out of range")
         built: nn.Module = models.build(model, neuron, shape, kernel)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = "does not name a network of this package"
