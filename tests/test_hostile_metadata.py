@@ -199,7 +199,8 @@ def test_every_field_with_every_hostile_value(commands, tmp_path, path):
     for value in VALUES:
         metadata = walk.change(path, value)
         assert watched(lambda: walk.command("show")) == [], value
-        assert watched(lambda metadata=metadata: walk.library(metadata)) == [], value
+        if path[0] in ("network", "normalisation", "classes"):  # what the library reads
+            assert watched(lambda metadata=metadata: walk.library(metadata)) == [], value
 
 
 @pytest.mark.slow
