@@ -1,11 +1,12 @@
-"""A ticket in a network of your own: plain PyTorch, SpikingJelly, snnTorch or norse.
+r"""A ticket in a network of your own: plain PyTorch, SpikingJelly, snnTorch or norse.
 
     python examples/own_network.py plain
     python examples/own_network.py snntorch --epochs 30
 
 Or in a recipe, for the ticket with all its controls and a verdict:
 
-    spiketicket find examples/own_network.toml
+    spiketicket find examples/own_network.toml --network examples.own_network:snntorch \
+        --options channels=24
 """
 
 from __future__ import annotations

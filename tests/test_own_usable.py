@@ -16,6 +16,7 @@ from torch.nn import functional as F
 import spiketicket
 from spiketicket import registry
 from spiketicket.bake import from_ticket
+from spiketicket.consent import Consent, given
 from spiketicket.errors import UserError
 from spiketicket.methods._usable import require_usable
 from spiketicket.models._blocks import DataShape
@@ -517,21 +518,27 @@ def recipe(function="build", neuron="own", **model):
     })  # fmt: skip
 
 
+def built(made):
+    """The network of a recipe of one's own."""
+    with given(Consent(made.model.name, trust_options=True)):
+        build = registry.load_network(made.model.name).build
+        return build(made.model, made.neuron, DataShape(1, 8, 8, 10))
+
+
 def test_find_with_a_network_of_ones_own(here):
     mine = recipe(timesteps=3, options={"hidden": 16}, leave=[])
     assert mine.hash != recipe(timesteps=3, options={"hidden": 17}).hash
-    found = spiketicket.find(mine, runs_dir=here / "runs")
+    own = "mynet_of_a_test:build"
+    found = spiketicket.find(mine, runs_dir=here / "runs", network=own, options={"hidden": 16})
     path = found.tickets[0]
     ticket = Ticket.load(path)
     assert [layer.name for layer in ticket.layers] == ["1", "3"]
     assert ticket.layers[0].shape == (16, 64)
     with pytest.raises(TicketError, match=r"of a network of your own.*--network mynet_of_a_test"):
         from_ticket(ticket)
-    own = "mynet_of_a_test:build"
-    assert spiketicket.evaluate_ticket(path, network=own).test_accuracy == pytest.approx(
-        ticket.metadata["accuracy"]["test"]
-    )
-    from_ticket(ticket, own=own)
+    again = spiketicket.evaluate_ticket(path, network=own, trust_options=True)
+    assert again.test_accuracy == pytest.approx(ticket.metadata["accuracy"]["test"])
+    from_ticket(ticket, own=own, options={"hidden": 16})
     # The ticket is of the module itself, so that it loads without this package's help.
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     spiketicket.load_into(plain, ticket)
@@ -563,9 +570,7 @@ def test_a_ticket_of_a_network_that_puts_time_second_is_refused(here):
 def test_neurons_of_a_recipes_network_are_reset_before_every_call(here):
     pytest.importorskip("snntorch")
     made = recipe("spiking")
-    net = registry.load("models", made.model.name).build(
-        made.model, made.neuron, DataShape(1, 8, 8, 10)
-    )
+    net = built(made)
     x = 5 * x8
     first = net(x)
     assert 0 < first.mean() < 1
@@ -593,9 +598,8 @@ def test_a_ticket_cannot_make_a_reader_import_anything(here):
 ])  # fmt: skip
 def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, message):
     made = recipe(**settings)
-    module = registry.load("models", made.model.name)
     with pytest.raises(UserError, match=message):
-        module.build(made.model, made.neuron, DataShape(1, 8, 8, 10))
+        built(made)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Lazy modules")
@@ -611,12 +615,15 @@ def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, mess
 ])  # fmt: skip
 def test_find_refuses_a_network_that_fails_before_it_has_a_folder(here, function, options, message):
     with pytest.raises(UserError, match=message):
-        spiketicket.find(recipe(function, options=options), runs_dir=here / "runs")
+        spiketicket.find(
+            recipe(function, options=options), runs_dir=here / "runs", options=options or None,
+            network=f"mynet_of_a_test:{function}",
+        )  # fmt: skip
     assert not (here / "runs").exists()
 
 
 def test_names_of_networks():
-    with pytest.raises(UserError, match=r"model\.name: must match"):
+    with pytest.raises(UserError, match=r"model\.name: unknown network"):
         parse_recipe({
             "name": "own", "data": {"name": "digits"}, "model": {"name": "os path:system"},
             "neuron": {"name": "own"}, "ticket": {"name": "edge_popup", "density": 0.5},
@@ -625,9 +632,10 @@ def test_names_of_networks():
     convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()
     with pytest.raises(UserError, match=r"neuron\.name: is for a network of your own"):
         convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
-    missing = registry.load("models", "no_such_module_here:f")
+    missing = registry.load_network("no_such_module_here:f")
     config = missing.Config(name="no_such_module_here:f")
-    with pytest.raises(UserError, match="there is no Python module no_such_module_here"):
+    there = pytest.raises(UserError, match="there is no Python module no_such_module_here")
+    with there, given(Consent(config.name)):
         missing.build(config, own, DataShape(1, 8, 8, 10))
 
 

@@ -71,6 +71,17 @@ def need_memory(needed: int, what: str, where: str, remedy: str = "") -> None:
         )
 
 
+def set_max_memory(text: str) -> str:
+    """Let reading one file take ``text``, here and in the processes started; "" changes nothing.
+
+    Raises:
+        UserError: it is no size.
+    """
+    if text:
+        os.environ[MEMORY_VARIABLE] = str(parse_memory(text))
+    return text
+
+
 def open_regular(path: str | os.PathLike[str]) -> tuple[BufferedReader, int]:
     """An open file and its size in bytes; the caller closes it.
 

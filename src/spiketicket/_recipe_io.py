@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -117,7 +118,7 @@ class Overrides:
             what = f"overlaps with --set {'.'.join(clash)}"
             self.problems.append(str(UserError(what, where=where)))
         else:
-            self._values[keys] = _toml_value(value.strip())
+            self._values[keys] = toml_value(value.strip())
 
     def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the tables with the values put in; adds to ``problems`` what cannot be."""
@@ -199,7 +200,8 @@ def _section(
     config, unknown = base, False
     if isinstance(table, dict) and isinstance(table.get("name"), str):
         try:
-            config = registry.load(family, table["name"]).Config
+            load = registry.load_network if family == "models" else partial(registry.load, family)
+            config = load(table["name"]).Config
         except UserError as error:
             unknown = True
             where = overrides.where(source, (section, "name"))
@@ -262,7 +264,8 @@ def _nearest_key(model: type[BaseModel], path: KeyPath) -> str:
     return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}"
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """A TOML value; what is none is taken as a text, so that bare words work."""
     try:
         parsed = parse_toml(f"value = {text}")
     except ValueError:

@@ -95,8 +95,7 @@ def read_header_from(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[st
     Reads the header and no array.
     """
     start = file.read(8)
-    length = int.from_bytes(start, "little")
-    rest = file.read(length) if length <= min(size, MAX_HEADER_BYTES) else b""
+    rest = file.read(min(int.from_bytes(start, "little"), size, MAX_HEADER_BYTES))
     metadata, tensors = _parsed(_header(start, size, rest))
     return metadata, {name: _array_bytes(name, tensor) for name, tensor in tensors.items()}
 

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from spiketicket import registry
 from spiketicket._forward import called
+from spiketicket._ticket_codec import MAX_WEIGHTS
+from spiketicket._weight_shapes import weight_shapes
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import WeightStart, norm_parameters, prunable, random_masks
 from spiketicket.methods._trained import attach_kept, attach_trained
@@ -96,7 +98,7 @@ def has_rest(recipe: Recipe) -> bool:
 def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
     # What a network is made of does not depend on its images; every network takes this size.
     shape = DataShape(1, 64, 64, 2, model.timesteps)
-    network = registry.load("models", model.name)
+    network = registry.load_network(model.name)
     with torch.device("meta"):
         changed = model.model_copy(update={"bn_affine": affine})
         built = network.build(changed, neuron, shape, "eager")
@@ -126,15 +128,30 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     config = recipe.model
     if bn_affine is not None and bn_affine != config.bn_affine:
         config = config.model_copy(update={"bn_affine": bn_affine})
-    module = registry.load("models", config.name)
+    _require_size(config, shape)
+    module = registry.load_network(config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
-    if ":" in config.name and not any(p.is_meta for p in network.parameters()):
+    if registry.is_own(config.name) and not any(p.is_meta for p in network.parameters()):
         _require_usable(network, shape, recipe.train.batch_size)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
         if isinstance(layer.bias, nn.Parameter):
             nn.init.zeros_(layer.bias)
     return network
+
+
+def _require_size(config: ModelConfig, shape: DataShape) -> None:
+    """Refuse a network larger than a ticket can be, before its memory is asked for."""
+    count = 0
+    for name, weight in weight_shapes(config.name, config.model_dump(), shape) or ():
+        count += math.prod(weight)
+        if count > MAX_WEIGHTS:
+            raise UserError(
+                f"a network has at most {MAX_WEIGHTS} weights, and this has more from {name} on",
+                where="model",
+                value=config.model_dump(exclude_defaults=True),
+                remedy="Make it smaller",
+            )
 
 
 def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> None:

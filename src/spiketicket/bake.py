@@ -6,7 +6,6 @@ the registry and loads it. Both sides hold the same float32 numbers, so the logi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -16,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spiketicket import registry
+from spiketicket._ticket_admission import MISFIT, check_weights
+from spiketicket._ticket_schema import check_network
+from spiketicket.consent import Consent, given
 from spiketicket.errors import UserError
 from spiketicket.methods._layers import PRUNABLE
 from spiketicket.methods._trained import TrainedWeight
@@ -102,42 +104,72 @@ def _unpickled(kind: type[nn.Module], state: dict[str, Any], mask: Tensor) -> nn
     return _hold(layer, mask)
 
 
-def from_ticket(ticket: Ticket, kernel: Kernel = "auto", *, own: str = "") -> nn.Module:
+def from_ticket(
+    ticket: Ticket,
+    kernel: Kernel = "auto",
+    *,
+    own: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> nn.Module:
     """A plain PyTorch model in evaluation mode, without any parametrization.
 
-    ``own`` is the network's name where it is one of your own, ``module:function``. A ticket alone
-    is not believed: it could name any function on this machine.
+    ``own`` is the network's name where it is one of your own, ``module:function``, and ``options``
+    are the arguments that its function is called with. A ticket alone is not believed: it could
+    name any function on this machine, so both must be what it states. ``trust_options`` takes the
+    arguments that it states.
 
     Raises:
-        TicketError: its network is unknown, was not one of this package, or does not fit.
+        TicketError: its network is unknown, was not one of this package, or does not fit; what
+            you named is not what it states.
     """
+    check_network(ticket.metadata)
     if name := own_name(ticket):
         if own != name:
             raise TicketError(
                 "is of a network of your own", value=name,
                 remedy=f"If you trust that function, say so: own={name!r}, or --network {name}",
             )  # fmt: skip
-        return load_into(_network(ticket, kernel), ticket).eval()
+        return _own_network(ticket, kernel, Consent(own, options, trust_options))
+    layers = {layer.name: layer.shape for layer in ticket.layers}
+    check_weights(ticket.metadata, layers, ticket.tensors)
     with torch.device("meta"):
         # First without memory: a forged size must not be allocated.
         sizes = {k: tuple(v.shape) for k, v in _network(ticket, kernel).state_dict().items()}
     expected = {k: tuple(v.shape) for k, v in ticket.tensors.items()}
-    expected |= {f"{layer.name}.weight": layer.shape for layer in ticket.layers}
+    expected |= {f"{layer}.weight": shape for layer, shape in layers.items()}
     if sizes != expected:
-        raise TicketError("its arrays do not fit the network it names", value=_network_name(ticket))
+        raise TicketError(MISFIT, value=_network_name(ticket))
     return load_into(_network(ticket, kernel), ticket).eval()
 
 
-def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
+def _own_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Module:
+    """Made by exactly the function that the user named, with exactly the user's arguments."""
+    model = ticket.metadata["network"].get("args", {}).get("model", {})
+    stated = model.get("options", {})
+    try:
+        consent.require_options(stated, "network.args.model.options")
+    except UserError as error:
+        raise TicketError(
+            error.what, where=error.where, value=error.value, remedy=error.remedy
+        ) from error
+    options = stated if consent.options is None else consent.options
+    named = {**model, "name": consent.network, "options": dict(options)}
+    with given(consent):
+        return load_into(_network(ticket, kernel, named), ticket).eval()
+
+
+def _network(ticket: Ticket, kernel: Kernel, own: Mapping[str, Any] | None = None) -> nn.Module:
+    """The network that a ticket names; ``own`` is the model section of a user's own one."""
     network = ticket.metadata.get("network")
     try:
         args = cast("dict[str, Any]", network)["args"]
-        models = registry.load("models", cast("dict[str, Any]", network)["name"])
+        settings = args["model"] if own is None else own
+        name = cast("dict[str, Any]", network)["name"] if own is None else own["name"]
+        models = registry.load("models", name) if own is None else registry.load_network(name)
         neurons = registry.load("neurons", args["neuron"]["name"])
-        model, neuron = models.Config(**args["model"]), neurons.Config(**args["neuron"])
-        shape = DataShape(**{k: int(v) for k, v in args["shape"].items()})
-        if min(shape.__dict__.values()) < 1 or math.prod(shape.__dict__.values()) > 2**32:
-            raise ValueError("sizes out of range")
+        model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
+        shape = DataShape(**args["shape"])
         built: nn.Module = models.build(model, neuron, shape, kernel)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = "does not name a network of this package"
@@ -149,7 +181,7 @@ def _network(ticket: Ticket, kernel: Kernel) -> nn.Module:
 def own_name(ticket: Ticket) -> str:
     """The ``module:function`` that made its network where that is one of the user's, or ""."""
     name = _network_name(ticket)
-    return name if isinstance(name, str) and ":" in name else ""
+    return str(name) if registry.is_own(name) else ""
 
 
 def _network_name(ticket: Ticket) -> object:

@@ -25,7 +25,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket import arms, pruning
+from spiketicket import arms, pruning, registry
 from spiketicket._run_files import required_result
 from spiketicket._run_models import Tested
 from spiketicket.arms import Arm, build_network
@@ -187,7 +187,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             weights have optimizers that do not go together.
     """
     if not is_ladder(recipe):
-        if ":" in recipe.model.name:  # before the run has a folder
+        if registry.is_own(recipe.model.name):  # before the run has a folder
             build_network(recipe, shape)
         pruning.check(recipe, shape)
         return

@@ -34,6 +34,7 @@ from spiketicket.measure.activity import Operations
 from spiketicket.measure.observe import observed
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.recipe import Recipe, load_recipe
+from spiketicket.registry import is_own
 from spiketicket.reporting import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.stage import machine, versions
 from spiketicket.stage_names import title
@@ -79,6 +80,8 @@ def measure_ticket(
 ) -> Measured:  # fmt: skip
     """Measure a ticket file; values are means over the images, energies in picojoules an image.
 
+    No code of a network of one's own is run: such tickets are refused.
+
     Args:
         path: the ticket.
         images: how many of the first test images; "all"; None is 256, or all of a smaller set.
@@ -99,12 +102,16 @@ def measure_ticket(
 
 
 def _network(ticket: Ticket) -> nn.Module:
-    if name := own_name(ticket):
-        raise TicketError(
-            "operations and energy are counted of this package's networks alone", value=name,
-            remedy="Test such a ticket with eval, and its --network",
-        )  # fmt: skip
+    _require_counted(own_name(ticket))
     return from_ticket(ticket)
+
+
+def _require_counted(network: str, where: str = "") -> None:
+    if is_own(network):
+        raise TicketError(
+            "operations and energy are counted of this package's networks alone", where=where,
+            value=network, remedy="Test such a ticket with eval, and its --network",
+        )  # fmt: skip
 
 
 def measured_record(
@@ -146,6 +153,7 @@ def measure_run(
     """
     folder, reporter = Path(folder), reporter or NullReporter()
     recipe = _recipe(folder)
+    _require_counted(recipe.model.name, str(folder))
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")

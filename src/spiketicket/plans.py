@@ -45,6 +45,11 @@ GRID = 8
 """Tokens a side, as published, unless ``pools`` says otherwise."""
 
 
+def scaled(channels: int, width: float) -> int:
+    """Channels times the width factor, at least 1."""
+    return max(1, round(channels * width))
+
+
 def vgg9_pools(shape: DataShape, pools: int | None) -> tuple[bool, ...]:
     """After which convolutions a 2x2 pool stands; ``pools`` None leads to 4x4 positions.
 

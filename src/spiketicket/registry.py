@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, cast
 
 from spiketicket.errors import NO_TORCH, UserError
 
@@ -23,6 +24,10 @@ FAMILIES: Final = {
     "methods": "ticket search method",
 }
 """Family (the folder's name) -> what one of its choices is called in a message."""
+
+OWN_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
+_OWN = re.compile(OWN_PATTERN)
+_LONGEST = 500
 
 
 def names(family: str) -> tuple[str, ...]:
@@ -44,20 +49,37 @@ def names(family: str) -> tuple[str, ...]:
 
 
 def load(family: str, name: str) -> ModuleType:
-    """Import one choice and return its module.
-
-    A network named ``module:function`` is one of the user's own: what makes it is returned, and
-    nothing of the user's is imported yet.
+    """Import one choice of this package and return its module.
 
     Raises:
         UserError: unknown family or name (with the nearest names), or a package that the choice
             needs is not installed.
     """
     known = names(family)
-    own = family == "models" and ":" in name
-    if name not in known and not own:
+    # The name may come from a file, and be anything.
+    if not isinstance(cast("object", name), str) or name not in known:
         raise UserError(f"unknown {FAMILIES[family]}", value=name, remedy=_suggest(name, known))
-    module = f"{__package__}.{family}.{'_own' if own else name}"
+    return _module(family, name)
+
+
+def load_network(name: str) -> ModuleType:
+    """As :func:`load` of ``models``, or what makes a network of the user's own.
+
+    Nothing of the user's is imported: its ``build`` does that, and asks for consent first.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    return _module("models", "_own") if is_own(name) else load("models", name)
+
+
+def is_own(name: object) -> bool:
+    """Whether it is ``module:function``, and so names a network of the user's own."""
+    return isinstance(name, str) and len(name) <= _LONGEST and _OWN.fullmatch(name) is not None
+
+
+def _module(family: str, name: str) -> ModuleType:
+    module = f"{__package__}.{family}.{name}"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -74,5 +96,5 @@ def load(family: str, name: str) -> ModuleType:
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:
     listed = ", ".join(known) or "none"
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:_LONGEST], known, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(near)}? Known: {listed}" if near else f"Known: {listed}"

@@ -24,6 +24,7 @@ from spiketicket._run_files import read_result, write_result
 from spiketicket._run_models import RunResult
 from spiketicket.arms import ArmName
 from spiketicket.budgets import planned_stages
+from spiketicket.consent import Consent, given, require_recipe
 from spiketicket.data import training_split
 from spiketicket.distributed import Workers, joined
 from spiketicket.errors import UserError
@@ -88,17 +89,23 @@ class FindResult:
 def find(
     recipe: Recipe, *, seeds: int = 1, runs_dir: Path | str = "runs", device: str = "cpu",
     threads: int | None = None, reporter: Reporter | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> FindResult:  # fmt: skip
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
 
     A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
-    processes share every training, see :mod:`spiketicket.distributed`.
+    processes share every training, see :mod:`spiketicket.distributed`. A network of
+    your own, and the arguments of its function, must be named here too, as the recipe names them:
+    ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
+    :mod:`spiketicket.consent`.
 
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
-            a loss that is not a number.
+            a loss that is not a number, no consent.
     """
-    with kept(), joined(device) as workers:
+    consent = Consent(network, options, trust_options)
+    with given(consent), kept(), joined(device) as workers:
+        require_recipe(recipe)
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
         folder = Path(runs_dir) / recipe.folder_name
@@ -183,13 +190,16 @@ def _concluded(
 def train_dense(
     recipe: Recipe, *, runs_dir: Path | str = "runs", device: str = "cpu",
     threads: int | None = None, reporter: Reporter | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> ArmResult:  # fmt: skip
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
 
     Raises:
         UserError: as :func:`find`.
     """
-    with kept(), joined(device) as workers:
+    consent = Consent(network, options, trust_options)
+    with given(consent), kept(), joined(device) as workers:
+        require_recipe(recipe)
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
         folder = Path(runs_dir) / recipe.folder_name
@@ -248,11 +258,18 @@ def is_reached(measured: float, stated: float, count: int) -> bool:
 
 
 def evaluate_ticket(
-    path: Path | str, *, root: str = "", device: str = "cpu", network: str = ""
+    path: Path | str,
+    *,
+    root: str = "",
+    device: str = "cpu",
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
 ) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
 
-    ``network`` is the ``module:function`` of a network of your own, as the ticket names it.
+    ``network``, ``options`` and ``trust_options`` are for a network of your own, as ``own`` and
+    the other arguments of :func:`spiketicket.from_ticket`.
 
     Raises:
         TicketError: the file is no sound ticket, or not of a network of this package.
@@ -261,8 +278,9 @@ def evaluate_ticket(
     from spiketicket.bake import from_ticket
 
     ticket = Ticket.load(path)
+    model = from_ticket(ticket, own=network, options=options, trust_options=trust_options)
     data = find_test_data(ticket, path, root=root)
-    result = evaluate(from_ticket(ticket, own=network).to(device), data.batches(device))
+    result = evaluate(model.to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)
     return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)
 

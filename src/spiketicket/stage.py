@@ -50,6 +50,7 @@ from spiketicket.models._blocks import DataShape
 from spiketicket.models._transformer import SpikingTransformer
 from spiketicket.pruning import Work, keep_weights
 from spiketicket.recipe import Recipe, to_dict
+from spiketicket.registry import is_own
 from spiketicket.reporting import Reporter, tell_doing
 from spiketicket.stage_names import title
 from spiketicket.ticket import Ticket
@@ -266,7 +267,9 @@ def _finish(
     # The plain model made from the ticket is what is tested, not the one that was searched.
     plain = Ticket(bare.layers, bare.tensors, metadata)
     recipe = experiment.recipe
-    model = from_ticket(plain, recipe.train.kernel, own=recipe.model.name).to(experiment.device)
+    own = recipe.model.name if is_own(recipe.model.name) else ""
+    model = from_ticket(plain, recipe.train.kernel, own=own, trust_options=bool(own))
+    model = model.to(experiment.device)
     test = _evaluate(model, experiment.test, experiment)
     accuracy = {
         "test": 100 * test.accuracy,

@@ -36,8 +36,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spiketicket import _ticket_codec as codec
+from spiketicket._bounded import max_memory as allowed_memory
 from spiketicket._bounded import open_regular
 from spiketicket._files import write_atomic
+from spiketicket._ticket_admission import admit, checked
 from spiketicket._ticket_codec import (
     DAMAGED,
     FORMAT_VERSION,
@@ -53,6 +55,7 @@ from spiketicket._ticket_layer import (
     plain_arrays,
     read_layer,
 )
+from spiketicket._ticket_schema import check_metadata
 from spiketicket._ticket_summary import LayerSummary, TicketSummary, summarise
 
 __all__ = [
@@ -130,9 +133,14 @@ class Ticket:
         return state
 
     def to_bytes(self, *, signs: Signs = "raw") -> bytes:
-        """The content of the file; ``signs`` as in :meth:`save`."""
+        """The content of the file; ``signs`` as in :meth:`save`.
+
+        Raises:
+            TicketError: a known key of the metadata holds something that :meth:`load` refuses.
+        """
         plain = self._arrays()
         seed = self._sign_seed(signs)
+        check_metadata(self.metadata)
         arrays = {name: array for name, array in plain.items() if name.startswith("state/")}
         for layer in self.layers:
             arrays.update(coded_arrays(layer, plain, seed))
@@ -153,19 +161,35 @@ class Ticket:
             write_atomic(Path(path), content)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> Ticket:
-        """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason."""
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int = MAX_FILE_BYTES,
+        max_memory: int | None = None,
+    ) -> Ticket:
+        """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason.
+
+        That takes at most ``max_memory`` bytes; None is SPIKETICKET_MAX_MEMORY, or 4 GiB. What
+        the file declares is compared with it, and with the network it names, before it is read.
+        """
+        max_memory = allowed_memory() if max_memory is None else max_memory
         with codec.located(path):
             file, size = open_regular(path)
             with file:
                 if size > max_bytes:
                     raise TicketError(f"is larger than {max_bytes} bytes", value=size)
+                admit(*codec.read_header_from(file, size), size, max_memory)
+                file.seek(0)
                 # One byte more than allowed, for a file that grows meanwhile.
-                return cls.from_bytes(file.read(min(size, max_bytes) + 1))
+                content = file.read(min(size, max_bytes) + 1)
+            return cls.from_bytes(content, max_memory=max_memory)
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Ticket:
-        """The ticket in a file's content. Raises TicketError."""
+    def from_bytes(cls, content: bytes, *, max_memory: int | None = None) -> Ticket:
+        """The ticket in a file's content; ``max_memory`` as in :meth:`load`. Raises TicketError."""
+        header = codec.read_header_from(io.BytesIO(content), len(content))
+        admit(*header, len(content), allowed_memory() if max_memory is None else max_memory)
         metadata, arrays = codec.decode(content)
         version, digest = metadata.pop("format_version"), metadata.pop("digest", None)
         entries = metadata.pop("layers", None)
@@ -229,7 +253,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     with codec.located(path):
         file, size = open_regular(path)
         with file:
-            return codec.read_header_from(file, size)[0]
+            return checked(codec.read_header_from(file, size)[0])
 
 
 def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
@@ -243,7 +267,8 @@ def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
     with codec.located(source):
         file, size = open_regular(source)
         with file:
-            return summarise(*codec.read_header_from(file, size), size)
+            metadata, sizes = codec.read_header_from(file, size)
+            return summarise(checked(metadata), sizes, size)
 
 
 def _own_tensor(key: object, given: object, taken: set[str]) -> codec.Array:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 Run = Callable[..., Result]
+NO_NETWORK = {"network": "", "options": None, "trust_options": False}
 
 
 def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any) -> None:
@@ -17,7 +18,8 @@ def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any)
     ((recipe, given),) = fake_run.calls
     assert recipe.name == "digits-binw"
     assert given.pop("reporter") is not None
-    assert given == {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", "threads": None}
+    expected = {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", "threads": None}
+    assert given == {**expected, **NO_NETWORK}
 
 
 def test_find_passes_its_options_on(spike: Run, fake_run: Any, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_train_prints_the_dense_net(spike: Run, fake_run: Any) -> None:
 def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> None:
     result = spike("eval", str(tmp_path / "a.ticket"), "--root", "/data")
     assert "97.25 %" in result.stdout
-    options = {"root": "/data", "device": "cpu", "network": ""}
+    options = {"root": "/data", "device": "cpu", **NO_NETWORK}
     assert fake_run.calls == [(tmp_path / "a.ticket", options)]
 
 

@@ -1,6 +1,7 @@
 """show: what is in a ticket, checked, and without PyTorch."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from spiketicket.ticket import Ticket, TicketLayer
+from spiketicket import _ticket_codec as codec
+from spiketicket.ticket import Ticket, TicketError, TicketLayer
 
 Run = Callable[..., Result]
 
@@ -66,22 +68,36 @@ def test_show_of_a_bare_ticket(spike: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata",
+    ("metadata", "where"),
     [
-        {"verdict": {"outcome": ["x"], "sentences": ["Wins.", 3, None]}, "recipe": "x"},
-        {"verdict": [1], "classes": 3, "network": [], "accuracy": "high", "versions": None},
-        {"verdict": {"sentences": "x"}, "recipe": {"name": [1]}, "accuracy": {"test": None}},
-        {"condition": "[bold]\x1b[31m\x07\u202e"},
+        ({"verdict": {"outcome": ["x"], "sentences": ["Wins.", 3, None]}}, "verdict.outcome"),
+        ({"verdict": {"sentences": ["Wins.", 3, None]}}, "verdict.sentences[1]"),
+        ({"recipe": "x", "accuracy": {"test": None}}, "recipe"),
+        ({"network": []}, "network"),
+        ({"versions": None}, "versions"),
     ],
 )
-def test_show_of_metadata_that_another_program_wrote(
-    spike: Run, tmp_path: Path, metadata: dict[str, Any]
+def test_metadata_of_another_type_is_neither_written_nor_read(
+    spike: Run, tmp_path: Path, metadata: dict[str, Any], where: str
 ) -> None:
-    Ticket((), {}, metadata).save(tmp_path / "odd.ticket")
+    path = tmp_path / "odd.ticket"
+    with pytest.raises(TicketError) as error:
+        Ticket((), {}, metadata).save(path)
+    assert error.value.where == where
+    assert not path.exists()
+    bare, _ = codec.decode(Ticket(()).to_bytes())
+    path.write_bytes(codec.encode({**bare, **metadata}, {}))
+    result = spike("show", str(path))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{path}: {where}: must be" in result.stderr
+
+
+def test_show_of_what_would_steer_a_terminal(spike: Run, tmp_path: Path) -> None:
+    Ticket((), {}, {"condition": "[bold]\x1b[31m\x07\u202e"}).save(tmp_path / "odd.ticket")
     result = spike("show", str(tmp_path / "odd.ticket"))
     assert result.exit_code == 0
     assert not {"\x1b", "\x07", "\u202e"} & set(result.stdout)
-    assert "[bold]" in result.stdout or "[bold]" not in str(metadata)
+    assert "[bold]" in result.stdout
 
 
 def test_show_notices_one_flipped_bit(spike: Run, ticket: Path) -> None:
@@ -103,3 +119,14 @@ sys.argv = ["spiketicket", "show", {str(ticket)!r}]
 main()
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_memory_is_bounded_by_an_option(
+    spike: Run, ticket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIKETICKET_MAX_MEMORY", "1GiB")
+    assert spike("show", str(ticket), "--max-memory", "500M").exit_code == 0
+    assert os.environ["SPIKETICKET_MAX_MEMORY"] == str(500 << 20)
+    refused = spike("show", str(ticket), "--max-memory", "much")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--max-memory: is not a size of memory (got 'much')" in refused.stderr

@@ -122,7 +122,7 @@ def test_metadata_of_a_foreign_ticket_cannot_write_markup(tmp_path):
     ticket = Ticket.load(find_ticket("digits-binw").path)
     changed = {
         "data": {"name": evil}, "condition": evil, "accuracy": {"test": 50.0},
-        "verdict": {"sentences": [evil, 3]}, "network": {"name": evil},
+        "verdict": {"sentences": [evil, "3"]}, "network": {"name": evil.replace("\n", " ")},
     }  # fmt: skip
     Ticket(ticket.layers, ticket.tensors, changed).save(tmp_path / "evil.ticket")
     hub.write_folder(tmp_path / "evil.ticket", tmp_path / "made", evil)
@@ -214,4 +214,28 @@ def test_a_hub_that_cannot_be_reached(folder, monkeypatch):
 def test_a_damaged_config_is_not_to_be_computed_again(folder):
     (folder / "config.json").write_text("{")
     with pytest.raises(TicketError, match=r"config\.json: is damaged.*Get the folder again"):
+        hub.check_folder(folder)
+
+
+def test_the_card_of_an_own_network_says_that_it_must_be_named(tmp_path):
+    ticket = Ticket.load(find_ticket("digits-binw").path)
+    recipe = json.loads(json.dumps(ticket.metadata["recipe"]))
+    recipe["model"] = {"name": "mynet:make", "options": {"channels": 24}}
+    recipe["neuron"] = {"name": "own"}
+    metadata = {"network": {"name": "mynet:make"}, "recipe": recipe}
+    Ticket(ticket.layers, ticket.tensors, metadata).save(tmp_path / "own.ticket")
+    hub.write_folder(tmp_path / "own.ticket", tmp_path / "made", "own")
+    card = (tmp_path / "made" / "README.md").read_text()
+    assert "`spiketicket find recipe.toml --network mynet:make`" in card
+    assert "who names it runs its code" in card
+    shipped = hub.write_folder(find_ticket("digits-binw").path, tmp_path / "zoo", "zoo")[-1]
+    assert "`spiketicket find recipe.toml` makes" in shipped.read_text()
+
+
+@pytest.mark.parametrize("digest", [None, 3, ["0" * 64], "0" * 63, "X" * 64])
+def test_a_config_with_another_digest_is_refused(folder, digest):
+    config = json.loads((folder / "config.json").read_text())
+    config["files"]["model.ticket"] = digest
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TicketError, match=r"files\.model\.ticket: must"):
         hub.check_folder(folder)

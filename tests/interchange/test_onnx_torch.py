@@ -111,11 +111,14 @@ def test_a_missing_package_is_named_with_its_extra(model, images, monkeypatch, t
 
 
 def _own(monkeypatch, function, **options):
+    from spiketicket.consent import Consent, given
     from spiketicket.models import _own
 
     monkeypatch.chdir(Path(__file__).parents[2])
     name = f"examples.own_network:{function}"
-    return _own.build(_own.Config(name=name, timesteps=2, options=options), own.Config(), SHAPE)
+    config = _own.Config(name=name, timesteps=2, options=options)
+    with given(Consent(name, options)):
+        return _own.build(config, own.Config(), SHAPE)
 
 
 def _written(folder, net, images, shape=SHAPE):

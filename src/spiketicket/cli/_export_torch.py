@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from spiketicket.consent import Consent
     from spiketicket.ticket import Ticket
 
 
@@ -37,19 +38,21 @@ class _Opened:
         return self.facts(files, checks)
 
 
-def _opened(path: Path, network: str, root: str, samples: int) -> _Opened:
+def _opened(path: Path, consent: Consent, root: str, samples: int) -> _Opened:
     from spiketicket.bake import from_ticket
     from spiketicket.export import _inputs as inputs
     from spiketicket.ticket import Ticket
 
     ticket = Ticket.load(path)
-    model = from_ticket(ticket, own=network)
+    model = from_ticket(
+        ticket, own=consent.network, options=consent.options, trust_options=consent.trust_options
+    )
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
     return _Opened(ticket, model, x, source, inputs.facts_of(ticket.metadata))
 
 
 def export_nir(
-    ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
+    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
     from spiketicket.export._inputs import plain_text, shape_of
@@ -57,7 +60,7 @@ def export_nir(
     from spiketicket.export._staged import staged
     from spiketicket.export.nir import read_nir, to_nir, write_nir
 
-    opened = _opened(ticket, network, root, samples)
+    opened = _opened(ticket, consent, root, samples)
     texts = {key.replace(" ", "_"): plain_text(fact) for key, fact in opened.about.items()}
     steps = {"timesteps": int(opened.model.timesteps)}  # type: ignore[arg-type]
     graph = to_nir(opened.model, shape_of(opened.ticket), {**texts, **steps})
@@ -70,13 +73,13 @@ def export_nir(
 
 
 def export_onnx(
-    ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
+    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.onnx`` after ONNX Runtime has run it; facts to show."""
     from spiketicket.export._staged import staged
     from spiketicket.export.onnx import check_onnx, write_onnx
 
-    opened = _opened(ticket, network, root, samples)
+    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name}.onnx"
     with staged(path) as place:
         write_onnx(opened.model, opened.x, place / path.name, opened.about)
@@ -85,24 +88,24 @@ def export_onnx(
 
 
 def export_module(
-    ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
+    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.py`` and ``NAME.npz``, which give the same logits to the bit; facts to show."""
     from spiketicket.export.torch_module import write_module
 
-    opened = _opened(ticket, network, root, samples)
+    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name.replace('-', '_')}.py"
     title = f"{name}: a ticket of spiketicket as plain PyTorch."
     return opened.equal([*write_module(opened.model, opened.x, path, title, opened.about)])
 
 
 def export_pt2(
-    ticket: Path, folder: Path, name: str, network: str, root: str, samples: int
+    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
 ) -> dict[str, Any]:
     """Write ``NAME.pt2``, which gives the same logits to the bit; facts to show."""
     from spiketicket.export.pt2 import write_pt2
 
-    opened = _opened(ticket, network, root, samples)
+    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name}.pt2"
     return opened.equal([write_pt2(opened.model, opened.x, path, opened.about)])
 

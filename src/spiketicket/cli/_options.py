@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from spiketicket._bounded import DEFAULT_MEMORY, set_max_memory
+from spiketicket.consent import Consent
 from spiketicket.errors import NO_TORCH, UserError
 
 DEFAULT_RECIPE = "digits-binw"
@@ -53,6 +56,56 @@ RootOption = Annotated[
     str,
     typer.Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
 ]
+
+
+MaxMemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=set_max_memory,
+        help=f"Memory that reading one file may take. Default: {DEFAULT_MEMORY}.",
+    ),
+]
+
+NetworkOption = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        metavar="MODULE:FUNCTION",
+        help="Your own network, as the file names it: its code is run.",
+    ),
+]
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--options",
+        metavar="KEY=VALUE",
+        help="An argument of your own network, as the file states it; repeatable.",
+    ),
+]
+TrustOptionsOption = Annotated[
+    bool,
+    typer.Option("--trust-options", help="Take the arguments of your own network from the file."),
+]
+
+
+def consent_to(network: str, options: Sequence[str] | None, trust_options: bool) -> Consent:
+    """What the user allows by ``--network``, ``--options`` and ``--trust-options``.
+
+    Raises:
+        UserError: they do not go together, or are not of the form they must have.
+    """
+    from spiketicket._recipe_io import toml_value
+
+    given: dict[str, Any] = {}
+    for text in options or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip() or key.strip() in given:
+            what = "is given twice" if equals and key.strip() else "must have the form key=value"
+            raise UserError(what, where="--options", value=text)
+        given[key.strip()] = toml_value(value.strip())
+    return Consent(network, given if options else None, trust_options)
 
 
 def packaged_recipes() -> dict[str, Path]:

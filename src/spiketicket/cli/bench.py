@@ -10,7 +10,14 @@ import typer
 
 from spiketicket._streams import say_whole, tell
 from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import Device, JsonOption, QuietOption, RootOption, require_device
+from spiketicket.cli._options import (
+    Device,
+    JsonOption,
+    MaxMemoryOption,
+    QuietOption,
+    RootOption,
+    require_device,
+)
 
 
 def bench(
@@ -33,6 +40,7 @@ def bench(
     ] = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also draw it into this file.")] = None,
     root: RootOption = "",
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -23,14 +23,18 @@ from spiketicket.cli._options import (
     ExecutorOption,
     GpusOption,
     JsonOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RetryFailedOption,
     RunsOption,
     SetOption,
+    TrustOptionsOption,
     Where,
     WorkersOption,
+    consent_to,
     recipe_path,
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
@@ -81,6 +85,9 @@ def compare(
     device: DeviceOption = Device.cpu,
     runs: RunsOption = Path("runs"),
     retry_failed: RetryFailedOption = False,
+    network: NetworkOption = "",
+    arguments: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     dry_run: DryRunOption = False,
     record: RecordOption = None,
     as_json: JsonOption = False,
@@ -94,11 +101,13 @@ def compare(
     entries = _entries(recipe, methods, density, seeds, overrides, options, budget)
     carrier = make_executor(executor, workers, address, cpus, gpus, device)
     made = [entry.run for entry in entries]
+    consent = consent_to(network, arguments, trust_options)
     if dry_run:
-        show_plan(made, runs, carrier, executor, as_json=as_json)
+        show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
 
     from spiketicket.cli._sweep import observer_for, print_sweep
+    from spiketicket.consent import given
     from spiketicket.record import check_record
     from spiketicket.sweep import run_runs
 
@@ -108,13 +117,23 @@ def compare(
     name = f"compare-{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
     shown = observer_for(as_json=as_json, quiet=quiet)
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
-        result = run_runs(made, runs, carrier, name=name, retry_failed=retry_failed,
-                          observer=observer).to_dict()  # fmt: skip
+        result = run_runs(
+            made,
+            runs,
+            carrier,
+            name=name,
+            retry_failed=retry_failed,
+            observer=observer,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
+        ).to_dict()
     failed = any(row["state"] != "done" for row in result["runs"])
     if failed and not as_json:
         print_sweep(result)
     if any(row["state"] == "done" for row in result["runs"]):
-        _finish(entries, runs, budget, out or runs / name, record, as_json=as_json)
+        with given(consent):
+            _finish(entries, runs, budget, out or runs / name, record, as_json=as_json)
     raise_exit(result)
 
 

@@ -9,21 +9,28 @@ import typer
 
 from spiketicket._streams import say_json
 from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    MaxMemoryOption,
+    NetworkOption,
+    OptionsOption,
+    RootOption,
+    TrustOptionsOption,
+    consent_to,
+    require_device,
+)
 
 
 def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="MODULE:FUNCTION",
-            help="Your own network that made the tickets; its code is run.",
-        ),
-    ] = "",
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Load tickets and test each on the test set it was made for; exit 1 if below what it states.
@@ -38,8 +45,16 @@ def evaluate(
     from spiketicket.cli._result import print_evaluation
 
     missed = 0
+    consent = consent_to(network, options, trust_options)
     for ticket in tickets:
-        evaluation = run.evaluate_ticket(ticket, root=root, device=where, network=network)
+        evaluation = run.evaluate_ticket(
+            ticket,
+            root=root,
+            device=where,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
+        )
         result = evaluation.to_dict()
         if as_json:
             say_json(result)

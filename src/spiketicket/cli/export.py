@@ -11,7 +11,15 @@ import typer
 
 from spiketicket._names import file_name
 from spiketicket._streams import say_json
-from spiketicket.cli._options import JsonOption, RootOption
+from spiketicket.cli._options import (
+    JsonOption,
+    MaxMemoryOption,
+    NetworkOption,
+    OptionsOption,
+    RootOption,
+    TrustOptionsOption,
+    consent_to,
+)
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,14 +62,9 @@ def export(
         ),
     ] = None,
     root: RootOption = "",
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="MODULE:FUNCTION",
-            help="nir, onnx, torch, pt2: your own network that made the ticket; its code is run.",
-        ),
-    ] = "",
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     push: Annotated[
         str | None,
         typer.Option("--push", metavar="USER/NAME", help="hub: upload to this repository too."),
@@ -69,10 +72,16 @@ def export(
     private: Annotated[
         bool, typer.Option("--private", help="hub: make the repository a private one.")
     ] = False,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket as files for another program, and print what they need or how they check."""
-    checking = {"--samples": samples, "--network": network}
+    checking = {
+        "--samples": samples,
+        "--network": network,
+        "--options": options,
+        "--trust-options": trust_options,
+    }
     uploading = {"--push": push, "--private": private}
     checked = (Target.nir, Target.onnx, Target.torch, Target.pt2)
     _require(to, checking, checked)
@@ -95,7 +104,8 @@ def export(
             Target.torch: made.export_module,
             Target.pt2: made.export_pt2,
         }[to]
-        facts = write(ticket, folder, stem, network, root, samples or 32)
+        consent = consent_to(network, options, trust_options)
+        facts = write(ticket, folder, stem, consent, root, samples or 32)
     if as_json:
         say_json(facts)
     else:

@@ -13,12 +13,16 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
+    TrustOptionsOption,
+    consent_to,
     recipe_path,
     require_device,
 )
@@ -35,6 +39,9 @@ def find(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     record: RecordOption = None,
     report: Annotated[
         bool, typer.Option(help="Measure every net at the end and write report.html into the run.")
@@ -50,6 +57,7 @@ def find(
 
     where = require_device(device)
     loaded = load_recipe(recipe_path(recipe), overrides or ())
+    consent = consent_to(network, options, trust_options)
 
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
@@ -61,7 +69,15 @@ def find(
         check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         found = run.find(
-            loaded, seeds=seeds, runs_dir=runs, device=where, threads=threads, reporter=reporter
+            loaded,
+            seeds=seeds,
+            runs_dir=runs,
+            device=where,
+            threads=threads,
+            reporter=reporter,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
         )
     if not is_first():
         return
@@ -81,9 +97,10 @@ def find(
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
     from spiketicket.measuring import measure_run
+    from spiketicket.registry import is_own
     from spiketicket.report.writing import write_report
 
-    if ":" in recipe.model.name:
+    if is_own(recipe.model.name):
         reporter.message("operations and energy are counted of this package's networks alone")
     else:
         for line in measure_run(

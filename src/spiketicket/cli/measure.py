@@ -17,6 +17,7 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    MaxMemoryOption,
     QuietOption,
     RecordOption,
     RootOption,
@@ -66,6 +67,7 @@ def measure(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the JSON to this file.")
     ] = None,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spiketicket._streams import say_json
-from spiketicket.cli._options import JsonOption
+from spiketicket.cli._options import JsonOption, MaxMemoryOption
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -33,6 +33,7 @@ def pack(
             " file is read; refused where they are not the seed's.",
         ),
     ] = Signs.raw,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket in the newest format: the same ticket, with the same digest."""

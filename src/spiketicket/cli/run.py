@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from spiketicket._bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket._streams import fail, note, say, say_json, say_whole, tell
 from spiketicket.cli._alive import alive
 from spiketicket.cli._guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
@@ -95,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         help="c, numpy, or c where it was built")  # fmt: skip
     add("--level", choices=("generic", "avx2", "avx512"),
         help="processor features to use; default: all there are")  # fmt: skip
+    add(
+        "--max-memory",
+        default="",
+        metavar="SIZE",
+        help=f"memory that reading one file may take; default: {DEFAULT_MEMORY}",
+    )
     add("--plan", action="store_true", help="show how each layer is computed, and its time")
     add("--json", action="store_true", dest="as_json", help="print JSON and nothing else")
     return parser
@@ -109,6 +116,7 @@ def _count(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from spiketicket.cli._inputs import reader_for
 
+    set_max_memory(options.max_memory)
     engine = _engine(options)
     reader = reader_for(
         engine, resize=options.resize, time_unit=options.time_unit, split=options.split_at_reset

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spiketicket._streams import say_json
-from spiketicket.cli._options import JsonOption
+from spiketicket.cli._options import JsonOption, MaxMemoryOption
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -19,6 +19,7 @@ def show(
     places: Annotated[
         list[Path], typer.Argument(help="One or more .ticket files, or run folders.")
     ],
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Check ticket files and print their layers and sizes, and what they state of themselves.

@@ -25,20 +25,25 @@ from spiketicket.cli._options import (
     ExecutorOption,
     GpusOption,
     JsonOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RetryFailedOption,
     RunsOption,
     SetOption,
+    TrustOptionsOption,
     Where,
     WorkersOption,
+    consent_to,
     recipe_path,
     require_device,
 )
 from spiketicket.errors import UserError
 
 if TYPE_CHECKING:
+    from spiketicket.consent import Consent
     from spiketicket.sweep import Executor, Run
 
 _MANY = 1000
@@ -77,6 +82,9 @@ def sweep(
     ] = False,
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     record: RecordOption = None,
     report: Annotated[
         bool,
@@ -91,13 +99,14 @@ def sweep(
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
+    consent = consent_to(network, options, trust_options)
     carrier = make_executor(executor, workers, address, cpus, gpus, device)
 
     from spiketicket.cli._sweep import observer_for, print_sweep
     from spiketicket.sweep import run_runs
 
     if dry_run:
-        show_plan(made, runs, carrier, executor, as_json=as_json)
+        show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
     told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
@@ -107,6 +116,7 @@ def sweep(
         result = run_runs(
             made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
             restart_plan=restart_plan, record=record, measure=report, observer=observer,
+            network=network, options=consent.options, trust_options=trust_options,
         ).to_dict()  # fmt: skip
     if report:
         _write_reports(result["runs"])
@@ -180,17 +190,27 @@ def make_executor(
 
 
 def show_plan(
-    made: Sequence[Run], runs: Path, carrier: Any, executor: Where, *, as_json: bool
+    made: Sequence[Run],
+    runs: Path,
+    carrier: Any,
+    executor: Where,
+    consent: Consent | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print what is left to do of some runs, and an estimate of what it would cost."""
     from spiketicket.cli._sweep import print_plan
+    from spiketicket.consent import given
+    from spiketicket.sweep import require_consent
     from spiketicket.sweep.estimate import estimate, wall_s
     from spiketicket.sweep.plan import make_plan
 
     local = executor is Where.local
     workers, threads = (carrier.workers, carrier.threads) if local else (1, carrier.cpus)
-    plan = make_plan(made, runs.absolute(), carrier.device)
-    seconds = estimate(plan, runs, carrier.device if local else "cpu", threads)
+    with given(consent):
+        require_consent(made)
+        plan = make_plan(made, runs.absolute(), carrier.device)
+        seconds = estimate(plan, runs, carrier.device if local else "cpu", threads)
     total = wall_s(seconds, plan, workers)
     if as_json:
         tasks = [{"task": t.label, "kind": t.kind, "seconds": seconds[t.id]} for t in plan.tasks]

@@ -10,12 +10,16 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
+    TrustOptionsOption,
+    consent_to,
     recipe_path,
     require_device,
 )
@@ -27,6 +31,9 @@ def train(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -36,6 +43,7 @@ def train(
 
     where = require_device(device)
     loaded = load_recipe(recipe_path(recipe), overrides or ())
+    consent = consent_to(network, options, trust_options)
 
     from spiketicket import run
     from spiketicket.cli._progress import reporter_for
@@ -47,7 +55,14 @@ def train(
         check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         trained = run.train_dense(
-            loaded, runs_dir=runs, device=where, threads=threads, reporter=reporter
+            loaded,
+            runs_dir=runs,
+            device=where,
+            threads=threads,
+            reporter=reporter,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
         )
     if not is_first():
         return

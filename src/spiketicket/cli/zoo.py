@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from spiketicket._streams import say, say_json
-from spiketicket.cli._options import Device, DeviceOption, JsonOption, RootOption, require_device
+from spiketicket.cli._options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    MaxMemoryOption,
+    RootOption,
+    require_device,
+)
 
 app = typer.Typer(help="Tickets that come with the package.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names them.")]
@@ -57,6 +64,7 @@ def pull(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Branch, tag or commit. Default: main.")
     ] = None,
+    max_memory: MaxMemoryOption = "",
 ) -> None:
     """Get somebody's ticket from the Hub, check its files, and print where it is."""
     from spiketicket.export import hub
@@ -67,7 +75,7 @@ def pull(
 @app.command("eval")
 def evaluate(
     name: NameArgument, root: RootOption = "", device: DeviceOption = Device.cpu,
-    as_json: JsonOption = False,
+    max_memory: MaxMemoryOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Test a ticket on the data here and compare with the recorded accuracy; exit 1 if below.
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from spiketicket.registry import is_own
 from spiketicket.ticket import TicketSummary
 
 _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
@@ -99,14 +100,26 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
 
 
 def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
-    own = ":" in str(_table(metadata, "network").get("name"))
+    network = _table(metadata, "network").get("name")
+    own = is_own(network)
     make = "load_into(my_network, ticket)" if own else "from_ticket(ticket)"
     lines = [
         "## Use", "```python", "import spiketicket", "",
         'ticket = spiketicket.Ticket.load("model.ticket")', f"net = spiketicket.{make}", "```",
     ]  # fmt: skip
     if has_recipe:
-        lines += ["", "`spiketicket find recipe.toml` makes it again, with all its controls."]
+        # Only a name that can be no other command line; the recipe says it too.
+        naming = f" --network {network}" if own else ""
+        lines += [
+            "",
+            f"`spiketicket find recipe.toml{naming}` makes it again, with all its controls.",
+        ]
+    if own:
+        lines += [
+            "",
+            "Its network is not part of spiketicket: who names it runs its code, which"
+            " must be at hand and trusted.",
+        ]
     return "\n".join(lines)
 
 

@@ -11,11 +11,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from spiketicket._bounded import max_memory
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape
 from spiketicket.philox import Stream
 from spiketicket.ticket import Ticket, TicketError
 from spiketicket.ticket_data import find_test_data
+
+_BYTES_A_VALUE = 16
+"""Of an input that is drawn, while it becomes a tensor."""
 
 
 def shape_of(ticket: Ticket) -> DataShape:
@@ -45,6 +49,13 @@ def check_inputs(
     except UserError:
         size: tuple[int, ...] = (count, shape.channels, shape.height, shape.width)
         size = size if shape.frames == 1 else (shape.frames, *size)
+        if _BYTES_A_VALUE * math.prod(size) > max_memory():
+            raise UserError(
+                "inputs of that size do not fit into the memory allowed",
+                where="--samples",
+                value=f"{count} of {math.prod(size) // count} values",
+                remedy="Give fewer, or allow more: --max-memory",
+            ) from None
         noise = Stream(0, "check inputs").normal(math.prod(size))
         return torch.from_numpy(noise.reshape(size)).float(), "noise: the ticket's data is not here"
     axis = 1 if parts[0].dim() == 5 else 0

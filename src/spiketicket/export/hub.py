@@ -20,6 +20,7 @@ from spiketicket import __version__
 from spiketicket._bounded import read_regular
 from spiketicket._files import json_bytes, read_json, write_bytes
 from spiketicket._ticket_codec import MAX_FILE_BYTES, located
+from spiketicket._ticket_kinds import Text
 from spiketicket.errors import UserError
 from spiketicket.export._card import model_card
 from spiketicket.export._needs import needed
@@ -29,6 +30,7 @@ from spiketicket.record import without_root
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.zoo import require_digest
 
+SHA256 = Text(64, pattern="[0-9a-f]{64}")
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
 
 
@@ -101,7 +103,8 @@ def check_folder(folder: Path | str) -> Path:
     for file in files:
         if file not in (TICKET, RECIPE):
             raise TicketError("names a file it may not", where=str(folder / CONFIG), value=file)
-        require_digest(folder / file, str(files[file]))
+        SHA256.check(files[file], f"{folder / CONFIG}: files.{file}")
+        require_digest(folder / file, files[file])
     Ticket.load(folder / TICKET)
     return folder / TICKET
 

@@ -19,6 +19,7 @@ from spiketicket.neurons import _native, lif
 from spiketicket.neurons.lif import LIF, Kernel, resolve_kernel
 from spiketicket.neurons.step import Step, as_lif
 from spiketicket.plans import DataShape as DataShape  # noqa: PLC0414
+from spiketicket.plans import scaled as scaled  # noqa: PLC0414
 from spiketicket.recipe import NeuronConfig
 from spiketicket.registry import load
 
@@ -230,11 +231,6 @@ def time_first(x: Tensor, timesteps: int) -> Tensor:
             remedy="Make them the same",
         )
     return x
-
-
-def scaled(channels: int, width: float) -> int:
-    """Channels times the width factor, at least 1."""
-    return max(1, round(channels * width))
 
 
 def flatten_features(x: Tensor) -> Tensor:

@@ -19,14 +19,17 @@ from types import ModuleType
 from typing import Annotated, Any, cast
 
 import torch
+from annotated_types import Len
 from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 
+from spiketicket import consent
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape, make_neuron
 from spiketicket.models._probe import inputs_probe, require_initialised
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig
+from spiketicket.registry import OWN_PATTERN
 
 LEFT = "_spiketicket_left"
 """Attribute of a layer that a ticket leaves as it is."""
@@ -36,10 +39,10 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 class Config(ModelConfig):
     """``name`` is ``package.module:function``."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    name: Annotated[str, StringConstraints(pattern=f"^{OWN_PATTERN}$", max_length=500)]
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the function."""
-    leave: tuple[str, ...] = ()
+    leave: Annotated[tuple[str, ...], Len(0, 10_000)] = ()
     """Layers that are no part of the ticket and stay as the function made them."""
 
     def __hash__(self) -> int:
@@ -54,9 +57,11 @@ def build(
     It resets its neurons' state before every call, and its output is averaged over time.
 
     Raises:
-        UserError: the function is not there, fails, does not take what the recipe says, or
-            returns no module, or one that does not give a row of logits for each input.
+        UserError: the user did not name the function (see :mod:`spiketicket.consent`), it is not
+            there, fails, does not take what the recipe says, or returns no module, or one that
+            does not give a row of logits for each input.
     """
+    consent.require(config.name, config.options)
     function = _function(config.name)
     arguments = _arguments(function, config, neuron, shape, kernel)
     with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ import math
 from typing import Annotated, Literal, cast
 
 import torch
-from annotated_types import Ge, Gt, Interval, Le
+from annotated_types import Gt, Interval, Le
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,15 +35,15 @@ class TransformerConfig(ModelConfig):
     """Sizes; ``dim``, ``depth`` and ``heads`` stand above those of the preset."""
 
     preset: Literal["nano", "tiny", "small", "4-384", "2-256", "2-512"] = "nano"
-    dim: Annotated[int, Ge(8)] | None = None
-    depth: Annotated[int, Ge(0)] | None = None
+    dim: Annotated[int, Interval(ge=8, le=65536)] | None = None
+    depth: Annotated[int, Interval(ge=0, le=1024)] | None = None
     """Encoder blocks; 0 leaves the head on ConvPEP's tokens."""
-    heads: Annotated[int, Ge(1)] | None = None
-    scale: Annotated[float, Gt(0)] | None = None
+    heads: Annotated[int, Interval(ge=1, le=65536)] | None = None
+    scale: Annotated[float, Gt(0), Le(1e6)] | None = None
     """Constant on the attention product; Spike-driven Transformer has none and takes 1."""
     qkv_bias: bool = True
     """Whether queries, keys and values have a bias, which the BatchNorm after it undoes."""
-    mlp_ratio: Annotated[float, Gt(0)] = 4.0
+    mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0
     pools: Annotated[int, Interval(ge=0, le=4)] | None = None
     """ConvPEP stages that halve the image; None gives 8x8 tokens, or as near as 4 pools come."""
     pool_kernel: Literal[2, 3] = 3
@@ -59,7 +59,7 @@ class TransformerConfig(ModelConfig):
     keep: Annotated[float, Gt(0), Le(1)] = 1.0
     """Fraction of the tokens that reach the encoder."""
     ranking: Ranking = "none"
-    ranking_seed: Annotated[int, Ge(0)] = 0
+    ranking_seed: Annotated[int, Interval(ge=0, le=2**63 - 1)] = 0
     execution: Literal["drop", "zero_fill", "isolated"] = "drop"
     """``drop``: ConvPEP sees the whole image. ``zero_fill``: it sees zeros in dropped patches.
     ``isolated``: it sees each kept patch alone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from spiketicket.models._blocks import (
@@ -23,7 +23,7 @@ from spiketicket.neurons.lif import Kernel
 from spiketicket.plans import CONVNET_PLAN, convnet_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
 
-Positive = Annotated[int, Ge(1)]
+Positive = Annotated[int, Interval(ge=1, le=65536)]
 
 
 class Config(ModelConfig):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval, Len
+from annotated_types import Interval, Len
 from torch import Tensor, nn
 
 from spiketicket.models._blocks import (
@@ -33,12 +33,14 @@ class Config(ModelConfig):
     """``hidden`` is the size of the two hidden linear layers at width 1."""
 
     name: Literal["vgg9"] = "vgg9"
-    hidden: Annotated[int, Ge(1)] = 256
+    hidden: Annotated[int, Interval(ge=1, le=2**20)] = 256
     pools: Annotated[int, Interval(ge=3, le=6)] | None = None
     """Convolutions that a 2x2 pooling follows; None leads to 4x4 positions."""
     pooling: Pooling = "max"
     """``stride`` gives those convolutions a stride of 2 instead."""
-    channels: Annotated[tuple[Annotated[int, Ge(1)], ...], Len(8, 8)] | None = None
+    channels: Annotated[tuple[Annotated[int, Interval(ge=1, le=65536)], ...], Len(8, 8)] | None = (
+        None
+    )
     """Outputs of the six convolutions and the two hidden layers, in place of the plan times
     ``width``."""
 

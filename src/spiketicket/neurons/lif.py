@@ -43,7 +43,7 @@ class Config(NeuronConfig):
     decay: Annotated[float, Ge(0), Lt(1)] = 0.5
     """lambda; 1 - 1/tau in SpikingJelly's words."""
     decay_input: bool = False
-    v_threshold: Annotated[float, Gt(0)] = 1.0
+    v_threshold: Annotated[float, Gt(0), Le(1e6)] = 1.0
     v_reset: float | Literal["soft"] = 0.0
     surrogate: SurrogateName = "sigmoid"
     alpha: Annotated[float, Gt(0), Le(1e4)] = 4.0

@@ -23,6 +23,7 @@ from spiketicket._files import explained, is_disk_full, read_json, write_json
 from spiketicket._run_files import required_result
 from spiketicket._run_models import RunResult
 from spiketicket.claim import claimed
+from spiketicket.consent import Consent, given, require_recipe
 from spiketicket.errors import UserError
 from spiketicket.ladder import main_arm
 from spiketicket.recipe import Recipe
@@ -82,6 +83,7 @@ def run_runs(
     runs: Sequence[Run], runs_dir: Path | str = "runs", executor: Executor | None = None, *,
     name: str = "", retry_failed: bool = False, restart_plan: bool = False, retries: int = 2,
     record: Path | None = None, measure: bool = False, observer: Observer | None = None,
+    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
 ) -> SweepResult:  # fmt: skip
     """Do runs in parallel; what is finished is not done again, what several need is done once.
 
@@ -96,12 +98,16 @@ def run_runs(
         record: file of results that every run's is added to, as ``find --record`` does.
         measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
+        network, options, trust_options: a network of your own that the recipes name, as in
+            :func:`spiketicket.find`; every worker is told.
 
     Raises:
-        UserError: a recipe that cannot be run, a folder that cannot be written, a sweep of this
-            name that has other runs or is being driven by another process, no such executor.
+        UserError: a recipe that cannot be run or needs your consent, a folder that cannot be
+            written, a sweep of this name that has other runs or is being driven by another
+            process, no such executor.
     """
     executor, observer = executor or Local(), observer or Silent()
+    consent = Consent(network, options, trust_options)
     place = Path(runs_dir).absolute()
     name = name or _hash([[run.folder, list(run.seeds)] for run in runs])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
@@ -109,7 +115,8 @@ def run_runs(
     folder = place / f"sweep-{name}"
     if record is not None:
         check_record(record)
-    with claimed(folder, deep=False):
+    with given(consent), claimed(folder, deep=False):
+        require_consent(runs)
         with explained(folder):
             for part in ("tokens", "progress"):
                 (folder / part).mkdir(exist_ok=True)
@@ -120,17 +127,13 @@ def run_runs(
         tell_kept(observer, plan, place)
         executor.open(str(place), folder.name)
         try:
-            driver = Driver(plan, executor, place, folder, observer, retries, file.save)
+            driver = Driver(plan, executor, place, folder, observer, retries, file.save, consent)
             tasks = driver.run(retry_failed=retry_failed)
         finally:
             executor.close()
         full = _finish(file, tasks, record)
-    stopped = driver.stopped or full
-    of_run: dict[str, list[TaskState]] = {}
-    for state in tasks.values():
-        if state.task.kind != "stage":
-            of_run.setdefault(state.task.run, []).append(state)
-    rows = tuple(_row(run, place, of_run.get(run.folder, [])) for run in runs)
+        stopped = driver.stopped or full
+        rows = _rows(runs, place, tasks)
     failed = tuple(
         {"task": s.task.label, "place": str(place / s.task.place), **(s.error or {})}
         for s in tasks.values() if s.state == "failed"
@@ -189,6 +192,26 @@ def _edited(path: Path, before: set[str], now: set[str]) -> UserError:
     )
     remedy = "Give it another --name, or --restart-plan to go on with the new runs"
     return UserError(what, where=str(path.parent), remedy=remedy)
+
+
+def require_consent(runs: Sequence[Run]) -> None:
+    """Refuse runs of which a recipe has a network of one's own that the user did not name.
+
+    Raises:
+        UserError: as :func:`spiketicket.consent.require`.
+    """
+    for run in runs:
+        require_recipe(run.recipe)
+
+
+def _rows(
+    runs: Sequence[Run], place: Path, tasks: Mapping[str, TaskState]
+) -> tuple[dict[str, Any], ...]:
+    of_run: dict[str, list[TaskState]] = {}
+    for state in tasks.values():
+        if state.task.kind != "stage":
+            of_run.setdefault(state.task.run, []).append(state)
+    return tuple(_row(run, place, of_run.get(run.folder, [])) for run in runs)
 
 
 def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import is_disk_full, write_bytes, write_json
+from spiketicket.consent import Consent
 from spiketicket.errors import UserError
 from spiketicket.sweep.executor import Ended, Executor
 from spiketicket.sweep.plan import Plan, Task, failure
@@ -52,7 +53,10 @@ class TaskState:
 
 @dataclass
 class Driver:
-    """Carries out a plan; ``changed`` is called with all tasks whenever one of them changed."""
+    """Carries out a plan; ``changed`` is called with all tasks whenever one of them changed.
+
+    ``consent`` is the user's, to run a network of theirs, and is handed to every worker.
+    """
 
     plan: Plan
     executor: Executor
@@ -61,6 +65,7 @@ class Driver:
     observer: Observer
     retries: int
     changed: Callable[[Mapping[str, TaskState]], None]
+    consent: Consent | None = None
     stopped: str = ""
     """Why no more tasks were handed out, if so."""
     _tasks: dict[str, TaskState] = field(default_factory=dict)
@@ -110,7 +115,7 @@ class Driver:
         token = secrets.token_hex(16)
         write_bytes(self.folder / "tokens" / state.task.id, token.encode())
         state.state, state.token, state.attempts = "running", token, state.attempts + 1
-        self.executor.submit(Order(state.task, state.attempts, token))
+        self.executor.submit(Order(state.task, state.attempts, token, self.consent))
 
     def _hear(self, ended: Ended) -> None:
         state = self._tasks[ended.order.task.id]

@@ -25,6 +25,7 @@ from spiketicket._bounded import parse_json, read_regular
 from spiketicket._files import is_disk_full, write_bytes, write_json
 from spiketicket.arms import ArmName
 from spiketicket.claim import Fence, InUseError, SupersededError
+from spiketicket.consent import Consent, given
 from spiketicket.data import Dataset, load_dataset
 from spiketicket.errors import UserError
 from spiketicket.measuring import measure_run
@@ -66,6 +67,8 @@ class Order:
     task: Task
     attempt: int
     token: str
+    consent: Consent | None = None
+    """The user's, to run a network of theirs: a worker has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def execute(order: Order, settings: Settings) -> Outcome:
         _look_around(settings, host)
         fence = Fence(settings.folder / "tokens" / order.task.id, order.token)
         fence()
-        with kept():
+        with given(order.consent), kept():
             torch.set_num_threads(settings.share)
             result = _do(order.task, settings, fence, reporter)
     except SupersededError:
