@@ -46,7 +46,7 @@ OTHERS = [
     nested(70), nested(600),
 ]  # fmt: skip
 NAMES = ["name", "args", "", "x", "model", "\x1b[2J", "format_version", "folder", "root", "layers"]
-VALUES = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS])
+VALUES = st.one_of(*map(st.sampled_from, (NUMBERS, TEXTS, OTHERS)))
 
 
 def places(value: Any) -> list[Place]:
@@ -64,12 +64,21 @@ def edited_tree(draw: Draw, value: Any, most: int = 3) -> Any:
     """A copy of a table or list with some edits at random places."""
     made = copy.deepcopy(value)
     for _ in range(draw(st.integers(1, most))):
-        found = places(made)
-        if not found:
+        if not made or not isinstance(made, (dict, list)):
             return made
-        holder, key = draw(st.sampled_from(found))
+        holder, key = _place(draw, made)
         draw(st.sampled_from(TREE_EDITS))(draw, made, holder, key)
     return made
+
+
+def _place(draw: Draw, tree: Any) -> Place:
+    """Some place in a tree that is not empty, where long lists weigh no more than short tables."""
+    while True:
+        key = draw(st.sampled_from(list(tree) if isinstance(tree, dict) else range(len(tree))))
+        inner = tree[key]
+        if not isinstance(inner, (dict, list)) or not inner or draw(st.integers(0, 3)) == 0:
+            return tree, key
+        tree = inner
 
 
 def _replace(draw: Draw, _: Any, holder: Any, key: Any) -> None:
@@ -89,7 +98,7 @@ def _add(draw: Draw, _: Any, holder: Any, key: Any) -> None:
 
 
 def _transplant(draw: Draw, tree: Any, holder: Any, key: Any) -> None:
-    source, other = draw(st.sampled_from(places(tree)))
+    source, other = _place(draw, tree)
     holder[key] = copy.deepcopy(source[other])
 
 
@@ -105,12 +114,19 @@ def _bend(draw: Draw, _: Any, holder: Any, key: Any) -> None:
         holder[key] = draw(st.sampled_from(near))
 
 
+def _everywhere(draw: Draw, tree: Any, _: Any, key: Any) -> None:
+    """Replaces what stands at this key in every table: files repeat names, and one is checked."""
+    for holder, other in places(tree):
+        if other == key and isinstance(holder, dict) and draw(st.booleans()):
+            holder[key] = copy.deepcopy(draw(VALUES))
+
+
 def _rename(draw: Draw, _: Any, holder: Any, key: Any) -> None:
     if isinstance(holder, dict):
         holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
 
 
-TREE_EDITS = [_replace, _replace, _bend, _delete, _add, _transplant, _rename]
+TREE_EDITS = [_replace, _replace, _bend, _delete, _add, _transplant, _rename, _everywhere]
 
 
 def json_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The long run of the fuzz targets, with new seeds each time: ``fuzz_run.py [SECONDS] [TARGET...]``.
+"""The long run of the fuzz targets, with new seeds: ``fuzz_run.py [SECONDS] [TARGET...]``.
 
 Each target gets its share of the time. Faults are printed with the smallest input that Hypothesis
 found, which it keeps in .hypothesis/ and tries first the next time.
@@ -74,7 +74,8 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET")
     given_ = parser.parse_args()
     share = given_.seconds / len(given_.targets)
-    return 0 if all([run(name, share) for name in given_.targets]) else 1
+    sound = [run(name, share) for name in given_.targets]
+    return 0 if all(sound) else 1
 
 
 if __name__ == "__main__":

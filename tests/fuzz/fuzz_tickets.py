@@ -14,14 +14,13 @@ from typing import Any
 from unittest import mock
 
 from fuzz_edits import Draw, edited_bytes, edited_tree, json_text
-from fuzz_guard import MEMORY, limited
+from fuzz_guard import MEMORY, expect, limited
 from hypothesis import strategies as st
 
 from spiketicket import _ticket_codec as codec
 from spiketicket import zoo
 from spiketicket.cli.show import show
 from spiketicket.engine import Engine
-from spiketicket.errors import UserError
 from spiketicket.export import hub
 from spiketicket.ticket import Ticket, describe, read_metadata
 
@@ -95,19 +94,30 @@ def bases() -> tuple[Parts, ...]:
     return tuple(map(Parts.of, [*contents, drawn]))
 
 
+OWN = ("layers", "state_bytes", "format_version")
+"""What a reader compares with the arrays: most damage to it ends the reading early."""
+
+
 def edited(draw: Draw) -> bytes:
     """A damaged ticket file, its digest right wherever the damage lets a reader compute one."""
     parts = draw(st.sampled_from(bases()))
-    kinds = draw(st.sets(st.sampled_from(["metadata", "places", "body", "file"]), min_size=1))
     metadata, places, body = parts.metadata, parts.places, parts.body
-    if "metadata" in kinds:
+    kinds = ["said", "network", "recipe", "metadata", "places", "body", "file"]
+    kind = draw(st.sampled_from([*kinds[:3] * 2, *kinds]))
+    if kind == "said":
+        own = {key: metadata[key] for key in OWN}
+        said = {key: value for key, value in metadata.items() if key not in OWN}
+        metadata = {**edited_tree(draw, said), **own}
+    elif kind in metadata:
+        metadata = {**metadata, kind: edited_tree(draw, metadata[kind])}
+    elif kind == "metadata":
         metadata = edited_tree(draw, metadata)
-    if "places" in kinds:
+    elif kind == "places":
         places = edited_tree(draw, places)
-    if "body" in kinds:
+    elif kind == "body":
         body = edited_bytes(draw, body)
     content = Parts(metadata, places, body).sealed()
-    return edited_bytes(draw, content) if "file" in kinds else content
+    return edited_bytes(draw, content) if kind == "file" else content
 
 
 def ticket_files(draw: Draw, folder: Path) -> None:
@@ -128,19 +138,18 @@ def ticket_files(draw: Draw, folder: Path) -> None:
     if ticket is not None:
         with limited("Engine", memory):
             Engine(ticket)
-        with limited("from_ticket", memory):
+        with limited("from_ticket", None):
             from_ticket(ticket)
 
 
-def printed(path: Path, memory: int) -> None:
+def printed(path: Path, memory: int | None) -> None:
     """``show``, in both forms: what it prints cannot steer a terminal."""
     for as_json in (False, True):
         out = io.StringIO()
         with contextlib.redirect_stdout(out), limited("show", memory):
             show([path], as_json=as_json)
         raw = {c for c in out.getvalue() if not c.isprintable() and c != "\n"}
-        with limited("show: prints control characters"):
-            assert not raw, raw
+        expect(not raw, "show: prints control characters", raw)
 
 
 def hub_folders(draw: Draw, folder: Path) -> None:
@@ -148,7 +157,6 @@ def hub_folders(draw: Draw, folder: Path) -> None:
     path = folder / "a.ticket"
     path.write_bytes(edited(draw) if draw(st.booleans()) else bases()[0].sealed())
     made = folder / "hub"
-    refused: list[UserError] = []
     with limited("hub.write_folder") as refused:
         hub.write_folder(path, made, "a")
     if refused or not (made / hub.CONFIG).exists():

@@ -9,13 +9,13 @@ from fuzz_run import TARGETS, fuzzed
 from hypothesis import HealthCheck, Phase, settings
 
 EXAMPLES = {
-    fuzz_tickets.ticket_files: 60,
-    fuzz_tickets.hub_folders: 30,
-    fuzz_others.recordings: 150,
-    fuzz_others.recipes: 100,
-    fuzz_others.shown_runs: 40,
-    fuzz_others.reported_runs: 8,
-    fuzz_others.checkpoints: 60,
+    fuzz_tickets.ticket_files: 40,
+    fuzz_tickets.hub_folders: 20,
+    fuzz_others.recordings: 120,
+    fuzz_others.recipes: 80,
+    fuzz_others.shown_runs: 20,
+    fuzz_others.reported_runs: 4,
+    fuzz_others.checkpoints: 40,
 }
 
 
