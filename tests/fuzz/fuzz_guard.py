@@ -31,9 +31,6 @@ MOST_MEMORY = 2 << 30
 KNOWN_FAULTS: dict[str, str] = {
     "load_recipe: ValueError in _recipe_io._toml_value": "--set with a number of 5000 digits",
     "read_events: RuntimeWarning in _columns._within": "times of 2^63 and more",
-    "show: OverflowError in _console.time_text": "wall_s of a timing.json is Infinity",
-    "show: ValueError in _console.time_text": "wall_s of a timing.json is NaN",
-    "write_report: MemoryError in arms_part.never_predicted": "a class of 2^31 in predictions.npy",
     "checkpoint.load: AttributeError in checkpoint.load": "tables of another type",
     "checkpoint.load: EOFError in checkpoint.load": "a pickle that ends early",
     "checkpoint.load: IndexError in checkpoint.load": "a pickle that pops too much",
