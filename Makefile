@@ -9,40 +9,60 @@ SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # The tests start many processes: without byte code each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check lint docs bench fuzz clean
+.PHONY: demo test check lint format docs bench fuzz fuzz-python constraints clean help
 
-demo: $(VENV)/.train
+demo: $(VENV)/.train  ## find a ticket on real data, print its verdict and where the report is
 	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
 
-test: lint
+test: lint  ## run every check and test
 	$(BIN)/python -m pytest $(SPREAD)
 
-check: $(VENV)/.test
+check: $(VENV)/.test  ## run the quick tests
 	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test  ## run the linter, the types and the import contract
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+format: $(VENV)/.test  ## format the code, and mend what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
 # The guides as a site, in site/: nothing in it is loaded from the network.
-docs: $(VENV)/.docs
+docs: $(VENV)/.docs  ## write the documentation as a site
 	$(BIN)/zensical build --strict --clean
 
-bench: $(VENV)/.test
+bench: $(VENV)/.test  ## measure the steps of a search
 	$(BIN)/python benchmarks/search_step.py --growth
 	$(BIN)/python benchmarks/transformer_step.py
 
 # An hour of mutated engine programs; needs clang and cmake.
-fuzz: $(VENV)/.test
+fuzz: $(VENV)/.test  ## mutate engine programs for an hour
 	cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DSPIKETICKET_FUZZ=ON
 	cmake --build build/fuzz --target fuzz_program
 	$(BIN)/python csrc/fuzz/write_corpus.py build/fuzz/corpus
 	build/fuzz/fuzz_program -max_total_time=3600 -max_len=4096 -artifact_prefix=build/fuzz/ \
 		build/fuzz/corpus
 
-clean:
+# Mutated tickets, recordings, recipes and run folders, with new seeds; SECONDS for all together.
+SECONDS ?= 3600
+fuzz-python: $(VENV)/.test  ## mutate the files of strangers for an hour
+	$(BIN)/python tests/fuzz/fuzz_run.py $(SECONDS)
+
+# The versions that the tests were last run with; PIP_CONSTRAINT=constraints/test.txt makes pip keep
+# to them.
+constraints: $(VENV)/.test  ## write down the versions of the test environment
+	{ echo '# The test environment, by `make constraints`. To install the same versions:'; \
+	  echo '# PIP_CONSTRAINT=constraints/test.txt make test'; \
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude spiketicket | \
+	    sed -E 's/\+[a-z0-9.]+$$//'; } > constraints/test.txt
+
+help:  ## print this list
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+clean:  ## remove all that was made, the environment too
 	rm -rf $(VENV) build dist site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.made:

@@ -38,7 +38,7 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "SECURITY.md", "CONTRIBUTING.md"])
 def test_links_lead_to_files_and_headings(name):
     page = ROOT / name
     for file, anchor in re.findall(LINK, page.read_text()):

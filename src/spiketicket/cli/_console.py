@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -61,7 +62,7 @@ def size_text(count: float | None) -> str:
 
 def time_text(seconds: float | None) -> str:
     """A duration in words."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "-"
     if seconds < 60:
         return f"{seconds:.1f} s"

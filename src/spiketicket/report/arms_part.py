@@ -171,7 +171,7 @@ def never_predicted(run: Run) -> list[str]:
     known = [s for s in run.stages if s.predictions is not None]
     names = run.sample[1].classes if run.sample else ()
     most = max((int(s.predictions.max()) for s in known if s.predictions is not None), default=-1)
-    classes = max(len(names), most + 1)
+    classes = max(len(names), min(most + 1, 1 << 16))  # a damaged file may hold any number
     found = []
     for stage in known:
         seen = np.unique(stage.predictions) if stage.predictions is not None else ()
