@@ -28,14 +28,7 @@ MEMORY = 64 << 20
 MOST_MEMORY = 2 << 30
 """Bytes that the whole process may take for it, those of PyTorch and the C library too."""
 
-KNOWN_FAULTS: dict[str, str] = {
-    "load_recipe: ValueError in _recipe_io._toml_value": "--set with a number of 5000 digits",
-    "read_events: RuntimeWarning in _columns._within": "times of 2^63 and more",
-    "checkpoint.load: AttributeError in checkpoint.load": "tables of another type",
-    "checkpoint.load: EOFError in checkpoint.load": "a pickle that ends early",
-    "checkpoint.load: IndexError in checkpoint.load": "a pickle that pops too much",
-    "checkpoint.load: UserWarning in checkpoint.load": "a pickle of another protocol",
-}
+KNOWN_FAULTS: dict[str, str] = {}
 """Faults that are known and not mended yet, as the name in the message of a Fault -> a word about
 it. What is named here does not fail a run. The list is to be empty.
 """
