@@ -549,7 +549,7 @@ def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
     tickets = []
     for runs in ("one", "two"):
         torch.manual_seed(len(tickets))
-        path = spiketicket.find(made, runs_dir=here / runs).tickets[0]
+        path = spiketicket.find(made, runs_dir=here / runs, network=made.model.name).tickets[0]
         tickets += [path.read_bytes()]
     assert tickets[0] == tickets[1]
 
