@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiketicket import _data_place
 from spiketicket._stated import (
     Check,
     State,
@@ -85,7 +86,7 @@ def verify_ticket(
         checks.append(masks)
     checks.append(_accuracy(ticket, Path(path), place))
     if rerun:
-        checks.append(_rerun(ticket, place))
+        checks.append(_rerun(ticket, Path(path), place))
     return Verification(Path(path), tuple(checks))
 
 
@@ -131,7 +132,7 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
     return ""
 
 
-def _rerun(ticket: Ticket, place: Place) -> Check:
+def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
     name, meta = "search again", ticket.metadata
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
@@ -144,8 +145,8 @@ def _rerun(ticket: Ticket, place: Place) -> Check:
         return Check(name, "not checked", "it names no recipe and seed to search with")
     if ":" in recipe.model.name and recipe.model.name != place.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
-    if place.root:
-        data = recipe.data.model_copy(update={"root": place.root})
+    if root := place.root or _data_place.recorded(path):
+        data = recipe.data.model_copy(update={"root": root})
         recipe = recipe.model_copy(update={"data": data})
     try:
         made, threads = _searched(recipe, seed, arm, meta, place)
