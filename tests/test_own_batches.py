@@ -241,5 +241,5 @@ def test_find_refuses_batches_of_one_before_it_has_a_folder(tmp_path, monkeypatc
         }
     )
     with pytest.raises(UserError, match=r"batch of one sample has no BatchNorm.*train\.batch_size"):
-        spiketicket.find(recipe, runs_dir=tmp_path / "runs")
+        spiketicket.find(recipe, runs_dir=tmp_path / "runs", network=recipe.model.name)
     assert not (tmp_path / "runs").exists()

@@ -23,6 +23,7 @@ from spiketicket.models._blocks import DataShape
 from spiketicket.models._probe import Probe, copied
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketError
+from spiketicket.verify import Place, verify_ticket
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 x8 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -577,6 +578,11 @@ def test_find_with_a_network_of_ones_own(here):
     again = spiketicket.evaluate_ticket(path, network=own, trust_options=True)
     assert again.test_accuracy == pytest.approx(ticket.metadata["accuracy"]["test"])
     from_ticket(ticket, own=own, options={"hidden": 16})
+    unsure = {check.name: check for check in verify_ticket(path, Place(network=own)).checks}
+    assert unsure["accuracy"].state == "not checked"
+    assert "arguments that you have not confirmed" in unsure["accuracy"].text
+    sure = verify_ticket(path, Place(network=own, options={"hidden": 16}), rerun=True)
+    assert {check.state for check in sure.checks} == {"fits"}
     # The ticket is of the module itself, so that it loads without this package's help.
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     spiketicket.load_into(plain, ticket)
@@ -587,7 +593,8 @@ def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
     tickets = []
     for runs in ("one", "two"):
         torch.manual_seed(len(tickets))
-        path = spiketicket.find(made, runs_dir=here / runs).tickets[0]
+        name = made.model.name
+        path = spiketicket.find(made, runs_dir=here / runs, network=name).tickets[0]
         tickets += [path.read_bytes()]
     assert tickets[0] == tickets[1]
 

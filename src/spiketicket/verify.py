@@ -29,6 +29,7 @@ from spiketicket._stated import (
     stated_recipe,
     weights_check,
 )
+from spiketicket.consent import Consent, given
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.ticket import Ticket, TicketLayer
@@ -59,16 +60,23 @@ class Verification:
 class Place:
     """Where and how the checks that compute are done.
 
-    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted,
-    ``runs`` where a repeated search is kept, so that it goes on when it was stopped.
+    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted, with
+    its arguments ``options``, or those of the ticket with ``trust_options``; ``runs`` is where a repeated search is kept, so that it goes on when it was stopped.
     """
 
     root: str = ""
     device: str = "cpu"
     network: str = ""
+    options: Mapping[str, Any] | None = None
+    trust_options: bool = False
     runs: Path | None = None
     threads: int | None = None
     reporter: Reporter | None = None
+
+    @property
+    def consent(self) -> Consent:
+        """What the user named."""
+        return Consent(self.network, self.options, self.trust_options)
 
 
 def verify_ticket(
@@ -104,7 +112,9 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     try:
-        model = from_ticket(ticket, own=place.network).to(place.device)
+        model = from_ticket(
+            ticket, own=place.network, options=place.options, trust_options=place.trust_options
+        ).to(place.device)
         measured = 100 * evaluate(model, data.batches(place.device)).accuracy
     except UserError as error:
         return Check(name, "does not fit", _reason(error))
@@ -127,9 +137,22 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
         return NO_TORCH
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if isinstance(name, str) and ":" in name and name != place.network:
+    if not isinstance(name, str) or ":" not in name:
+        return ""
+    if name != place.network:
         return f"it is of a network of its maker's, {name}; trust it with --network {name}"
+    try:
+        place.consent.require_options(_stated_options(network), "network.args.model.options")
+    except UserError as error:
+        return _reason(error)
     return ""
+
+
+def _stated_options(network: object) -> Mapping[str, Any]:
+    """The arguments of a network of its maker's; {} where there are none, or it is none."""
+    for key in ("args", "model", "options"):
+        network = network.get(key) if isinstance(network, dict) else None
+    return network if isinstance(network, dict) else {}
 
 
 def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
@@ -149,7 +172,8 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
         data = recipe.data.model_copy(update={"root": root})
         recipe = recipe.model_copy(update={"data": data})
     try:
-        made, threads = _searched(recipe, seed, arm, meta, place)
+        with given(place.consent):
+            made, threads = _searched(recipe, seed, arm, meta, place)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     return _same(ticket, made, threads)
