@@ -61,7 +61,8 @@ class Place:
     """Where and how the checks that compute are done.
 
     ``root`` is the folder of the data, ``network`` the network of one's own that is trusted, with
-    its arguments ``options``, or those of the ticket with ``trust_options``; ``runs`` is where a repeated search is kept, so that it goes on when it was stopped.
+    its arguments ``options``, or those of the ticket with ``trust_options``; ``runs`` is where a
+    repeated search is kept, so that it goes on when it was stopped.
     """
 
     root: str = ""
