@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiketicket import _data_place
 from spiketicket._stated import (
     Check,
     State,
@@ -28,6 +29,7 @@ from spiketicket._stated import (
     stated_recipe,
     weights_check,
 )
+from spiketicket.consent import Consent, given
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.ticket import Ticket, TicketLayer
@@ -58,16 +60,24 @@ class Verification:
 class Place:
     """Where and how the checks that compute are done.
 
-    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted,
-    ``runs`` where a repeated search is kept, so that it goes on when it was stopped.
+    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted, with
+    its arguments ``options``, or those of the ticket with ``trust_options``; ``runs`` is where a
+    repeated search is kept, so that it goes on when it was stopped.
     """
 
     root: str = ""
     device: str = "cpu"
     network: str = ""
+    options: Mapping[str, Any] | None = None
+    trust_options: bool = False
     runs: Path | None = None
     threads: int | None = None
     reporter: Reporter | None = None
+
+    @property
+    def consent(self) -> Consent:
+        """What the user named."""
+        return Consent(self.network, self.options, self.trust_options)
 
 
 def verify_ticket(
@@ -85,7 +95,7 @@ def verify_ticket(
         checks.append(masks)
     checks.append(_accuracy(ticket, Path(path), place))
     if rerun:
-        checks.append(_rerun(ticket, place))
+        checks.append(_rerun(ticket, Path(path), place))
     return Verification(Path(path), tuple(checks))
 
 
@@ -103,7 +113,9 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     try:
-        model = from_ticket(ticket, own=place.network).to(place.device)
+        model = from_ticket(
+            ticket, own=place.network, options=place.options, trust_options=place.trust_options
+        ).to(place.device)
         measured = 100 * evaluate(model, data.batches(place.device)).accuracy
     except UserError as error:
         return Check(name, "does not fit", _reason(error))
@@ -126,12 +138,25 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
         return NO_TORCH
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if isinstance(name, str) and ":" in name and name != place.network:
+    if not isinstance(name, str) or ":" not in name:
+        return ""
+    if name != place.network:
         return f"it is of a network of its maker's, {name}; trust it with --network {name}"
+    try:
+        place.consent.require_options(_stated_options(network), "network.args.model.options")
+    except UserError as error:
+        return _reason(error)
     return ""
 
 
-def _rerun(ticket: Ticket, place: Place) -> Check:
+def _stated_options(network: object) -> Mapping[str, Any]:
+    """The arguments of a network of its maker's; {} where there are none, or it is none."""
+    for key in ("args", "model", "options"):
+        network = network.get(key) if isinstance(network, dict) else None
+    return network if isinstance(network, dict) else {}
+
+
+def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
     name, meta = "search again", ticket.metadata
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
@@ -144,11 +169,12 @@ def _rerun(ticket: Ticket, place: Place) -> Check:
         return Check(name, "not checked", "it names no recipe and seed to search with")
     if ":" in recipe.model.name and recipe.model.name != place.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
-    if place.root:
-        data = recipe.data.model_copy(update={"root": place.root})
+    if root := place.root or _data_place.recorded(path):
+        data = recipe.data.model_copy(update={"root": root})
         recipe = recipe.model_copy(update={"data": data})
     try:
-        made, threads = _searched(recipe, seed, arm, meta, place)
+        with given(place.consent):
+            made, threads = _searched(recipe, seed, arm, meta, place)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     return _same(ticket, made, threads)

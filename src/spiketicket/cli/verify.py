@@ -13,9 +13,13 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RootOption,
     ThreadsOption,
+    TrustOptionsOption,
+    consent_to,
     require_device,
 )
 from spiketicket.errors import UserError
@@ -33,14 +37,9 @@ def verify(
             "--runs", metavar="DIR", help="rerun: where to keep the search, to go on if stopped."
         ),
     ] = None,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="MODULE:FUNCTION",
-            help="Your own network that made the ticket; its code is run.",
-        ),
-    ] = "",
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -66,6 +65,8 @@ def verify(
             root=root,
             device=str(device),
             network=network,
+            options=consent_to(network, options, trust_options).options,
+            trust_options=trust_options,
             runs=runs,
             threads=threads,
             reporter=reporter,
