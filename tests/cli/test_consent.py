@@ -311,3 +311,24 @@ def test_the_name_that_is_trusted_is_the_one_that_is_called(here, kind, name, ca
     assert error.value.where == where
     assert untouched(here)
     assert not (here / "pwned").exists()
+
+
+def test_verify_asks_for_the_same_consent(spike, here):
+    """Of a ticket that a search of one's own network has made, and of the search that is done again."""
+    own, options = f"{NAME}:make", {"note": "a b"}
+    made = recipe(options=options)
+    for_controls = {"dense": False, "random_trained": False, "random_frozen": True}
+    made = made.model_copy(update={"controls": made.controls.model_copy(update=for_controls)})
+    found = spiketicket.find(made, runs_dir=here / "runs", network=own, options=options)
+    path = str(found.tickets[0])
+    (here / "called").unlink()
+    unknown = spike("verify", path, "--rerun", "--json")
+    assert f"trust it with --network {own}" in unknown.output
+    refused = spike("verify", path, "--rerun", "--network", own)
+    assert refused.exit_code == 2
+    assert '--options note="a b"' in refused.stderr
+    assert not (here / "called").exists()
+    for confirmed in (["--options", "note=a b"], ["--trust-options"]):
+        done = spike("verify", path, "--rerun", "--json", "--network", own, *confirmed)
+        states = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+        assert (states["accuracy"], states["search again"]) == ("fits", "fits"), done.stdout
