@@ -107,6 +107,19 @@ def test_a_run_folder_runs_no_code(spike, here, command):
     assert untouched(here)
 
 
+@pytest.mark.parametrize(
+    "value", ["2020-01-01", "nan", "inf", "9" * 40, '"' + "x" * 10_001 + '"', "[[07:32:00]]"]
+)
+def test_arguments_that_no_ticket_could_state_are_refused_at_once(spike, here, value):
+    """Not by a traceback, nor when the search is over and its ticket is to be written."""
+    text = to_toml(recipe()).replace("[model.options]", "")
+    (here / "own.toml").write_text(f"{text}\n[model.options]\na = {value}\n")
+    for command in (["find"], ["sweep", "--dry-run"], ["compare", "--dry-run"], ["train"]):
+        done = spike(*command, "own.toml", "--network", f"{NAME}:make", "--trust-options")
+        assert (done.exit_code, "own.toml: model.options" in done.stderr) == (2, True), done.stderr
+    assert not (here / "called").exists()
+
+
 @pytest.mark.parametrize("name", ["os:system", "os.path:join:x", "os path:system", ":", "a:b c"])
 def test_only_a_function_can_be_named(name):
     """``os:system`` is a name; nothing else is, and reading a recipe calls neither."""
@@ -314,7 +327,7 @@ def test_the_name_that_is_trusted_is_the_one_that_is_called(here, kind, name, ca
 
 
 def test_verify_asks_for_the_same_consent(spike, here):
-    """Of a ticket that a search of one's own network has made, and of the search that is done again."""
+    """Of a ticket of one's own network, and of the search that is done again."""
     own, options = f"{NAME}:make", {"note": "a b"}
     made = recipe(options=options)
     for_controls = {"dense": False, "random_trained": False, "random_frozen": True}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +21,12 @@ from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Len
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor, nn
 
 from spiketicket import consent
+from spiketicket._bounded import parse_json
+from spiketicket._ticket_kinds import Table
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape, make_neuron
 from spiketicket.models._probe import inputs_probe, require_initialised
@@ -36,11 +39,25 @@ LEFT = "_spiketicket_left"
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
+def _as_in_a_ticket(options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what a ticket, which states them, could not hold: a date, NaN, a number too long."""
+    try:
+        parse_json(json.dumps(options, allow_nan=False))
+        Table().check(options, "options")
+    except TypeError as error:
+        raise ValueError("must be made of numbers, texts, truth values, lists, tables") from error
+    except UserError as error:
+        raise ValueError(f"{error.where} {error.what}") from error
+    return options
+
+
 class Config(ModelConfig):
     """``name`` is ``package.module:function``."""
 
     name: Annotated[str, StringConstraints(pattern=f"^{OWN_PATTERN}$", max_length=500)]
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], AfterValidator(_as_in_a_ticket)] = Field(
+        default_factory=dict
+    )
     """Arguments of the function."""
     leave: Annotated[tuple[str, ...], Len(0, 10_000)] = ()
     """Layers that are no part of the ticket and stay as the function made them."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import explained, is_disk_full, read_json, write_json
-from spiketicket._run_files import required_result
+from spiketicket._run_files import filled_result
 from spiketicket._run_models import RunResult
 from spiketicket.claim import claimed
 from spiketicket.consent import Consent, given, require_recipe
@@ -225,7 +225,7 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
         worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
         return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
-    found = required_result(runs_dir / name / "result.json", RunResult)
+    found = filled_result(runs_dir / name / "result.json", RunResult)
     arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
     return {
         **row, "state": "done", "errors": [], "ticket": arms[main_arm(recipe)],
