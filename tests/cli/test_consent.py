@@ -218,13 +218,33 @@ def trusting(folder, text, mode=0o600):
     file.chmod(mode)
 
 
-def test_a_trusted_function_takes_any_arguments(spike, here):
+def test_a_trusted_function_takes_any_arguments(spike, here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
     trusting(here, f'trust = ["a:b", "{NAME}:make"]')
     (here / "own.toml").write_text(to_toml(recipe(options={"channels": 24})))
     assert spike("sweep", "own.toml", "--dry-run").exit_code == 0
     # Of a ticket, the user names it each time.
     with pytest.raises(TicketError, match="network of your own"):
         from_ticket(ticket())
+
+
+def test_a_trusted_function_is_not_looked_for_in_the_current_folder(spike, here):
+    """Which may be the one of a recipe that a stranger wrote, with a module of that name."""
+    trusting(here, f'trust = ["{NAME}:make"]')
+    (here / "own.toml").write_text(to_toml(recipe()))
+    done = spike("train", "own.toml")
+    assert done.exit_code == 2
+    assert f"there is no Python module {NAME}" in done.stderr
+    assert f"must be installed, or named: --network {NAME}:make" in done.stderr
+    assert untouched(here)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are private here")
+def test_a_file_in_a_folder_that_others_can_write_trusts_nobody(here):
+    trusting(here, f'trust = ["{NAME}:make"]')
+    (here / "home").chmod(0o777)
+    with pytest.raises(UserError, match=r"not yours alone to write.*home can be written by others"):
+        consent.trusted()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner here")

@@ -78,8 +78,8 @@ def build(
             there, fails, does not take what the recipe says, or returns no module, or one that
             does not give a row of logits for each input.
     """
-    consent.require(config.name, config.options)
-    function = _function(config.name)
+    named = consent.require(config.name, config.options)
+    function = _function(config.name, here=named)
     arguments = _arguments(function, config, neuron, shape, kernel)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -178,31 +178,33 @@ def _after(net: nn.Module, inputs: Any, output: Any) -> Tensor:
     return mean_over_time(output)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str, *, here: bool) -> Callable[..., Any]:
     path, _, attribute = name.partition(":")
-    module = _module(path, name)
+    module = _module(path, name, Path.cwd() if here else None)
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UserError(f"{path} has no function {attribute}", where="model.name", value=name)
     return cast("Callable[..., Any]", function)
 
 
-def _module(path: str, name: str) -> ModuleType:
-    here = str(Path.cwd())
-    added = here not in sys.path
+def _module(path: str, name: str, here: Path | None) -> ModuleType:
+    """The module, which may lie in the folder ``here``."""
+    added = here is not None and str(here) not in sys.path
     if added:
-        sys.path.append(here)  # as `python -m` has it: a recipe's module lies beside it
+        sys.path.append(str(here))  # as `python -m` has it: a recipe's module lies beside it
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         remedy = "It must be importable, or lie in the folder the command is run in"
+        if here is None:
+            remedy = "One that your own file trusts must be installed, or named: --network " + name
         what = f"there is no Python module {error.name}"
         raise UserError(what, where="model.name", value=name, remedy=remedy) from error
     except (ImportError, SyntaxError) as error:
         raise UserError(f"cannot import: {error}", where="model.name", value=name) from error
     finally:
         if added:
-            sys.path.remove(here)
+            sys.path.remove(str(here))
 
 
 def _arguments(
