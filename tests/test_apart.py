@@ -57,7 +57,7 @@ def test_the_workers_of_a_sweep_are(planted, monkeypatch):
 
 
 def test_the_peers_of_a_comparison_are(tmp_path, monkeypatch):
-    class Stop(Exception):  # noqa: N818
+    class Stop(Exception):
         pass
 
     def popen(command, **_):

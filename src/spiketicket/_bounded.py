@@ -68,7 +68,7 @@ def need_memory(needed: int, what: str, where: str, remedy: str = "") -> None:
         raise UserError(
             f"{what} need {needed} bytes of memory, and {most} may be used",
             where=where,
-            remedy=" ".join(filter(None, (remedy, f"{MEMORY_VARIABLE} allows more"))),
+            remedy=". ".join(filter(None, (remedy, f"{MEMORY_VARIABLE} allows more"))),
         )
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket._files import explained, is_disk_full, read_json, write_json
+from spiketicket._files import explained, is_disk_full, read_json, refuse_link, write_json
 from spiketicket._run_files import filled_result
 from spiketicket._run_models import RunResult
 from spiketicket.claim import claimed
@@ -33,7 +33,7 @@ from spiketicket.sweep.axes import Run
 from spiketicket.sweep.driver import Driver, TaskState
 from spiketicket.sweep.executor import Executor
 from spiketicket.sweep.local import Local
-from spiketicket.sweep.plan import make_plan, merged
+from spiketicket.sweep.plan import SHARED, make_plan, merged
 from spiketicket.sweep.progress import Observer, Silent, tell_kept
 from spiketicket.sweep.ray_cluster import RayCluster
 
@@ -115,8 +115,10 @@ def run_runs(
     folder = place / f"sweep-{name}"
     if record is not None:
         check_record(record)
+    refuse_link(folder, place / SHARED)
     with given(consent), claimed(folder, deep=False):
         require_consent(runs)
+        refuse_link(*(folder / part for part in ("tokens", "progress")))
         with explained(folder):
             for part in ("tokens", "progress"):
                 (folder / part).mkdir(exist_ok=True)
