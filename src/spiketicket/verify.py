@@ -14,7 +14,7 @@ import contextlib
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,24 +60,17 @@ class Verification:
 class Place:
     """Where and how the checks that compute are done.
 
-    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted, with
-    its arguments ``options``, or those of the ticket with ``trust_options``; ``runs`` is where a
-    repeated search is kept, so that it goes on when it was stopped.
+    ``root`` is the folder of the data, ``consent`` the network of one's own that is trusted, with
+    which arguments, ``runs`` where a repeated search is kept, so that it goes on when it was
+    stopped.
     """
 
     root: str = ""
     device: str = "cpu"
-    network: str = ""
-    options: Mapping[str, Any] | None = None
-    trust_options: bool = False
+    consent: Consent = field(default_factory=Consent)
     runs: Path | None = None
     threads: int | None = None
     reporter: Reporter | None = None
-
-    @property
-    def consent(self) -> Consent:
-        """What the user named."""
-        return Consent(self.network, self.options, self.trust_options)
 
 
 def verify_ticket(
@@ -86,7 +79,8 @@ def verify_ticket(
     """Check a ticket file; with ``rerun`` do its search again and compare the bytes.
 
     Raises:
-        TicketError: it is no sound ticket file.
+        TicketError: it is no sound ticket file, or is of a network of the user's with arguments
+            that were not confirmed.
     """
     place = place or Place()
     ticket = Ticket.load(path)
@@ -103,7 +97,7 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
     name = "accuracy"
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
-    from spiketicket.bake import from_ticket
+    from spiketicket.bake import from_ticket, own_name
     from spiketicket.measure.accuracy import evaluate
     from spiketicket.run import is_reached
     from spiketicket.ticket_data import find_test_data
@@ -112,12 +106,17 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
         data = find_test_data(ticket, path, root=place.root)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
+    own, options, trusted = (
+        place.consent.network,
+        place.consent.options,
+        place.consent.trust_options,
+    )
     try:
-        model = from_ticket(
-            ticket, own=place.network, options=place.options, trust_options=place.trust_options
-        ).to(place.device)
-        measured = 100 * evaluate(model, data.batches(place.device)).accuracy
+        model = from_ticket(ticket, own=own, options=options, trust_options=trusted)
+        measured = 100 * evaluate(model.to(place.device), data.batches(place.device)).accuracy
     except UserError as error:
+        if own_name(ticket):  # not confirmed, or of the user's code: nothing is known of the ticket
+            raise
         return Check(name, "does not fit", _reason(error))
     count, stated = len(data.dataset.test), data.stated_accuracy
     found = f"{measured:.2f} % of {count} samples measured"
@@ -138,22 +137,9 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
         return NO_TORCH
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if not isinstance(name, str) or ":" not in name:
-        return ""
-    if name != place.network:
+    if isinstance(name, str) and ":" in name and name != place.consent.network:
         return f"it is of a network of its maker's, {name}; trust it with --network {name}"
-    try:
-        place.consent.require_options(_stated_options(network), "network.args.model.options")
-    except UserError as error:
-        return _reason(error)
     return ""
-
-
-def _stated_options(network: object) -> Mapping[str, Any]:
-    """The arguments of a network of its maker's; {} where there are none, or it is none."""
-    for key in ("args", "model", "options"):
-        network = network.get(key) if isinstance(network, dict) else None
-    return network if isinstance(network, dict) else {}
 
 
 def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
@@ -167,7 +153,7 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
     seed, arm = meta.get("seed"), meta.get("arm")
     if recipe is None or type(seed) is not int or not 0 <= seed < 1 << 63:
         return Check(name, "not checked", "it names no recipe and seed to search with")
-    if ":" in recipe.model.name and recipe.model.name != place.network:
+    if ":" in recipe.model.name and recipe.model.name != place.consent.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
     if root := place.root or _data_place.recorded(path):
         data = recipe.data.model_copy(update={"root": root})

@@ -13,6 +13,7 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    MaxMemoryOption,
     NetworkOption,
     OptionsOption,
     QuietOption,
@@ -42,6 +43,7 @@ def verify(
     trust_options: TrustOptionsOption = False,
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -59,14 +61,13 @@ def verify(
     from spiketicket.cli._stated import print_checks
     from spiketicket.verify import Place, verify_ticket
 
+    consent = consent_to(network, options, trust_options)
     # Without a search there is nothing to tell on the way.
     with reporter_for(as_json=as_json or not rerun, quiet=quiet) as reporter:
         place = Place(
             root=root,
             device=str(device),
-            network=network,
-            options=consent_to(network, options, trust_options).options,
-            trust_options=trust_options,
+            consent=consent,
             runs=runs,
             threads=threads,
             reporter=reporter,
