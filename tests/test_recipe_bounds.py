@@ -38,6 +38,8 @@ def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path: Path) -> None:
         ("a = " + "9" * 5000, "thousands of digits"),
         ("a = 0x" + "f" * 5000, "more than 1000 bits"),
         ("a = " + "9" * 400, "more than 1000 bits"),
+        ("".join(f"k{i} = 1\n" for i in range(1001)), "more than 1000 keys"),
+        ("".join(f"[k{i}]\na.b = 1\n" for i in range(400)), "more than 1000 keys"),
         (".".join("a" * 5000) + " = 1", "more than 1000 dots"),
         (".".join("a" * 500) + " = 1", "nested more than 64 deep"),
         ("a = " + "[" * 5000 + "]" * 5000, "nested"),

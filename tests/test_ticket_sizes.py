@@ -237,3 +237,18 @@ def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
     })  # fmt: skip
     with within(1, 1), pytest.raises(UserError, match="a network has at most 4294967296 weights"):
         build_network(made, DataShape(1, 32, 32, 10))
+
+
+def test_a_file_of_many_layers_is_read_in_one_pass(monkeypatch):
+    """The work of a layer does not grow with the layers before it: 60,000 fit into a header."""
+    one = np.ones((1, 1), np.float32)
+    layers = tuple(
+        TicketLayer(name=f"l{i}", shape=(1, 1), kind="float", mask=one > 0, values=one)
+        for i in range(200)
+    )
+    content = Ticket(layers).to_bytes()
+    asked = []
+    size = TicketLayer.size.fget
+    monkeypatch.setattr(TicketLayer, "size", property(lambda self: asked.append(0) or size(self)))
+    Ticket.from_bytes(content)
+    assert len(asked) < 10 * len(layers)

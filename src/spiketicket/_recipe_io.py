@@ -25,6 +25,8 @@ Choices = Mapping[str, tuple[str, type[BaseModel]]]
 MAX_BYTES: Final = 1 << 18
 """Of a recipe's file; the package's longest has less than 1 kB."""
 MAX_DOTS: Final = 1000
+MAX_TABLE_KEYS: Final = 1000
+"""Of all tables together; each one that is unknown is compared with those that are known."""
 MAX_BITS: Final = 1000
 """Of a whole number; more are beyond every float."""
 MAX_KEYS: Final = 16
@@ -76,9 +78,13 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _check_values(tables: dict[str, Any]) -> None:
-    """Refuse what is nested too deep or too large a number, without recursion."""
+    """Refuse what is nested too deep, too large a number or too many keys, without recursion."""
     level: list[Any] = [tables]
+    keys = 0
     for _ in range(MAX_DEPTH):
+        keys += sum(len(value) for value in level if isinstance(value, dict))
+        if keys > MAX_TABLE_KEYS:
+            raise ValueError(f"it has more than {MAX_TABLE_KEYS} keys")
         if any(type(value) is int and value.bit_length() > MAX_BITS for value in level):
             raise ValueError(f"a whole number has more than {MAX_BITS} bits")
         inner = [

@@ -197,9 +197,10 @@ class Ticket:
         if not isinstance(entries, list):
             raise TicketError("its metadata names no layers")
         layers: list[TicketLayer] = []
+        room = MAX_WEIGHTS
         for entry in entries:
-            room = MAX_WEIGHTS - sum(layer.size for layer in layers)
             layers.append(read_layer(entry, arrays, version, room))
+            room -= layers[-1].size
         tensors = {}
         for name in sorted(arrays):
             if not name.startswith("state/"):
