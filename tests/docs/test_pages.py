@@ -24,8 +24,34 @@ def test_every_guide_is_in_the_navigation_and_on_the_first_page():
     listed = [page for part in site["nav"] for pages in part.values() for page in pages]
     guides = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
     assert sorted(listed) == sorted(guides)
+    assert [*dict(item for part in site["nav"] for item in part.items())] == [
+        "Start", "Concepts", "Guides", "Reference",
+    ]  # fmt: skip
     first = (ROOT / "docs" / "index.md").read_text()
     assert {*re.findall(r"\]\(([\w-]+\.md)", first)} == guides - {"index.md"}
+
+
+def test_the_readme_is_one_page():
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+
+
+IMPORT = r"^from (spiketicket\.[\w.]+) import (.*)$"
+
+
+def test_what_a_new_file_imports_is_in_the_reference():
+    reference = "".join(path.read_text() for path in (ROOT / "docs").glob("api*.md"))
+    listed = set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE))
+    imports = re.findall(IMPORT, (ROOT / "docs" / "adding.md").read_text(), re.MULTILINE)
+    assert imports
+    for module, names in imports:
+        for name in names.split(", "):
+            # a module that is listed has all its public names there
+            found = {f"{module}.{name}", module} & listed
+            assert found or module in WHOLE, f"{module}.{name}"
+
+
+WHOLE = {"spiketicket.errors", "spiketicket.data"}
+"""Known from elsewhere: the error, and what the example reads the digits with."""
 
 
 LINK = r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)"

@@ -15,7 +15,7 @@ def step_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" {first['threads']} threads, {first['device']}, torch {first['torch']}; processes in"
         f" turn, medians of {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| race | | ms an image | times the first | range |",
+        "| race | | ms per image | times the first | range |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     lines += [
@@ -37,7 +37,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" processes in turn, medians of"
         f" {machine['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| | ms an image | times ours | peak MiB |",
+        "| | ms per image | times ours | peak MiB |",
         "| --- | ---: | ---: | ---: |",
     ]
     names = {
@@ -62,7 +62,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
                 f" an image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
             ]
     if growth:
-        lines += ["", "| T | width | ms an image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
+        lines += ["", "| T | width | ms per image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
         lines += [
             f"| {r['timesteps']} | {r['width']:g} | {r['ms_per_image']:.1f} | {r['peak_mib']} |"
             for r in growth
@@ -71,7 +71,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Reading recordings: a format a row."""
+    """Reading recordings: a format per row."""
     first = rows[0]
     lines = [
         f"**Reading recordings** of 100 MB, one thread, {first['device']}, medians of"
@@ -89,7 +89,7 @@ def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def frames_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Events to frames: a contender a row."""
+    """Events to frames: a contender per row."""
     done = [r for r in rows if "error" not in r]
     first = done[0]
     lines = [
@@ -152,11 +152,11 @@ def sweep_table(rows: list[dict[str, Any]], path: Path) -> str:
     bare = first["wall_s"]
     lines = [
         f"**A sweep** of {first['runs']} runs that have nothing in common, {first['epochs']} epochs"
-        f" of digits each, one thread a run, {first['device']}, {first['rounds']} round"
+        f" of digits each, one thread per run, {first['device']}, {first['rounds']} round"
         f" ([{path.name}](../results/{path.name})); `beyond bare` is the whole time less that of"
-        " the bare runs, a run, where one runs at a time:",
+        " the bare runs, per run, where one runs at a time:",
         "",
-        "| | s in all | runs an hour | beyond bare, s a run |",
+        "| | s in all | runs an hour | beyond bare, s per run |",
         "| --- | ---: | ---: | ---: |",
     ]
     for r in rows:

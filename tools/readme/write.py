@@ -1,10 +1,11 @@
 """Write the tables of README.md and docs/results.md from the files in results/.
 
-python benchmarks/readme.py           rewrite the part between the markers
-python benchmarks/readme.py --check   exit 1 if one of them is not up to date
+python tools/readme/write.py           rewrite the part between the markers
+python tools/readme/write.py --check   exit 1 if one of them is not up to date
 
-README.md gets a row an outcome, a row a study and a row a timed net, docs/results.md every arm,
-every contender and every study's figure.
+README.md gets five rows, chosen by the rule in ``readme_tables/five_rows.py``. docs/results.md gets
+all: first one row per outcome, per study and per timed net, then every stage, every contender and
+every study's figure.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any
 
 from readme_tables import engine, exports, speed
 from readme_tables.costs import energy_table
-from readme_tables.experiments import find_table, summary_rows, train_table
+from readme_tables.experiments import find_table, outcome_table, train_table
+from readme_tables.five_rows import five_rows
 from readme_tables.methods import comparison_table
 from readme_tables.studies import read_studies, studies_table, study_part
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/results.md")
 RESULTS = ROOT / "results"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -30,7 +32,7 @@ def main() -> int:
     old = [page for page in PAGES if (ROOT / page).read_text() != rewritten(page)]
     for page in old:
         if "--check" in sys.argv[1:]:
-            print(f"{page}: the tables are not those of results/; run benchmarks/readme.py")
+            print(f"{page}: the tables are not those of results/; run tools/readme/write.py")
         else:
             (ROOT / page).write_text(rewritten(page))
     return int(bool(old) and "--check" in sys.argv[1:])
@@ -41,7 +43,10 @@ def rewritten(page: str, results: Path = RESULTS) -> str:
     start, rest = (ROOT / page).read_text().split(BEGIN)
     end = rest.split(END)[1]
     place = (ROOT / page).parent
-    parts = summary(results, place) if page == "README.md" else tables(results, place)
+    if page == "README.md":
+        parts = five_rows(results)
+    else:
+        parts = [*summary(results, place), *tables(results, place)]
     body = "".join(f"\n{part}\n" for part in parts)
     return f"{start}{BEGIN}\n{body}{END}{end}"
 
@@ -69,23 +74,18 @@ def tables(results: Path, place: Path) -> list[str]:
 
 
 def summary(results: Path, place: Path) -> list[str]:
-    """A row an outcome: each ticket, and each rung of a ladder, beside its controls; then a row a
-    study, and a row a net in the packed engine.
+    """One row per outcome: each ticket, and each rung of a ladder, beside its controls; then one
+    row per study, and one per net in the packed engine.
     """
-    lines = [
-        "| recipe | net | ticket | its accuracy % | dense net % | random mask or patches,"
-        " trained % | verdict |",
-        "| --- | --- | --- | ---: | ---: | ---: | --- |",
-    ]
-    for path in sorted(results.glob("find-*.jsonl")):
-        for result in rows_of(path):
-            lines += summary_rows(result)
+    found = [row for path in sorted(results.glob("find-*.jsonl")) for row in rows_of(path)]
+    parts = [outcome_table(found, place, ROOT)] if found else []
     studies = read_studies(results)
-    told = [studies_table(studies, place)] if studies else []
+    if studies:
+        parts.append(studies_table(studies, place))
     timed = results / "engine.jsonl"
     if timed.exists():
-        told.append(engine.short_table(rows_of(timed), timed))
-    return ["\n".join(lines), *told]
+        parts.append(engine.short_table(rows_of(timed), timed))
+    return parts
 
 
 if __name__ == "__main__":
