@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def rewritten(page: str, results: Path = RESULTS) -> str:
     if page == "README.md":
         parts = five_rows(results)
     else:
-        parts = [*summary(results, place), *tables(results, place)]
+        parts = [*summary(results, place)]
+        for title, made in sections(results, place).items():
+            parts += [f"## {title}", *made] if made else []
     body = "".join(f"\n{part}\n" for part in parts)
     return f"{start}{BEGIN}\n{body}{END}{end}"
 
@@ -58,19 +61,34 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def tables(results: Path, place: Path) -> list[str]:
     """All tables, as Markdown; links to studies start at ``place``."""
-    parts = []
-    for path in sorted(results.glob("find-*.jsonl")):
-        parts += [find_table(row, path) for row in rows_of(path)]
-    parts += [train_table(rows_of(path), path) for path in sorted(results.glob("train-*.jsonl"))]
-    parts += [study_part(study, place) for study in read_studies(results)]
-    for path in sorted(results.glob("compare-*.jsonl")):
-        parts += [comparison_table(row, path) for row in rows_of(path)]
-    parts += [energy_table(rows_of(p), p) for p in sorted(results.glob("measure-*.jsonl"))]
-    for name, make in {**engine.MAKERS, **speed.MAKERS, **exports.MAKERS}.items():
-        path = results / f"{name}.jsonl"
-        if path.exists():
-            parts.append(make(rows_of(path), path))
-    return parts
+    return [part for parts in sections(results, place).values() for part in parts]
+
+
+def sections(results: Path, place: Path) -> dict[str, list[str]]:
+    """The tables by the headings they stand under."""
+
+    def made(pattern: str, make: Callable[..., str]) -> list[str]:
+        return [make(rows_of(path), path) for path in sorted(results.glob(pattern))]
+
+    def each(pattern: str, make: Callable[..., str]) -> list[str]:
+        paths = sorted(results.glob(pattern))
+        return [make(row, path) for path in paths for row in rows_of(path)]
+
+    def timed(makers: Mapping[str, Callable[..., str]]) -> list[str]:
+        return [part for name, make in makers.items() for part in made(f"{name}.jsonl", make)]
+
+    return {
+        "Tickets and their controls": [
+            *each("find-*.jsonl", find_table),
+            *made("train-*.jsonl", train_table),
+        ],
+        "The paper's tables and figures": [study_part(s, place) for s in read_studies(results)],
+        "Methods compared": each("compare-*.jsonl", comparison_table),
+        "Operations and energy": made("measure-*.jsonl", energy_table),
+        "The engine and the ticket file": timed(engine.MAKERS),
+        "Training, data and reports": timed(speed.MAKERS),
+        "The zoo and exports": timed(exports.MAKERS),
+    }
 
 
 def summary(results: Path, place: Path) -> list[str]:

@@ -59,8 +59,8 @@ def short_table(rows: list[dict[str, Any]], path: Path) -> str:
     lines = [
         f"Packed engine, {machine['cpu']}, one thread, ms per image; `x` is how many times faster"
         f" it is than a peer timed in turn with it ([{path.name}](../results/{path.name}); random"
-        " tickets that fire as trained ones do, CIFAR-10, T=4; of `spikformer` only ConvPEP is sparse and"
-        " binary, as in a MultiSp ticket, and float multiplications bound the time; of"
+        " tickets that fire as trained ones do, CIFAR-10, T=4; of `spikformer` only ConvPEP is"
+        " sparse and binary, as in a MultiSp ticket, and float multiplications bound the time; of"
         " `spikformer-binary` all layers are):",
         "",
         "| net | zeros % | batch | engine |" + "".join(f" {title} | x |" for _, title in peers),
