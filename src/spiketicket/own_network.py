@@ -55,7 +55,7 @@ def search(
     Args:
         model: called with a batch of the loader. The state of SpikingJelly and snnTorch neurons
             is reset before every batch; those of norse keep none.
-        loader: yields (inputs, classes); iterated once an epoch, must have a length. What is
+        loader: yields (inputs, classes); iterated once per epoch, must have a length. What is
             taken for a batch: :mod:`spiketicket._loader`. torch's random numbers are seeded from
             (seed, epoch) for it; an augmentation that draws from numpy or ``random`` is the
             caller's to seed.

@@ -59,7 +59,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
             lines += [
                 "",
                 f"The step's bf16 matrix products alone would take {row['ms_per_image']:.1f} ms"
-                f" an image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
+                f" per image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
             ]
     if growth:
         lines += ["", "| T | width | ms per image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
@@ -77,7 +77,7 @@ def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
         f"**Reading recordings** of 100 MB, one thread, {first['device']}, medians of"
         f" {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| format | million events a second | MB a second | peak memory, times the file |",
+        "| format | million events per second | MB per second | peak memory, times the file |",
         "| --- | ---: | ---: | ---: |",
     ]
     lines += [
@@ -147,7 +147,7 @@ def report_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def sweep_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """What a sweep costs a run, and runs an hour."""
+    """What a sweep costs per run, and runs per hour."""
     first = rows[0]
     bare = first["wall_s"]
     lines = [
@@ -156,7 +156,7 @@ def sweep_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" ([{path.name}](../results/{path.name})); `beyond bare` is the whole time less that of"
         " the bare runs, per run, where one runs at a time:",
         "",
-        "| | s in all | runs an hour | beyond bare, s per run |",
+        "| | s in all | runs per hour | beyond bare, s per run |",
         "| --- | ---: | ---: | ---: |",
     ]
     for r in rows:
