@@ -53,6 +53,7 @@ def test_brackets_in_a_text_are_no_depth():
         ("-Infinity", "not JSON"),
         ('{"a":1,"a":2}', "a key comes twice"),
         (r'"\ud800"', "surrogates not allowed"),
+        (r'"\udcff"', "surrogates not allowed"),
         ("[" + "," * 2**20, "holds more than"),
         ("", "Expecting value"),
     ],
@@ -60,6 +61,12 @@ def test_brackets_in_a_text_are_no_depth():
 def test_refuses(text, what):
     with pytest.raises(ValueError, match=what):
         parse_json(text)
+
+
+def test_a_text_that_never_ends_is_read_once():
+    """Not once from each quote in it: a header of 16 MB took hours."""
+    with pytest.raises(ValueError, match="Unterminated"):
+        parse_json('{"a": "' + r"\"" * 2**20)
 
 
 @given(st.text(alphabet=string.printable))

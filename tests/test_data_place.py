@@ -22,6 +22,7 @@ from spiketicket.measuring import measure_run
 from spiketicket.recipe import load_recipe, recipe_tables
 from spiketicket.run import FindResult, evaluate_ticket, find
 from spiketicket.ticket import Ticket
+from spiketicket.verify import verify_ticket
 
 RECIPE = """
 name = "mine"
@@ -156,3 +157,8 @@ def _unmeasured(folder: Path) -> Path:
     for path in folder.rglob("measure.json"):
         path.unlink()
     return folder
+
+
+def test_a_repeated_search_finds_the_data_of_the_run(found: FindResult) -> None:
+    checks = verify_ticket(found.tickets[0], rerun=True).checks
+    assert [c.state for c in checks if c.name in ("accuracy", "search again")] == ["fits"] * 2

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 import spiketicket
 from spiketicket.bake import to_ticket
+from spiketicket.errors import UserError
 
 _draw = torch.Generator().manual_seed(0)
 X, Y = torch.rand(32, 1, 8, 8, generator=_draw), torch.randint(4, (32,), generator=_draw)
@@ -86,6 +87,12 @@ def test_copies_and_files_hold_the_mask_too(ticket, held, tmp_path):
         assert list(net.state_dict()) == list(held.state_dict())
         assert zeros(train(net)) == count
         assert not torch.equal(net(X), held(X)), "a copy of its own"
+
+
+def test_a_network_that_holds_a_mask_takes_another_ticket_when_it_is_plain_again(ticket, held):
+    with pytest.raises(UserError, match=r"are parametrized already.*remove_masks\(net\)"):
+        spiketicket.load_into(held, ticket)
+    spiketicket.load_into(spiketicket.remove_masks(held), ticket)
 
 
 def test_it_is_plain_again_without_masks(ticket, held):

@@ -70,6 +70,9 @@ REFUSED = {
     "words": (lambda x, y: (x, ["cat"] * len(y)), r"classes must be a tensor: ValueError"),
     "one sample": (lambda x, y: (x[0], y[0]), r"is a single sample.*DataLoader\(data"),
     "no sample": (lambda x, y: (x[:0], y[:0]), r"has no sample"),
+    "sparse": (lambda x, y: (x.to_sparse(), y), r"inputs must be a dense.*sparse_coo.*to_dense"),
+    "sparse classes": (lambda x, y: (x, y.to_sparse()), r"classes must be a dense tensor"),
+    "no values": (lambda x, y: (x.to("meta"), y), r"inputs have no values"),
     "NaN": (lambda x, y: (x / 0, y), r"inputs hold NaN or infinity"),
     "fewer classes": (lambda x, y: (x, y[:-2]), r"not as many inputs as classes.*\[14\]"),
 }
@@ -238,5 +241,5 @@ def test_find_refuses_batches_of_one_before_it_has_a_folder(tmp_path, monkeypatc
         }
     )
     with pytest.raises(UserError, match=r"batch of one sample has no BatchNorm.*train\.batch_size"):
-        spiketicket.find(recipe, runs_dir=tmp_path / "runs")
+        spiketicket.find(recipe, runs_dir=tmp_path / "runs", network="net_of_batches_of_one:build")
     assert not (tmp_path / "runs").exists()

@@ -23,6 +23,7 @@ from spiketicket.models._blocks import DataShape
 from spiketicket.models._probe import Probe, copied
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketError
+from spiketicket.verify import Place, verify_ticket
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 x8 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -239,6 +240,40 @@ def standardised_by_the_parent():
     return Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
 
 
+def dense_beside_the_call():
+    def forward(s, x):
+        x = x.flatten(1)
+        return s.b(F.linear(x, s.a.weight - s.a.weight.mean()) + s.a(x))
+
+    return Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
+
+
+def read_without_a_gradient():
+    def forward(s, x):
+        x = s.a(x.flatten(1))
+        return s.b(x) + F.linear(x, s.b.weight.data.sign())
+
+    return Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
+
+
+def filled_by_the_parent():
+    def forward(s, x):
+        s.a.weight.data.copy_(torch.where(s.a.weight < 0, -1.0, 1.0))
+        return s.b(s.a(x.flatten(1)))
+
+    net = Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
+    net(x8)  # which changes nothing afterwards
+    return net
+
+
+def called_with_another_weight():
+    def forward(s, x):
+        other = {"weight": s.a.weight - 0.1, "bias": s.a.bias}
+        return s.b(torch.func.functional_call(s.a, other, (x.flatten(1),)))
+
+    return Parts(forward, a=nn.Linear(64, 64), b=nn.Linear(64, 10))
+
+
 def changed_by_a_hook():
     def fill(layer, _):
         layer.weight.data = torch.where(layer.weight < 0, -1.0, 1.0)
@@ -258,6 +293,10 @@ REFUSED = [
     (with_layer(NoisyInTraining), r"^a: does not compute with its weight"),
     (changed_by_a_hook, r"^a: does not compute with its weight"),
     (standardised_by_the_parent, r"^a: is never called: a module around it uses its weight"),
+    (dense_beside_the_call, r"^a: a module around it uses or changes its weight beside calling"),
+    (read_without_a_gradient, r"^b: a module around it uses or changes its weight"),
+    (filled_by_the_parent, r"^a: a module around it uses or changes its weight"),
+    (called_with_another_weight, r"^a: does not compute with .* is called with another weight"),
     (tied_weights, r"^b: shares its weight with a"),
     (tied_bias, r"^b\.bias: is the same parameter as a\.bias"),
     (two_names, r"^3\.weight: is the same parameter as 1\.weight"),
@@ -539,6 +578,10 @@ def test_find_with_a_network_of_ones_own(here):
     again = spiketicket.evaluate_ticket(path, network=own, trust_options=True)
     assert again.test_accuracy == pytest.approx(ticket.metadata["accuracy"]["test"])
     from_ticket(ticket, own=own, options={"hidden": 16})
+    with pytest.raises(TicketError, match="arguments that you have not confirmed"):
+        verify_ticket(path, Place(consent=Consent(own)))
+    sure = verify_ticket(path, Place(consent=Consent(own, {"hidden": 16})), rerun=True)
+    assert {check.state for check in sure.checks} == {"fits"}
     # The ticket is of the module itself, so that it loads without this package's help.
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
     spiketicket.load_into(plain, ticket)
@@ -549,7 +592,7 @@ def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
     tickets = []
     for runs in ("one", "two"):
         torch.manual_seed(len(tickets))
-        path = spiketicket.find(made, runs_dir=here / runs).tickets[0]
+        path = spiketicket.find(made, runs_dir=here / runs, network=made.model.name).tickets[0]
         tickets += [path.read_bytes()]
     assert tickets[0] == tickets[1]
 

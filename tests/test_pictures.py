@@ -93,6 +93,7 @@ DEEP: dict[str, Callable[[], bytes]] = {
     "little.tif": lambda: tiff(16, "<"),
     "big.tif": lambda: tiff(16, ">"),
     "grey.tif": lambda: tiff(16, "<", 1),
+    "comment.ppm": lambda: b"P6\n#" + b"x" * 5000 + b"\n8 8\n65535\n" + b"\x80" * 384,
     "colour.ppm": lambda: b"P6\n# 16 bits\n8 8\n65535\n" + b"\x80" * 384,
     "text.ppm": lambda: b"P3 8 8 # deep\n 1023\n" + b"512 " * 192,
     "grey.pgm": lambda: b"P5 8 8 4095 " + b"\x08\0" * 64,

@@ -30,8 +30,8 @@ def test_names_import_no_choice() -> None:
     code = (
         "import sys; from spiketicket import registry\n"
         "for family in registry.FAMILIES: assert registry.names(family)\n"
-        "loaded = [m for m in sys.modules if m.startswith('spiketicket.')]\n"
-        "assert loaded == ['spiketicket.errors', 'spiketicket.registry'], loaded\n"
+        "loaded = sorted(m for m in sys.modules if m.startswith('spiketicket.'))\n"
+        "assert not [m for m in loaded if m.split('.')[1] in registry.FAMILIES], loaded\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

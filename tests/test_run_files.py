@@ -78,6 +78,8 @@ def test_a_result_of_an_earlier_version_has_none_and_is_read(tmp_path):
         ({"kept_by_layer": {"a": "x"}}, "kept_by_layer.a"),
         ({"history": 3}, "history"),
         ({"trained_epochs": {}}, "trained_epochs"),
+        ({"trained_epochs": "3"}, "trained_epochs"),
+        ({"test_accuracy": True}, "test_accuracy"),
     ],
     ids=str,
 )
@@ -203,7 +205,17 @@ def test_a_report_names_pipes_and_goes_on(tmp_path):
     assert all(any(name in note and "is not a file" in note for note in notes) for name in names)
 
 
-@pytest.mark.parametrize("error", [[], "x", {}, {"message": 3, "type": "x", "host": "y"}], ids=str)
+@pytest.mark.parametrize(
+    "error",
+    [
+        [],
+        "x",
+        {},
+        {"message": 3, "type": "x", "host": "y"},
+        {"message": "", "type": "", "host": ""},
+    ],
+    ids=str,
+)
 def test_a_foreign_record_of_a_failure_is_named(tmp_path, error):
     class Task:
         place = "here"
@@ -212,6 +224,16 @@ def test_a_foreign_record_of_a_failure_is_named(tmp_path, error):
     (tmp_path / "here" / "error.json").write_text(json.dumps(error))
     with pytest.raises(UserError, match=r"error\.json: is damaged"):
         failure(Task(), tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beat", [{"stage": []}, {"epoch": 1e300}, {"step": "x"}], ids=str)
+def test_a_report_of_progress_of_wrong_types_is_none(tmp_path, beat):
+    sound = {"stage": "x", "epoch": 0, "epochs": 1, "steps": 1, "step": 0, "done_epochs": 0}
+    (tmp_path / "progress").mkdir()
+    (tmp_path / "progress" / "t").write_text(json.dumps(sound))
+    assert read_beat(tmp_path, "t") is not None
+    (tmp_path / "progress" / "t").write_text(json.dumps({**sound, **beat}))
+    assert read_beat(tmp_path, "t") is None
 
 
 def small():

@@ -7,6 +7,7 @@ import torch
 
 from spiketicket import _cores, threads
 from spiketicket.cli._options import packaged_recipes
+from spiketicket.consent import Consent, given
 from spiketicket.models._blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.run import find, train_dense
@@ -112,6 +113,7 @@ def test_a_network_of_ones_own_and_a_transformer_are_counted(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     table = to_dict(demo())
     table |= {"model": {"name": "linear_of_a_test:build"}, "neuron": {"name": "own"}}
-    assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
+    with given(Consent("linear_of_a_test:build")):
+        assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
     multisp = load_recipe(packaged_recipes()["digits-multisp"])
     assert threads.batch_macs(multisp, DIGITS) > 10 * threads.MACS_A_THREAD

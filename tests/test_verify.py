@@ -201,7 +201,8 @@ def test_data_that_is_not_here_is_not_checked():
 
 
 def test_a_network_of_its_makers_is_not_imported(zoo, tmp_path):
-    network = {**zoo.metadata["network"], "name": "nowhere_at_all:build"}
+    network = json.loads(json.dumps(zoo.metadata["network"]))
+    network["name"] = network["args"]["model"]["name"] = "nowhere_at_all:build"
     changed(zoo, network=network).save(tmp_path / "x.ticket")
     found = verify_ticket(tmp_path / "x.ticket", rerun=True)
     assert states(found)["accuracy"] == states(found)["search again"] == "not checked"

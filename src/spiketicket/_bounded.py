@@ -27,8 +27,9 @@ MAX_JSON_BYTES: Final = 64 << 20
 MEMORY_VARIABLE: Final = "SPIKETICKET_MAX_MEMORY"
 DEFAULT_MEMORY: Final = "4GiB"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
-_SURROGATE = re.compile(r"\\u[dD][89abAB]")
+# A string that never ends is a token too, or it would be looked for again from each quote in it.
+_TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_memory(text: str, where: str = "--max-memory") -> int:
@@ -67,7 +68,7 @@ def need_memory(needed: int, what: str, where: str, remedy: str = "") -> None:
         raise UserError(
             f"{what} need {needed} bytes of memory, and {most} may be used",
             where=where,
-            remedy=" ".join(filter(None, (remedy, f"{MEMORY_VARIABLE} allows more"))),
+            remedy=". ".join(filter(None, (remedy, f"{MEMORY_VARIABLE} allows more"))),
         )
 
 

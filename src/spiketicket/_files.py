@@ -85,6 +85,21 @@ def check_place(path: Path, option: str) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def refuse_link(*paths: Path) -> None:
+    """Refuse symbolic links inside the folder that a person has named for results.
+
+    It may have come from a stranger, and what is written there must not land elsewhere.
+
+    Raises:
+        UserError: a path is one.
+    """
+    for path in paths:
+        if path.is_symlink():
+            what = "is a symbolic link: what is written there would land elsewhere"
+            remedy = "Delete it, or name the folder that it leads to with --runs"
+            raise UserError(what, where=str(path), remedy=remedy)
+
+
 @contextlib.contextmanager
 def explained(path: Path, option: str = "--runs") -> Iterator[None]:
     """Turn the system's refusals about ``path``, which ``option`` chooses, into errors that a user

@@ -180,6 +180,14 @@ def _parts(given: object, place: str) -> tuple[Tensor, Tensor]:
 
 def _tensor(given: object, what: str, place: str) -> Tensor:
     if isinstance(given, Tensor):
+        if given.layout is not torch.strided or given.is_nested or given.is_quantized:
+            kind = "nested" if given.is_nested else str(given.layout).removeprefix("torch.")
+            kind = "quantized" if given.is_quantized else kind
+            remedy = "Give a plain tensor: x.to_dense(), a padded one, or x.dequantize()"
+            raise UserError(f"{what} must be a dense tensor", where=place, value=kind,
+                            remedy=remedy)  # fmt: skip
+        if given.is_meta:
+            raise UserError(f"{what} have no values", where=place, value="meta")
         return given
     try:
         return torch.tensor(given)

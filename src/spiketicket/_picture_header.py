@@ -36,6 +36,8 @@ _BITS_PER_SAMPLE: Final = 258
 _FRAME_HEADERS: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE: Final = {0x01, *range(0xD0, 0xD9)}
 """JPEG markers without a length behind them."""
+_LONGEST_HEADER: Final = 1 << 20
+"""Bytes of a PPM's comments that are looked through."""
 _PPM: Final = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+\d+){2}(?:\s|#[^\n]*\n)+(\d{1,9})")
 
 
@@ -79,7 +81,7 @@ def _jpeg(file: BinaryIO) -> int:
 
 
 def _ppm(file: BinaryIO) -> int:
-    found = _PPM.match(file.read(1 << 12))
+    found = _PPM.match(file.read(_LONGEST_HEADER))
     return int(found[1]).bit_length() if found else 8
 
 

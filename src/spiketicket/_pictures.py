@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spiketicket._bounded import need_memory, open_regular
 from spiketicket._picture_header import READ, bits_of, kind_of
@@ -61,6 +61,9 @@ def read_picture(
                 image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     except UserError:
         raise
+    except UnidentifiedImageError as error:
+        what = "cannot be read as a picture: it is none of a known kind, or is cut off"
+        raise UserError(what, where=str(path)) from error
     # Pillow's decoders raise errors of many types on damaged files.
     except Exception as error:
         raise UserError(f"cannot be read as a picture: {error}", where=str(path)) from error

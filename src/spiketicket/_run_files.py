@@ -99,6 +99,25 @@ def required_result(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
     return value
 
 
+def filled_result(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
+    """As :func:`required_result`; what may be left out, as an earlier version did, is filled in."""
+    value = required_result(path, kind)
+    filled: dict[str, Any] = _filled(value, kind.model_validate(value))
+    return filled
+
+
+def _filled(value: Any, checked: Any) -> Any:
+    if isinstance(checked, BaseModel):
+        known = {key: getattr(checked, key) for key in type(checked).model_fields}
+        usual = {k: v for k, v in known.items() if k not in value}
+        return usual | {k: _filled(v, known.get(k)) for k, v in value.items()}
+    if isinstance(checked, dict):
+        return {key: _filled(inner, checked[key]) for key, inner in value.items()}
+    if isinstance(checked, list):
+        return [_filled(*both) for both in zip(value, checked, strict=True)]
+    return value
+
+
 def read_predictions(path: Path, count: int | None = None) -> NDArray[np.int64]:
     """Predicted classes, int64 [N]; N is ``count`` where that is given.
 
@@ -169,7 +188,8 @@ def _checked(value: Any, kind: type[M], path: Path) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise _damaged(path, f"{where}: {first['msg'].lower()}") from error
+        what = first["msg"].lower().removeprefix("value error, ")
+        raise _damaged(path, f"{where}: {what}" if where else what) from error
 
 
 def _digest(value: Mapping[str, Any]) -> str:

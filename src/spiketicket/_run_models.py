@@ -6,10 +6,10 @@ of the file, which :mod:`spiketicket.report.load` turns into a note.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from annotated_types import Len
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Outcome = Literal["wins", "ties", "loses", "unproven"]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -18,7 +18,8 @@ Count = Annotated[float, Field(ge=0)]
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    # Strict: who reads the file itself finds a number where one was checked, and not "1" or true.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, strict=True)
 
 
 class Tokens(_File):
@@ -54,6 +55,28 @@ class Facts(_File):
     conv_pep_density: Share | None = None
     net_density: Share | None = None
     operations: dict[str, Operations | float] = {}
+    ranking: str | None = None
+    rankings: list[str] = []
+    sample_passes: Count = 0
+    is_search: bool = False
+    search: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _rung_is_whole(self) -> Self:
+        whole = None not in (self.conv_pep_density, self.net_density)
+        ranked = self.arm not in PATCHES or self.ranking or self.rankings
+        groups = {k: v for k, v in self.operations.items() if k != "images"}
+        if self.tokens and not (whole and ranked):
+            raise ValueError("of patches, but without its densities or its ranking")
+        if self.operations and not all(isinstance(v, Operations) for v in groups.values()):
+            raise ValueError("operations that are no tables")
+        if isinstance(self.operations.get("images", 0.0), Operations):
+            raise ValueError("images that are no number")
+        return self
+
+
+PATCHES: Final = ("patch", "pepsp", "multisp")
+"""Stages that drop patches."""
 
 
 class ArmRow(Facts):
@@ -89,16 +112,20 @@ class StageResult(Facts):
     condition: str = ""
     history: list[Epoch] = []
     kept_by_layer: dict[str, int] = {}
-    sample_passes: Count = 0
-    is_search: bool = False
-    search: dict[str, Any] = {}
-    ranking: str | None = None
+
+
+class FinishedStage(StageResult):
+    """The same with what later stages and the run's table need: the run goes on with it."""
+
+    bn_affine: bool
+    kept_by_layer: dict[str, int]
 
 
 class Compared(_File):
     """A ticket minus one control, in percentage points."""
 
     control: str
+    title: str = ""
     of: str = "ticket"
     difference: float
     low: float | None
@@ -108,6 +135,12 @@ class Compared(_File):
     ticket_accuracy: Percent
     control_accuracy: Percent
     mcnemar_p: list[Share] | None = None
+
+    @model_validator(mode="after")
+    def _both_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval of one end")
+        return self
 
     @property
     def ticket(self) -> str:
@@ -133,6 +166,7 @@ class Verdict(_File):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     seeds: int
     rungs: dict[str, Rung] = {}
+    fine_tuning: dict[str, Compared] = {}
 
     @property
     def pairs(self) -> list[Compared]:
@@ -159,6 +193,16 @@ class RunResult(_File):
     arms: Annotated[list[ArmRow], Len(1)]
     notes: list[str] = []
     tickets: list[str] = []
+
+    @model_validator(mode="after")
+    def _all_seeds(self) -> Self:
+        counts = {len(part) for arm in self.arms for part in (arm.test_accuracy,)}
+        if counts != {len(self.seeds)}:
+            raise ValueError("not an accuracy for every seed")
+        tokens = {arm.tokens is None for arm in self.arms}
+        if len(tokens) > 1:
+            raise ValueError("patches of some arms only")
+        return self
 
 
 class MeasuredSet(_File):

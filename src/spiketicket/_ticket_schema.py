@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from spiketicket._ticket_codec import TicketError
@@ -17,13 +18,14 @@ from spiketicket._ticket_kinds import (
     Anything,
     Flag,
     Items,
+    Kind,
     Maybe,
     Number,
     Table,
     Text,
     Whole,
 )
-from spiketicket._weight_shapes import Weights, weight_shapes
+from spiketicket._weight_shapes import SHIPPED, Weights, weight_shapes
 from spiketicket.plans import TRANSFORMER_PRESETS, DataShape
 
 MAX_INPUT: Final = 1 << 28
@@ -31,45 +33,62 @@ MAX_INPUT: Final = 1 << 28
 _WORD = Text(200, plain=True)
 _NAMED = Table({"name": Text(plain=True)})
 _SIDE, _CLASSES, _FRAMES = Whole(1, 65536), Whole(1, 65536), Whole(1, 64)
+_COMMON: Final[Mapping[str, Kind]] = {
+    "name": Text(plain=True),
+    "timesteps": Whole(1, 64),
+    "weights": _WORD,
+    "bn_affine": Flag(),
+    "width": Number(0, 64),
+    # of a user's own network
+    "options": Table(),
+    "leave": Items(Text(plain=True), 10_000),
+}
+"""Settings that every network has."""
+
+
+@dataclass(frozen=True)
+class _Model(Table):
+    """Settings of a network. A network that is added to this package has settings of its own, which
+    its ``Config`` judges.
+    """
+
+    def check(self, value: object, where: str) -> None:
+        """See :class:`Kind`."""
+        known = not isinstance(value, dict) or value.get("name") in (None, *SHIPPED)
+        Table(self.fields if known else _COMMON).check(value, where)
+
+
+_MODEL = _Model(
+    {
+        **_COMMON,
+        # of convnet, vgg9 and resnet19
+        "pooling": _WORD,
+        "channels": Maybe(Items(Whole(1, 65536), 16)),
+        "hidden": Whole(1, 1 << 20),
+        "pools": Maybe(Whole(0, 6)),
+        "first_stride": Whole(1, 2),
+        # of the transformers
+        "preset": Text(200, pattern="|".join(TRANSFORMER_PRESETS)),
+        "dim": Maybe(Whole(8, 65536)),
+        "depth": Maybe(Whole(0, 1024)),
+        "heads": Maybe(Whole(1, 65536)),
+        "mlp_ratio": Number(0, 64),
+        "scale": Maybe(Number(0, 1e6)),
+        "keep": Number(0, 1),
+        "qkv_bias": Flag(),
+        "rpe": Flag(),
+        "rescale": Flag(),
+        "pool_kernel": Whole(2, 3),
+        "ranking_seed": Whole(),
+        **dict.fromkeys(("attention", "activation", "step", "ranking", "execution"), _WORD),
+    }
+)
 NETWORK = Table(
     {
         "name": Text(plain=True),
         "args": Table(
             {
-                "model": Table(
-                    {
-                        "name": Text(plain=True),
-                        "timesteps": Whole(1, 64),
-                        "weights": _WORD,
-                        "bn_affine": Flag(),
-                        "width": Number(0, 64),
-                        # of a user's own network
-                        "options": Table(),
-                        "leave": Items(Text(plain=True), 10_000),
-                        # of convnet, vgg9 and resnet19
-                        "pooling": _WORD,
-                        "channels": Maybe(Items(Whole(1, 65536), 16)),
-                        "hidden": Whole(1, 1 << 20),
-                        "pools": Maybe(Whole(0, 6)),
-                        "first_stride": Whole(1, 2),
-                        # of the transformers
-                        "preset": Text(200, pattern="|".join(TRANSFORMER_PRESETS)),
-                        "dim": Maybe(Whole(8, 65536)),
-                        "depth": Maybe(Whole(0, 1024)),
-                        "heads": Maybe(Whole(1, 65536)),
-                        "mlp_ratio": Number(0, 64),
-                        "scale": Maybe(Number(0, 1e6)),
-                        "keep": Number(0, 1),
-                        "qkv_bias": Flag(),
-                        "rpe": Flag(),
-                        "rescale": Flag(),
-                        "pool_kernel": Whole(2, 3),
-                        "ranking_seed": Whole(),
-                        **dict.fromkeys(
-                            ("attention", "activation", "step", "ranking", "execution"), _WORD
-                        ),
-                    }
-                ),
+                "model": _MODEL,
                 "neuron": _NAMED,
                 "shape": Table(
                     {

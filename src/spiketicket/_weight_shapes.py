@@ -124,3 +124,5 @@ _NETWORKS: Mapping[str, Callable[[Settings, DataShape], Weights]] = {
     "sdt": _transformer,
     "spikformer": _transformer,
 }
+SHIPPED = frozenset(_NETWORKS)
+"""Networks whose shapes are known here."""

@@ -58,6 +58,12 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
     if ours != theirs:
         keys = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
         key = keys[0]
+        if any(_PARAMETRIZED in f".{held}" for held in ours):
+            raise TicketError(
+                "the network's weights are parametrized already",
+                value=key,
+                remedy="Give it as it is built; remove_masks(net) undoes keep_mask=True",
+            )
         what = f"the ticket is for another network: {len(keys)} entries differ, the first is {key}"
         shown = f"network {_shape(ours.get(key))}, ticket {_shape(theirs.get(key))}"
         raise TicketError(what, value=shown)

@@ -19,7 +19,13 @@ from typing import Any
 import filelock
 
 from spiketicket._bounded import read_regular
-from spiketicket._files import explained, read_json, remove_temporaries, write_json
+from spiketicket._files import (
+    explained,
+    read_json,
+    refuse_link,
+    remove_temporaries,
+    write_json,
+)
 from spiketicket.errors import SpikeTicketError, UserError
 
 Guard = Callable[[], None]
@@ -82,6 +88,7 @@ def claimed(
     suffix, held = (f"-{part}", folder / part) if part else ("", folder)
     lock = filelock.FileLock(folder / f".claim{suffix}", timeout=wait_s)
     holder = folder / f".claimed-by{suffix}"
+    refuse_link(Path(lock.lock_file), *([held] if part else ()))
     with explained(held):
         held.mkdir(parents=True, exist_ok=True)
         try:

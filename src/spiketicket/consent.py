@@ -30,6 +30,7 @@ import tomli_w
 
 from spiketicket import registry
 from spiketicket._bounded import open_regular
+from spiketicket._private import why_not_private
 from spiketicket.errors import UserError
 
 _MAX_CONFIG_BYTES = 1 << 20
@@ -99,8 +100,11 @@ def given(consent: Consent | None) -> Iterator[None]:
         _GIVEN.reset(token)
 
 
-def require(name: str, options: Mapping[str, Any]) -> None:
+def require(name: str, options: Mapping[str, Any]) -> bool:
     """Refuse to run the function ``name`` of a recipe unless the user named it.
+
+    Returns whether it was named for this call, and not in the user's file: only then may it be
+    looked for in the current folder, which may be the recipe's.
 
     Raises:
         UserError: the name or the arguments are not the user's; says what to do.
@@ -108,9 +112,9 @@ def require(name: str, options: Mapping[str, Any]) -> None:
     for consent in reversed(_GIVEN.get()):
         if consent.network == name:
             consent.require_options(options)
-            return
+            return True
     if name in trusted():
-        return
+        return False
     raise UserError(
         "is a network of your own: its code would be run",
         where="model.name",
@@ -149,6 +153,9 @@ def trusted() -> frozenset[str]:
         file, size = open_regular(path)
         with file:
             _require_own(os.fstat(file.fileno()), path)
+            for folder in {path.parent.resolve(), path.resolve().parent}:
+                if why := why_not_private(folder):
+                    raise _not_own(path, why, f"chmod go-w {folder}")
             if size > _MAX_CONFIG_BYTES:
                 raise UserError("is too large", where=str(path), value=size)
             names = tomllib.loads(file.read(_MAX_CONFIG_BYTES).decode()).get("trust", [])
@@ -165,11 +172,12 @@ def _require_own(status: os.stat_result, path: Path) -> None:
     if not hasattr(os, "geteuid"):
         return  # Windows keeps a user's folder to that user
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise UserError(
-            "is not yours alone to write: whoever can, decides what is run",
-            where=str(path),
-            remedy=f"chmod 600 {path}",
-        )
+        raise _not_own(path, "its owner or its permissions say so", f"chmod 600 {path}")
+
+
+def _not_own(path: Path, why: str, remedy: str) -> UserError:
+    what = f"is not yours alone to write: whoever can, decides what is run ({why})"
+    return UserError(what, where=str(path), remedy=remedy)
 
 
 def _toml(value: Any) -> str:

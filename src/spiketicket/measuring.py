@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from spiketicket import _data_place
-from spiketicket._files import read_json, write_bytes, write_json
+from spiketicket._files import read_json, refuse_link, write_bytes, write_json
 from spiketicket._measured_file import FORMAT, Measured, is_whole
 from spiketicket._run_files import read_predictions
 from spiketicket._sample_file import drawn_sample, sample_file
@@ -238,6 +238,7 @@ class _Run:
 
     def measure(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured:
         """Measure the stage's ticket and write what was found."""
+        refuse_link(place.parent, place)
         path, dataset = place / "model.ticket", self.data()
         self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
         ticket = Ticket.load(path)

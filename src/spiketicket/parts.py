@@ -7,6 +7,7 @@ written under a short claim of the run folder. So two processes may do two seeds
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 import torch
 
 from spiketicket import _allocator, _data_place, _processor, threads
-from spiketicket._files import write_bytes, write_json
+from spiketicket._bounded import need_memory
+from spiketicket._files import refuse_link, write_bytes, write_json
 from spiketicket._run_files import read_table
+from spiketicket._weight_shapes import weight_shapes
 from spiketicket.arms import ArmName
 from spiketicket.claim import Guard, claimed, unguarded
 from spiketicket.data import Dataset, load_dataset
@@ -31,6 +34,8 @@ from spiketicket.stage import ArmResult, Experiment, copy_twin, run_arm
 Adopt = Callable[[Experiment, ArmName, int, Path], None]
 """Called with (experiment, stage, seed, folder) before an unfinished stage: it may put a finished
 one into the folder."""
+_BYTES_A_WEIGHT = 24
+"""Itself, its score, and of that the gradient, two moments and the best so far."""
 _BRIEFLY_S = 60.0
 """How long to wait for a run folder that others hold only while they write a few files."""
 
@@ -86,12 +91,26 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     for note in dataset.notes:
         reporter.message(f"{dataset.name}: {note}")
     _check_frames(experiment)
+    _check_memory(experiment)
     check(recipe, experiment.shape)
     if context.threads is not None:
         torch.set_num_threads(context.threads)
     elif context.device == "cpu":
         torch.set_num_threads(threads.choose(recipe, experiment.shape))
     return experiment
+
+
+def _check_memory(experiment: Experiment) -> None:
+    """Whether a network's weights, and what training keeps of each, can be held."""
+    model = experiment.recipe.model
+    count = 0
+    with contextlib.suppress(UserError):  # building it says what does not fit, and better
+        weights = weight_shapes(model.name, model.model_dump(mode="json"), experiment.shape)
+        count = sum(math.prod(shape) for _, shape in weights or ())
+    need_memory(
+        _BYTES_A_WEIGHT * count, f"the network's {count:,} weights and their training", "model",
+        "Use a smaller network",
+    )  # fmt: skip
 
 
 def _check_frames(experiment: Experiment) -> None:
@@ -174,6 +193,7 @@ def _stages(
 ) -> dict[ArmName, ArmResult]:
     results: dict[ArmName, ArmResult] = {}
     kept: Mapping[str, int] | None = None
+    refuse_link(place.parent, place, *(place / name for name in names))
     for name in names:
         folder = place / name
         if context.workers.first and not (folder / "result.json").exists():
@@ -206,6 +226,7 @@ def _claimed(
 ) -> contextlib.AbstractContextManager[None]:
     if not context.workers.first:
         return contextlib.nullcontext()
+    refuse_link(folder)
     return claimed(folder, part, sweep=context.sweep)
 
 

@@ -35,7 +35,7 @@ from spiketicket._run_files import (
     required_result,
     write_result,
 )
-from spiketicket._run_models import StageResult
+from spiketicket._run_models import FinishedStage
 from spiketicket.arms import Arm, ArmName
 from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.claim import Guard, unguarded
@@ -214,7 +214,7 @@ def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName)
 
     Its files are those that training it would have given, but for the times.
     """
-    facts = required_result(source / "result.json", StageResult)
+    facts = required_result(source / "result.json", FinishedStage)
     timing = read_json(source / "timing.json")
     ticket = Ticket.load(source / "model.ticket")
     content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "arm": name}).to_bytes()
@@ -414,6 +414,6 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
-    facts = required_result(folder / "result.json", StageResult)
+    facts = required_result(folder / "result.json", FinishedStage)
     timing = read_table(folder / "timing.json", _TIMING)
     return ArmResult(name, seed, folder, facts, timing)

@@ -14,12 +14,13 @@ import contextlib
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spiketicket import _data_place
 from spiketicket._stated import (
     Check,
     State,
@@ -28,6 +29,7 @@ from spiketicket._stated import (
     stated_recipe,
     weights_check,
 )
+from spiketicket.consent import Consent, given
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.reporting import NullReporter, Reporter
 from spiketicket.ticket import Ticket, TicketLayer
@@ -58,13 +60,14 @@ class Verification:
 class Place:
     """Where and how the checks that compute are done.
 
-    ``root`` is the folder of the data, ``network`` the network of one's own that is trusted,
-    ``runs`` where a repeated search is kept, so that it goes on when it was stopped.
+    ``root`` is the folder of the data, ``consent`` the network of one's own that is trusted, with
+    which arguments, ``runs`` where a repeated search is kept, so that it goes on when it was
+    stopped.
     """
 
     root: str = ""
     device: str = "cpu"
-    network: str = ""
+    consent: Consent = field(default_factory=Consent)
     runs: Path | None = None
     threads: int | None = None
     reporter: Reporter | None = None
@@ -76,7 +79,8 @@ def verify_ticket(
     """Check a ticket file; with ``rerun`` do its search again and compare the bytes.
 
     Raises:
-        TicketError: it is no sound ticket file.
+        TicketError: it is no sound ticket file, or is of a network of the user's with arguments
+            that were not confirmed.
     """
     place = place or Place()
     ticket = Ticket.load(path)
@@ -85,7 +89,7 @@ def verify_ticket(
         checks.append(masks)
     checks.append(_accuracy(ticket, Path(path), place))
     if rerun:
-        checks.append(_rerun(ticket, place))
+        checks.append(_rerun(ticket, Path(path), place))
     return Verification(Path(path), tuple(checks))
 
 
@@ -93,7 +97,7 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
     name = "accuracy"
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
-    from spiketicket.bake import from_ticket
+    from spiketicket.bake import from_ticket, own_name
     from spiketicket.measure.accuracy import evaluate
     from spiketicket.run import is_reached
     from spiketicket.ticket_data import find_test_data
@@ -102,10 +106,17 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
         data = find_test_data(ticket, path, root=place.root)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
+    own, options, trusted = (
+        place.consent.network,
+        place.consent.options,
+        place.consent.trust_options,
+    )
     try:
-        model = from_ticket(ticket, own=place.network).to(place.device)
-        measured = 100 * evaluate(model, data.batches(place.device)).accuracy
+        model = from_ticket(ticket, own=own, options=options, trust_options=trusted)
+        measured = 100 * evaluate(model.to(place.device), data.batches(place.device)).accuracy
     except UserError as error:
+        if own_name(ticket):  # not confirmed, or of the user's code: nothing is known of the ticket
+            raise
         return Check(name, "does not fit", _reason(error))
     count, stated = len(data.dataset.test), data.stated_accuracy
     found = f"{measured:.2f} % of {count} samples measured"
@@ -126,12 +137,12 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
         return NO_TORCH
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if isinstance(name, str) and ":" in name and name != place.network:
+    if isinstance(name, str) and ":" in name and name != place.consent.network:
         return f"it is of a network of its maker's, {name}; trust it with --network {name}"
     return ""
 
 
-def _rerun(ticket: Ticket, place: Place) -> Check:
+def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
     name, meta = "search again", ticket.metadata
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
@@ -142,13 +153,14 @@ def _rerun(ticket: Ticket, place: Place) -> Check:
     seed, arm = meta.get("seed"), meta.get("arm")
     if recipe is None or type(seed) is not int or not 0 <= seed < 1 << 63:
         return Check(name, "not checked", "it names no recipe and seed to search with")
-    if ":" in recipe.model.name and recipe.model.name != place.network:
+    if ":" in recipe.model.name and recipe.model.name != place.consent.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
-    if place.root:
-        data = recipe.data.model_copy(update={"root": place.root})
+    if root := place.root or _data_place.recorded(path):
+        data = recipe.data.model_copy(update={"root": root})
         recipe = recipe.model_copy(update={"data": data})
     try:
-        made, threads = _searched(recipe, seed, arm, meta, place)
+        with given(place.consent):
+            made, threads = _searched(recipe, seed, arm, meta, place)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     return _same(ticket, made, threads)

@@ -107,6 +107,19 @@ def test_a_run_folder_runs_no_code(spike, here, command):
     assert untouched(here)
 
 
+@pytest.mark.parametrize(
+    "value", ["2020-01-01", "nan", "inf", "9" * 40, '"' + "x" * 10_001 + '"', "[[07:32:00]]"]
+)
+def test_arguments_that_no_ticket_could_state_are_refused_at_once(spike, here, value):
+    """Not by a traceback, nor when the search is over and its ticket is to be written."""
+    text = to_toml(recipe()).replace("[model.options]", "")
+    (here / "own.toml").write_text(f"{text}\n[model.options]\na = {value}\n")
+    for command in (["find"], ["sweep", "--dry-run"], ["compare", "--dry-run"], ["train"]):
+        done = spike(*command, "own.toml", "--network", f"{NAME}:make", "--trust-options")
+        assert (done.exit_code, "own.toml: model.options" in done.stderr) == (2, True), done.stderr
+    assert not (here / "called").exists()
+
+
 @pytest.mark.parametrize("name", ["os:system", "os.path:join:x", "os path:system", ":", "a:b c"])
 def test_only_a_function_can_be_named(name):
     """``os:system`` is a name; nothing else is, and reading a recipe calls neither."""
@@ -205,13 +218,33 @@ def trusting(folder, text, mode=0o600):
     file.chmod(mode)
 
 
-def test_a_trusted_function_takes_any_arguments(spike, here):
+def test_a_trusted_function_takes_any_arguments(spike, here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
     trusting(here, f'trust = ["a:b", "{NAME}:make"]')
     (here / "own.toml").write_text(to_toml(recipe(options={"channels": 24})))
     assert spike("sweep", "own.toml", "--dry-run").exit_code == 0
     # Of a ticket, the user names it each time.
     with pytest.raises(TicketError, match="network of your own"):
         from_ticket(ticket())
+
+
+def test_a_trusted_function_is_not_looked_for_in_the_current_folder(spike, here):
+    """Which may be the one of a recipe that a stranger wrote, with a module of that name."""
+    trusting(here, f'trust = ["{NAME}:make"]')
+    (here / "own.toml").write_text(to_toml(recipe()))
+    done = spike("train", "own.toml")
+    assert done.exit_code == 2
+    assert f"there is no Python module {NAME}" in done.stderr
+    assert f"must be installed, or named: --network {NAME}:make" in done.stderr
+    assert untouched(here)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are private here")
+def test_a_file_in_a_folder_that_others_can_write_trusts_nobody(here):
+    trusting(here, f'trust = ["{NAME}:make"]')
+    (here / "home").chmod(0o777)
+    with pytest.raises(UserError, match=r"not yours alone to write.*home can be written by others"):
+        consent.trusted()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner here")
@@ -311,3 +344,24 @@ def test_the_name_that_is_trusted_is_the_one_that_is_called(here, kind, name, ca
     assert error.value.where == where
     assert untouched(here)
     assert not (here / "pwned").exists()
+
+
+def test_verify_asks_for_the_same_consent(spike, here):
+    """Of a ticket of one's own network, and of the search that is done again."""
+    own, options = f"{NAME}:make", {"note": "a b"}
+    made = recipe(options=options)
+    for_controls = {"dense": False, "random_trained": False, "random_frozen": True}
+    made = made.model_copy(update={"controls": made.controls.model_copy(update=for_controls)})
+    found = spiketicket.find(made, runs_dir=here / "runs", network=own, options=options)
+    path = str(found.tickets[0])
+    (here / "called").unlink()
+    unknown = spike("verify", path, "--rerun", "--json")
+    assert f"trust it with --network {own}" in unknown.output
+    refused = spike("verify", path, "--rerun", "--network", own)
+    assert refused.exit_code == 2
+    assert '--options note="a b"' in refused.stderr
+    assert not (here / "called").exists()
+    for confirmed in (["--options", "note=a b"], ["--trust-options"]):
+        done = spike("verify", path, "--rerun", "--json", "--network", own, *confirmed)
+        states = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+        assert (states["accuracy"], states["search again"]) == ("fits", "fits"), done.stdout

@@ -106,3 +106,14 @@ def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path
     page = (folder / "report.html").read_text()
     assert "Energy per image" in page
     assert len(list(folder.glob("seed-0/*/measure.json"))) == 4
+
+
+@pytest.mark.parametrize("command", ["find", "train", "sweep", "compare"])
+def test_a_network_that_no_memory_holds_is_not_built(spike, tmp_path, monkeypatch, command) -> None:
+    monkeypatch.setenv("SPIKETICKET_MAX_MEMORY", "100MiB")
+    more = ["--runs", str(tmp_path)] + (["--dry-run"] if command in ("sweep", "compare") else [])
+    done = spike(command, "digits-binw", "--set", "model.width=64", *more)
+    assert done.exit_code == 2
+    assert "model: the network's 377,833,472 weights and their training need" in done.stderr
+    assert "Use a smaller network. SPIKETICKET_MAX_MEMORY allows more" in done.stderr
+    assert not list(tmp_path.rglob("recipe.toml"))

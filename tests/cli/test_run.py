@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from spiketicket import Engine
+from spiketicket.cli._inputs import Recordings
 from spiketicket.data import load_dataset, make_config
 from spiketicket.engine import _library
+from spiketicket.errors import UserError
 from spiketicket.events import EVENT, Events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.models import convnet
@@ -256,13 +258,12 @@ def test_an_unknown_framing_is_told(spike, place):
     ],
     ids=str,
 )
-def test_a_framing_of_wrong_types_is_told(spike, place, words):
-    ticket, path = place / "odd.ticket", place / "odd.npy"
-    make_ticket(2, 3, {"name": "event_folder", "config": {**FRAMING, **words}}).save(ticket)
-    recording(path, seed=1)
-    result = spike("run", str(ticket), str(path), "--backend", "numpy")
-    assert result.exit_code == 2
-    assert "does not say how recordings become frames" in result.stderr
+def test_a_framing_of_wrong_types_is_told(words):
+    data = {"name": "event_folder", "config": {**FRAMING, **words}}
+    with pytest.raises(UserError, match=rf"data\.config\.{next(iter(words))}"):
+        make_ticket(2, 3, data).to_bytes()
+    with pytest.raises(UserError, match="does not say how recordings become frames"):
+        Recordings(data, (3, 2, SIDE, SIDE), None, split=False)
 
 
 def test_no_heavy_package_for_a_picture(pictures):

@@ -97,6 +97,48 @@ def test_what_was_measured_is_one_line(spike: Run, folder: Path) -> None:
     assert "ticket: 2.5 M accumulations, 100 k multiplications, 2.71 µJ by 45nm-fp32" in words
 
 
+def test_what_an_earlier_version_left_out_is_filled_in(spike: Run, folder: Path) -> None:
+    whole = json.loads((folder / "result.json").read_text())
+    for arm in whole["arms"]:
+        del arm["title"], arm["bn_affine"]
+    del whole["tickets"], whole["notes"]
+    for compared in whole["verdict"]["comparisons"].values():
+        del compared["mcnemar_p"]
+    write(folder / "result.json", whole)
+    assert "test accuracy %" in spike("show", str(folder)).stdout
+    assert json.loads(spike("show", str(folder), "--json").stdout)["tickets"] == []
+
+
+@pytest.mark.parametrize("wall_s", [math.inf, math.nan, "x", None, True, 1e308])
+@pytest.mark.parametrize("command", ["show", "report"])
+def test_a_time_that_is_none_is_no_reason_to_fail(
+    spike: Run, folder: Path, command: str, wall_s: Any
+) -> None:
+    timing = {"wall_s": wall_s, "device": "a CPU", "threads": 1}
+    write(folder / "seed-0" / "ticket" / "timing.json", timing)
+    assert spike(command, str(folder)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"tokens": {"kept": 1, "of": 2}}, "its densities or its ranking"),
+        ({"operations": {"head": 3.0}}, "operations that are no tables"),
+        ({"test_accuracy": [1.0, 2.0]}, "not an accuracy for every seed"),
+        ({"density": "0.5"}, "density: input should be a valid number"),
+    ],
+)
+def test_a_row_that_cannot_be_shown_is_told(
+    spike: Run, folder: Path, change: dict[str, Any], told: str
+) -> None:
+    whole = json.loads((folder / "result.json").read_text())
+    whole["arms"][0] |= change
+    write(folder / "result.json", whole)
+    done = spike("show", str(folder))
+    assert done.exit_code == 0
+    assert told in done.stdout
+
+
 def test_an_unfinished_run(spike: Run, folder: Path) -> None:
     (folder / "result.json").unlink()
     begun = folder / "seed-0" / "random_trained"

@@ -52,6 +52,23 @@ def test_times_of_every_unit_are_exact_when_it_is_named(
     assert not any("rounded" in note for note in got.notes)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1e-6), ("ms", 1e-3)])
+def test_times_that_were_made_by_a_product_are_whole(
+    tmp_path: Path, kind: str, unit: TimeUnit, factor: float
+) -> None:
+    if (unit, kind) == ("s", "f4"):
+        pytest.skip("too short for seconds")
+    got = read_events(write(tmp_path / "a", US.astype(kind) * np.dtype(kind).type(factor)),
+                      time_unit=unit)  # fmt: skip
+    assert (got.t == US).all()
+    assert not any("rounded" in note for note in got.notes)
+
+
+def test_rows_of_milliseconds_that_were_made_by_a_product_are_taken(tmp_path: Path) -> None:
+    assert (read_events(write(tmp_path / "a", US * 1e-3, layout="rows")).t == US).all()
+
+
 @pytest.mark.parametrize("layout", ["npz", "fields"])
 def test_seconds_are_not_rounded_to_microsecond_0(tmp_path: Path, layout: str) -> None:
     said = error(write(tmp_path / "a", US / 1e6, layout=layout))

@@ -139,7 +139,8 @@ def _run(name: str, tables: dict[str, Any], runs: Path, **more: Any) -> dict[str
     from spiketicket import find
     from spiketicket.recipe import parse_recipe
 
-    network: dict[str, Any] = {}
+    own = ":" in tables["model"]["name"]
+    network = {"network": "golden_net:make", "options": {"width": 4}} if own else {}
     result = find(parse_recipe(tables), seeds=1, runs_dir=runs, threads=1, **network, **more)
     return dict(_folder(name, result.folder))
 

@@ -90,13 +90,13 @@ def forged(tmp_path, **meta):
 
 
 def test_what_a_ticket_states_of_itself_is_not_in_its_card(tmp_path):
-    path = forged(tmp_path, accuracy={"test": 77.77, "validation": 66.66}, recipe_hash="forged")
+    path = forged(tmp_path, accuracy={"test": 77.77, "validation": 66.66}, recipe_hash="f0f0f0f0f0")
     card = None
     for accuracy, told in ((None, "not measured here"), ((98.5, 360), "98.50 % of 360 samples")):
         hub.write_folder(path, tmp_path / "made", "x", accuracy=accuracy)
         card = (tmp_path / "made" / "README.md").read_text()
         assert told in card
-        assert not [word for word in ("77.77", "66.66", "forged", "0.7777") if word in card]
+        assert not [word for word in ("77.77", "66.66", "f0f0f0f0f0", "0.7777") if word in card]
         assert "4258ba7a66" in card
         assert "Stated by its maker, not measured here: Ties" in card
         assert ("model-index" in head_of(card)) == (accuracy is not None)

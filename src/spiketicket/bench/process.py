@@ -60,7 +60,7 @@ class PeerProcess:
         }
         with self._said.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "spiketicket.bench.worker", str(path)],
+                [sys.executable, "-P", "-m", "spiketicket.bench.worker", str(path)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment,
                 start_new_session=True,
             )  # fmt: skip

@@ -9,10 +9,12 @@ from typing import Any
 def main() -> None:
     """Run the command line; ends the process with 0, 2 for bad input, or 130 after Ctrl-C."""
     from spiketicket import _streams
+    from spiketicket._apart import apart
 
     _streams.prepare()
     try:
-        code = _do(sys.argv[1:])
+        with apart():
+            code = _do(sys.argv[1:])
     except BrokenPipeError:
         code = 1  # whoever read has gone
     except SystemExit as end:

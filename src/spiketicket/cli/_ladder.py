@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spiketicket._run_models import PATCHES
 from spiketicket.cli._console import print_line, print_table, size_text, time_text
 
 GROUPS = {
@@ -21,7 +22,7 @@ _RULES = {
 
 def is_ladder(arms: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the rows are those of a ladder."""
-    return any("tokens" in arm for arm in arms)
+    return any(arm.get("tokens") for arm in arms)
 
 
 def print_ladder(
@@ -72,7 +73,7 @@ def _row(arm: Mapping[str, Any], test: str, validation: str) -> list[str]:
 
 
 def _print_operations(arms: Sequence[Mapping[str, Any]]) -> None:
-    counted = [(arm["title"], arm["operations"]) for arm in arms if "operations" in arm]
+    counted = [(arm["title"], arm["operations"]) for arm in arms if arm.get("operations")]
     if not counted:
         return
     names = [g for g in GROUPS if any(g in found for _, found in counted)]
@@ -82,7 +83,7 @@ def _print_operations(arms: Sequence[Mapping[str, Any]]) -> None:
         total = [sum(g[k] for g in groups if g) for k in ("acs", "macs", "dense")]
         cells = ["-" if g is None else _million(g["acs"] + g["macs"]) for g in groups]
         rows.append([title, *cells, _million(total[0] + total[1]), _million(total[2])])
-    images = counted[0][1]["images"]
+    images = counted[0][1].get("images", "?")
     print_table(
         ("", *(GROUPS[name].replace(" ", "\n") for name in names), "all", "were none\nzero"), rows,
         title=f"Operations per image with no zero factor, million (mean of {images} test images)",
@@ -94,11 +95,11 @@ def _million(count: float) -> str:
 
 
 def _kept(arms: Sequence[Mapping[str, Any]]) -> list[str]:
-    patch = next((arm for arm in arms if arm["arm"] in ("patch", "pepsp", "multisp")), None)
+    patch = next((arm for arm in arms if arm["arm"] in PATCHES), None)
     if patch is None:
         return []
     tokens = patch["tokens"]
-    rules = {_RULES.get(r, r) for r in patch.get("rankings", [patch["ranking"]])}
+    rules = {_RULES.get(r, r) for r in patch.get("rankings") or [patch["ranking"]]}
     return [
         f"Kept: {tokens['kept']} of {tokens['of']} patches an image, by the "
         f"{' or the '.join(sorted(rules))}; the same rule in training, validation and test."

@@ -17,7 +17,7 @@ def print_find(result: Mapping[str, Any]) -> None:
     seeds = ", ".join(str(seed) for seed in result["seeds"])
     title = f"{result['name']}: {result['condition']}, seed{'s' * (len(result['seeds']) > 1)} "
     print_arms(result["arms"], title=title + seeds)
-    if "rungs" in result["verdict"]:
+    if result["verdict"].get("rungs"):
         print_rungs(result["verdict"])
     else:
         _print_comparisons(result["verdict"])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket._files import read_json
-from spiketicket._run_files import required_result
+from spiketicket._run_files import filled_result
 from spiketicket._run_models import RunResult
 from spiketicket._streams import say_json
 from spiketicket.cli._console import print_facts, print_line, print_table
@@ -49,10 +49,10 @@ def show_run(folder: Path, *, as_json: bool) -> None:
 
 def _result(run: Run, folder: Path) -> dict[str, Any]:
     """The run's ``result.json`` as ``FindResult.to_dict`` has it, with times and places."""
-    stored = required_result(folder / "result.json", RunResult)
+    stored = filled_result(folder / "result.json", RunResult)
     for arm in stored["arms"]:
         times = [s.timing.get("wall_s") for s in run.stages_of(arm["arm"]) if s.timing]
-        known = [t for t in times if isinstance(t, int | float)]
+        known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
         arm["wall_s"] = sum(known) if known else None
     tickets = [str(folder / Path(name).name) for name in stored["tickets"]]
     return {**stored, "folder": str(folder), "tickets": tickets}

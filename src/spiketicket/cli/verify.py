@@ -13,9 +13,14 @@ from spiketicket.cli._options import (
     Device,
     DeviceOption,
     JsonOption,
+    MaxMemoryOption,
+    NetworkOption,
+    OptionsOption,
     QuietOption,
     RootOption,
     ThreadsOption,
+    TrustOptionsOption,
+    consent_to,
     require_device,
 )
 from spiketicket.errors import UserError
@@ -33,16 +38,12 @@ def verify(
             "--runs", metavar="DIR", help="rerun: where to keep the search, to go on if stopped."
         ),
     ] = None,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network",
-            metavar="MODULE:FUNCTION",
-            help="Your own network that made the ticket; its code is run.",
-        ),
-    ] = "",
+    network: NetworkOption = "",
+    options: OptionsOption = None,
+    trust_options: TrustOptionsOption = False,
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
+    max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -60,12 +61,13 @@ def verify(
     from spiketicket.cli._stated import print_checks
     from spiketicket.verify import Place, verify_ticket
 
+    consent = consent_to(network, options, trust_options)
     # Without a search there is nothing to tell on the way.
     with reporter_for(as_json=as_json or not rerun, quiet=quiet) as reporter:
         place = Place(
             root=root,
             device=str(device),
-            network=network,
+            consent=consent,
             runs=runs,
             threads=threads,
             reporter=reporter,

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from spiketicket._run_files import read_table, required_result
+from spiketicket._run_files import filled_result, read_table, required_result
 from spiketicket._run_models import RunResult, StageResult
 from spiketicket.compare.entries import Entry
 from spiketicket.errors import UserError
@@ -116,7 +116,7 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
             missing.append(f"{entry.method} at {entry.density:g}")
             continue
         folder = runs_dir / run.folder
-        result = required_result(folder / "result.json", RunResult)
+        result = filled_result(folder / "result.json", RunResult)
         rows.append(_row(entry, folder, result))
         arms = {arm["arm"]: arm for arm in result["arms"]}
         if "dense" in arms and not dense:

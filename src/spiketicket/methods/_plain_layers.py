@@ -7,8 +7,9 @@ is called with a masked weight and random inputs, and must give what its kind ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -53,15 +54,107 @@ def require_plain_layers(probe: Probe) -> None:
             where=", ".join(missing),
             remedy="Call the layer, or name it in leave",
         )
+    _require_used_by_their_calls(probe, layers)
+
+
+def _require_used_by_their_calls(probe: Probe, layers: dict[str, nn.Module]) -> None:
+    """Refuse layers whose weight a module around them uses or changes beside calling them.
+
+    The network is called again with other weights, and every layer gives what it gave before: what
+    differs then, at a layer's input or at the end, comes of a weight that was read by others.
+    """
+    probe.model.eval()
+    made = {name: _Made() for name in layers}
+    with _hooked(layers, lambda name, given, output: made[name].add(given, output)):
+        output, _ = probe.call()
+    if _is_read(probe, layers, made, output, layers):
+        apart = (name for name in layers if _is_read(probe, layers, made, output, [name]))
+        raise UserError(
+            "a module around it uses or changes its weight beside calling it",
+            where=next(apart, probe.where),
+            remedy="Use nothing but the layer's output, or name it in leave",
+        )
+
+
+def _is_read(
+    probe: Probe, layers: dict[str, nn.Module], made: dict[str, _Made], output: Tensor,
+    names: Iterable[str],
+) -> bool:  # fmt: skip
+    """Whether anything but their own outputs depends on the weights of layers."""
+    again = {name: replace(made[name], calls=0) for name in layers}
+    weights = {name: cast("Tensor", layers[name].weight) for name in names}
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    draw = torch.Generator().manual_seed(0)
+    other = {k: torch.randn(w.shape, generator=draw).to(w) for k, w in before.items()}
+    for name, weight in weights.items():
+        weight.copy_(other[name])
+    try:
+        with _hooked(layers, lambda name, given, _: again[name].repeat(given)):
+            end, _ = probe.call()
+        changed = any(not torch.equal(weights[name], other[name]) for name in weights)
+    finally:
+        for name, weight in weights.items():
+            weight.copy_(before[name])
+    return changed or not _same(output, end) or any(one.differs for one in again.values())
+
+
+@dataclass
+class _Made:
+    """What a layer was given and gave, in all calls of one pass."""
+
+    given: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    calls: int = 0
+    differs: bool = False
+
+    def add(self, given: Any, output: Any) -> None:
+        # Copies: later modules may change them in place.
+        self.given.append(_copy(given))
+        self.outputs.append(_copy(output))
+
+    def repeat(self, given: Any) -> Any:
+        """What it gave at this call; keeps whether it is given the same."""
+        number, self.calls = self.calls, self.calls + 1
+        if number >= len(self.outputs) or not _same(self.given[number], given):
+            self.differs = True
+        return _copy(self.outputs[number]) if number < len(self.outputs) else None
+
+
+@contextmanager
+def _hooked(layers: dict[str, nn.Module], hook: Callable[[str, Any, Any], Any]) -> Iterator[None]:
+    """Each layer's first input and its output go to ``hook``, which may answer with another."""
+
+    def after(name: str) -> Any:
+        return lambda _layer, args, output: hook(name, args[0] if args else None, output)
+
+    handles = [layer.register_forward_hook(after(name)) for name, layer in layers.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _copy(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return type(a) is type(b)
+    return a.shape == b.shape and torch.allclose(a, b, equal_nan=True)
 
 
 @contextmanager
 def _recorded(layers: dict[str, nn.Module]) -> Iterator[dict[str, _Call]]:
     """The arguments of each layer's first call, while in the context."""
     calls: dict[str, _Call] = {}
+    weights = {name: layer.weight for name, layer in layers.items()}
 
     def watch(name: str, layer: nn.Module) -> Any:
         def before(_layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if layer.weight is not weights[name]:
+                raise _refused(name, layer, "is called with another weight")
             calls.setdefault(name, (args, kwargs))
 
         return layer.register_forward_pre_hook(before, with_kwargs=True)
@@ -109,7 +202,7 @@ def _require_plain(name: str, layer: nn.Module, args: Any, kwargs: Any) -> None:
         raise _refused(name, layer, f"gives {shown}, where its weight gives {list(expected.shape)}")
     apart = float((found - expected).abs().max() / expected.abs().max())
     if not apart <= _TOLERANCE.get(expected.dtype, 2e-2):
-        raise _refused(name, layer, f"its output is {apart:.0%} off that of its weight")
+        raise _refused(name, layer, f"its output is {100 * apart:.3g} % off that of its weight")
 
 
 def _computed(layer: nn.Module, x: Tensor, weight: Tensor) -> Tensor:

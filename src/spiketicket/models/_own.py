@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +21,12 @@ from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Len
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor, nn
 
 from spiketicket import consent
+from spiketicket._bounded import parse_json
+from spiketicket._ticket_kinds import Table
 from spiketicket.errors import UserError
 from spiketicket.models._blocks import DataShape, make_neuron
 from spiketicket.models._probe import inputs_probe, require_initialised
@@ -36,11 +39,25 @@ LEFT = "_spiketicket_left"
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
+def _as_in_a_ticket(options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what a ticket, which states them, could not hold: a date, NaN, a number too long."""
+    try:
+        parse_json(json.dumps(options, allow_nan=False))
+        Table().check(options, "options")
+    except TypeError as error:
+        raise ValueError("must be made of numbers, texts, truth values, lists, tables") from error
+    except UserError as error:
+        raise ValueError(f"{error.where} {error.what}") from error
+    return options
+
+
 class Config(ModelConfig):
     """``name`` is ``package.module:function``."""
 
     name: Annotated[str, StringConstraints(pattern=f"^{OWN_PATTERN}$", max_length=500)]
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], AfterValidator(_as_in_a_ticket)] = Field(
+        default_factory=dict
+    )
     """Arguments of the function."""
     leave: Annotated[tuple[str, ...], Len(0, 10_000)] = ()
     """Layers that are no part of the ticket and stay as the function made them."""
@@ -61,8 +78,8 @@ def build(
             there, fails, does not take what the recipe says, or returns no module, or one that
             does not give a row of logits for each input.
     """
-    consent.require(config.name, config.options)
-    function = _function(config.name)
+    named = consent.require(config.name, config.options)
+    function = _function(config.name, here=named)
     arguments = _arguments(function, config, neuron, shape, kernel)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -161,31 +178,33 @@ def _after(net: nn.Module, inputs: Any, output: Any) -> Tensor:
     return mean_over_time(output)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str, *, here: bool) -> Callable[..., Any]:
     path, _, attribute = name.partition(":")
-    module = _module(path, name)
+    module = _module(path, name, Path.cwd() if here else None)
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UserError(f"{path} has no function {attribute}", where="model.name", value=name)
     return cast("Callable[..., Any]", function)
 
 
-def _module(path: str, name: str) -> ModuleType:
-    here = str(Path.cwd())
-    added = here not in sys.path
+def _module(path: str, name: str, here: Path | None) -> ModuleType:
+    """The module, which may lie in the folder ``here``."""
+    added = here is not None and str(here) not in sys.path
     if added:
-        sys.path.append(here)  # as `python -m` has it: a recipe's module lies beside it
+        sys.path.append(str(here))  # as `python -m` has it: a recipe's module lies beside it
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         remedy = "It must be importable, or lie in the folder the command is run in"
+        if here is None:
+            remedy = "One that your own file trusts must be installed, or named: --network " + name
         what = f"there is no Python module {error.name}"
         raise UserError(what, where="model.name", value=name, remedy=remedy) from error
     except (ImportError, SyntaxError) as error:
         raise UserError(f"cannot import: {error}", where="model.name", value=name) from error
     finally:
         if added:
-            sys.path.remove(here)
+            sys.path.remove(str(here))
 
 
 def _arguments(

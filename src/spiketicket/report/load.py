@@ -48,9 +48,6 @@ def read_run(folder: Path, *, details: bool = True, label: str = "") -> Run:
     data = _json(folder / "data.json", folder, notes.append)
     checksum = str(data.get("checksum", "")) if isinstance(data, dict) else ""
     result = _checked(RunResult, folder / "result.json", folder, notes.append)
-    if result and not all(len(arm.test_accuracy) == len(result.seeds) for arm in result.arms):
-        notes.append("result.json: not an accuracy for every seed; shown without it")
-        result = None
     stages: tuple[Stage, ...] = ()
     sample = None
     if details or result is None:
@@ -116,7 +113,7 @@ def _recipe(path: Path, note: Note) -> Mapping[str, Any]:
 
 def _json(path: Path, run: Path, note: Note) -> Any:
     try:
-        return _parsed(path)
+        return parse_json(read_regular(path).decode())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, UserError) as error:
@@ -140,7 +137,8 @@ def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
-        note(f"{path.relative_to(run)}: {where}{first['msg'].lower()}; shown without it")
+        what = first["msg"].lower().removeprefix("value error, ")
+        note(f"{path.relative_to(run)}: {where}{what}; shown without it")
         return None
     except (OSError, ValueError, RecursionError, UserError) as error:
         note(f"{path.relative_to(run)}: cannot be read ({_short(error)}); shown without it")

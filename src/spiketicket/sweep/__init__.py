@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket._files import explained, is_disk_full, read_json, write_json
-from spiketicket._run_files import required_result
+from spiketicket._files import explained, is_disk_full, read_json, refuse_link, write_json
+from spiketicket._run_files import filled_result
 from spiketicket._run_models import RunResult
 from spiketicket.claim import claimed
 from spiketicket.consent import Consent, given, require_recipe
@@ -33,7 +33,7 @@ from spiketicket.sweep.axes import Run
 from spiketicket.sweep.driver import Driver, TaskState
 from spiketicket.sweep.executor import Executor
 from spiketicket.sweep.local import Local
-from spiketicket.sweep.plan import make_plan, merged
+from spiketicket.sweep.plan import SHARED, make_plan, merged
 from spiketicket.sweep.progress import Observer, Silent, tell_kept
 from spiketicket.sweep.ray_cluster import RayCluster
 
@@ -115,8 +115,10 @@ def run_runs(
     folder = place / f"sweep-{name}"
     if record is not None:
         check_record(record)
+    refuse_link(folder, place / SHARED)
     with given(consent), claimed(folder, deep=False):
         require_consent(runs)
+        refuse_link(*(folder / part for part in ("tokens", "progress")))
         with explained(folder):
             for part in ("tokens", "progress"):
                 (folder / part).mkdir(exist_ok=True)
@@ -225,7 +227,7 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
         worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
         return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
-    found = required_result(runs_dir / name / "result.json", RunResult)
+    found = filled_result(runs_dir / name / "result.json", RunResult)
     arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
     return {
         **row, "state": "done", "errors": [], "ticket": arms[main_arm(recipe)],

@@ -12,6 +12,7 @@ from multiprocessing import connection
 from typing import Any
 
 from spiketicket import _cores, _streams
+from spiketicket._apart import apart
 from spiketicket.errors import UserError
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
@@ -115,7 +116,8 @@ class Local:
         process = context.Process(
             target=_serve, args=(there, settings), name=f"sweep-{slot}", daemon=True
         )
-        process.start()
+        with apart():
+            process.start()
         there.close()
         self._running[slot] = _Worker(process, here)
         return self._running[slot]

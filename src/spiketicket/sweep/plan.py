@@ -217,8 +217,10 @@ def failure(task: Task, runs_dir: Path) -> dict[str, Any] | None:
     found = read_json(path)
     if found is None:
         return None
-    texts = ("type", "message", "host")
-    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in texts):
+    kinds = {"type": str, "message": str, "host": str, "attempt": int}
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    ):
         remedy = "Delete it to try this task again"
         raise UserError("is damaged: is no record of a failure", where=str(path), remedy=remedy)
     return found

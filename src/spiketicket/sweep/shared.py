@@ -20,7 +20,7 @@ from spiketicket._bounded import read_regular
 from spiketicket._files import explained, json_bytes, read_json, write_bytes, write_json
 from spiketicket._measured_file import is_whole
 from spiketicket._run_files import read_result, read_table, write_result
-from spiketicket._run_models import StageResult
+from spiketicket._run_models import FinishedStage
 from spiketicket._sample_file import UNREADABLE, drawn_sample
 from spiketicket._ticket_codec import MAX_FILE_BYTES
 from spiketicket.arms import TUNED, tuning_budget, tuning_epochs
@@ -144,13 +144,13 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     Raises:
         UserError: a damaged source, or a place that cannot be written.
     """
-    facts = read_result(source / "result.json", StageResult)
+    facts = read_result(source / "result.json", FinishedStage)
     if facts is None or not (source / "timing.json").exists():
         return False
     timing = read_table(source / "timing.json", {})
     ticket = Ticket.load(source / "model.ticket")
     meta = {**ticket.metadata, **provenance(experiment)}
-    made_of = ticket.metadata["data"]["checksum"], ticket.metadata["versions"]
+    made_of = ticket.metadata.get("data", {}).get("checksum"), ticket.metadata.get("versions")
     if made_of != (experiment.dataset.checksum, versions()):
         return False
     own = Ticket(ticket.layers, ticket.tensors, meta)

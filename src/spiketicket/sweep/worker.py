@@ -257,4 +257,5 @@ def read_beat(folder: Path, task: str) -> Beat | None:
     except (OSError, ValueError, TypeError, UserError):
         return None
     numbers = (beat.epoch, beat.epochs, beat.steps, beat.step, beat.done_epochs)
-    return beat if all(isinstance(number, int | float) for number in numbers) else None
+    stage: object = beat.stage  # of a file, as the numbers are
+    return beat if isinstance(stage, str) and all(isinstance(n, int) for n in numbers) else None

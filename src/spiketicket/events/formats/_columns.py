@@ -20,6 +20,7 @@ _LARGEST: Final = 1 << 53
 """Whole numbers up to here are exact as float64: 285 years of microseconds."""
 
 _SCALES: Final[dict[TimeUnit, float]] = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
+_MOST_ROOM_US: Final = 0.25
 _REMEDY: Final = (
     'Name the unit of the times: data.time_unit = "s", "ms", "us" or "ns" (time_unit= in Python)'
 )
@@ -104,8 +105,7 @@ class Plain:
                             remedy=remedy)  # fmt: skip
         scaled = t * scale
         whole = np.rint(scaled)
-        # A decimal number of seconds is no exact float: one step of it is no fraction.
-        broken = np.abs(scaled - whole) > (0 if unit == "us" else steps * scale)
+        broken = np.abs(scaled - whole) > (0 if unit == "us" else _room(steps * scale))
         if broken.any():
             if self.asked is None:
                 likely = "seconds" if unit == "us" else "another unit"
@@ -130,6 +130,15 @@ class Plain:
             raise UserError(what, where=f"{self._where}: p", value=[-1, 0],
                             remedy="Leave out or correct the events of the wrong one")  # fmt: skip
         return on.astype(np.uint8)
+
+
+def _room(steps_us: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far from a whole microsecond a time may be and still be meant as one, [n].
+
+    A decimal number is no exact float, and one that was made by a product (``us * 1e-3``) is off
+    by up to three steps of its size: that is no fraction. In short floats so many would hide one.
+    """
+    return np.maximum(steps_us, np.minimum(4 * steps_us, _MOST_ROOM_US))
 
 
 def _wide(values: NDArray[Any]) -> NDArray[Any]:
