@@ -63,7 +63,8 @@ def search(
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
         lr: learning rate of Adam on the scores.
-        method, options: the search method and further fields of its ``Config``.
+        method: the search method.
+        options: further fields of the method's ``Config``.
         train_norms: also train the scale and shift of normalisation layers.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
             ``[B, classes]``, averages ``[T, B, classes]`` over time, and takes the output of

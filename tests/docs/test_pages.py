@@ -6,6 +6,8 @@ import tomllib
 import pytest
 from doc_blocks import PAGES, ROOT
 
+from spiketicket import registry
+
 
 def test_tables_come_from_the_results(readme_writer):
     for page in readme_writer.PAGES:
@@ -48,6 +50,13 @@ def test_what_a_new_file_imports_is_in_the_reference():
             # a module that is listed has all its public names there
             found = {f"{module}.{name}", module} & listed
             assert found or module in WHOLE, f"{module}.{name}"
+
+
+@pytest.mark.parametrize("family", ["data", "models", "neurons", "methods"])
+def test_the_settings_of_every_name_are_in_the_reference(family):
+    page = (ROOT / "docs" / "api-settings.md").read_text()
+    listed = re.findall(rf"^::: spiketicket\.{family}\.(\w+)\.Config$", page, re.MULTILINE)
+    assert listed == sorted(registry.names(family))
 
 
 WHOLE = {"spiketicket.errors", "spiketicket.data"}
