@@ -37,6 +37,23 @@ def test_the_readme_is_one_page():
     assert len((ROOT / "README.md").read_text().split()) <= 700
 
 
+def test_its_picture_is_a_result_that_dark_pages_can_show():
+    (picture,) = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert picture.startswith("results/")
+    assert re.search(r"\.fig { background: #[0-9a-f]{6}; }", (ROOT / picture).read_text())
+
+
+def test_the_drawing_of_the_layers_and_its_page_name_the_same_folders():
+    drawing = (ROOT / "docs" / "layers.svg").read_text()
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = re.findall(r'<text class="t"[^>]*>(\w+)<', drawing)
+    table = page.split("## The folders of")[1].split("\n\n")[1]
+    first = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert [name for cell in first for name in re.findall(r"`(\w+)`", cell)] == drawn
+    rows = page.split("## Where do I change")[1].strip().splitlines()
+    assert len([row for row in rows if row.startswith("|")]) == 2 + 10
+
+
 IMPORT = r"^from (spiketicket\.[\w.]+) import (.*)$"
 
 
