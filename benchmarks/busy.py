@@ -7,7 +7,7 @@ processes that compute in a loop, in turn. Contenders:
 
     now       as it is
     one       on one thread
-    spinning  as it was before: OpenMP's own way to wait, a thread a core. Beside busy processes it
+    spinning  as before: OpenMP's own way to wait, a thread per core. Beside busy processes it
               is run once, and ended after `--limit` seconds: then its time is at least that
 
 Race `steps`: a training step of nets of several sizes, on one thread and on two, each in a process
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def demo(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row a contender and a number of busy processes."""
+    """One row per contender and a number of busy processes."""
     from spiketicket import _processor
 
     times: dict[tuple[str, int], list[tuple[float, float]]] = {}

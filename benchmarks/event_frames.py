@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def race(names: list[str], by: str, events: int, rounds: int) -> list[dict[str, Any]]:
-    """One row a contender, timed in turns."""
+    """One row per contender, timed in turns."""
     cases = [{"contender": name, "by": by, "events": events} for name in names]
     timed = take_turns(_make, cases, rounds, threads=1)
     ours = next((t for c, t in zip(cases, timed, strict=True) if c["contender"] == "ours"), {})

@@ -5,7 +5,7 @@
 Timed in turns, as turns.py says.
 
 Contenders (VGG-9, T=4, batch 64, 32x32, binary weights, density 0.5, Adam on the scores):
-    ours            the shipped path: bf16, fused native kernel, one mask a step
+    ours            the shipped path: bf16, fused native kernel, one mask per step
     ours-fp32       the same in float32
     ours-eager      our definition of the neuron in plain torch, bf16
     sj              SpikingJelly LIFNode, multi-step, eager, float32; masks by full sort in every
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def race(names: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
-    """One row a contender, timed in turns."""
+    """One row per contender, timed in turns."""
     cases = [{"contender": name, "timesteps": 4, "width": 1.0} for name in names]
     timed = take_turns(_make, cases, rounds, threads)
     ours = next((t for c, t in zip(cases, timed, strict=True) if c["contender"] == "ours"), None)

@@ -2,7 +2,7 @@
 
     python benchmarks/sweep.py [--runs 6] [--epochs 5] [--rounds 1] [--output results/sweep.jsonl]
 
-Digits in a small convnet, one thread a run, one seed a run. Contenders, one after the other in
+Digits in a small convnet, one thread per run, one seed a run. Contenders, one after the other in
 every round:
 
     bare          spiketicket.run.find for one recipe after the other, in one process that has
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def measure(race: str, names: list[str], count: int, epochs: int, rounds: int) -> list[Any]:
-    """A row a contender; times are medians over the rounds."""
+    """A row per contender; times are medians over the rounds."""
     runs = recipes(race, count, epochs)
     with tempfile.TemporaryDirectory() as scratch:
         find(runs[0].recipe, runs_dir=Path(scratch), threads=1)  # builds the kernel, reads the data

@@ -72,7 +72,7 @@ def operations() -> dict[str, Any]:
 def race(
     kind: str, names: list[str], rounds: int, threads: int, batch: int
 ) -> list[dict[str, Any]]:
-    """One row a contender, with its time in those of the race's first."""
+    """One row per contender, with its time in those of the race's first."""
     cases = [{"contender": name, "batch": batch} for name in names]
     timed = take_turns(_make, cases, rounds, threads)
     rows = []
@@ -107,7 +107,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             lines.append(f"{row['kind']:9} {row['contender']:16} {row['error']}")
         else:
             lines.append(
-                f"{row['kind']:9} {row['contender']:16} {row['ms_per_image']:8.2f} ms an image"
+                f"{row['kind']:9} {row['contender']:16} {row['ms_per_image']:8.2f} ms per image"
                 f" {row['times_first']:7.3f} times the first"
                 f" ({row['times_first_min']:.3f} to {row['times_first_max']:.3f})"
                 f" {row['peak_mib']:6d} MiB"

@@ -19,7 +19,7 @@ Make = Callable[[dict[str, Any]], Callable[[], None]]
 def take_turns(
     make: Make, cases: list[dict[str, Any]], rounds: int, threads: int
 ) -> list[dict[str, Any]]:
-    """Seconds a step of every case, or its error; ``make`` builds a case's step in its process."""
+    """Seconds per step of every case, or its error; ``make`` builds one in its process."""
     context = multiprocessing.get_context("spawn")
     workers = []
     for case in cases:

@@ -1,6 +1,6 @@
 """Test every ticket of the zoo from its shipped file.
 
-python benchmarks/zoo.py            a line a ticket into results/zoo.jsonl
+python benchmarks/zoo.py            a line per ticket into results/zoo.jsonl
 python benchmarks/zoo.py --index    write src/spiketicket/zoo/index.toml from the files there
 """
 

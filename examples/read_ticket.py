@@ -101,7 +101,7 @@ def read_layer(
 
 
 def read_mask(coded: bytes, size: int, kept: int) -> list[int]:
-    """A mask of format 2, a bit a weight."""
+    """A mask of format 2, a bit per weight."""
     code, k, body = coded[0], coded[1], coded[2:]
     least = max(2, -(-size // 128))
     if code == 0:

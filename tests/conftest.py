@@ -86,5 +86,5 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def readme_writer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script that writes the pages' tables, imported as it is when it is run."""
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-    return importlib.import_module("readme")
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "tools" / "readme")
+    return importlib.import_module("write")

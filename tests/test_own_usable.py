@@ -703,7 +703,7 @@ def test_the_examples_recipe_is_sound():
 GUIDES = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize("page", ["own-network.md", "interchange.md"])
+@pytest.mark.parametrize("page", ["custom-network.md", "interchange.md"])
 def test_the_guides_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", (GUIDES / page).read_text(), re.M | re.S)

@@ -357,7 +357,7 @@ def test_describe_by_hand():
     # five gaps of 0: a byte of low bits, one of high parts
     assert first.mask_bytes == 2 + 1 + 1
     assert first.packed_bytes == 4 + 1 + 4
-    # H(1/4) = 2 - 0.75 log2 3 bits a weight, one bit a sign, 4 bytes for alpha
+    # H(1/4) = 2 - 0.75 log2 3 bits per weight, one bit per sign, 4 bytes for alpha
     assert first.entropy_bytes == pytest.approx((20 * (2 - 0.75 * math.log2(3)) + 5) / 8 + 4)
     assert first.mask_entropy_bytes == pytest.approx(first.entropy_bytes - 5 / 8 - 4)
     # nothing is dropped, so there is no gap

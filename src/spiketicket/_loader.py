@@ -31,7 +31,7 @@ class Loader:
     """Batches of a loader; what it draws is a function of (seed, epoch).
 
     Args:
-        source: yields (inputs, classes); iterated once an epoch.
+        source: yields (inputs, classes); iterated once per epoch.
         where: what it is called in errors.
         seed: of torch's random numbers, and of the generators of the loader and its samplers.
         outputs: logits of the network.

@@ -1,6 +1,6 @@
 """What a picture file says of itself at its start: its kind, and the bits of a channel.
 
-Pillow cuts many pictures of more than 8 bits a channel to 8 without a word, and does not name the
+Pillow cuts many pictures of more than 8 bits per channel to 8 without a word, and does not name the
 kind of those that it was not asked to read.
 """
 

@@ -1,4 +1,4 @@
-"""Reads picture files with Pillow: 8 bits a channel, upright, on black where transparent."""
+"""Reads picture files with Pillow: 8 bits per channel, upright, on black where transparent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_picture(
     read is added to ``notes``.
 
     Raises:
-        UserError: no such picture, one that cannot be read, more than 8 bits a channel, several
+        UserError: no such picture, one that cannot be read, more than 8 bits per channel, several
             pages or frames, colours that are not turned to RGB, more pixels than fit into the
             memory that may be used, or another size without ``resize``.
     """
@@ -88,7 +88,7 @@ def _upright(file: BinaryIO, path: Path, notes: list[str]) -> Image.Image:
         what = f"cannot be read as a picture: it is {kind} by its content"
         raise UserError(what, where=where, remedy="Save it as PNG, JPEG, WEBP, BMP, PPM or TIFF")
     if (bits := bits_of(file, kind)) > 8:
-        raise _too_deep(f"{bits} bits a channel", where)
+        raise _too_deep(f"{bits} bits per channel", where)
     with Image.open(file, formats=READ) as opened:
         _check_opened(opened, where)
         if opened.format == "MPO":
@@ -131,4 +131,4 @@ def _has_more(opened: Image.Image) -> bool:
 
 def _too_deep(how: str, where: str) -> UserError:
     what = f"has pixels of more than 8 bits ({how}), which would be cut off"
-    return UserError(what, where=where, remedy="Save it with 8 bits a channel")
+    return UserError(what, where=where, remedy="Save it with 8 bits per channel")

@@ -30,7 +30,7 @@ class Tokens(_File):
 
 
 class Operations(_File):
-    """Operations an image, of one layer, group or net."""
+    """Operations per image, of one layer, group or net."""
 
     dense: Count = 0.0
     macs: Count = 0.0
@@ -80,7 +80,7 @@ PATCHES: Final = ("patch", "pepsp", "multisp")
 
 
 class ArmRow(Facts):
-    """A row of ``result.json``; the accuracies are in percent, one a seed."""
+    """A row of ``result.json``; the accuracies are in percent, one per seed."""
 
     test_accuracy: list[Percent]
     validation_accuracy: list[Percent]
@@ -232,7 +232,7 @@ class Layer(Operations):
 
 
 class Neurons(_File):
-    """The neurons of one layer; ``rate`` is the share that fires, one a time step."""
+    """The neurons of one layer; ``rate`` is the share that fires, one per time step."""
 
     name: str
     kind: str

@@ -38,7 +38,7 @@ class Agreement:
 
     samples: int
     neuron_steps: int
-    """Outputs of neurons compared, one a time step."""
+    """Outputs of neurons compared, one per time step."""
     different: int
     """Of those, how many differ."""
     rounding: int

@@ -55,7 +55,7 @@ def search(
     Args:
         model: called with a batch of the loader. The state of SpikingJelly and snnTorch neurons
             is reset before every batch; those of norse keep none.
-        loader: yields (inputs, classes); iterated once an epoch, must have a length. What is
+        loader: yields (inputs, classes); iterated once per epoch, must have a length. What is
             taken for a batch: :mod:`spiketicket._loader`. torch's random numbers are seeded from
             (seed, epoch) for it; an augmentation that draws from numpy or ``random`` is the
             caller's to seed.
@@ -63,7 +63,8 @@ def search(
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
         lr: learning rate of Adam on the scores.
-        method, options: the search method and further fields of its ``Config``.
+        method: the search method.
+        options: further fields of the method's ``Config``.
         train_norms: also train the scale and shift of normalisation layers.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
             ``[B, classes]``, averages ``[T, B, classes]`` over time, and takes the output of

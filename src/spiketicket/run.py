@@ -62,7 +62,7 @@ class FindResult:
     """What is to be known about how the data was read."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able: verdict, and for every arm its accuracies in percent, a value a seed."""
+        """JSON-able: verdict, and for every arm its accuracies in percent, a value per seed."""
         timing = self.arms[main_arm(self.recipe)][0].timing
         return {
             "name": self.recipe.name,
@@ -346,7 +346,7 @@ def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
 
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Epochs and samples a seed, as means, and what each seed's search found."""
+    """Epochs and samples per seed, as means, and what each seed's search found."""
     means = {
         key: rows[0][key]
         if len({row[key] for row in rows}) == 1

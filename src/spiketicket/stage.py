@@ -1,6 +1,6 @@
 """One arm with one seed: train it, keep the best epoch, test it once, write its folder.
 
-log.jsonl          one line an epoch
+log.jsonl          one line per epoch
 checkpoint.pt      while it is running
 model.ticket       the net in ticket form; the test accuracy is that of this file
 predictions.npy    classes predicted on the test set, int64
@@ -85,7 +85,7 @@ class Experiment:
 
     @cached_property
     def test(self) -> tuple[Tensor, Tensor]:
-        """Test images and classes on the device; used once a stage, at its end."""
+        """Test images and classes on the device; used once per stage, at its end."""
         return to_tensors(self.dataset.test, self.device)
 
     def split(self, seed: int) -> tuple[TrainBatches, tuple[Tensor, Tensor]]:
@@ -297,7 +297,7 @@ def _finish(
 
 
 def _operations(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
-    """Operations an image by group, for a transformer; see ``measure/operations.py``."""
+    """Operations per image by group, for a transformer; see ``measure/operations.py``."""
     if not isinstance(model, SpikingTransformer):
         return {}
     x, y = (part[:_COUNTED_IMAGES] for part in experiment.test)

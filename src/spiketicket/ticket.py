@@ -5,7 +5,7 @@ For a layer called ``features.0.conv`` it stores
 
     mask/features.0.conv     which weights are kept: a bitmap, or Rice-coded gaps between those
                              kept or dropped, whichever is shorter; see ``_mask_code.py``
-    signs/features.0.conv    one bit a kept weight, in order, 1 is +1, most significant bit first,
+    signs/features.0.conv    one bit per kept weight, in order, 1 is +1, most significant bit first,
                              padded with zero bits                        (binary layers)
     drawn/features.0.conv    or, in its place, where the signs were drawn and a hash of them; see
                              ``_drawn_signs.py``                          (on request)
@@ -17,9 +17,9 @@ not pruned) as ``state/<key>``. The JSON holds ``format_version``, ``layers`` (n
 kept, alpha of each), ``state_bytes``, ``digest`` and whatever the search wrote. Reading needs
 neither torch nor the network's code, and the same ticket gives the same bytes.
 
-This is format 2. Format 1, which is still read, has every mask as a bitmap, one bit a weight, most
-significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content and
-not over the bytes of a file: it is the one that a file of format 1 has, computed over that
+This is format 2. Format 1, which is still read, has every mask as a bitmap, one bit per weight,
+most significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content
+and not over the bytes of a file: it is the one that a file of format 1 has, computed over that
 format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in either
 format, with its signs or without, and what was recorded about an older file stays true.
 """

@@ -104,7 +104,7 @@ def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path
     result = spike(*command)
     assert result.stdout.splitlines()[-1] == f"report   {folder / 'report.html'}"
     page = (folder / "report.html").read_text()
-    assert "Energy an image" in page
+    assert "Energy per image" in page
     assert len(list(folder.glob("seed-0/*/measure.json"))) == 4
 
 

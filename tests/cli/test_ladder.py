@@ -1,4 +1,4 @@
-"""The ladder's tables: a row a stage, operations by group, every rung against its controls."""
+"""The ladder's tables: a row per stage, operations by group, every rung against its controls."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""``spiketicket run``: pictures and recordings in, classes out, one line a file."""
+"""``spiketicket run``: pictures and recordings in, classes out, one line per file."""
 
 import json
 import os

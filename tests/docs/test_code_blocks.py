@@ -84,7 +84,6 @@ def readme(folder: Path) -> dict[str, object]:
             super().__init__(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
 
     x, y = torch.randn(130, 4, 4), torch.arange(130) % 3
-    (folder / "recording.bin").write_bytes(bytes([1, 2, 0x80, 0, 9]))
     return {
         "MyNet": MyNet,
         "train_set": TensorDataset(x, y),
@@ -100,9 +99,9 @@ def engine(folder: Path) -> dict[str, object]:
 
 
 def check_readme(names: dict[str, object]) -> None:
-    assert names["weights"].shape == (20, 16)
+    assert names["ticket"].layers[0].weight().shape == (20, 16)
     assert type(names["net"]) is names["MyNet"]
-    assert names["events"].t.tolist() == [9]
+    assert not names["net"].training
 
 
 def check_engine(names: dict[str, object]) -> None:
@@ -113,9 +112,23 @@ def check_engine(names: dict[str, object]) -> None:
     assert np.allclose(used.run(names["images"]), same)
 
 
-def quickstart(folder: Path) -> dict[str, object]:
+def my_ticket(folder: Path) -> dict[str, object]:
     shutil.copy(zoo.find_ticket("digits-binw").path, folder / "my.ticket")
     return {}
+
+
+def events(folder: Path) -> dict[str, object]:
+    (folder / "recording.bin").write_bytes(bytes([1, 2, 0x80, 0, 9]))
+    return {}
+
+
+def check_events(names: dict[str, object]) -> None:
+    assert names["events"].t.tolist() == [9]
+
+
+def check_files(names: dict[str, object]) -> None:
+    assert names["weights"].dtype == np.float32
+    assert names["weights"].any()
 
 
 def reproducibility(folder: Path) -> dict[str, object]:
@@ -135,8 +148,10 @@ def nothing(_: object) -> dict[str, object]:
 
 SETUP = {
     "README.md": (readme, check_readme),
+    "docs/api-events.md": (events, check_events),
+    "docs/api-files.md": (my_ticket, check_files),
     "docs/engine.md": (engine, check_engine),
-    "docs/quickstart.md": (quickstart, nothing),
+    "docs/quickstart.md": (my_ticket, nothing),
     "docs/reproducibility.md": (reproducibility, check_reproducibility),
 }
 

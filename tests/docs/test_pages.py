@@ -6,6 +6,8 @@ import tomllib
 import pytest
 from doc_blocks import PAGES, ROOT
 
+from spiketicket import registry
+
 
 def test_tables_come_from_the_results(readme_writer):
     for page in readme_writer.PAGES:
@@ -24,8 +26,58 @@ def test_every_guide_is_in_the_navigation_and_on_the_first_page():
     listed = [page for part in site["nav"] for pages in part.values() for page in pages]
     guides = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
     assert sorted(listed) == sorted(guides)
+    assert [*dict(item for part in site["nav"] for item in part.items())] == [
+        "Start", "Concepts", "Guides", "Reference",
+    ]  # fmt: skip
     first = (ROOT / "docs" / "index.md").read_text()
     assert {*re.findall(r"\]\(([\w-]+\.md)", first)} == guides - {"index.md"}
+
+
+def test_the_readme_is_one_page():
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+
+
+def test_its_picture_is_a_result_that_dark_pages_can_show():
+    (picture,) = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert picture.startswith("results/")
+    assert re.search(r"\.fig { background: #[0-9a-f]{6}; }", (ROOT / picture).read_text())
+
+
+def test_the_drawing_of_the_layers_and_its_page_name_the_same_folders():
+    drawing = (ROOT / "docs" / "layers.svg").read_text()
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = re.findall(r'<text class="t"[^>]*>(\w+)<', drawing)
+    table = page.split("## The folders of")[1].split("\n\n")[1]
+    first = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert [name for cell in first for name in re.findall(r"`(\w+)`", cell)] == drawn
+    rows = page.split("## Where do I change")[1].strip().splitlines()
+    assert len([row for row in rows if row.startswith("|")]) == 2 + 10
+
+
+IMPORT = r"^from (spiketicket\.[\w.]+) import (.*)$"
+
+
+def test_what_a_new_file_imports_is_in_the_reference():
+    reference = "".join(path.read_text() for path in (ROOT / "docs").glob("api*.md"))
+    listed = set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE))
+    imports = re.findall(IMPORT, (ROOT / "docs" / "adding.md").read_text(), re.MULTILINE)
+    assert imports
+    for module, names in imports:
+        for name in names.split(", "):
+            # a module that is listed has all its public names there
+            found = {f"{module}.{name}", module} & listed
+            assert found or module in WHOLE, f"{module}.{name}"
+
+
+@pytest.mark.parametrize("family", ["data", "models", "neurons", "methods"])
+def test_the_settings_of_every_name_are_in_the_reference(family):
+    page = (ROOT / "docs" / "api-settings.md").read_text()
+    listed = re.findall(rf"^::: spiketicket\.{family}\.(\w+)\.Config$", page, re.MULTILINE)
+    assert listed == sorted(registry.names(family))
+
+
+WHOLE = {"spiketicket.errors", "spiketicket.data"}
+"""Known from elsewhere: the error, and what the example reads the digits with."""
 
 
 LINK = r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)"

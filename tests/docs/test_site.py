@@ -1,5 +1,6 @@
 """The site that `make docs` makes: every link leads somewhere, and nothing comes from elsewhere."""
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ def site(tmp_path_factory):
     place = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", place / "docs")
     shutil.copy(ROOT / "zensical.toml", place)
-    for name in ("results", "src", "examples"):
+    for name in ("results", "src", "examples", "tools"):
         (place / name).symlink_to(ROOT / name)
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
@@ -62,6 +63,28 @@ def test_the_site(site):
                 target = (path.parent / file.split("?")[0]).resolve() if file else path
                 assert target.exists(), f"{path.name}: {link}"
                 assert not anchor or target not in pages or anchor in pages[target].ids, link
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_public_name(site):
+    ids = {name for path in site.glob("api*.html") for name in Page(path).ids if name}
+    modules = ("", ".events", ".recipe", ".ticket", ".zoo")
+    for module in (importlib.import_module(f"spiketicket{name}") for name in modules):
+        public = getattr(module, "__all__", None) or [
+            name for name, value in vars(module).items()
+            if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+        ]  # fmt: skip
+        missing = {name for name in public if f"{module.__name__}.{name}" not in ids}
+        assert not missing, module.__name__
+
+
+@pytest.mark.slow
+def test_equations_are_drawn_and_roles_are_not(site):
+    page = (site / "api-equations.html").read_text()
+    assert page.count("<math") > 10
+    assert "$$" not in page
+    for path in site.glob("api*.html"):
+        assert not re.search(r":(func|meth|class|mod):", path.read_text()), path.name
 
 
 @pytest.mark.slow

@@ -92,6 +92,7 @@ def test_every_figure_is_xml_within_its_frame(
 def test_a_figure_as_a_file_needs_no_page(make_run: MakeRun) -> None:
     figure = all_figures(make_run())[0]
     root = ElementTree.fromstring(figure.file)
+    assert re.search(r"\.fig { background: #[0-9a-f]{6}; }", figure.file)  # on dark pages
     style = root.findtext(f"{SVG}style") or root.findtext("style") or ""
     assert "var(" not in style
     assert "#0a6c8f" in style

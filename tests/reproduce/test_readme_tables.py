@@ -37,13 +37,13 @@ def results(tmp_path, row, arm):
     return tmp_path / "results", study, rows
 
 
-def test_a_row_a_study(results, readme_writer):
+def test_a_row_per_study(results, readme_writer):
     place, study, rows = results
-    (_, table) = readme_writer.summary(place, place.parent)
+    (table,) = readme_writer.summary(place, place.parent)
     _, _, first, second = [re.split(r" *\| *", line)[1:-1] for line in table.splitlines()][-4:]
     # studies without a run are there too, so that it shows what is not done
-    assert [first[0], second[0]] == ["[fig3](results/small/fig3.md)",
-                                     "[table1](results/small/table1.md)"]  # fmt: skip
+    assert [first[0], second[0]] == ["[fig3](results/small/fig3.csv)",
+                                     "[table1](results/small/table1.csv)"]  # fmt: skip
     decided = [finding.decision for finding in find_all(study, rows)]
     counts = [decided.count(d) for d in ("shown", "contrary", "undecided", "missing")]
     assert second[5:] == [str(n) for n in counts]
@@ -78,8 +78,9 @@ def test_the_pages_have_them_between_the_markers(results, readme_writer):
     for page in readme_writer.PAGES:
         text = readme_writer.rewritten(page, place)
         assert text.count(readme_writer.BEGIN) == text.count(readme_writer.END) == 1
-        assert "table1." in text.split(readme_writer.BEGIN)[1].split(readme_writer.END)[0]
-        assert "multisp.jsonl" not in text.split(readme_writer.BEGIN)[1]  # not of these results
+        made = text.split(readme_writer.BEGIN)[1].split(readme_writer.END)[0]
+        assert ("table1." in made) == (page == "docs/results.md")
+        assert "multisp.jsonl" not in made  # not of these results
 
 
 def test_another_page_is_an_error(tmp_path, readme_writer):

@@ -42,7 +42,7 @@ class Plan:
 
     Args:
         batches: images a call.
-        threads: threads a peer may use; it is pinned to as many cores.
+        threads: threads that a peer may use; it is pinned to as many cores.
         peers: names, or none for all.
         rounds: turns of every peer.
         turn_s: seconds a turn takes at least.

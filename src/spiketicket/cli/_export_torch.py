@@ -143,7 +143,7 @@ def _measured(ticket: Path, root: str) -> tuple[tuple[float, int] | None, list[s
 
 
 def print_export(facts: dict[str, Any]) -> None:
-    """Print the files, and a line a check."""
+    """Print the files, and a line per check."""
     from spiketicket.cli._console import print_facts
 
     rows = [("files", ", ".join(facts["files"]))]

@@ -1,4 +1,4 @@
-"""The ladder of a transformer's tickets as a person reads it: a row a stage."""
+"""The ladder of a transformer's tickets as a person reads it: a row per stage."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _print_operations(arms: Sequence[Mapping[str, Any]]) -> None:
     images = counted[0][1].get("images", "?")
     print_table(
         ("", *(GROUPS[name].replace(" ", "\n") for name in names), "all", "were none\nzero"), rows,
-        title=f"Operations an image with no zero factor, million (mean of {images} test images)",
+        title=f"Operations per image with no zero factor, million (mean of {images} test images)",
     )  # fmt: skip
 
 

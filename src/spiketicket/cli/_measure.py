@@ -50,7 +50,7 @@ def _print_net(row: Row, tables: Sequence[Table], *, memory: bool) -> None:
         "layer", "group", "input", "not\nzero", "runs", "weights", "kept\n%", "not 0\n%", "MACs\nk",
         "ACs\nk", "accumu-\nlations k", "were none\nzero k",
     )  # fmt: skip
-    print_table(columns, layers, title="Operations an image", left=3)
+    print_table(columns, layers, title="Operations per image", left=3)
     groups = {**found["groups"], "all": found["total"]}
     keys = ("macs", "acs", "ac_units", "dense", "updates")
     print_table(
@@ -110,7 +110,7 @@ def _print_energy(found: Measured, tables: Sequence[Table], *, memory: bool) -> 
     print_table(
         columns,
         [[priced["table"], *(_nanojoule(priced[key]) for key in keys)] for priced in prices],
-        title="Energy an image, nJ",
+        title="Energy per image, nJ",
     )
     for table in tables:
         print_line(f"{table.name}: {formula(table)}")

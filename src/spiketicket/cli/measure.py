@@ -51,7 +51,7 @@ def measure(
         str, typer.Option("--images", metavar="N|all", help="First test images. Default: 256.")
     ] = "",
     sample: Annotated[
-        int, typer.Option("--sample", min=0, help="Test image whose spikes a run keeps.")
+        int, typer.Option("--sample", min=0, help="Test image whose spikes are kept in a run.")
     ] = 0,
     table: Annotated[
         str, typer.Option("--energy", metavar="TABLE", help="Energy table. Default: 45nm-fp32.")

@@ -29,8 +29,8 @@ def pack(
         Signs,
         typer.Option(
             "--signs",
-            help="raw: one bit a kept weight. seed: draw them anew from the ticket's seed when the"
-            " file is read; refused where they are not the seed's.",
+            help="raw: one bit per kept weight. seed: draw them anew from the ticket's seed when"
+            " the file is read; refused where they are not the seed's.",
         ),
     ] = Signs.raw,
     max_memory: MaxMemoryOption = "",

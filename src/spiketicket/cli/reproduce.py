@@ -50,7 +50,7 @@ def reproduce(
         ScaleName,
         typer.Option(
             "--scale",
-            help="paper: as published. small: about an hour a study on two cores. smoke: minutes.",
+            help="paper: as published. small: an hour per study on two cores. smoke: minutes.",
         ),
     ] = ScaleName.small,
     seeds: Annotated[

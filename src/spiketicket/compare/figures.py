@@ -22,7 +22,7 @@ def figures(found: Compared) -> list[Figure]:
 
 
 def accuracy_density(found: Compared) -> Figure:
-    """One line a method over the density of its tickets; the dense net as a level."""
+    """One line per method over the density of its tickets; the dense net as a level."""
     values = sorted({row.density for row in found.rows})
     # the sparsest to the right, where lines that start together have come apart
     log = values[-1] > 3 * values[0]
@@ -52,7 +52,7 @@ def accuracy_density(found: Compared) -> Figure:
 
 
 def accuracy_cost(found: Compared) -> Figure:
-    """A panel a density: accuracy over the samples passed forward and back for the ticket."""
+    """A panel per density: accuracy over the samples passed forward and back for the ticket."""
     asked = sorted({row.asked for row in found.rows}, reverse=True)
     costs = [row.cost.sample_passes for row in found.rows]
     if found.dense_cost is not None:

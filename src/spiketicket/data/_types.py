@@ -63,7 +63,7 @@ class Samples:
 class Dataset:
     """Training and test samples with all that is needed to use them and to cite them.
 
-    ``mean`` and ``std`` have one value a channel: of the training pixels scaled to 0..1, to be
+    ``mean`` and ``std`` have one value per channel: of the training pixels scaled to 0..1, to be
     used by ``spiketicket.data._augment.normalise``. Frames of events are not normalised: a mean of
     0 and a std of 1/255 leave the counts as they are. ``checksum`` is computed: the sha256 of the
     classes and of both parts' types, shapes and bytes. ``notes`` says what a reader should know
@@ -89,7 +89,7 @@ class Dataset:
             shapes = [list(self.train.x.shape[1:]), list(self.test.x.shape[1:])]
             raise UserError(what, where=self.name, value=shapes)
         if not len(self.mean) == len(self.std) == self.shape[0]:
-            what = f"mean and std must have {self.shape[0]} values, one a channel"
+            what = f"mean and std must have {self.shape[0]} values, one per channel"
             raise UserError(what, where=self.name, value=[len(self.mean), len(self.std)])
         if min(self.std) <= 0:
             what = "every channel's std must be > 0"
@@ -216,7 +216,7 @@ class CheckReport:
 
     ``folder`` and ``files`` are empty for a dataset without official files. ``problem`` says in
     one line why it cannot be used, and is empty when it can; counts, classes, shape and checksum
-    are there only then. ``train_counts`` and ``test_counts`` have one number a class.
+    are there only then. ``train_counts`` and ``test_counts`` have one number per class.
     """
 
     name: str

@@ -36,6 +36,7 @@ MOST_OUTSIDE: Final = 0.01
 """Fraction of the events that may lie outside the sensor."""
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
+"""What times in a file are counted in."""
 
 Span = tuple[int, int]
 """From the first microsecond to the one behind the last."""

@@ -1,4 +1,4 @@
-"""A ticket elsewhere: one file a format; each says what it cannot carry.
+"""A ticket elsewhere: one file per format; each says what it cannot carry.
 
 ``c`` needs no PyTorch, the others check themselves against the network.
 """

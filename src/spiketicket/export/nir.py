@@ -36,7 +36,7 @@ from spiketicket.models.vgg9 import VGG9
 from spiketicket.neurons.lif import LIF, Config
 
 DT_S = 1e-4
-"""Seconds a time step: what SpikingJelly and snnTorch read a graph with."""
+"""Seconds per time step: what SpikingJelly and snnTorch read a graph with."""
 
 
 def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | None = None) -> Any:

@@ -134,7 +134,7 @@ class OnnxCheck:
 
 
 def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
-    """Run a file in ONNX Runtime on ``x`` (as the network takes it) and compare the logits.
+    """Compute a file in ONNX Runtime on ``x`` (as the network takes it) and compare the logits.
 
     Raises:
         UserError: ``onnxruntime`` is not installed, or the answers are not the network's.

@@ -17,7 +17,7 @@ GROUPS = (
 class LayerOperations:
     """Operations of one layer an image.
 
-    ``calls`` is how often it runs an image: at how many time steps (patches, where ConvPEP sees
+    ``calls`` is how often it runs per image: at how many time steps (patches, where ConvPEP sees
     each alone). ``acs`` or ``macs`` is the number of pairs, the other is 0; ``ac_units`` counts
     an accumulation of the number n as n; ``dense`` counts as if nothing were zero.
     """

@@ -33,7 +33,7 @@ def is_left(module: nn.Module) -> bool:
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
-    """Module path -> layer with a weight a ticket can cover, in the order of the module tree.
+    """Module path -> layer with a weight that a ticket can cover, in the order of the module tree.
 
     Raises:
         UserError: there is none, or two layers share one weight.
@@ -60,7 +60,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def kept_count(size: int, density: float, where: str) -> int:
-    """``density * size`` weights, rounded half up: the exact number a ticket keeps.
+    """``density * size`` weights, rounded half up: the exact number that a ticket keeps.
 
     Raises:
         UserError: the number would be 0; names the smallest density that keeps one.
@@ -104,7 +104,7 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
 def largest_masks(
     magnitudes: Mapping[str, Tensor], density: float, scope: Scope
 ) -> dict[str, Tensor]:
-    """A boolean mask a layer that keeps the largest magnitudes: exactly ``density`` of them, of
+    """A boolean mask per layer that keeps the largest magnitudes: exactly ``density`` of them, of
     each layer or of all layers together.
 
     Raises:
@@ -137,7 +137,7 @@ def global_masks(magnitudes: Mapping[str, Tensor], density: float) -> dict[str, 
 def random_masks(
     shapes: Mapping[str, tuple[int, ...]], kept: Mapping[str, int], stream: Stream
 ) -> dict[str, Tensor]:
-    """A uniformly random mask a layer with exactly ``kept[name]`` entries."""
+    """A uniformly random mask per layer with exactly ``kept[name]`` entries."""
     masks = {}
     for name, shape in shapes.items():
         flat = np.zeros(math.prod(shape), dtype=bool)

@@ -38,7 +38,7 @@ class Options(Section):
     """When the mask is taken, and what the ticket starts from."""
 
     scope: Scope = "global"
-    """One threshold for all layers, or one a layer."""
+    """One threshold for all layers, or one per layer."""
     distance: Annotated[float, Gt(0), Le(1)] = 0.02
     """Share of all weights in which two masks may differ and still be the same."""
     masks: Annotated[int, Interval(ge=2, le=1000)] = 5

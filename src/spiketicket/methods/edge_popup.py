@@ -1,15 +1,25 @@
-"""edge-popup with float or binary weights: find a ticket without training a weight.
+r"""edge-popup with float or binary weights: find a ticket without training a weight.
 
 Ramanujan et al., "What's Hidden in a Randomly Weighted Neural Network?", CVPR 2020 (float) and
 Diffenderfer & Kailkhura, "Multi-Prize Lottery Ticket Hypothesis", ICLR 2021 (biprop, binary);
-on spiking networks: Cheng et al., IROS 2024. Every frozen random weight W has a score s:
+on spiking networks: Cheng et al., IROS 2024.
 
-    M        = 1 for the `density` fraction with the largest |s|, else 0
-    W_eff    = W * M                                        float ticket
-    W_eff    = alpha * sign(W) * M,  alpha = sum(|W|*M) / sum(M)    binary ticket, per layer
-    dL/ds   := dL/dW_eff * W * sign(s)                      straight-through, no alpha
+Every frozen random weight W has a score s. The mask M is 1 for the fraction ``density`` of the
+weights with the largest absolute scores, else 0. The layer computes with the effective weight, in a
+float ticket
 
-The mask and alpha are computed once an optimizer step and held in buffers.
+$$W_{\text{eff}} = W \cdot M$$
+
+and in a binary one, with one scale per layer,
+
+$$W_{\text{eff}} = \alpha \cdot \text{sign}(W) \cdot M, \quad \alpha = \frac{\sum |W| M}{\sum M}$$
+
+The gradient goes straight through to the scores, without the scale:
+
+$$\frac{\partial L}{\partial s} :=
+\frac{\partial L}{\partial W_{\text{eff}}} \cdot W \cdot \text{sign}(s)$$
+
+The mask and the scale are computed once per optimizer step and held in buffers.
 """
 
 from __future__ import annotations

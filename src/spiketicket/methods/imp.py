@@ -44,7 +44,7 @@ class Options(RewindOptions):
     """How the rounds go."""
 
     scope: Scope = "global"
-    """One threshold for all layers, or one a layer."""
+    """One threshold for all layers, or one per layer."""
     share: Annotated[float, Ge(0.01), Lt(1)] = 0.25
     """Fraction of the remaining weights that a round removes; the last one removes as many as lead
     to the density."""

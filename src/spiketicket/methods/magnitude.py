@@ -36,7 +36,7 @@ class Config(PruningConfig, RewindOptions):
 
     name: Literal["magnitude"] = "magnitude"
     scope: Scope = "global"
-    """One threshold for all layers, or one a layer."""
+    """One threshold for all layers, or one per layer."""
     start: Literal["trained", "rewound"] = "trained"
     """What the pruned net is trained from."""
 

@@ -5,7 +5,7 @@
 
 (Spikformer, Zhou et al., ICLR 2023: "SPS".) Half of the transformer's ticket lives here, so it
 is a module of its own. With an activation that has no membrane (``step``, ``sign``) and a static
-image, the whole of it is computed once and not once a time step.
+image, the whole of it is computed once and not once per time step.
 """
 
 from __future__ import annotations

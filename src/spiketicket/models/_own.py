@@ -163,7 +163,7 @@ def mean_over_time(output: Any) -> Tensor:
 
 
 def _is_state(value: Any) -> bool:
-    """Whether it is a state of norse: one of its tuples, or a list with one a layer."""
+    """Whether it is a state of norse: one of its tuples, or a list with one per layer."""
     parts = value if isinstance(value, list) else [value]
     return bool(parts) and any(type(part).__module__.startswith("norse.") for part in parts)
 

@@ -52,7 +52,7 @@ class TransformerConfig(ModelConfig):
     """``softmax`` is standard attention, for the ANN twin (neuron "relu"); the twin without it
     keeps the softmax-free product."""
     activation: Literal["as_neuron", "lif", "step", "sign"] = "as_neuron"
-    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once an image."""
+    """Activation inside ConvPEP; ``step`` and ``sign`` have no membrane and run once per image."""
     step: Literal["zero", "neuron"] = "zero"
     """Where ``step`` fires inside ConvPEP: at 0, as the tickets of version 0.1.0 do, or at the LIF
     neuron's own threshold, as the ladder sets it."""

@@ -1,12 +1,7 @@
 """Spikes with a surrogate gradient.
 
-Forward: ``spike(x) = 1 if x >= 0 else 0``. Backward: the derivative of a smooth step,
-
-    sigmoid    alpha * s * (1 - s),  s = sigmoid(alpha * x)
-    atan       (alpha / 2) / (1 + (pi / 2 * alpha * x)^2)
-    triangle   max(0, alpha - alpha^2 * |x|)
-
-the same functions as SpikingJelly's ``Sigmoid``, ``ATan`` and ``PiecewiseQuadratic``
+Forward: ``spike(x) = 1 if x >= 0 else 0``. Backward: the derivative of a smooth step, see
+``derivative``; the functions are SpikingJelly's ``Sigmoid``, ``ATan`` and ``PiecewiseQuadratic``
 (Neftci et al. 2019; Fang et al. 2021; Bellec et al. 2018).
 """
 
@@ -23,7 +18,20 @@ SURROGATES: tuple[SurrogateName, ...] = ("sigmoid", "atan", "triangle")
 
 
 def derivative(name: SurrogateName, alpha: float, x: Tensor) -> Tensor:
-    """Derivative of the smooth step at ``x``, elementwise, same shape."""
+    r"""Derivative of the smooth step at ``x``, elementwise, same shape.
+
+    ``sigmoid``, with the logistic function $\sigma$:
+
+    $$\alpha \, \sigma(\alpha x) (1 - \sigma(\alpha x))$$
+
+    ``atan``:
+
+    $$\frac{\alpha}{2} \cdot \frac{1}{1 + (\frac{\pi}{2} \alpha x)^2}$$
+
+    ``triangle``:
+
+    $$\max(0, \alpha - \alpha^2 |x|)$$
+    """
     if name == "sigmoid":
         s = torch.sigmoid(alpha * x)
         return alpha * s * (1 - s)

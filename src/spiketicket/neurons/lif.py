@@ -1,16 +1,6 @@
 """Leaky integrate-and-fire neuron, multi-step (Cheng et al. 2024, section III).
 
-Argument names are SpikingJelly's.
-
-    U[n] = lambda * V[n-1] + I[n]                      charge; V[-1] = V_reset
-    S[n] = 1 if U[n] >= V_threshold else 0             fire
-    V[n] = U[n] * (1 - S[n]) + V_reset * S[n]          hard reset (V_reset a number)
-    V[n] = U[n] - V_threshold * S[n]                   soft reset (V_reset none)
-
-``decay_input=True`` scales the input as SpikingJelly does, with tau = 1 / (1 - lambda):
-``U = V + (I - (V - V_reset)) / tau``. With lambda near 1 that form hardly ever fires within few
-time steps, so the additive form is the default. A ``v_reset`` other than 0 is also where the
-membrane leaks to: ``U = V - (V - V_reset) / tau + I``.
+Argument names are SpikingJelly's; the equations stand in ``LIF``.
 """
 
 from __future__ import annotations
@@ -87,7 +77,31 @@ def simulate(current: Tensor, config: Config) -> Tensor:
 
 
 class LIF(nn.Module):
-    """Spikes ``[T, ...]`` (0/1, dtype of the input) of an input current ``[T, ...]``.
+    r"""Leaky integrate-and-fire: spikes ``[T, ...]`` (0/1) of an input current ``[T, ...]``.
+
+    For each step n, with the decay $\lambda$ and $V[-1] = V_{\text{reset}}$:
+
+    $$U[n] = \lambda V[n-1] + I[n]$$
+
+    $$S[n] = 1 \text{ if } U[n] \ge V_{\text{th}} \text{, else } 0$$
+
+    and then a hard or (``v_reset = "soft"``) a soft reset:
+
+    $$V[n] = U[n] (1 - S[n]) + V_{\text{reset}} S[n]$$
+
+    $$V[n] = U[n] - V_{\text{th}} S[n]$$
+
+    ``decay_input = True`` scales the input as SpikingJelly does, with
+    $\tau = 1 / (1 - \lambda)$:
+
+    $$U[n] = V[n-1] + (I[n] - (V[n-1] - V_{\text{reset}})) / \tau$$
+
+    With $\lambda$ near 1 that form hardly ever fires within few time steps, so the additive form
+    is the default. A ``v_reset`` other than 0 is also where the membrane leaks to:
+
+    $$U[n] = V[n-1] - (V[n-1] - V_{\text{reset}}) / \tau + I[n]$$
+
+    The output has the dtype of the input.
 
     Args:
         config: the parameters.

@@ -1,4 +1,4 @@
-"""Rectified linear unit, ``y = max(0, x)``: the activation of the non-spiking ANN and BNN."""
+"""Rectified linear unit: the activation of the non-spiking ANN and BNN."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class Config(NeuronConfig):
 
 
 class ReLU(nn.Module):
-    """``[T, ...]`` to ``[T, ...]``, elementwise."""
+    r"""``[T, ...]`` to ``[T, ...]``, elementwise.
+
+    $$y = \max(0, x)$$
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return x.relu()

@@ -1,7 +1,5 @@
 """Binary activation -1/+1 with the clipped straight-through estimator (Hubara et al. 2016).
 
-    y = +1 if x >= 0 else -1,    dy/dx = 1 if |x| <= 1 else 0
-
 The activation of the binary-activation BNN: no membrane, no time.
 """
 
@@ -35,7 +33,12 @@ class _Sign(torch.autograd.Function):
 
 
 class Sign(nn.Module):
-    """``[T, ...]`` to ``[T, ...]`` of -1/+1."""
+    r"""``[T, ...]`` to ``[T, ...]`` of -1 and +1, with a clipped straight-through gradient.
+
+    $$y = 1 \text{ if } x \ge 0 \text{, else } -1$$
+
+    $$\frac{dy}{dx} = 1 \text{ if } |x| \le 1 \text{, else } 0$$
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]

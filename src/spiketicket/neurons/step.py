@@ -1,4 +1,4 @@
-"""Binary activation 0/1 without a membrane, ``y = 1 if x >= v_threshold else 0``.
+"""Binary activation 0/1 without a membrane.
 
 A spike that remembers nothing: LIF with ``decay = 0`` gives the same output and gradient. The
 gradient is a surrogate's (see ``_surrogate.py``).
@@ -26,7 +26,10 @@ class Config(NeuronConfig):
 
 
 class Step(nn.Module):
-    """``[T, ...]`` to ``[T, ...]`` of 0/1; ``kernel`` is for who computes more in one pass."""
+    r"""``[T, ...]`` to ``[T, ...]`` of 0/1; ``kernel`` is for who computes more in one pass.
+
+    $$y = 1 \text{ if } x \ge V_{\text{th}} \text{, else } 0$$
+    """
 
     def __init__(self, config: Config, kernel: lif.Kernel = "auto") -> None:
         super().__init__()

@@ -139,7 +139,7 @@ def _ladder_table(run: Run) -> Table:
         ))  # fmt: skip
     return Table(
         "ladder", columns, tuple(rows), main=_main_rows(run),
-        note="Operations an image, from ConvPEP to all: pairs of an input and a weight, neither "
+        note="Operations per image, from ConvPEP to all: pairs of an input and a weight, neither "
         "of them zero.",
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ def measured_arms(run: Run) -> list[str]:
 
 
 def operations_table(run: Run) -> Table | None:
-    """Every arm's operations an image, and the ticket's by group."""
+    """Every arm's operations per image, and the ticket's by group."""
     arms = measured_arms(run)
     if not arms:
         return None
@@ -74,7 +74,7 @@ def _counts(found: Operations) -> list[Cell]:
 
 
 def energy_table(run: Run) -> Table | None:
-    """Energy an image of every arm by every table, and against the dense net."""
+    """Energy per image of every arm by every table, and against the dense net."""
     arms = measured_arms(run)
     tables = energy_tables(run)
     rows = []

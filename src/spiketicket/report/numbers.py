@@ -75,7 +75,7 @@ def p_value(value: float) -> str:
 
 
 def p_values(values: Sequence[float] | None) -> str:
-    """A p value a seed."""
+    """A p value per seed."""
     return " / ".join(p_value(value) for value in values) if values else "–"
 
 

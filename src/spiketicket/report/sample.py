@@ -84,7 +84,7 @@ def _check(sample: Sample) -> None:
         "a raster is not [T, n]": any(spikes.ndim != 2 for _, spikes in sample.rasters),
         "membranes are not [T, m]": sample.membrane.ndim != 2,
         "not a spike for every potential": sample.membrane.shape != sample.membrane_spikes.shape,
-        "logits are not one a class": sample.logits.shape not in ((0,), (len(sample.classes),)),
+        "logits are not one per class": sample.logits.shape not in ((0,), (len(sample.classes),)),
     }
     wrong = next((text for text, is_so in problems.items() if is_so), None)
     if wrong is None and kept is not None and grid is not None and kept.size:

@@ -19,7 +19,7 @@ on each side one is shown to be worse; contrary where another value is shown to 
 the fall is at the first x with high(d) < -margin. Shown where it lies above ``near`` and not
 above ``until``; contrary where it lies elsewhere, or every d has low >= -margin.
 
-**ratio** of the energies of a and b, a value a seed: shown where each is above 1, contrary where
+**ratio** of the energies of a and b, a value per seed: shown where each is above 1, contrary where
 each is below 1. Peak and cliff are undecided among nets that learned nothing.
 
 All else is undecided, and missing where a row or an interval is not there. The paper's numbers

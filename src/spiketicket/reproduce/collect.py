@@ -204,7 +204,7 @@ def _measured(path: Path) -> dict[str, Any] | None:
 
 
 def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
-    """Which test samples a stage got right, where its predictions are of this test set."""
+    """The test samples that a stage got right, where its predictions are of this test set."""
     if truth is None:
         return None
     try:

@@ -62,7 +62,7 @@ def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, None)
     axes.margins(x=0.22)
-    axes.set_xlabel(f"arithmetic energy an image, {ticket.series if ticket else ''} ticket = 1")
+    axes.set_xlabel(f"arithmetic energy per image, {ticket.series if ticket else ''} ticket = 1")
 
 
 def forest(study: Study, rows: Sequence[Row]) -> Figure:

@@ -50,7 +50,7 @@ class SweepResult:
 
     ``rows`` has one for every run: ``name``, ``hash``, ``folder``, ``axes``, ``seeds``, ``state``
     (``done``, ``failed``, ``blocked`` or ``waiting``), ``errors``, and where it is done
-    ``ticket`` and ``dense`` (test accuracies in percent, one a seed) and ``outcome``.
+    ``ticket`` and ``dense`` (test accuracies in percent, one per seed) and ``outcome``.
     ``stopped`` says why not all was tried.
     """
 

@@ -34,7 +34,7 @@ class Observer(Protocol):
         """An attempt ended, well or not."""
 
     def tick(self, view: View) -> None:
-        """Called a few times a second."""
+        """Called a few times per second."""
 
 
 class Silent:
@@ -70,7 +70,7 @@ def _is_begun(place: Path) -> bool:
 
 
 class Pace:
-    """Seconds an epoch, measured, by kind of training; the mean of all where none was."""
+    """Seconds per epoch, measured, by kind of training; the mean of all where none was."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, float]] = {}

@@ -109,7 +109,7 @@ def _shape(table: Table) -> DataShape:
 def _numbers(given: object, count: int, key: str) -> list[float]:
     where = f"normalisation.{key}"
     if not isinstance(given, list) or len(given) != count:
-        raise TicketError(f"must be {count} numbers, one a channel", where=where, value=given)
+        raise TicketError(f"must be {count} numbers, one per channel", where=where, value=given)
     if not all(type(v) in (int, float) and math.isfinite(v) for v in given):
         raise TicketError("must be finite numbers", where=where, value=given)
     return [float(v) for v in given]

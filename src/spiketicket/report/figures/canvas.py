@@ -48,10 +48,14 @@ def stylesheet() -> str:
 
 
 def paper_style() -> str:
-    """The classes with the light colours in place: most programs know no CSS variables."""
+    """The classes with the light colours in place: most programs know no CSS variables.
+
+    The paper is there too, for dark pages that show the file as a picture.
+    """
     page = (resources.files("spiketicket.report") / "page.css").read_text("utf-8")
     light = dict(re.findall(r"--([\w-]+):\s*([^;]+);", page.split("@media", 1)[0]))
-    return re.sub(r"var\(--([\w-]+)\)", lambda m: light[m[1]], stylesheet())
+    style = stylesheet() + ".fig { background: var(--paper); }\n"
+    return re.sub(r"var\(--([\w-]+)\)", lambda m: light[m[1]], style)
 
 
 @dataclass(frozen=True)

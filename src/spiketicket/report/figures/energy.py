@@ -1,4 +1,4 @@
-"""Energy an image by each table: a bar an arm, in the parts it comes from."""
+"""Energy per image by each table: a bar an arm, in the parts it comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def energy_tables(run: Run) -> list[str]:
 
 
 def arm_energy(run: Run, arm: str, table: str) -> dict[str, float] | None:
-    """Means over the measured seeds of an arm, by the table's name, in pJ an image."""
+    """Means over the measured seeds of an arm, by the table's name, in pJ per image."""
     rows = [
         row
         for stage in run.stages_of(arm)
@@ -49,9 +49,9 @@ def energy_bars(run: Run, table: str) -> Figure:
     columns = ("arm", *(key for _, key, _ in _PARTS), "total_pj")
     return Figure(
         f"energy-{_stem(table)}",
-        f"Energy an image, {table}",
+        f"Energy per image, {table}",
         _about(row),
-        drawing(y + 2, joined(parts), label=f"Energy an image by table {table}"),
+        drawing(y + 2, joined(parts), label=f"Energy per image by table {table}"),
         columns,
         tuple((arm, *(found[key] for key in columns[1:])) for arm, found in arms),
     )

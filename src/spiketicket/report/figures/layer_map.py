@@ -1,4 +1,4 @@
-"""Heat map: weights kept and firing rate, a row a layer, a column a time step."""
+"""Heat map: weights kept and firing rate, a row per layer, a column per time step."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def network_picture(run: Run, measure: Measure, arm: str, title: str) -> Figure 
         parts.append(text(0, y - 5, "encoder" if inside else GROUPS.get(name, name), "strong"))
         for step in members:
             y = _box(parts, y, step, _is_binary(step.layer, binary))
-    classes = _flow(parts, y + 2, "one value a class")
+    classes = _flow(parts, y + 2, "one value per class")
     caption = "A box is filled as far as its weights are kept; what is"
     caption += " pruned is left empty."
     if len(every) > _MOST:
@@ -138,7 +138,7 @@ def _firing(step: Step, rate: Sequence[float]) -> str:
 def _facts(layer: Layer, binary: bool) -> str:
     words = [f"{layer.kept:,.0f} of {layer.weights:,.0f} weights"]
     words += ["binary"] * binary
-    words.append(f"runs {layer.calls:g} times an image on {layer.input}")
+    words.append(f"runs {layer.calls:g} times per image on {layer.input}")
     return ", ".join(words)
 
 

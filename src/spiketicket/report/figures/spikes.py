@@ -32,7 +32,7 @@ _MOST_STEPS = 400
 
 
 def raster(sample: Sample, arm: str) -> Figure | None:
-    """A panel a layer, a column a time step, a row a neuron."""
+    """A panel per layer, a column per time step, a row per neuron."""
     rasters = [(name, spikes) for name, spikes in sample.rasters if spikes.size]
     if not rasters:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,26 @@ HEAD = (
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 LADDER_HEAD = (
-    "| | test accuracy % | tokens | ConvPEP density | pruned of the net % | operations an image,"
+    "| | test accuracy % | tokens | ConvPEP density | pruned of the net % | operations per image,"
     " million: ConvPEP / encoder / attention / selector | file bytes | epochs | wall time s |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
-def summary_rows(result: dict[str, Any]) -> list[str]:
-    """The rows of one experiment."""
+def outcome_table(found: list[dict[str, Any]], place: Path, root: Path) -> str:
+    """One row per ticket, and per rung of a ladder; links start at ``place``."""
+    lines = [
+        "| recipe | net | ticket | seeds | its accuracy % | dense net % | random mask or patches,"
+        " trained % | verdict |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    recipes = relpath((root / "recipes").resolve(), place)
+    for result in found:
+        lines += _outcome_rows(result, recipes)
+    return "\n".join(lines)
+
+
+def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
     arms = {arm["arm"]: arm for arm in result["arms"]}
     recipe, verdict = result["recipe"], result["verdict"]
     binary = "binary, " if recipe["model"]["weights"] == "binary" else ""
@@ -40,9 +53,9 @@ def summary_rows(result: dict[str, Any]) -> list[str]:
             for rung, found in ((r, verdict["rungs"][r]) for r in RUNGS if r in verdict["rungs"])
         ]
     return [
-        f"| [{result['name']}](src/spiketicket/recipes/{result['name']}.toml) | {net} | {what} |"
-        f" {spread(arms.get(arm))} | {spread(arms.get('dense'))} | {spread(arms.get(control))} |"
-        f" {outcome} |"
+        f"| [{result['name']}]({recipes}/{result['name']}.toml) | {net} | {what} |"
+        f" {len(result['seeds'])} | {spread(arms.get(arm))} | {spread(arms.get('dense'))} |"
+        f" {spread(arms.get(control))} | {outcome} |"
         for arm, what, control, outcome in rows
     ]
 
@@ -98,7 +111,7 @@ def ladder_row(arm: dict[str, Any]) -> str:
 
 
 def train_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Dense nets trained alone: a recipe a row."""
+    """Dense nets trained alone: a recipe per row."""
     first = rows[0]
     lines = [
         f"**{first['name']}, the dense net alone**,"

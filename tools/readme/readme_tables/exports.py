@@ -28,7 +28,7 @@ def _reached(row: dict[str, Any]) -> str:
 
 
 def exports_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Exports: a check a row."""
+    """Exports: a check per row."""
     lines = [
         f"**Exports** of tickets of {rows[0]['recipe']}, checked on all test images,"
         f" {rows[0]['device']} ([{path.name}](../results/{path.name})):",

@@ -77,7 +77,7 @@ def read_study(page: Path) -> Study:
 
 
 def studies_table(studies: list[Study], folder: Path) -> str:
-    """A row a study; links start at ``folder``."""
+    """One row per study; links start at ``folder``."""
     lines = [
         "| study | of the paper | scale | seeds | runs finished | claims shown | contrary |"
         " undecided | not decided yet |",
@@ -86,8 +86,9 @@ def studies_table(studies: list[Study], folder: Path) -> str:
     for study in studies:
         counts = " | ".join(str(study.decisions[d]) for d in DECISIONS)
         lines.append(
-            f"| [{study.page.stem}]({_link(study.page, folder)}) | {study.place}: {study.title} |"
-            f" {study.scale} | {study.seeds} | {study.finished} of {study.runs} | {counts} |"
+            f"| [{study.page.stem}]({_link(study.page.with_suffix('.csv'), folder)}) |"
+            f" {study.place}: {study.title} | {study.scale} | {study.seeds} |"
+            f" {study.finished} of {study.runs} | {counts} |"
         )
     return "\n".join(lines)
 
@@ -99,7 +100,7 @@ def study_part(study: Study, folder: Path) -> str:
     if rows:
         devices = ", ".join(sorted({str(row["device"]) for row in rows if "device" in row}))
         hours = sum(row["wall_s"] for row in rows) / 3600
-        told.append("seeds a run: " + study.seeds)
+        told.append("seeds per run: " + study.seeds)
         told += [f"{hours:.1f} h of stages, those that runs share counted in each", devices]
     links = [f"[every value]({_link(page.with_suffix('.csv'), folder)})"]
     links.append(f"[{page.stem}.jsonl]({_link(page.with_suffix('.jsonl'), folder)})")

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def comparison_table(row: dict[str, Any], path: Path) -> str:
-    """A row a method, three columns a density, and links to the figures."""
+    """A row per method, three columns per density, and links to the figures."""
     recipe, dense = row["recipe"], row["dense"]
     densities = sorted({r["asked"] for r in row["rows"]}, reverse=True)
     folder = f"../results/{path.stem}"
@@ -27,8 +27,8 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         f" {_spread(dense['accuracy'])} %, {dense['cost']['sample_passes']:,.0f} samples forward"
         f" and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test accuracy %, the"
         " verdict, the points by which it differs from the dense net with their interval, the"
-        " trainings and seconds a seed that the ticket took with its search, and what a random mask"
-        " with as many weights in every layer reaches when these are trained:",
+        " trainings and seconds per seed that the ticket took with its search, and what a random"
+        " mask with as many weights in every layer reaches when these are trained:",
         "",
         "| method | " + " | ".join(f"density {d:g}" for d in densities) + " |",
         "| --- |" + " --- |" * len(densities),

@@ -20,7 +20,7 @@ def engine_table(
     ]  # fmt: skip
     lines = [
         f"**{title}**, each peer in processes of its own, in turn,"
-        f" warm medians of {rounds} rounds, ms an image, {machine['cpu']},"
+        f" warm medians of {rounds} rounds, ms per image, {machine['cpu']},"
         f" Python {machine['python']}, torch {machine['versions']['torch']},"
         f" ONNX Runtime {machine['versions']['onnxruntime']}"
         f" ([{path.name}](../results/{path.name})); `x` is how many times faster the engine is, by"
@@ -35,7 +35,7 @@ def engine_table(
     ]
     for row in rows:
         found = {r["peer"]: r for r in row["rows"] if r["status"] == "measured"}
-        best = _best(found)
+        best = best_engine(found)
         if best is None:
             continue
         cells = [
@@ -44,7 +44,7 @@ def engine_table(
         ]  # fmt: skip
         for name, _ in peers:
             peer = found.get(name)
-            cells += [_ms(peer), _times(best, peer)]
+            cells += [_ms(peer), times_faster(best, peer)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -57,10 +57,10 @@ def short_table(rows: list[dict[str, Any]], path: Path) -> str:
         ("torch-fp32", "PyTorch float32"),
     ]  # fmt: skip
     lines = [
-        f"Packed engine, {machine['cpu']}, one thread, ms an image; `x` is how many times faster it"
-        f" is than a peer timed in turn with it ([{path.name}](results/{path.name}); random tickets"
-        " that fire as trained ones do, CIFAR-10, T=4; of `spikformer` only ConvPEP is sparse and"
-        " binary, as in a MultiSp ticket, and float multiplications bound the time; of"
+        f"Packed engine, {machine['cpu']}, one thread, ms per image; `x` is how many times faster"
+        f" it is than a peer timed in turn with it ([{path.name}](../results/{path.name}); random"
+        " tickets that fire as trained ones do, CIFAR-10, T=4; of `spikformer` only ConvPEP is"
+        " sparse and binary, as in a MultiSp ticket, and float multiplications bound the time; of"
         " `spikformer-binary` all layers are):",
         "",
         "| net | zeros % | batch | engine |" + "".join(f" {title} | x |" for _, title in peers),
@@ -68,17 +68,17 @@ def short_table(rows: list[dict[str, Any]], path: Path) -> str:
     ]
     for row in rows:
         found = {r["peer"]: r for r in row["rows"] if r["status"] == "measured"}
-        best = _best(found)
+        best = best_engine(found)
         if best is None or row["threads"] != 1:
             continue
         cells = [row["net"], f"{100 * row['zeros']:g}", str(row["batch"]), _ms(best)]
         for name, _ in peers:
-            cells += [_ms(found.get(name)), _times(best, found.get(name))]
+            cells += [_ms(found.get(name)), times_faster(best, found.get(name))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _best(found: dict[str, Any]) -> dict[str, Any] | None:
+def best_engine(found: dict[str, Any]) -> dict[str, Any] | None:
     """The engine at the best level this processor has."""
     names = ("engine-avx512", "engine-avx2", "engine-generic")
     return next((found[name] for name in names if name in found), None)
@@ -112,7 +112,7 @@ def tuning_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def start_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """How long processes take to start and to answer: a command a row."""
+    """How long processes take to start and to answer: a command per row."""
     first = rows[0]
     lines = [
         f"**From the start of a process to its end**, one picture, one thread,"
@@ -130,7 +130,7 @@ def _ms(row: dict[str, Any] | None) -> str:
     return "-" if row is None else f"{row['ms_per_image']:.3g}"
 
 
-def _times(engine: dict[str, Any], peer: dict[str, Any] | None) -> str:
+def times_faster(engine: dict[str, Any], peer: dict[str, Any] | None) -> str:
     if peer is None:
         return "-"
     known = engine["times_faster_than"].get(peer["peer"])
@@ -163,7 +163,7 @@ def codec_table(rows: list[dict[str, Any]], path: Path) -> str:
     lines = [
         f"**The ticket file** of VGG-9 ({first['weights']:,} weights,"
         f" {first['fp32_bytes'] / 1e6:.2f} MB as float32), random masks, one thread,"
-        f" {first['device']}, best of {first['rounds']} rounds, MB of float32 weights a second of"
+        f" {first['device']}, best of {first['rounds']} rounds, MB of float32 weights per second of"
         f" processor time ([{path.name}](../results/{path.name})):",
         "",
         "| zeros % | signs | mask, times its entropy | file kB | times smaller than float32 |"

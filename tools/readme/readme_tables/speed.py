@@ -15,7 +15,7 @@ def step_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" {first['threads']} threads, {first['device']}, torch {first['torch']}; processes in"
         f" turn, medians of {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| race | | ms an image | times the first | range |",
+        "| race | | ms per image | times the first | range |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     lines += [
@@ -37,7 +37,7 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
         f" processes in turn, medians of"
         f" {machine['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| | ms an image | times ours | peak MiB |",
+        "| | ms per image | times ours | peak MiB |",
         "| --- | ---: | ---: | ---: |",
     ]
     names = {
@@ -59,10 +59,10 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
             lines += [
                 "",
                 f"The step's bf16 matrix products alone would take {row['ms_per_image']:.1f} ms"
-                f" an image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
+                f" per image at the measured {row['gmac_per_s']:.0f} GMAC/s.",
             ]
     if growth:
-        lines += ["", "| T | width | ms an image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
+        lines += ["", "| T | width | ms per image | peak MiB |", "| ---: | ---: | ---: | ---: |"]
         lines += [
             f"| {r['timesteps']} | {r['width']:g} | {r['ms_per_image']:.1f} | {r['peak_mib']} |"
             for r in growth
@@ -71,13 +71,13 @@ def bench_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Reading recordings: a format a row."""
+    """Reading recordings: a format per row."""
     first = rows[0]
     lines = [
         f"**Reading recordings** of 100 MB, one thread, {first['device']}, medians of"
         f" {first['rounds']} rounds ([{path.name}](../results/{path.name})):",
         "",
-        "| format | million events a second | MB a second | peak memory, times the file |",
+        "| format | million events per second | MB per second | peak memory, times the file |",
         "| --- | ---: | ---: | ---: |",
     ]
     lines += [
@@ -89,7 +89,7 @@ def readers_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def frames_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """Events to frames: a contender a row."""
+    """Events to frames: a contender per row."""
     done = [r for r in rows if "error" not in r]
     first = done[0]
     lines = [
@@ -147,16 +147,16 @@ def report_table(rows: list[dict[str, Any]], path: Path) -> str:
 
 
 def sweep_table(rows: list[dict[str, Any]], path: Path) -> str:
-    """What a sweep costs a run, and runs an hour."""
+    """What a sweep costs per run, and runs per hour."""
     first = rows[0]
     bare = first["wall_s"]
     lines = [
         f"**A sweep** of {first['runs']} runs that have nothing in common, {first['epochs']} epochs"
-        f" of digits each, one thread a run, {first['device']}, {first['rounds']} round"
+        f" of digits each, one thread per run, {first['device']}, {first['rounds']} round"
         f" ([{path.name}](../results/{path.name})); `beyond bare` is the whole time less that of"
-        " the bare runs, a run, where one runs at a time:",
+        " the bare runs, per run, where one runs at a time:",
         "",
-        "| | s in all | runs an hour | beyond bare, s a run |",
+        "| | s in all | runs per hour | beyond bare, s per run |",
         "| --- | ---: | ---: | ---: |",
     ]
     for r in rows:
