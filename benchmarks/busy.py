@@ -33,12 +33,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spiketicket import _cores
+from spiketicket.machine import cores
 from turns import take_turns
 
 CONTENDERS = ("now", "one", "spinning")
-SIZES = (("convnet", 1.0, 16), ("convnet", 1.0, 32), ("convnet", 1.0, 64), ("convnet", 1.0, 128),
-         ("convnet", 0.5, 64), ("vgg9", 0.125, 16), ("vgg9", 0.5, 16))  # fmt: skip
+SIZES = (
+    ("convnet", 1.0, 16),
+    ("convnet", 1.0, 32),
+    ("convnet", 1.0, 64),
+    ("convnet", 1.0, 128),
+    ("convnet", 0.5, 64),
+    ("vgg9", 0.125, 16),
+    ("vgg9", 0.5, 16),
+)
 """Network, width, batch."""
 SLOWER, AS_FAST = 2.5, 1.05
 """Most times that the demo may take beside busy processes, and alone beside `spinning`."""
@@ -68,7 +75,7 @@ def main() -> None:
 
 def demo(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per contender and a number of busy processes."""
-    from spiketicket import _processor
+    from spiketicket.machine import processor
 
     times: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for round_ in range(options.rounds):
@@ -79,17 +86,26 @@ def demo(options: argparse.Namespace) -> list[dict[str, Any]]:
                         took = run_demo(name, options.epochs, options.limit)
                         times.setdefault((name, busy), []).append(took)
     facts = {
-        "benchmark": "busy", "kind": "demo", "device": _processor.name(),
-        "cores": _cores.cores(), "epochs": options.epochs, "limit_s": options.limit,
-    }  # fmt: skip
+        "benchmark": "busy",
+        "kind": "demo",
+        "device": processor.name(),
+        "cores": cores.cores(),
+        "epochs": options.epochs,
+        "limit_s": options.limit,
+    }
     return [
-        {**facts, "contender": name, "busy": busy, "rounds": len(found),
-         "wall_s": round(statistics.median(wall for wall, _ in found), 2),
-         "wall_s_min": round(min(wall for wall, _ in found), 2),
-         "wall_s_max": round(max(wall for wall, _ in found), 2),
-         "processor_s": round(statistics.median(spent for _, spent in found), 2)}
+        {
+            **facts,
+            "contender": name,
+            "busy": busy,
+            "rounds": len(found),
+            "wall_s": round(statistics.median(wall for wall, _ in found), 2),
+            "wall_s_min": round(min(wall for wall, _ in found), 2),
+            "wall_s_max": round(max(wall for wall, _ in found), 2),
+            "processor_s": round(statistics.median(spent for _, spent in found), 2),
+        }
         for (name, busy), found in times.items()
-    ]  # fmt: skip
+    ]
 
 
 @contextlib.contextmanager
@@ -109,13 +125,22 @@ def run_demo(name: str, epochs: int, limit: float) -> tuple[float, float]:
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     threads = {"now": [], "one": ["--threads", "1"]}.get(name)
     if threads is None:
-        _cores.as_found(environment)
-        threads = ["--threads", str(_cores.cores())]
+        cores.as_found(environment)
+        threads = ["--threads", str(cores.cores())]
     folder = tempfile.mkdtemp()
     command = [
-        str(Path(sys.executable).with_name("spiketicket")), "find", "digits-binw", "--set",
-        f"train.epochs={epochs}", "--seeds", "1", "--quiet", "--runs", folder, *threads,
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("spiketicket")),
+        "find",
+        "digits-binw",
+        "--set",
+        f"train.epochs={epochs}",
+        "--seeds",
+        "1",
+        "--quiet",
+        "--runs",
+        folder,
+        *threads,
+    ]
     before, started = _spent(), time.perf_counter()
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -142,33 +167,48 @@ def steps(rounds: int) -> list[dict[str, Any]]:
         if error := one.get("error") or two.get("error"):
             raise SystemExit(error)
         ratios = [b / a for a, b in zip(one["seconds"], two["seconds"], strict=True)]
-        rows.append({
-            "benchmark": "busy", "kind": "steps", **case, "macs": _macs(case), "rounds": rounds,
-            "one_ms": round(1000 * statistics.median(one["seconds"]), 3),
-            "two_ms": round(1000 * statistics.median(two["seconds"]), 3),
-            "two_by_one": round(statistics.median(ratios), 3), **one["machine"], "threads": [1, 2],
-        })  # fmt: skip
+        rows.append(
+            {
+                "benchmark": "busy",
+                "kind": "steps",
+                **case,
+                "macs": _macs(case),
+                "rounds": rounds,
+                "one_ms": round(1000 * statistics.median(one["seconds"]), 3),
+                "two_ms": round(1000 * statistics.median(two["seconds"]), 3),
+                "two_by_one": round(statistics.median(ratios), 3),
+                **one["machine"],
+                "threads": [1, 2],
+            }
+        )
     return rows
 
 
 def _recipe(case: dict[str, Any]) -> tuple[Any, Any]:
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.models.blocks import DataShape
     from spiketicket.recipe import parse_recipe
 
     small = case["network"] == "convnet"
-    recipe = parse_recipe({
-        "name": "step", "data": {"name": "digits" if small else "cifar10"},
-        "model": {
-            "name": case["network"], "timesteps": 4, "width": case["width"], "weights": "binary",
-        },
-        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": case["batch"]},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            "name": "step",
+            "data": {"name": "digits" if small else "cifar10"},
+            "model": {
+                "name": case["network"],
+                "timesteps": 4,
+                "width": case["width"],
+                "weights": "binary",
+            },
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": case["batch"]},
+        }
+    )
     return recipe, DataShape(1, 8, 8, 10) if small else DataShape(3, 32, 32, 10)
 
 
 def _macs(case: dict[str, Any]) -> int:
-    from spiketicket.threads import batch_macs
+    from spiketicket.experiment.threads import batch_macs
 
     return batch_macs(*_recipe(case))
 
@@ -176,9 +216,9 @@ def _macs(case: dict[str, Any]) -> int:
 def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
 
-    from spiketicket._allocator import keep_freed_memory
-    from spiketicket.arms import build_network
+    from spiketicket.machine.allocator import keep_freed_memory
     from spiketicket.methods import edge_popup
+    from spiketicket.methods.controls import build_network
 
     torch.set_num_threads(case["threads"])
     keep_freed_memory()

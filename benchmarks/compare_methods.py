@@ -18,19 +18,35 @@ import sys
 from pathlib import Path
 
 ALL = (
-    "edge_popup", "magnitude", "imp", "early_bird", "early_time", "snip", "synflow", "gradual",
-    "channels", "random_mask", "random_reinit",
-)  # fmt: skip
+    "edge_popup",
+    "magnitude",
+    "imp",
+    "early_bird",
+    "early_time",
+    "snip",
+    "synflow",
+    "gradual",
+    "channels",
+    "random_mask",
+    "random_reinit",
+)
 QUICK = ("edge_popup", "magnitude", "imp", "snip", "gradual", "random_mask")
 DENSITIES = "0.5,0.2,0.05"
 SETS = {
     "digits": ("digits-binw", ALL, ()),
     "cifar10": (
-        "cifar10-vgg9-binw", QUICK,
-        ("data.train_limit=2000", "model.width=0.125", "train.epochs=8", "train.batch_size=32",
-         "train.timestep_ramp=[[6,1]]", "train.precision=fp32"),
+        "cifar10-vgg9-binw",
+        QUICK,
+        (
+            "data.train_limit=2000",
+            "model.width=0.125",
+            "train.epochs=8",
+            "train.batch_size=32",
+            "train.timestep_ramp=[[6,1]]",
+            "train.precision=fp32",
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -46,12 +62,28 @@ def main() -> None:
     recipe, methods, changes = SETS[options.data]
     name = f"compare-{options.data}" + ("-total" if options.budget == "total" else "")
     command = [
-        sys.executable, "-c", "from spiketicket.cli import main; main()", "compare", recipe,
-        "--methods", ",".join(methods), "--density", DENSITIES, "--seeds", str(options.seeds),
-        "--budget", options.budget, "--workers", str(options.workers),
-        "--runs", str(options.runs), "--out", str(options.results / name),
-        "--record", str(options.results / f"{name}.jsonl"),
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from spiketicket.cli import main; main()",
+        "compare",
+        recipe,
+        "--methods",
+        ",".join(methods),
+        "--density",
+        DENSITIES,
+        "--seeds",
+        str(options.seeds),
+        "--budget",
+        options.budget,
+        "--workers",
+        str(options.workers),
+        "--runs",
+        str(options.runs),
+        "--out",
+        str(options.results / name),
+        "--record",
+        str(options.results / f"{name}.jsonl"),
+    ]
     for change in changes:
         command += ["--set", change]
     if options.dry_run:

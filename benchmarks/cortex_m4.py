@@ -22,9 +22,19 @@ except ImportError:
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = (
-    "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-std=c99", "-Wall",
-    "-Wextra", "-Werror", "-pedantic", "-O3", "-ffunction-sections", "-fdata-sections",
-)  # fmt: skip
+    "-mcpu=cortex-m4",
+    "-mthumb",
+    "-mfpu=fpv4-sp-d16",
+    "-mfloat-abi=hard",
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-pedantic",
+    "-O3",
+    "-ffunction-sections",
+    "-fdata-sections",
+)
 SPACE = 0x1000000
 FLASH, RAM = 0x08000000, 0x20000000
 STACK, IMAGE, LOGITS = RAM + 2 * SPACE, RAM + 3 * SPACE, RAM + 5 * SPACE
@@ -66,9 +76,11 @@ class Board:
         # The stack is filled with a pattern, and what is left of it tells its depth.
         uc.mem_write(STACK - 0x10000, b"\xa5" * 0x10000)
         registers = {
-            arm_const.UC_ARM_REG_SP: STACK, arm_const.UC_ARM_REG_LR: STOP | 1,
-            arm_const.UC_ARM_REG_R0: IMAGE, arm_const.UC_ARM_REG_R1: LOGITS,
-        }  # fmt: skip
+            arm_const.UC_ARM_REG_SP: STACK,
+            arm_const.UC_ARM_REG_LR: STOP | 1,
+            arm_const.UC_ARM_REG_R0: IMAGE,
+            arm_const.UC_ARM_REG_R1: LOGITS,
+        }
         for register, value in registers.items():
             uc.reg_write(register, value)
         total = _execute(uc, self.symbols[f"{self.name}_run"])
@@ -128,9 +140,18 @@ def build(folder: Path, name: str, *extra: str) -> Board:
         " .data : { *(.data*) } > ram AT > flash\n .bss : { *(.bss*) *(COMMON) } > ram }\n"
     )
     command = [
-        COMPILER, *FLAGS, f"{name}.c", *extra, "-nostartfiles", "-Wl,--gc-sections",
-        f"-Wl,-e,{name}_run", "-Wl,-T,board.ld", "--specs=nosys.specs", "-o", str(elf),
-    ]  # fmt: skip
+        COMPILER,
+        *FLAGS,
+        f"{name}.c",
+        *extra,
+        "-nostartfiles",
+        "-Wl,--gc-sections",
+        f"-Wl,-e,{name}_run",
+        "-Wl,-T,board.ld",
+        "--specs=nosys.specs",
+        "-o",
+        str(elf),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -97,22 +97,28 @@ def subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
 def measured(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
     """One ticket's comparison, printed, with what else is to be told of it."""
     from spiketicket.bench.compare import Plan, compare
-    from spiketicket.cli._bench import print_compared
+    from spiketicket.cli.print_bench import print_compared
     from spiketicket.ticket import Ticket
 
     usual = () if subject.zeros in (None, FULL_AT) else ALWAYS
     plan = Plan(
-        batches=tuple(options.batch), threads=tuple(options.threads),
-        peers=tuple(options.peers) or usual, rounds=options.rounds, images=options.images,
-    )  # fmt: skip
+        batches=tuple(options.batch),
+        threads=tuple(options.threads),
+        peers=tuple(options.peers) or usual,
+        rounds=options.rounds,
+        images=options.images,
+    )
     rates = firing_rates(Ticket.load(subject.path), subject.path)
     print(f"\n{subject.path.stem}: {rates_text(rates)}")
     result = compare(subject.path, plan, say=lambda line: print(line, file=sys.stderr, flush=True))
     print_compared(result)
     return {
-        **result, "net": subject.net, "zeros": subject.zeros, "seed": subject.seed,
+        **result,
+        "net": subject.net,
+        "zeros": subject.zeros,
+        "seed": subject.seed,
         "firing_rates": rates,
-    }  # fmt: skip
+    }
 
 
 def rates_text(rates: dict[str, float]) -> str:
@@ -127,10 +133,14 @@ def rates_text(rates: dict[str, float]) -> str:
 def rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A line of results for every batch size and number of threads."""
     return [
-        {"benchmark": "engine", **{key: result[key] for key in _COMMON},
-         "rounds": result["plan"]["rounds"], **group}
+        {
+            "benchmark": "engine",
+            **{key: result[key] for key in _COMMON},
+            "rounds": result["plan"]["rounds"],
+            **group,
+        }
         for group in result["groups"]
-    ]  # fmt: skip
+    ]
 
 
 def regrouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,10 +4,10 @@
         [--output results/engine-exactness.jsonl]
 
 Every layer is computed on what the PyTorch network itself gave to it, and each neuron's output is
-compared at each time step (spiketicket.exactness). ``rounding`` counts the differences at which a
-float64 computation is within 1e-5 of the threshold; ``wrong`` is all others, and must be 0. Then
-the whole program runs by itself: ``same_class`` are the samples of which PyTorch, numpy and the C
-library (where there is one) name one class.
+compared at each time step (spiketicket.export.exactness). ``rounding`` counts the differences at
+which a float64 computation is within 1e-5 of the threshold; ``wrong`` is all others, and must be
+0. Then the whole program runs by itself: ``same_class`` are the samples of which PyTorch, numpy
+and the C library (where there is one) name one class.
 
 ``--random-vgg9`` adds a VGG-9 of full width with a random mask of density 0.5 on frozen random
 binary weights, its BatchNorm statistics those of 256 training images of CIFAR-10.
@@ -58,8 +58,8 @@ def main() -> None:
 def cases(options: argparse.Namespace) -> Iterator[tuple[str, Any, np.ndarray]]:
     """Name, ticket and raw test samples."""
     from spiketicket.data import load_dataset, make_config
+    from spiketicket.data.of_ticket import find_test_data
     from spiketicket.ticket import Ticket
-    from spiketicket.ticket_data import find_test_data
 
     for path in options.tickets:
         ticket = Ticket.load(path)
@@ -75,9 +75,10 @@ def row(name: str, ticket: Any, x: np.ndarray, kernel: str, threads: int) -> dic
     import torch
 
     import spiketicket
-    from spiketicket import Engine, _processor
-    from spiketicket.engine import _library, reference
-    from spiketicket.exactness import compare
+    from spiketicket import Engine
+    from spiketicket.engine import library, reference
+    from spiketicket.export.exactness import compare
+    from spiketicket.machine import processor
 
     started = time.perf_counter()
     parts = [slice(at, at + BATCH) for at in range(0, len(x), BATCH)]
@@ -91,39 +92,53 @@ def row(name: str, ticket: Any, x: np.ndarray, kernel: str, threads: int) -> dic
     logits = np.concatenate([torch_logits(ticket, program, x[part], kernel) for part in parts])
     ours = engine.run(x)
     answers = [logits, ours]
-    if _library.available():
+    if library.available():
         answers.append(Engine(ticket, backend="c", threads=threads).run(x))
     best = [answer.argmax(axis=1) for answer in answers]
     same = np.all([b == best[0] for b in best], axis=0)
     spikes = spike_rate(program, x[:BATCH], reference)
     recipe = ticket.metadata.get("recipe")
     return {
-        "benchmark": "engine_exactness", "data": name,
-        "net": ticket.metadata["network"]["name"], "condition": ticket.metadata["condition"],
+        "benchmark": "engine_exactness",
+        "data": name,
+        "net": ticket.metadata["network"]["name"],
+        "condition": ticket.metadata["condition"],
         "recipe": recipe.get("name") if isinstance(recipe, dict) else None,
-        "recipe_hash": ticket.metadata.get("recipe_hash"), "seed": ticket.metadata.get("seed"),
+        "recipe_hash": ticket.metadata.get("recipe_hash"),
+        "seed": ticket.metadata.get("seed"),
         "digest": ticket.digest()[:16],
         "program_sha256": hashlib.sha256(program.to_bytes()).hexdigest()[:16],
-        "samples": found.samples, "neuron_steps": found.neuron_steps, "spike_rate": spikes,
-        "different": found.different, "rounding": found.rounding, "wrong": found.wrong,
-        "choices": found.choices, "choices_different": found.choices_different,
+        "samples": found.samples,
+        "neuron_steps": found.neuron_steps,
+        "spike_rate": spikes,
+        "different": found.different,
+        "rounding": found.rounding,
+        "wrong": found.wrong,
+        "choices": found.choices,
+        "choices_different": found.choices_different,
         "choices_rounding": found.choices_rounding,
-        "logit_difference": found.logit_difference, "same_class": int(same.sum()),
+        "logit_difference": found.logit_difference,
+        "same_class": int(same.sum()),
         "c_equals_numpy": bool((answers[2] == ours).all()) if len(answers) > 2 else None,
-        "level": _library.levels()[-1] if len(answers) > 2 else None,
-        "kernel": kernel, "threads": threads, "wall_s": round(time.perf_counter() - started, 1),
-        "device": _processor.name() or platform.processor(), "python": platform.python_version(),
-        "numpy": np.__version__, "torch": torch.__version__,
-        "spiketicket": spiketicket.__version__, "cores": os.cpu_count(),
-    }  # fmt: skip
+        "level": library.levels()[-1] if len(answers) > 2 else None,
+        "kernel": kernel,
+        "threads": threads,
+        "wall_s": round(time.perf_counter() - started, 1),
+        "device": processor.name() or platform.processor(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "spiketicket": spiketicket.__version__,
+        "cores": os.cpu_count(),
+    }
 
 
 def torch_logits(ticket: Any, program: Any, x: np.ndarray, kernel: Any) -> np.ndarray:
     """The network's own logits of raw samples."""
     import torch
 
-    from spiketicket.bake import from_ticket
     from spiketicket.engine import reference
+    from spiketicket.models.of_ticket import from_ticket
 
     shape = (len(x), program.frames, program.channels, program.height, program.width)
     values = torch.from_numpy(reference.as_float(program, x.reshape(shape)))
@@ -151,14 +166,15 @@ def random_vgg9(data: Any) -> Any:
     import torch
     from torch import nn
 
-    from spiketicket.bake import to_ticket
-    from spiketicket.data._augment import normalise
-    from spiketicket.methods._layers import WeightStart, kept_count, prunable, random_masks
-    from spiketicket.methods._trained import attach_trained
+    from spiketicket.data.augment import normalise
+    from spiketicket.methods.layers import WeightStart, kept_count, random_masks
+    from spiketicket.methods.weights import attach_trained
     from spiketicket.models import vgg9
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.models.blocks import DataShape
+    from spiketicket.models.of_ticket import to_ticket
+    from spiketicket.models.prunable import prunable
     from spiketicket.neurons import lif
-    from spiketicket.philox import Stream
+    from spiketicket.streams import Stream
 
     config, neuron = vgg9.Config(timesteps=4), lif.Config()
     shape = DataShape(*data.shape, len(data.classes))
@@ -177,9 +193,10 @@ def random_vgg9(data: Any) -> Any:
     metadata = {
         "network": {"name": "vgg9", "args": {**args, "shape": dict(shape.__dict__)}},
         "normalisation": {"mean": list(data.mean), "std": list(data.std)},
-        "classes": list(data.classes), "seed": 0,
+        "classes": list(data.classes),
+        "seed": 0,
         "condition": "BinW-SNN, random mask, frozen random weights, not trained",
-    }  # fmt: skip
+    }
     return to_ticket(net.eval(), metadata)
 
 

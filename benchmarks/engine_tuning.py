@@ -21,11 +21,11 @@ from typing import Any
 from random_tickets import NETS, random_ticket
 from spiketicket import Engine
 from spiketicket.bench.compare import machine
+from spiketicket.data.of_ticket import find_test_data
 from spiketicket.engine import ops
 from spiketicket.engine.program import Kind
 from spiketicket.ticket import Ticket
-from spiketicket.ticket_data import find_test_data
-from spiketicket.zoo import list_tickets
+from spiketicket.ticket.zoo import list_tickets
 
 ZEROS = (0.5, 0.8, 0.9, 0.95)
 FULL_AT = 0.8
@@ -69,9 +69,14 @@ def compared(path: Path, rounds: int) -> dict[str, Any]:
     ]
     ms = fastest((estimated, tuned), x, rounds)
     return {
-        "benchmark": "engine-tuning", "ticket": path.stem, "machine": machine(),
-        "layers": layers, "estimated_ms": ms[0], "tuned_ms": ms[1], "rounds": rounds,
-    }  # fmt: skip
+        "benchmark": "engine-tuning",
+        "ticket": path.stem,
+        "machine": machine(),
+        "layers": layers,
+        "estimated_ms": ms[0],
+        "tuned_ms": ms[1],
+        "rounds": rounds,
+    }
 
 
 def choices(engine: Engine) -> set[str]:

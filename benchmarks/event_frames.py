@@ -118,7 +118,7 @@ def counted(case: dict[str, Any]) -> dict[str, Any]:
 
 def recording(count: int) -> Any:
     """A random recording, an array of our events [count]."""
-    from spiketicket.events._types import EVENT
+    from spiketicket.events.types import EVENT
 
     rng = np.random.default_rng(0)
     data = np.zeros(count, EVENT)
@@ -143,8 +143,8 @@ def _framing(case: dict[str, Any]) -> Callable[[], Any]:
         return _spikingjelly(data, "number" if by == "count" else by)
     if case["contender"] == "tonic":
         return _tonic(data, "n_event_bins" if by == "count" else "n_time_bins")
-    from spiketicket.events._types import Events
     from spiketicket.events.frames import FrameConfig, to_frames
+    from spiketicket.events.types import Events
 
     filters = {"ours-hot": {"hot_pixel": 3.0}, "ours-denoise": {"denoise_us": 5000}}
     config = FrameConfig(steps=STEPS, by=by, **filters.get(case["contender"], {}))

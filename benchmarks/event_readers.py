@@ -61,7 +61,7 @@ def main() -> None:
 
 def row(name: str, megabytes: int, rounds: int) -> dict[str, Any]:
     """One format: write its file, read it elsewhere."""
-    from spiketicket import _processor
+    from spiketicket.machine import processor
 
     suffix, size = FORMATS[name]
     count = megabytes * 1_000_000 // size
@@ -76,16 +76,23 @@ def row(name: str, megabytes: int, rounds: int) -> dict[str, Any]:
     assert measured["events"] == count
     rate = count / statistics.median(measured["cpu_s"])
     return {
-        "benchmark": "event_readers", "format": name, "events": count, "threads": 1,
-        "file_mb": round(written / 1e6, 1), "rounds": rounds,
-        "events_per_s": round(rate), "mb_per_s": round(rate * written / count / 1e6),
+        "benchmark": "event_readers",
+        "format": name,
+        "events": count,
+        "threads": 1,
+        "file_mb": round(written / 1e6, 1),
+        "rounds": rounds,
+        "events_per_s": round(rate),
+        "mb_per_s": round(rate * written / count / 1e6),
         "events_per_s_min": round(count / max(measured["cpu_s"])),
         "wall_events_per_s": round(count / statistics.median(measured["wall_s"])),
         "peak_ratio": round(measured["peak_bytes"] / written, 2),
-        "goal_events_per_s": GOAL_EVENTS_PER_S, "goal_peak_ratio": GOAL_PEAK_RATIO,
-        "device": _processor.name(), "python": platform.python_version(),
+        "goal_events_per_s": GOAL_EVENTS_PER_S,
+        "goal_peak_ratio": GOAL_PEAK_RATIO,
+        "device": processor.name(),
+        "python": platform.python_version(),
         "numpy": np.__version__,
-    }  # fmt: skip
+    }
 
 
 def measure(path: Path, rounds: int) -> dict[str, Any]:

@@ -52,11 +52,16 @@ def vgg9(zeros: float, hidden: int = 2) -> Program:
         signs = rng.choice([-1, 1], shape) * (rng.random(shape) >= zeros)
         kept = max(1, np.count_nonzero(signs) // outputs)
         y = b.add(
-            Synapse, x, signs=signs.astype(np.int8), alpha=float(np.sqrt(2 / kept)),
-            pad=kernel // 2, flatten=kernel == 1, name=name,
+            Synapse,
+            x,
+            signs=signs.astype(np.int8),
+            alpha=float(np.sqrt(2 / kept)),
+            pad=kernel // 2,
+            flatten=kernel == 1,
+            name=name,
             a=rng.normal(1.2, 0.2, outputs).astype(np.float32),
             b=rng.normal(0.0, 0.2, outputs).astype(np.float32),
-        )  # fmt: skip
+        )
         return b.add(Neuron, y, kind=NeuronKind.LIF, decay=0.5, v_threshold=1.0)
 
     x = 0
@@ -94,14 +99,21 @@ def measure(program: Program) -> dict[str, Any]:
     layers = [layer.signs for layer in chain.layers] + [chain.readout.signs]
     kept, weights = (sum(int(f(s)) for s in layers) for f in (np.count_nonzero, np.size))
     return {
-        "weights": weights, "kept": kept, "zeros": round(1 - kept / weights, 4),
-        "steps": program.steps, "frames": program.frames,
+        "weights": weights,
+        "kept": kept,
+        "zeros": round(1 - kept / weights, 4),
+        "steps": program.steps,
+        "frames": program.frames,
         "firing": [round(float(known[r].mean()), 3) for r in registers],
-        "flash_bytes": board.sizes["flash"], "weight_bytes": sizes.weight_bytes,
-        "table_bytes": sizes.table_bytes, "ram_bytes": board.sizes["ram"],
-        "stack_bytes": outcome.stack_bytes, "float_layers": list(sizes.float_layers),
-        "instructions": outcome.instructions, "host_ms": round(milliseconds, 3),
-    }  # fmt: skip
+        "flash_bytes": board.sizes["flash"],
+        "weight_bytes": sizes.weight_bytes,
+        "table_bytes": sizes.table_bytes,
+        "ram_bytes": board.sizes["ram"],
+        "stack_bytes": outcome.stack_bytes,
+        "float_layers": list(sizes.float_layers),
+        "instructions": outcome.instructions,
+        "host_ms": round(milliseconds, 3),
+    }
 
 
 def host(folder: Path, image: np.ndarray, classes: int) -> tuple[float, np.ndarray]:
@@ -148,9 +160,12 @@ def main() -> None:
     ).stdout.strip()
     for name, program in cases(given.tickets):
         facts = {
-            "name": name, **measure(program), "board": "Cortex-M4, emulated by unicorn",
-            "board_compiler": f"arm-none-eabi-gcc {version} -O3", "host": machine(),
-        }  # fmt: skip
+            "name": name,
+            **measure(program),
+            "board": "Cortex-M4, emulated by unicorn",
+            "board_compiler": f"arm-none-eabi-gcc {version} -O3",
+            "host": machine(),
+        }
         line = json.dumps(facts)
         print(line, flush=True)
         if given.record:

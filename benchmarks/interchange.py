@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 import spiketicket
-from spiketicket.cli._export_torch import export_module, export_nir, export_onnx, export_pt2
-from spiketicket.cli._options import packaged_recipes
-from spiketicket.stage import machine
+from spiketicket.cli.export_torch import export_module, export_nir, export_onnx, export_pt2
+from spiketicket.cli.options import packaged_recipes
+from spiketicket.experiment.stage import machine
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [f"controls.{arm}=false" for arm in ("dense", "random_trained", "random_frozen")]
@@ -42,8 +42,11 @@ def results(folder: Path) -> Iterator[dict[str, Any]]:
         ticket = spiketicket.find(recipe, runs_dir=folder).tickets[0]
         accuracy = spiketicket.Ticket.load(ticket).metadata["accuracy"]["test"]
         writers: dict[str, Write] = {
-            "nir": export_nir, "onnx": export_onnx, "torch": export_module, "pt2": export_pt2,
-        }  # fmt: skip
+            "nir": export_nir,
+            "onnx": export_onnx,
+            "torch": export_module,
+            "pt2": export_pt2,
+        }
         for target, write in writers.items():
             started = time.perf_counter()
             made = write(ticket, folder / "out", "net", "", "", IMAGES)

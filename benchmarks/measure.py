@@ -37,8 +37,10 @@ def main() -> None:
     for net in NETS:
         cases = [{"net": net, "pass": kind} for kind in ("plain", "measured")]
         timed = take_turns(_make, cases, options.rounds, options.threads)
-        rows += [_row(case, result, timed[0], options.threads) for case, result in
-                 zip(cases, timed, strict=True)]  # fmt: skip
+        rows += [
+            _row(case, result, timed[0], options.threads)
+            for case, result in zip(cases, timed, strict=True)
+        ]
     print(_table(rows))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -48,18 +50,18 @@ def main() -> None:
 def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
 
-    from spiketicket import _allocator
-    from spiketicket.arms import build_network
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
     from spiketicket.data import load_dataset
-    from spiketicket.data._batches import ordered_batches, to_tensors
-    from spiketicket.measure.accuracy import evaluate
+    from spiketicket.data.batches import ordered_batches, to_tensors
+    from spiketicket.experiment.stage import Experiment
+    from spiketicket.machine import allocator
     from spiketicket.measure.observe import observed
+    from spiketicket.methods.controls import build_network
     from spiketicket.recipe import load_recipe
-    from spiketicket.stage import Experiment
-    from spiketicket.train import estimate_statistics
+    from spiketicket.training.evaluate import evaluate
+    from spiketicket.training.loop import estimate_statistics
 
-    _allocator.keep_freed_memory()
+    allocator.keep_freed_memory()
     name, changes = NETS[case["net"]]
     recipe = load_recipe(packaged_recipes()[name], changes)
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))
@@ -90,12 +92,15 @@ def _row(
         return {**row, "error": result["error"]}
     ratios = [a / b for a, b in zip(result["seconds"], plain["seconds"], strict=True)]
     return {
-        **row, **result["machine"], "rounds": len(ratios),
+        **row,
+        **result["machine"],
+        "rounds": len(ratios),
         "ms": round(1000 * statistics.median(result["seconds"]), 2),
         "times_plain": round(statistics.median(ratios), 3),
-        "times_plain_min": round(min(ratios), 3), "times_plain_max": round(max(ratios), 3),
+        "times_plain_min": round(min(ratios), 3),
+        "times_plain_max": round(max(ratios), 3),
         "peak_mib": round(result["peak_mib"]),
-    }  # fmt: skip
+    }
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -105,8 +110,13 @@ def _table(rows: list[dict[str, Any]]) -> str:
         if "error" in row:
             lines.append(f"{start} {row['error']}")
             continue
-        met = "" if row["pass"] == "plain" else ", goal met" if row["times_plain"] <= GOAL else (
-            f", goal {GOAL:g} not met")  # fmt: skip
+        met = (
+            ""
+            if row["pass"] == "plain"
+            else ", goal met"
+            if row["times_plain"] <= GOAL
+            else (f", goal {GOAL:g} not met")
+        )
         lines.append(
             f"{start} {row['ms']:9.1f} ms  {row['times_plain']:5.2f} x plain "
             f"({row['times_plain_min']:.2f} to {row['times_plain_max']:.2f}){met}"

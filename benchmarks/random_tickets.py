@@ -14,28 +14,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from spiketicket.arms import build_network
-from spiketicket.bake import from_ticket, load_into
 from spiketicket.data import load_dataset
+from spiketicket.data.of_ticket import find_test_data
+from spiketicket.experiment.stage import Experiment, provenance, versions
 from spiketicket.measure.observe import observed
-from spiketicket.methods._layers import fan_in, kept_count, prunable
-from spiketicket.models._blocks import time_first
-from spiketicket.philox import Stream
+from spiketicket.methods.controls import build_network
+from spiketicket.methods.layers import fan_in, kept_count
+from spiketicket.models.blocks import time_first
+from spiketicket.models.of_ticket import from_ticket, load_into
+from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Recipe, parse_recipe
-from spiketicket.stage import Experiment, provenance, versions
+from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
-from spiketicket.ticket_data import find_test_data
-from spiketicket.train import estimate_statistics
+from spiketicket.training.loop import estimate_statistics
 
 NETS: dict[str, dict[str, Any]] = {
     "vgg9": {"name": "vgg9"},
     "resnet19": {"name": "resnet19"},
     "spikformer": {
-        "name": "spikformer", "preset": "tiny", "keep": 0.69, "ranking": "firing_rate",
-        "activation": "step", "step": "neuron",
+        "name": "spikformer",
+        "preset": "tiny",
+        "keep": 0.69,
+        "ranking": "firing_rate",
+        "activation": "step",
+        "step": "neuron",
     },
     "spikformer-binary": {"name": "spikformer", "preset": "tiny"},
-}  # fmt: skip
+}
 RATE_IMAGES, BATCH, BATCHES = 64, 64, 2
 THRESHOLD = 1.1
 """Fires from 11 to 18 % of the time, as trained nets do; at 1 some layers fire more."""
@@ -63,13 +68,21 @@ def random_ticket(net: str, density: float, seed: int) -> Ticket:
         "neuron": recipe.neuron.model_dump(mode="json"),
         "shape": experiment.shape.__dict__,
     }
-    return Ticket(layers, _rest(model, names), {
-        "network": {"name": recipe.model.name, "args": args},
-        "normalisation": {"mean": list(data.mean), "std": list(data.std)},
-        "classes": list(data.classes), "seed": seed, "eval_batch_size": BATCH,
-        **provenance(experiment), "condition": "random mask and signs, calibrated BatchNorm",
-        "licence": data.licence, "versions": versions(),
-    })  # fmt: skip
+    return Ticket(
+        layers,
+        _rest(model, names),
+        {
+            "network": {"name": recipe.model.name, "args": args},
+            "normalisation": {"mean": list(data.mean), "std": list(data.std)},
+            "classes": list(data.classes),
+            "seed": seed,
+            "eval_batch_size": BATCH,
+            **provenance(experiment),
+            "condition": "random mask and signs, calibrated BatchNorm",
+            "licence": data.licence,
+            "versions": versions(),
+        },
+    )
 
 
 def firing_rates(ticket: Ticket, path: Path) -> dict[str, float]:
@@ -83,14 +96,16 @@ def firing_rates(ticket: Ticket, path: Path) -> dict[str, float]:
 
 
 def _recipe(net: str, density: float) -> Recipe:
-    return parse_recipe({
-        "name": f"random-{net}",
-        "data": {"name": "cifar10"},
-        "model": {**NETS[net], "timesteps": 4, "weights": "binary"},
-        "neuron": {"name": "lif", "decay": 0.5, "v_threshold": THRESHOLD},
-        "ticket": {"name": "edge_popup", "density": density},
-        "train": {"epochs": 1, "batch_size": BATCH},
-    })  # fmt: skip
+    return parse_recipe(
+        {
+            "name": f"random-{net}",
+            "data": {"name": "cifar10"},
+            "model": {**NETS[net], "timesteps": 4, "weights": "binary"},
+            "neuron": {"name": "lif", "decay": 0.5, "v_threshold": THRESHOLD},
+            "ticket": {"name": "edge_popup", "density": density},
+            "train": {"epochs": 1, "batch_size": BATCH},
+        }
+    )
 
 
 def _is_binary(net: str, name: str) -> bool:
@@ -113,9 +128,13 @@ def _layer(
     mask[order[kept_count(size, density, name) :]] = False
     signs = torch.from_numpy(stream.child("signs").signs(size)).to(torch.int8) * mask
     return TicketLayer(
-        name=name, shape=shape, kind="binary", mask=mask.view(shape).numpy(),
-        alpha=std / math.sqrt(density), signs=signs.view(shape).numpy(),
-    )  # fmt: skip
+        name=name,
+        shape=shape,
+        kind="binary",
+        mask=mask.view(shape).numpy(),
+        alpha=std / math.sqrt(density),
+        signs=signs.view(shape).numpy(),
+    )
 
 
 def _rest(model: nn.Module, names: set[str]) -> dict[str, Any]:

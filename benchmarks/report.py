@@ -91,21 +91,32 @@ def row(folders: list[Path], rounds: int) -> dict[str, Any]:
         subprocess.run(command, input=listed, text=True, check=True, capture_output=True)
         wall.append(time.perf_counter() - started)
         after = os.times()
-        processor.append(after.children_user + after.children_system - before.children_user
-                         - before.children_system)  # fmt: skip
+        processor.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         pages.add(page.read_bytes())
     return {
-        "benchmark": "report", "runs": len(folders), "rounds": rounds,
-        "page_bytes": page.stat().st_size, "same_bytes": len(pages) == 1,
-        "wall_s": round(statistics.median(wall), 3), "wall_s_max": round(max(wall), 3),
+        "benchmark": "report",
+        "runs": len(folders),
+        "rounds": rounds,
+        "page_bytes": page.stat().st_size,
+        "same_bytes": len(pages) == 1,
+        "wall_s": round(statistics.median(wall), 3),
+        "wall_s_max": round(max(wall), 3),
         "processor_s": round(statistics.median(processor), 3),
-        "python": platform.python_version(), "device": device(),
-        "goal_s": GOAL_SECONDS, "goal_bytes": GOAL_BYTES, "goal_runs": GOAL_RUNS,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "device": device(),
+        "goal_s": GOAL_SECONDS,
+        "goal_bytes": GOAL_BYTES,
+        "goal_runs": GOAL_RUNS,
+    }
 
 
 def device() -> str:
-    from spiketicket import _processor
+    from spiketicket.machine import processor as _processor
 
     return _processor.name()
 

@@ -29,8 +29,14 @@ from turns import take_turns
 
 BATCH, DENSITY = 64, 0.5
 CONTENDERS = (
-    "ours", "ours-fp32", "ours-eager", "sj", "sj-bf16", "sj-compile", "sj-compile-bf16",
-)  # fmt: skip
+    "ours",
+    "ours-fp32",
+    "ours-eager",
+    "sj",
+    "sj-bf16",
+    "sj-compile",
+    "sj-compile-bf16",
+)
 
 
 def main() -> None:
@@ -84,10 +90,16 @@ def limit(threads: int) -> dict[str, Any]:
     # runs once in truth: that makes this floor 1 % too high.
     macs = 3 * (4 * 153.9e6)
     return {
-        "benchmark": "search_step", "kind": "limit", "threads": threads, "timesteps": 4,
-        "contender": "bf16 products alone", "width": 1.0, "gmac_per_s": round(rate / 1e9, 1),
-        "ms_per_image": round(1000 * macs / rate, 2), "peak_mib": 0,
-    }  # fmt: skip
+        "benchmark": "search_step",
+        "kind": "limit",
+        "threads": threads,
+        "timesteps": 4,
+        "contender": "bf16 products alone",
+        "width": 1.0,
+        "gmac_per_s": round(rate / 1e9, 1),
+        "ms_per_image": round(1000 * macs / rate, 2),
+        "peak_mib": 0,
+    }
 
 
 def growth(rounds: int, threads: int) -> list[dict[str, Any]]:
@@ -121,7 +133,7 @@ def summary(
 def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
 
-    from spiketicket._allocator import keep_freed_memory
+    from spiketicket.machine.allocator import keep_freed_memory
 
     name = case["contender"]
     if name != "sj":
@@ -150,7 +162,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
 def _ours(case: dict[str, Any], kernel: Any) -> tuple[Any, list[Any], Callable[[], None]]:
     from spiketicket.methods import edge_popup
     from spiketicket.models import vgg9
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.models.blocks import DataShape
     from spiketicket.neurons import lif
 
     config = vgg9.Config(timesteps=case["timesteps"], width=case["width"])
@@ -211,9 +223,12 @@ def _spikingjelly(  # noqa: C901  one self-contained peer
 
     def fire() -> nn.Module:
         return neuron.LIFNode(
-            tau=2.0, decay_input=False, surrogate_function=surrogate.Sigmoid(4.0),
-            detach_reset=True, step_mode="m",
-        )  # fmt: skip
+            tau=2.0,
+            decay_input=False,
+            surrogate_function=surrogate.Sigmoid(4.0),
+            detach_reset=True,
+            step_mode="m",
+        )
 
     parts: list[nn.Module] = []
     channels = 3

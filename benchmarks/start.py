@@ -87,11 +87,15 @@ def row(name: str, seconds: list[float]) -> dict[str, Any]:
     from spiketicket.bench.compare import machine
 
     return {
-        "benchmark": "start", "command": name, "rounds": len(seconds),
+        "benchmark": "start",
+        "command": name,
+        "rounds": len(seconds),
         "median_ms": round(1000 * statistics.median(seconds), 1),
-        "min_ms": round(1000 * min(seconds), 1), "max_ms": round(1000 * max(seconds), 1),
-        "version": __version__, "machine": machine(),
-    }  # fmt: skip
+        "min_ms": round(1000 * min(seconds), 1),
+        "max_ms": round(1000 * max(seconds), 1),
+        "version": __version__,
+        "machine": machine(),
+    }
 
 
 if __name__ == "__main__":

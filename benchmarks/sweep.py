@@ -5,8 +5,8 @@
 Digits in a small convnet, one thread per run, one seed a run. Contenders, one after the other in
 every round:
 
-    bare          spiketicket.run.find for one recipe after the other, in one process that has
-                  imported everything: the least it can take
+    bare          spiketicket.find for one recipe after the other, in one process that has imported
+                  everything: the least it can take
     shell-loop    a `spiketicket find` process for each
     local-1       the sweep with one worker, and local-2 with two
     ray-1, ray-2  the same on a Ray cluster of one node on the loopback address; left out where
@@ -37,9 +37,9 @@ from typing import Any
 
 import torch
 
+from spiketicket.experiment.find import find
+from spiketicket.experiment.stage import machine
 from spiketicket.recipe import to_toml
-from spiketicket.run import find
-from spiketicket.stage import machine
 from spiketicket.sweep import Local, RayCluster, Silent, run_runs
 from spiketicket.sweep.axes import Run, make_runs, parse_axes
 
@@ -102,10 +102,16 @@ def measure(race: str, names: list[str], count: int, epochs: int, rounds: int) -
     for name in names:
         wall, startup = statistics.median(walls[name]), statistics.median(startups[name])
         row = {
-            "benchmark": "sweep", "race": race, "contender": name, "runs": count,
-            "epochs": epochs, "rounds": rounds, "wall_s": round(wall, 2),
-            "runs_per_hour": round(3600 * count / wall, 1), **machine(torch.device("cpu")),
-        }  # fmt: skip
+            "benchmark": "sweep",
+            "race": race,
+            "contender": name,
+            "runs": count,
+            "epochs": epochs,
+            "rounds": rounds,
+            "wall_s": round(wall, 2),
+            "runs_per_hour": round(3600 * count / wall, 1),
+            **machine(torch.device("cpu")),
+        }
         if name != "bare" and not name.endswith("-2"):
             row |= {"overhead_s": round((wall - bare) / count, 3)}
         if name.startswith(("local", "ray")):
@@ -119,12 +125,14 @@ def measure(race: str, names: list[str], count: int, epochs: int, rounds: int) -
 def recipes(race: str, count: int, epochs: int) -> list[Run]:
     """As many densities; without a dense control nothing is shared."""
     base = {
-        "name": "bench", "data": {"name": "digits"},
-        "model": {"name": "convnet", "width": 0.5, "timesteps": 2}, "neuron": {"name": "lif"},
+        "name": "bench",
+        "data": {"name": "digits"},
+        "model": {"name": "convnet", "width": 0.5, "timesteps": 2},
+        "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
         "train": {"epochs": epochs, "batch_size": 64},
         "controls": {"dense": race == "density"},
-    }  # fmt: skip
+    }
     return make_runs(base, parse_axes([f"ticket.density=0.2:{0.2 + 0.05 * (count - 1):.2f}:0.05"]))
 
 
@@ -174,10 +182,24 @@ def cluster(cpus: int) -> Iterator[str]:
     """A Ray node on the loopback address; ended with its process group."""
     scratch = tempfile.mkdtemp(prefix="ray-")
     command = [
-        Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(PORT),
-        "--node-ip-address", "127.0.0.1", "--num-cpus", str(cpus), "--include-dashboard", "false",
-        "--disable-usage-stats", "--temp-dir", scratch, "--object-store-memory", "80000000",
-    ]  # fmt: skip
+        Path(sys.executable).with_name("ray"),
+        "start",
+        "--head",
+        "--block",
+        "--port",
+        str(PORT),
+        "--node-ip-address",
+        "127.0.0.1",
+        "--num-cpus",
+        str(cpus),
+        "--include-dashboard",
+        "false",
+        "--disable-usage-stats",
+        "--temp-dir",
+        scratch,
+        "--object-store-memory",
+        "80000000",
+    ]
     log = Path(scratch) / "start.log"
     with log.open("wb") as out:
         node = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)

@@ -44,12 +44,13 @@ def main() -> None:
 
 def ticket(zeros: float) -> Any:
     """A VGG-9 ticket with random masks of exactly this share of zeros in every layer."""
-    from spiketicket.arms import build_network
-    from spiketicket.cli._options import packaged_recipes
-    from spiketicket.methods._layers import kept_count, prunable
-    from spiketicket.models._blocks import DataShape
-    from spiketicket.philox import Stream
+    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.layers import kept_count
+    from spiketicket.models.blocks import DataShape
+    from spiketicket.models.prunable import prunable
     from spiketicket.recipe import load_recipe
+    from spiketicket.streams import Stream
     from spiketicket.ticket import Ticket, TicketLayer
 
     recipe = load_recipe(packaged_recipes()["cifar10-vgg9-binw"])
@@ -64,9 +65,15 @@ def ticket(zeros: float) -> Any:
         mask[Stream(SEED, "random mask", name).permutation(size)[:kept]] = True
         signs = Stream(SEED, "weight", name).signs(size) * mask
         layers.append(
-            TicketLayer(name=name, shape=sides, kind="binary", mask=mask.reshape(sides),
-                        alpha=math.sqrt(2 / math.prod(sides[1:])), signs=signs.reshape(sides))
-        )  # fmt: skip
+            TicketLayer(
+                name=name,
+                shape=sides,
+                kind="binary",
+                mask=mask.reshape(sides),
+                alpha=math.sqrt(2 / math.prod(sides[1:])),
+                signs=signs.reshape(sides),
+            )
+        )
     weights = {f"{layer.name}.weight" for layer in layers}
     state = {k: v.numpy() for k, v in model.state_dict().items() if k not in weights}
     found = {k: v for k, v in Ticket.load(FOUND).metadata.items() if k != "format_version"}
@@ -77,7 +84,7 @@ def row(zeros: float, signs: Any, rounds: int) -> dict[str, Any]:
     """Sizes and times of one ticket."""
     import torch
 
-    from spiketicket.stage import machine
+    from spiketicket.experiment.stage import machine
     from spiketicket.ticket import Ticket
 
     torch.set_num_threads(1)
@@ -99,15 +106,23 @@ def row(zeros: float, signs: Any, rounds: int) -> dict[str, Any]:
             )
     size = sum(layer.size for layer in made.layers)
     return {
-        "benchmark": "ticket_codec", "net": "vgg9", "zeros": zeros, "signs": signs,
-        "weights": size, "fp32_bytes": 4 * size, **sizes(content),
+        "benchmark": "ticket_codec",
+        "net": "vgg9",
+        "zeros": zeros,
+        "signs": signs,
+        "weights": size,
+        "fp32_bytes": 4 * size,
+        **sizes(content),
         "format_1_bytes": format_1_bytes(made),
-        "times_smaller": round(4 * size / len(content), 1), "rounds": rounds,
+        "times_smaller": round(4 * size / len(content), 1),
+        "rounds": rounds,
         **{name: round(min(found), 2) for name, found in times.items()},
-        **{f"{name}_mb_per_s": round(4e-3 * size / min(times[f"{name}_processor_ms"]))
-           for name in steps},
+        **{
+            f"{name}_mb_per_s": round(4e-3 * size / min(times[f"{name}_processor_ms"]))
+            for name in steps
+        },
         **machine(torch.device("cpu")),
-    }  # fmt: skip
+    }
 
 
 def sizes(content: bytes) -> dict[str, Any]:
@@ -121,17 +136,21 @@ def sizes(content: bytes) -> dict[str, Any]:
         found = describe(file.name)
     header = 8 + int.from_bytes(content[:8], "little")
     return {
-        "file_bytes": len(content), "header_bytes": header, "state_bytes": found.state_bytes,
-        "layer_bytes": found.packed_bytes, "layer_entropy_bytes": round(found.entropy_bytes),
-        "mask_bytes": found.mask_bytes, "mask_entropy_bytes": round(found.mask_entropy_bytes),
+        "file_bytes": len(content),
+        "header_bytes": header,
+        "state_bytes": found.state_bytes,
+        "layer_bytes": found.packed_bytes,
+        "layer_entropy_bytes": round(found.entropy_bytes),
+        "mask_bytes": found.mask_bytes,
+        "mask_entropy_bytes": round(found.mask_entropy_bytes),
         "mask_over_entropy": round(found.mask_bytes / found.mask_entropy_bytes, 4),
         "layers_times_smaller": round(4 * found.size / found.packed_bytes, 1),
-    }  # fmt: skip
+    }
 
 
 def format_1_bytes(made: Any) -> int:
     """The size of the file that format 1 had for this ticket."""
-    from spiketicket import _ticket_codec as codec
+    from spiketicket.ticket import codec
 
     metadata, _ = codec.decode(made.to_bytes())
     return len(codec.encode({**metadata, "format_version": 1}, made._arrays()))
@@ -157,9 +176,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines += [
         f"goal: masks within {GOAL_OVER_ENTROPY:g} times the entropy: {over <= GOAL_OVER_ENTROPY}",
         f"goal: {GOAL_MB_PER_S:g} MB/s: {speed >= GOAL_MB_PER_S} (the slowest has {speed:g})",
-        *(f"goal: at 95 % zeros {GOAL_TIMES:g} times smaller, signs {signs}: {times >= GOAL_TIMES}"
-          for signs, times in smaller.items()),
-    ]  # fmt: skip
+        *(
+            f"goal: at 95 % zeros {GOAL_TIMES:g} times smaller, signs {signs}:"
+            f" {times >= GOAL_TIMES}"
+            for signs, times in smaller.items()
+        ),
+    ]
     return "\n".join(lines)
 
 

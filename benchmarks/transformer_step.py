@@ -32,9 +32,11 @@ RACES = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "keep-0.69": {"keep": 0.69, "ranking": "fixed"},
     "keep-0.5": {"keep": 0.5, "ranking": "fixed"},
-    "step": {"activation": "step"}, "sign": {"activation": "sign"},
-    "pep-step": {"activation": "step"}, "pep-sign": {"activation": "sign"},
-}  # fmt: skip
+    "step": {"activation": "step"},
+    "sign": {"activation": "sign"},
+    "pep-step": {"activation": "step"},
+    "pep-sign": {"activation": "sign"},
+}
 GOALS = {"keep-0.69": 20, "keep-0.5": 33}
 """Percent of the step that dropping patches is to save."""
 FASTER = 3
@@ -64,9 +66,12 @@ def operations() -> dict[str, Any]:
     """Dense multiply-accumulates of an image by group, in a step and in all of them."""
     macs = {name: _network(name, STEPS).macs() for name in ("ours", "step", "keep-0.69")}
     return {
-        "benchmark": "transformer_step", "kind": "macs",
-        "one_step": _network("ours", 1).macs(), "timesteps": STEPS, "image": macs,
-    }  # fmt: skip
+        "benchmark": "transformer_step",
+        "kind": "macs",
+        "one_step": _network("ours", 1).macs(),
+        "timesteps": STEPS,
+        "image": macs,
+    }
 
 
 def race(
@@ -83,16 +88,21 @@ def race(
             continue
         ratios = [a / b for a, b in zip(result["seconds"], timed[0]["seconds"], strict=True)]
         per_image = [1000 * s / batch for s in result["seconds"]]
-        rows.append({
-            **row, **result["machine"], "rounds": len(per_image),
-            "ms_per_image": round(statistics.median(per_image), 3),
-            "ms_per_image_min": round(min(per_image), 3),
-            "ms_per_image_max": round(max(per_image), 3),
-            "times_first": round(statistics.median(ratios), 3),
-            "times_first_min": round(min(ratios), 3), "times_first_max": round(max(ratios), 3),
-            "peak_mib": round(result["peak_mib"]),
-            "first_step_s": round(result["first_step_s"], 2),
-        })  # fmt: skip
+        rows.append(
+            {
+                **row,
+                **result["machine"],
+                "rounds": len(per_image),
+                "ms_per_image": round(statistics.median(per_image), 3),
+                "ms_per_image_min": round(min(per_image), 3),
+                "ms_per_image_max": round(max(per_image), 3),
+                "times_first": round(statistics.median(ratios), 3),
+                "times_first_min": round(min(ratios), 3),
+                "times_first_max": round(max(ratios), 3),
+                "peak_mib": round(result["peak_mib"]),
+                "first_step_s": round(result["first_step_s"], 2),
+            }
+        )
     return rows
 
 
@@ -133,7 +143,7 @@ def goals(rows: list[dict[str, Any]]) -> list[str]:
 
 def _network(name: str, steps: int) -> Any:
     from spiketicket.models import spikformer
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.models.blocks import DataShape
     from spiketicket.neurons import lif
 
     config = spikformer.Config(
@@ -146,7 +156,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
     from torch.nn import functional
 
-    from spiketicket._allocator import keep_freed_memory
+    from spiketicket.machine.allocator import keep_freed_memory
 
     name, batch = case["contender"], case["batch"]
     keep_freed_memory()
@@ -188,9 +198,17 @@ def _spikingjelly(name: str) -> tuple[Any, Callable[[Any], Any]]:
     from spikingjelly.activation_based.model.spikformer import Spikformer
 
     model = Spikformer(
-        T=STEPS, in_channels=3, img_size_h=32, img_size_w=32, patch_size=4, num_classes=CLASSES,
-        embed_dims=192, num_heads=3, mlp_ratio=4.0, depths=12,
-    ).train()  # fmt: skip
+        T=STEPS,
+        in_channels=3,
+        img_size_h=32,
+        img_size_w=32,
+        patch_size=4,
+        num_classes=CLASSES,
+        embed_dims=192,
+        num_heads=3,
+        mlp_ratio=4.0,
+        depths=12,
+    ).train()
     run = torch.compile(model) if "compile" in name else model
 
     def forward(x: Any) -> Any:

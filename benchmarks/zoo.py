@@ -1,7 +1,7 @@
 """Test every ticket of the zoo from its shipped file.
 
 python benchmarks/zoo.py            a line per ticket into results/zoo.jsonl
-python benchmarks/zoo.py --index    write src/spiketicket/zoo/index.toml from the files there
+python benchmarks/zoo.py --index    write src/spiketicket/ticket/zoo/index.toml from the files there
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from pathlib import Path
 import tomli_w
 import torch
 
-from spiketicket import zoo
 from spiketicket.errors import UserError
-from spiketicket.run import evaluate_ticket
-from spiketicket.stage import machine
-from spiketicket.ticket import describe, read_metadata
+from spiketicket.experiment.find import evaluate_ticket
+from spiketicket.experiment.stage import machine
+from spiketicket.ticket import describe, read_metadata, zoo
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(zoo.__file__).parent

@@ -53,9 +53,13 @@ class WithState(nn.Module):
 def layers(neuron: nn.Module, channels: int) -> list[nn.Module]:
     """Digits of 8x8 pixels to ten classes."""
     return [
-        nn.Conv2d(1, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), neuron,
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * channels, 10),
-    ]  # fmt: skip
+        nn.Conv2d(1, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        neuron,
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * channels, 10),
+    ]
 
 
 def plain(timesteps: int = 4, channels: int = 16) -> nn.Module:
@@ -89,8 +93,11 @@ def norse(timesteps: int = 4, channels: int = 16) -> nn.Module:
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "plain": plain, "spikingjelly": spikingjelly, "snntorch": snntorch, "norse": norse,
-}  # fmt: skip
+    "plain": plain,
+    "spikingjelly": spikingjelly,
+    "snntorch": snntorch,
+    "norse": norse,
+}
 
 
 def loader(samples: Samples, *, shuffle: bool) -> DataLoader:

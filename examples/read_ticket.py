@@ -18,11 +18,19 @@ from typing import Any
 
 # dtype in the file -> its name in the digest, its code in Python's struct module
 TYPES = {
-    "F16": ("float16", "e"), "F32": ("float32", "f"), "F64": ("float64", "d"),
-    "BOOL": ("bool", "?"), "U8": ("uint8", "B"), "U16": ("uint16", "H"),
-    "U32": ("uint32", "I"), "U64": ("uint64", "Q"),
-    "I8": ("int8", "b"), "I16": ("int16", "h"), "I32": ("int32", "i"), "I64": ("int64", "q"),
-}  # fmt: skip
+    "F16": ("float16", "e"),
+    "F32": ("float32", "f"),
+    "F64": ("float64", "d"),
+    "BOOL": ("bool", "?"),
+    "U8": ("uint8", "B"),
+    "U16": ("uint16", "H"),
+    "U32": ("uint32", "I"),
+    "U64": ("uint64", "Q"),
+    "I8": ("int8", "b"),
+    "I16": ("int16", "h"),
+    "I32": ("int32", "i"),
+    "I64": ("int64", "q"),
+}
 WORD = 0xFFFFFFFF
 
 

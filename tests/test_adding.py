@@ -45,7 +45,7 @@ from typer.testing import CliRunner
 from spiketicket.cli import app
 from spiketicket.errors import UserError
 from spiketicket.recipe import load_recipe
-from spiketicket.run import find
+from spiketicket.experiment.find import find
 
 def spike(*arguments):
     done = CliRunner().invoke(app, arguments)
@@ -98,13 +98,21 @@ def added(folder, paths, overrides, program="more = None", tests=()):
     files = [str(ROOT / "tests" / test) for test in tests]
     ended = subprocess.run(
         [sys.executable, "-c", code, json.dumps(overrides), names, *files],
-        capture_output=True, text=True, env=env, cwd=folder, timeout=600, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=folder,
+        timeout=600,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found, told, shown, more = json.loads(ended.stdout.splitlines()[-1])
     assert [arm["arm"] for arm in found["arms"]] == [
-        "ticket", "dense", "random_trained", "random_frozen"
-    ]  # fmt: skip
+        "ticket",
+        "dense",
+        "random_trained",
+        "random_frozen",
+    ]
     assert found["arms"][0]["density"] == pytest.approx(0.2, abs=1e-3)
     assert found["verdict"]["outcome"] in ("wins", "ties", "loses")
     for path, text in zip(paths, told, strict=True):
@@ -119,9 +127,9 @@ def test_a_method_is_one_file(tmp_path):
 
 MORE = """
 import numpy as np
-from spiketicket.bake import from_ticket
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.engine.compile import __file__ as place, compile_ticket
-from spiketicket.exactness import compare_models
+from spiketicket.export.exactness import compare_models
 from spiketicket.ticket import Ticket
 
 for command in (["eval"], ["measure"], ["export", "--to", "torch", "-o", "plain"]):
@@ -148,11 +156,18 @@ def test_a_network_and_a_data_set_are_one_file_each(tmp_path, monkeypatch):
     exec(compile(example, "docs/adding.md", "exec"), {})
     (tmp_path / "mlp.py").write_text(the_file("engine/compile/mlp.py"))
     shown, (unknown, steps, wrong, difference, checked, broken), tested = added(
-        tmp_path, ["models/mlp.py", "data/arrays.py"],
-        ["model.name=mlp", "model.hidden=[24,16]", "model.width=1", "data.name=arrays",
-         "data.root=parity"],
-        MORE, ["test_registry.py", "models/test_networks.py", "data/test_data_api.py"],
-    )  # fmt: skip
+        tmp_path,
+        ["models/mlp.py", "data/arrays.py"],
+        [
+            "model.name=mlp",
+            "model.hidden=[24,16]",
+            "model.width=1",
+            "data.name=arrays",
+            "data.root=parity",
+        ],
+        MORE,
+        ["test_registry.py", "models/test_networks.py", "data/test_data_api.py"],
+    )
     layers = [layer["shape"] for layer in shown["summary"]["layers"]]
     assert layers == [[24, 64], [16, 24], [2, 16]]
     assert shown["stated"]["classes"] == ["0", "1"]

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from spiketicket import cli
-from spiketicket._apart import VARIABLE, apart
 from spiketicket.bench import process as bench_process
 from spiketicket.bench.job import Job
+from spiketicket.machine.apart import VARIABLE, apart
 from spiketicket.sweep import local
 
 

@@ -9,16 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiketicket import _bounded
-from spiketicket._bounded import max_memory, open_regular, parse_json, parse_memory, read_regular
 from spiketicket.errors import UserError
+from spiketicket.machine import bounded
+from spiketicket.machine.bounded import (
+    max_memory,
+    open_regular,
+    parse_json,
+    parse_memory,
+    read_regular,
+)
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text()
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text()
     | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(VALUES)
@@ -101,10 +110,10 @@ def test_memory(monkeypatch):
     for wrong in ("", "0", "-1", "4XB", "1e9", "9" * 99):
         with pytest.raises(UserError, match="is not a size of memory"):
             parse_memory(wrong)
-    monkeypatch.delenv(_bounded.MEMORY_VARIABLE, raising=False)
+    monkeypatch.delenv(bounded.MEMORY_VARIABLE, raising=False)
     assert max_memory() == 4 << 30
-    monkeypatch.setenv(_bounded.MEMORY_VARIABLE, "1MiB")
+    monkeypatch.setenv(bounded.MEMORY_VARIABLE, "1MiB")
     assert max_memory() == 1 << 20
-    monkeypatch.setenv(_bounded.MEMORY_VARIABLE, "much")
+    monkeypatch.setenv(bounded.MEMORY_VARIABLE, "much")
     with pytest.raises(UserError, match="SPIKETICKET_MAX_MEMORY"):
         max_memory()

@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from spiketicket import compare
-from spiketicket.budgets import stage_epochs
 from spiketicket.cli import app
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.ladder import arm_names
+from spiketicket.experiment.budgets import stage_epochs
+from spiketicket.experiment.keys import stage_keys
+from spiketicket.methods.ladder import arm_names
+from spiketicket.methods.stages import expected_stages
 from spiketicket.recipe import to_dict
-from spiketicket.stage_names import expected_stages
 from spiketicket.sweep.plan import make_plan
-from spiketicket.sweep.shared import stage_keys
 
 TABLES = {
     "name": "tiny",
@@ -90,11 +90,21 @@ def test_what_methods_have_in_common_is_trained_once(tmp_path):
 
 def test_a_report_expects_the_stages_that_are_run():
     for method, options in (
-        ("magnitude", {}), ("imp", {}), ("imp", {"rounds": 2}), ("imp", {"share": 0.5}),
-        ("random_reinit", {}), ("early_bird", {}), ("early_time", {}), ("snip", {}),
-        ("early_time", {"search": "early_bird"}), ("early_time", {"imp": {"rounds": 3}}),
-        ("synflow", {}), ("gradual", {}), ("random_mask", {}), ("channels", {}),
-    ):  # fmt: skip
+        ("magnitude", {}),
+        ("imp", {}),
+        ("imp", {"rounds": 2}),
+        ("imp", {"share": 0.5}),
+        ("random_reinit", {}),
+        ("early_bird", {}),
+        ("early_time", {}),
+        ("snip", {}),
+        ("early_time", {"search": "early_bird"}),
+        ("early_time", {"imp": {"rounds": 3}}),
+        ("synflow", {}),
+        ("gradual", {}),
+        ("random_mask", {}),
+        ("channels", {}),
+    ):
         from spiketicket.recipe import parse_recipe
 
         for density in (0.75, 0.42, 0.05):
@@ -110,10 +120,26 @@ def done(tmp_path_factory):
     recipe = place / "tiny.toml"
     recipe.write_text(TOML)
     command = [
-        "compare", str(recipe), "--methods", "imp,snip", "--density", "0.6,0.5",
-        "--option", SNIP, "--runs", str(place / "runs"), "--out", str(place / "out"),
-        "--record", str(place / "r.jsonl"), "--cpus-per-run", "1", "--json", "--seeds", "2",
-    ]  # fmt: skip
+        "compare",
+        str(recipe),
+        "--methods",
+        "imp,snip",
+        "--density",
+        "0.6,0.5",
+        "--option",
+        SNIP,
+        "--runs",
+        str(place / "runs"),
+        "--out",
+        str(place / "out"),
+        "--record",
+        str(place / "r.jsonl"),
+        "--cpus-per-run",
+        "1",
+        "--json",
+        "--seeds",
+        "2",
+    ]
     ended = CliRunner().invoke(app, command)
     assert ended.exit_code == 0, ended.output
     return place, json.loads(ended.stdout), command
@@ -152,9 +178,13 @@ def test_the_page_and_the_figures_say_the_same(done):
     place, found, _ = done
     out = place / "out"
     assert sorted(p.name for p in out.iterdir()) == [
-        "accuracy-cost.csv", "accuracy-cost.svg", "accuracy-density.csv", "accuracy-density.svg",
-        "compare.html", "compare.json",
-    ]  # fmt: skip
+        "accuracy-cost.csv",
+        "accuracy-cost.svg",
+        "accuracy-density.csv",
+        "accuracy-density.svg",
+        "compare.html",
+        "compare.json",
+    ]
     for name in ("accuracy-cost", "accuracy-density"):
         tree = ET.fromstring((out / f"{name}.svg").read_text())
         words = {text.text for text in tree.iter("{http://www.w3.org/2000/svg}text")}
@@ -190,7 +220,7 @@ def test_the_table_of_the_results_has_every_ticket(done, readme_writer, tmp_path
 @pytest.mark.slow
 def test_a_finished_comparison_is_read_not_trained(done, monkeypatch):
     _, found, command = done
-    from spiketicket import stage
+    from spiketicket.experiment import stage
 
     monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
     again = CliRunner().invoke(app, [part for part in command if part != "--json"])

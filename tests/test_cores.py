@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from spiketicket import _cores
+from spiketicket.machine import cores
 
-VARIABLES = [*_cores.WAITING, "OMP_NUM_THREADS"]
+VARIABLES = [*cores.WAITING, "OMP_NUM_THREADS"]
 
 
 def put(folder, **files):
@@ -22,14 +22,21 @@ def put(folder, **files):
 
 def quota(tmp_path, groups):
     (tmp_path / "cgroup").write_text(groups)
-    return _cores._quota(tmp_path / "cgroup", tmp_path / "fs")
+    return cores._quota(tmp_path / "cgroup", tmp_path / "fs")
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("150000 100000", 1.5), ("max 100000", None), ("20000 100000\n", 0.2), ("", None),
-     ("100000 0", None), ("x y", None), ("400000", None)],
-)  # fmt: skip
+    [
+        ("150000 100000", 1.5),
+        ("max 100000", None),
+        ("20000 100000\n", 0.2),
+        ("", None),
+        ("100000 0", None),
+        ("x y", None),
+        ("400000", None),
+    ],
+)
 def test_a_quota_of_version_2(tmp_path, text, wanted):
     put(tmp_path / "fs", cpu__max=text)
     assert quota(tmp_path, "0::/\n") == wanted
@@ -58,53 +65,51 @@ def test_a_container_sees_its_own_group_at_the_mount(tmp_path):
 
 
 def test_a_system_without_groups(tmp_path):
-    assert _cores._quota(tmp_path / "none", tmp_path) is None
+    assert cores._quota(tmp_path / "none", tmp_path) is None
     assert quota(tmp_path, "nonsense\n\n::\n") is None
 
 
-@pytest.mark.parametrize(
-    ("share", "wanted"), [(None, 4), (1.5, 2), (0.2, 1), (3.0, 3), (9.0, 4)]
-)  # fmt: skip
+@pytest.mark.parametrize(("share", "wanted"), [(None, 4), (1.5, 2), (0.2, 1), (3.0, 3), (9.0, 4)])
 def test_a_quota_is_rounded_up_and_an_affinity_bounds_it(monkeypatch, share, wanted):
-    monkeypatch.setattr(_cores, "allowed", lambda: (0, 2, 4, 6))
-    monkeypatch.setattr(_cores, "_quota", lambda groups, mount: share)
-    assert _cores.cores() == wanted
+    monkeypatch.setattr(cores, "allowed", lambda: (0, 2, 4, 6))
+    monkeypatch.setattr(cores, "_quota", lambda groups, mount: share)
+    assert cores.cores() == wanted
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinities")
 def test_an_affinity_is_heeded():
     code = (
         "import os; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
-        "from spiketicket import _cores; print(_cores.cores(), len(_cores.allowed()))"
+        "from spiketicket.machine import cores; print(cores.cores(), len(cores.allowed()))"
     )
     assert said(code, {}) == "1 1\n"
 
 
-@pytest.mark.parametrize("name", _cores.WAITING)
+@pytest.mark.parametrize("name", cores.WAITING)
 def test_one_word_of_the_user_leaves_all(name):
     environ = {name: "7", "OMP_NUM_THREADS": "3"}
-    _cores.prepare(environ)
+    cores.prepare(environ)
     assert environ == {name: "7", "OMP_NUM_THREADS": "3"}
 
 
 def test_threads_are_bounded_where_only_we_know_the_bound(monkeypatch):
-    monkeypatch.setattr(_cores, "allowed", lambda: (0, 1, 2, 3))
+    monkeypatch.setattr(cores, "allowed", lambda: (0, 1, 2, 3))
     for share, wanted in ((2.0, {"OMP_NUM_THREADS": "2"}), (None, {})):
-        monkeypatch.setattr(_cores, "_quota", lambda groups, mount, share=share: share)
+        monkeypatch.setattr(cores, "_quota", lambda groups, mount, share=share: share)
         environ: dict[str, str] = {}
-        _cores.prepare(environ)
-        assert environ == {**_cores.WAITING, **wanted}
+        cores.prepare(environ)
+        assert environ == {**cores.WAITING, **wanted}
 
 
 def test_programs_that_are_compared_wait_as_they_come():
-    environ = {"HOME": "/", **_cores.WAITING}
-    _cores.as_found(environ)
-    assert environ == {"HOME": "/", **_cores.AS_BY_DEFAULT}
-    _cores.prepare(environ)  # in the process that is started with it
+    environ = {"HOME": "/", **cores.WAITING}
+    cores.as_found(environ)
+    assert environ == {"HOME": "/", **cores.AS_BY_DEFAULT}
+    cores.prepare(environ)  # in the process that is started with it
     assert environ["GOMP_SPINCOUNT"] == "300000"
     assert "OMP_WAIT_POLICY" not in environ
     environ = {"OMP_WAIT_POLICY": "ACTIVE"}
-    _cores.as_found(environ)
+    cores.as_found(environ)
     assert environ == {"OMP_WAIT_POLICY": "ACTIVE"}
 
 
@@ -135,7 +140,7 @@ def test_the_variables_are_there_before_pytorch_is_loaded():
         "            print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))\n"
         "            os._exit(0 if not sys.stdout.flush() else 1)\n"
         "sys.meta_path.insert(0, Look())\n"
-        "import spiketicket.run\n"
+        "import spiketicket.experiment.find\n"
     )
     assert said(code, {}) == "PASSIVE 1000\n"
 

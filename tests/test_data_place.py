@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from spiketicket import _data_place
 from spiketicket.bench.samples import load_samples
 from spiketicket.cli import app
+from spiketicket.data import place as _data_place
 from spiketicket.errors import DataNote, UserError
-from spiketicket.export._inputs import check_inputs
-from spiketicket.measuring import measure_run
+from spiketicket.experiment.find import FindResult, evaluate_ticket, find
+from spiketicket.experiment.measure import measure_run
+from spiketicket.experiment.verify import verify_ticket
+from spiketicket.export.inputs import check_inputs
 from spiketicket.recipe import load_recipe, recipe_tables
-from spiketicket.run import FindResult, evaluate_ticket, find
 from spiketicket.ticket import Ticket
-from spiketicket.verify import verify_ticket
 
 RECIPE = """
 name = "mine"
@@ -159,6 +159,7 @@ def _unmeasured(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore::spiketicket.errors.DataNote")
 def test_a_repeated_search_finds_the_data_of_the_run(found: FindResult) -> None:
     checks = verify_ticket(found.tickets[0], rerun=True).checks
     assert [c.state for c in checks if c.name in ("accuracy", "search again")] == ["fits"] * 2

@@ -15,16 +15,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from spiketicket.distributed import ALONE, Workers  # noqa: E402
 from spiketicket.errors import UserError  # noqa: E402
+from spiketicket.machine.workers import ALONE, Workers  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("processes")
 
 SETTINGS = (
-    "data.train_limit=169", "train.epochs=2", "train.batch_size=32", "model.width=0.25",
-    "train.precision=fp32", "controls.random_trained=false", "train.checkpoint_steps=2",
-    "train.weights.name=sgd", "train.weights.lr=0.1", "train.scores.name=sgd", "train.scores.lr=1",
-)  # fmt: skip
+    "data.train_limit=169",
+    "train.epochs=2",
+    "train.batch_size=32",
+    "model.width=0.25",
+    "train.precision=fp32",
+    "controls.random_trained=false",
+    "train.checkpoint_steps=2",
+    "train.weights.name=sgd",
+    "train.weights.lr=0.1",
+    "train.scores.name=sgd",
+    "train.scores.lr=1",
+)
 
 
 def command(runs: Path, processes: int, *settings: str) -> list[str]:

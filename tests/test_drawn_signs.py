@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spiketicket import _ticket_codec as codec
-from spiketicket.philox import Stream
-from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe
+from spiketicket.streams import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, describe
 
 FOUND = Path(__file__).parent / "files" / "format-1-convnet.ticket"
 
@@ -58,7 +57,7 @@ def test_signs_of_the_seed_are_left_out_and_come_back(kind, drawn_as, tmp_path):
 
 @pytest.mark.parametrize("kind", ["signed_constant", "kaiming_normal"])
 def test_they_are_the_signs_that_a_search_draws(kind):
-    from spiketicket.methods._layers import WeightStart, initial_weight
+    from spiketicket.methods.layers import WeightStart, initial_weight
 
     shape = (40, 5, 3, 3)
     weight = initial_weight(WeightStart(kind), shape, Stream(9, "weight", "f.0")).numpy()

@@ -11,13 +11,17 @@ from spiketicket.errors import RecipeError, SpikeTicketError, UserError
     ("error", "text"),
     [
         (UserError("is missing"), "is missing"),
-        (UserError("must be <= 1", where="x.toml: a.b", value=1.5),
-         "x.toml: a.b: must be <= 1 (got 1.5)"),
+        (
+            UserError("must be <= 1", where="x.toml: a.b", value=1.5),
+            "x.toml: a.b: must be <= 1 (got 1.5)",
+        ),
         (UserError("is empty", value=None), "is empty (got None)"),
-        (UserError("unknown", where="a", value="b", remedy="Known: c"),
-         "a: unknown (got 'b'). Known: c"),
+        (
+            UserError("unknown", where="a", value="b", remedy="Known: c"),
+            "a: unknown (got 'b'). Known: c",
+        ),
     ],
-)  # fmt: skip
+)
 def test_text(error: UserError, text: str) -> None:
     assert str(error) == text
     assert isinstance(error, SpikeTicketError)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.find import evaluate_ticket, find
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
-from spiketicket.reporting import NullReporter
-from spiketicket.run import evaluate_ticket, find
 from spiketicket.ticket import Ticket
 
 
@@ -38,15 +38,21 @@ def recipe(root, **sections):
     base = {
         "name": "events",
         "data": {
-            "name": "event_folder", "root": str(root), "folder": "mine", "sensor": [16, 16],
-            "steps": 4, "validation": 0.25, "drop_events": 0.1, "jitter_events": 0.2,
+            "name": "event_folder",
+            "root": str(root),
+            "folder": "mine",
+            "sensor": [16, 16],
+            "steps": 4,
+            "validation": 0.25,
+            "drop_events": 0.1,
+            "jitter_events": 0.2,
             "pad_crop": 1,
         },
         "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
         "train": {"epochs": 12, "batch_size": 8, "timestep_ramp": [[1, 1], [2, 2]]},
-    }  # fmt: skip
+    }
     return parse_recipe({**base, **{k: {**base.get(k, {}), **v} for k, v in sections.items()}})
 
 
@@ -65,10 +71,14 @@ TRANSFORMER = {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools":
 
 def test_the_ladder_climbs_on_recordings_and_counts_every_frame(root, tmp_path):
     ladder = {"name": "multisp", "density": 0.5, "keep": 0.5, "patch_controls": ["pixel_energy"]}
-    made = parse_recipe({
-        **recipe(root).model_dump(mode="json"), "model": TRANSFORMER, "ticket": ladder,
-        "train": {"epochs": 2, "batch_size": 12},
-    })  # fmt: skip
+    made = parse_recipe(
+        {
+            **recipe(root).model_dump(mode="json"),
+            "model": TRANSFORMER,
+            "ticket": ladder,
+            "train": {"epochs": 2, "batch_size": 12},
+        }
+    )
     result = find(made, runs_dir=tmp_path)
     arms = {row["arm"]: row for row in result.to_dict()["arms"]}
     assert arms["multisp"]["tokens"] == {"kept": 8, "of": 16}
@@ -102,13 +112,15 @@ def test_what_is_to_be_known_about_the_data_is_told_everywhere(tmp_path):
         def message(self, text):
             self.said.append(text)
 
-    made = parse_recipe({
-        **recipe(tmp_path).model_dump(mode="json"),
-        "data": {"name": "digits_events", "steps": 2, "train_limit": 60, "validation": 0.7},
-        "model": {"name": "convnet", "width": 0.1, "timesteps": 2},
-        "train": {"epochs": 1, "batch_size": 30},
-        "controls": {"dense": False, "random_trained": False, "random_frozen": False},
-    })  # fmt: skip
+    made = parse_recipe(
+        {
+            **recipe(tmp_path).model_dump(mode="json"),
+            "data": {"name": "digits_events", "steps": 2, "train_limit": 60, "validation": 0.7},
+            "model": {"name": "convnet", "width": 0.1, "timesteps": 2},
+            "train": {"epochs": 1, "batch_size": 30},
+            "controls": {"dense": False, "random_trained": False, "random_frozen": False},
+        }
+    )
     result = find(made, runs_dir=tmp_path, reporter=Listener())
     assert any("simulated" in said for said in Listener.said)
     assert "simulated" in result.to_dict()["notes"][0]

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from spiketicket import arms
-from spiketicket.budgets import stage_epochs
-from spiketicket.cli._result import print_find
+from spiketicket.cli.print_result import print_find
+from spiketicket.experiment.budgets import stage_epochs
+from spiketicket.experiment.find import find
+from spiketicket.experiment.keys import stage_keys
+from spiketicket.methods import controls
+from spiketicket.methods.stages import expected_stages
 from spiketicket.recipe import parse_recipe, to_dict
-from spiketicket.run import find
-from spiketicket.stage_names import expected_stages
-from spiketicket.sweep.shared import stage_keys
 from spiketicket.ticket import Ticket
 
 BASE = {
@@ -37,22 +37,25 @@ def test_no_fine_tuning_leaves_hash_and_arms_as_they_were():
     without = recipe(ticket={"fine_tune_epochs": 0})
     plain = parse_recipe({**BASE, "ticket": {"name": "edge_popup", "density": 0.3}})
     assert without.hash == plain.hash != recipe().hash
-    assert not set(arms.arm_names(without)) & {TUNED, CONTROL}
+    assert not set(controls.arm_names(without)) & {TUNED, CONTROL}
 
 
 def test_there_is_a_control_only_where_it_has_something_to_train():
     resnet = {"name": "resnet19", "width": 0.0625}
-    assert CONTROL not in arms.arm_names(recipe())
-    assert CONTROL not in arms.arm_names(recipe(model={"name": "vgg9", "pools": 6}))
-    assert CONTROL in arms.arm_names(recipe(model=resnet))  # its linear layers have biases
-    assert CONTROL in arms.arm_names(recipe(model={"bn_affine": True}))
-    assert CONTROL in arms.arm_names(recipe(ticket={"fine_tune_bn_affine": True}))
+    assert CONTROL not in controls.arm_names(recipe())
+    assert CONTROL not in controls.arm_names(recipe(model={"name": "vgg9", "pools": 6}))
+    assert CONTROL in controls.arm_names(recipe(model=resnet))  # its linear layers have biases
+    assert CONTROL in controls.arm_names(recipe(model={"bn_affine": True}))
+    assert CONTROL in controls.arm_names(recipe(ticket={"fine_tune_bn_affine": True}))
     for made in (
-        recipe(), recipe(model={"name": "vgg9"}), recipe(model=resnet),
-        recipe(model={"bn_affine": True}), recipe(ticket={"fine_tune_bn_affine": True}),
+        recipe(),
+        recipe(model={"name": "vgg9"}),
+        recipe(model=resnet),
+        recipe(model={"bn_affine": True}),
+        recipe(ticket={"fine_tune_bn_affine": True}),
         recipe(model={"name": "spikformer", "width": 1.0}),
-    ):  # fmt: skip
-        assert expected_stages(to_dict(made)) == arms.arm_names(made)
+    ):
+        assert expected_stages(to_dict(made)) == controls.arm_names(made)
 
 
 @pytest.mark.parametrize("weights", ["float", "binary"])
@@ -101,13 +104,17 @@ def test_the_control_moves_all_but_the_tickets_weights(tmp_path, capsys):
 def test_a_ticket_is_shared_by_runs_that_fine_tune_it_differently():
     versions = {"spiketicket": "1"}
     one, other = (
-        stage_keys(recipe(ticket={"fine_tune_epochs": n, "fine_tune_bn_affine": True}), 0, "cpu",
-                   versions)
+        stage_keys(
+            recipe(ticket={"fine_tune_epochs": n, "fine_tune_bn_affine": True}), 0, "cpu", versions
+        )
         for n in (1, 2)
-    )  # fmt: skip
+    )
     assert {name for name in one if one[name] == other[name]} == {
-        "ticket", "dense", "random_trained", "random_frozen"
-    }  # fmt: skip
+        "ticket",
+        "dense",
+        "random_trained",
+        "random_frozen",
+    }
     float_bn = stage_keys(recipe(), 0, "cpu", versions)
     assert float_bn[TUNED] != other[TUNED]
     assert stage_epochs(recipe())[TUNED] == 2
@@ -120,9 +127,9 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     class Stop(Exception):
         pass
 
-    from spiketicket import train
+    from spiketicket.training import loop
 
-    save, saves = train.checkpoint.save, []
+    save, saves = loop.checkpoint.save, []
 
     def stop(path, *args, **kwargs):
         save(path, *args, **kwargs)
@@ -131,7 +138,7 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
             if len(saves) == 3:
                 raise Stop
 
-    monkeypatch.setattr(train.checkpoint, "save", stop)
+    monkeypatch.setattr(loop.checkpoint, "save", stop)
     with pytest.raises(Stop):
         find(made, runs_dir=tmp_path / "cut", threads=1)
     monkeypatch.undo()

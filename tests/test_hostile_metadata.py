@@ -14,26 +14,57 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from spiketicket import _ticket_codec as codec
-from spiketicket import bake
-from spiketicket._ticket_schema import check_metadata, fields
 from spiketicket.cli import app as whole_app
 from spiketicket.engine import Engine
 from spiketicket.errors import UserError
-from spiketicket.ticket import Ticket, TicketError
+from spiketicket.models import of_ticket
+from spiketicket.ticket import Ticket, TicketError, codec
+from spiketicket.ticket.schema import check_metadata, fields
 
 TINY = Path(__file__).parent / "files" / "format-1-convnet.ticket"
 MARK = "hostile"
 """Is in every name below that could be looked for."""
 VALUES = [
-    None, True, 0, -1, 2**63, 10**30, -0.5, 1e300, "", "x", MARK, 20_000 * "x",
-    "os:system", f"{MARK}_module:make", f"../../{MARK}", f"/{MARK}/passwd", "~root",
-    f"\x1b]0;{MARK}\x07\nerror: forged\u202e\x9b", "\udcff", [], [[]], [":"], ["os:system", MARK],
-    {}, {":": 1}, {"name": "os:system", "options": {"command": f"touch {MARK}"}},
-    {"test": MARK, "name": [MARK], "mean": {}, "folder": f"../{MARK}"}, [[[[[[[[{}]]]]]]]],
-]  # fmt: skip
-PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
-             "pty.spawn", "os.startfile", "socket.connect")  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    2**63,
+    10**30,
+    -0.5,
+    1e300,
+    "",
+    "x",
+    MARK,
+    20_000 * "x",
+    "os:system",
+    f"{MARK}_module:make",
+    f"../../{MARK}",
+    f"/{MARK}/passwd",
+    "~root",
+    f"\x1b]0;{MARK}\x07\nerror: forged\u202e\x9b",
+    "\udcff",
+    [],
+    [[]],
+    [":"],
+    ["os:system", MARK],
+    {},
+    {":": 1},
+    {"name": "os:system", "options": {"command": f"touch {MARK}"}},
+    {"test": MARK, "name": [MARK], "mean": {}, "folder": f"../{MARK}"},
+    [[[[[[[[{}]]]]]]]],
+]
+PROCESSES = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "pty.spawn",
+    "os.startfile",
+    "socket.connect",
+)
 COMMANDS = {
     "show": ["show", "{}"],
     "show --json": ["show", "{}", "--json"],
@@ -124,8 +155,8 @@ class Walk:
         own = {k: v for k, v in metadata.items() if k not in ("digest", "layers", "state_bytes")}
         plain = Ticket.load(TINY)
         for make in (
-            lambda: bake.from_ticket(Ticket.load(self.path)),
-            lambda: bake.from_ticket(Ticket(plain.layers, plain.tensors, own)),
+            lambda: of_ticket.from_ticket(Ticket.load(self.path)),
+            lambda: of_ticket.from_ticket(Ticket(plain.layers, plain.tensors, own)),
             lambda: Engine(self.path, backend="numpy"),
             lambda: Engine(Ticket(plain.layers, plain.tensors, own), backend="numpy"),
         ):
@@ -157,8 +188,14 @@ def keys():
             if isinstance(value, dict):
                 yield from inner(value, (*before, key))
 
-    more = [("network", "args", "model", "folder"), ("data", "config", "folder"), ("anything",),
-            ("layers",), ("state_bytes",), ("format_version",)]  # fmt: skip
+    more = [
+        ("network", "args", "model", "folder"),
+        ("data", "config", "folder"),
+        ("anything",),
+        ("layers",),
+        ("state_bytes",),
+        ("format_version",),
+    ]
     return sorted({*fields(), *inner(own), *more})
 
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 import spiketicket
-from spiketicket.bake import to_ticket
 from spiketicket.errors import UserError
+from spiketicket.models.of_ticket import to_ticket
 
 _draw = torch.Generator().manual_seed(0)
 X, Y = torch.rand(32, 1, 8, 8, generator=_draw), torch.randint(4, (32,), generator=_draw)

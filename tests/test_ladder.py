@@ -8,32 +8,30 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket import ladder, registry
-from spiketicket.arms import build_network
-from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.data import load_dataset
-from spiketicket.data._batches import ordered_batches, to_tensors
+from spiketicket.data.batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import WeightStart, initial_weight
-from spiketicket.models._blocks import DataShape
-from spiketicket.philox import Stream
-from spiketicket.recipe import parse_recipe
-from spiketicket.reporting import NullReporter
-from spiketicket.run import evaluate_ticket, find
-from spiketicket.stage import Experiment
-from spiketicket.stage_names import title
+from spiketicket.experiment.find import evaluate_ticket, find
+from spiketicket.experiment.stage import Experiment
+from spiketicket.methods import ladder
+from spiketicket.methods.controls import build_network
+from spiketicket.methods.layers import WeightStart, initial_weight
+from spiketicket.methods.stages import title
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket, to_ticket
+from spiketicket.progress import NullReporter
+from spiketicket.recipe import parse_recipe, registry
+from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
 
 BASE = {
     "name": "small",
     "data": {"name": "digits", "train_limit": 120},
-    "model": {
-        "name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 2
-    },
+    "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 2},
     "neuron": {"name": "lif"},
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
     "train": {"epochs": 2, "batch_size": 40},
-}  # fmt: skip
+}
 SHAPE = DataShape(1, 8, 8, 10)
 CPU = torch.device("cpu")
 
@@ -66,19 +64,32 @@ def seed(found):
 
 def test_the_stages_of_a_whole_ladder_in_order():
     assert names() == (
-        "selector", "dense",
-        "patch", "patch_random", "patch_fixed", "patch_center", "patch_pixel_energy",
-        "pepsp", "pepsp_random_trained", "pepsp_random_frozen",
-        "multisp", "multisp_random_trained", "multisp_random_frozen",
-        "multisp_finetuned", "multisp_finetune_control",
-    )  # fmt: skip
+        "selector",
+        "dense",
+        "patch",
+        "patch_random",
+        "patch_fixed",
+        "patch_center",
+        "patch_pixel_energy",
+        "pepsp",
+        "pepsp_random_trained",
+        "pepsp_random_frozen",
+        "multisp",
+        "multisp_random_trained",
+        "multisp_random_frozen",
+        "multisp_finetuned",
+        "multisp_finetune_control",
+    )
 
 
 def test_options_add_and_remove_stages():
     auto = names(ticket={"score": "auto"})
     assert [n for n in auto if n.startswith("try_")] == [
-        "try_firing_rate", "try_embedding_norm", "try_attention_first", "try_attention_last",
-    ]  # fmt: skip
+        "try_firing_rate",
+        "try_embedding_norm",
+        "try_attention_first",
+        "try_attention_last",
+    ]
     assert auto.index("selector") < auto.index("try_firing_rate") < auto.index("patch")
     staged = names(ticket={"search": "two_stage"})
     assert staged[staged.index("pepsp") - 1] == "pepsp_search"
@@ -243,11 +254,15 @@ def other(tmp_path_factory):
     changed = recipe(
         model={"name": "sdt", "weights": "float", "execution": "isolated", "rescale": True},
         ticket={
-            "search": "two_stage", "score": "auto", "activation": "sign",
-            "fine_tune_bn_affine": True, "patch_controls": ["fixed"],
+            "search": "two_stage",
+            "score": "auto",
+            "activation": "sign",
+            "fine_tune_bn_affine": True,
+            "patch_controls": ["fixed"],
         },
-        train={"epochs": 1}, controls={"random_frozen": False},
-    )  # fmt: skip
+        train={"epochs": 1},
+        controls={"random_frozen": False},
+    )
     return find(changed, runs_dir=tmp_path_factory.mktemp("other"))
 
 
@@ -289,9 +304,11 @@ def test_auto_takes_the_best_score_on_validation(other):
 
 def test_auto_takes_the_earlier_of_equal_scores(tmp_path):
     for score, value in (
-        ("firing_rate", 50.0), ("embedding_norm", 60.0), ("attention_first", 60.0),
+        ("firing_rate", 50.0),
+        ("embedding_norm", 60.0),
+        ("attention_first", 60.0),
         ("attention_last", 55.0),
-    ):  # fmt: skip
+    ):
         (tmp_path / f"try_{score}").mkdir()
         content = json.dumps({"validation_accuracy": value, "test_accuracy": 100 - value})
         (tmp_path / f"try_{score}" / "result.json").write_text(content)
@@ -327,7 +344,7 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path)
     one = recipe(train={"checkpoint_steps": 1})
     dataset = load_dataset(one.data)
     experiment = Experiment(one, dataset, CPU)
-    from spiketicket.stage import run_arm
+    from spiketicket.experiment.stage import run_arm
 
     for run in ("whole", "stopped"):
         shutil.copytree(seed / "selector", tmp_path / run / "selector")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from spiketicket.errors import UserError
-from spiketicket.measuring import measure_run
+from spiketicket.experiment.find import find
+from spiketicket.experiment.measure import measure_run
 from spiketicket.recipe import parse_recipe
-from spiketicket.run import find
 from spiketicket.sweep import run_sweep
 
 RECIPE = parse_recipe(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket._mask_code import MAX_ENTRIES_A_BYTE, decode_mask, encode_mask
-from spiketicket._ticket_codec import TicketError
-from spiketicket.philox import Stream
+from spiketicket.streams import Stream
+from spiketicket.ticket.codec import TicketError
+from spiketicket.ticket.mask_code import MAX_ENTRIES_A_BYTE, decode_mask, encode_mask
 
 
 def random_mask(size, density, seed=0):
@@ -102,8 +102,15 @@ def test_long_masks_come_back(size, density):
 
 def test_clustered_masks_and_wide_gaps_come_back():
     size = 300_000
-    for places in ([0], [size - 1], [0, size - 1], [32767, 32768, 65535, 65536], range(40_000),
-                   range(100_000, 140_000), range(0, size, 7)):  # fmt: skip
+    for places in (
+        [0],
+        [size - 1],
+        [0, size - 1],
+        [32767, 32768, 65535, 65536],
+        range(40_000),
+        range(100_000, 140_000),
+        range(0, size, 7),
+    ):
         mask = np.zeros(size, bool)
         mask[list(places)] = True
         for each in (mask, ~mask):
@@ -142,9 +149,12 @@ def test_damage_is_an_error_or_another_mask():
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(
-    code=st.integers(0, 3), k=st.integers(0, 40), body=st.binary(max_size=12),
-    size=st.integers(1, 60), kept=st.integers(0, 60),
-)  # fmt: skip
+    code=st.integers(0, 3),
+    k=st.integers(0, 40),
+    body=st.binary(max_size=12),
+    size=st.integers(1, 60),
+    kept=st.integers(0, 60),
+)
 def test_a_mask_that_can_be_read_has_exactly_one_writing(code, k, body, size, kept):
     coded = np.frombuffer(bytes([code, k]) + body, np.uint8)
     try:

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket import _sample_file, measuring
-from spiketicket._files import read_json
-from spiketicket.bake import from_ticket
-from spiketicket.claim import claimed
 from spiketicket.data import load_dataset, make_config
+from spiketicket.data.of_ticket import find_test_data
 from spiketicket.errors import UserError
-from spiketicket.measure import energy
-from spiketicket.measuring import measure_run, measure_ticket
+from spiketicket.experiment import measure
+from spiketicket.experiment.find import find
+from spiketicket.experiment.measure import measure_run, measure_ticket
+from spiketicket.machine.claims import claimed
+from spiketicket.machine.files import read_json
+from spiketicket.measure import energy, samples
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
-from spiketicket.reporting import NullReporter
-from spiketicket.run import find
 from spiketicket.ticket import Ticket, TicketError
-from spiketicket.ticket_data import find_test_data
 
 CNN = {
     "name": "tiny",
@@ -30,12 +30,19 @@ CNN = {
     "train": {"epochs": 1, "batch_size": 64},
 }
 LADDER = {
-    **CNN, "name": "rungs",
+    **CNN,
+    "name": "rungs",
     "model": {"name": "spikformer", "timesteps": 2, "dim": 16, "depth": 1, "heads": 2, "pools": 1},
-    "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "rungs": ["patch"],
-               "patch_controls": [], "score": "firing_rate"},
+    "ticket": {
+        "name": "multisp",
+        "density": 0.5,
+        "keep": 0.5,
+        "rungs": ["patch"],
+        "patch_controls": [],
+        "score": "firing_rate",
+    },
     "controls": {"random_trained": False, "random_frozen": False},
-}  # fmt: skip
+}
 
 
 class Messages(NullReporter):
@@ -67,9 +74,10 @@ def new(found):
 def test_every_stage_gets_its_file_with_numbers_a_plain_loop_finds(run):
     found = measure_run(run)
     assert [(s.seed, s.arm) for s in found.stages] == [
-        (seed, arm) for seed in (0, 1)
+        (seed, arm)
+        for seed in (0, 1)
         for arm in ("ticket", "dense", "random_trained", "random_frozen")
-    ]  # fmt: skip
+    ]
     assert (new(found), found.missing) == (8, ())
     data = load_dataset(make_config("digits"))
     for stage in found.stages:
@@ -84,8 +92,12 @@ def test_every_stage_gets_its_file_with_numbers_a_plain_loop_finds(run):
             assert row["nonzero"] == np.count_nonzero(layer.weight())
     first = found.stages[0].measured
     assert first["set"] == {
-        "name": "digits", "part": "test", "checksum": data.checksum, "images": 256, "of": 360,
-    }  # fmt: skip
+        "name": "digits",
+        "part": "test",
+        "checksum": data.checksum,
+        "images": 256,
+        "of": 360,
+    }
     assert (first["timesteps"], first["static"], first["format"]) == (2, True, 1)
     assert [e["table"] for e in first["energy"]] == list(energy.TABLES)
     assert first["sparsity"]["file_bytes"] == ticket_of(run).stat().st_size
@@ -104,8 +116,9 @@ def test_the_same_ticket_gives_the_same_bytes(run, tmp_path):
     for path in other.rglob("measure.json"):
         path.unlink()
     measure_run(other)
-    files = sorted(p.relative_to(run) for p in run.rglob("*") if p.name in
-                   ("measure.json", "sample.npz"))  # fmt: skip
+    files = sorted(
+        p.relative_to(run) for p in run.rglob("*") if p.name in ("measure.json", "sample.npz")
+    )
     assert len(files) == 10
     for path in files:
         assert (run / path).read_bytes() == (other / path).read_bytes(), path
@@ -115,7 +128,7 @@ def test_what_is_measured_is_read_and_what_changed_is_measured_again(run, monkey
     measure_run(run)
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "_measure", lambda *a: pytest.fail("measured again"))
+        patch.setattr(measure, "_measure", lambda *a: pytest.fail("measured again"))
         again = measure_run(run)
     assert new(again) == 0
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
@@ -169,7 +182,7 @@ def test_samples_are_of_the_dense_net_and_the_ticket_of_the_first_seed(run):
 
 
 def test_a_large_sample_holds_fewer_images(run, monkeypatch):
-    monkeypatch.setattr(_sample_file, "_LARGEST_SAMPLE", 3000)
+    monkeypatch.setattr(samples, "_LARGEST_SAMPLE", 3000)
     measure_run(run)
     path = ticket_of(run).parent / "sample.npz"
     with np.load(path) as found:
@@ -198,10 +211,13 @@ def test_a_ladder(tmp_path):
 
 @pytest.mark.slow
 def test_recordings(tmp_path):
-    recipe = parse_recipe({
-        **CNN, "data": {"name": "digits_events", "train_limit": 64, "steps": 2},
-        "controls": {"dense": False, "random_trained": False, "random_frozen": False},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            **CNN,
+            "data": {"name": "digits_events", "train_limit": 64, "steps": 2},
+            "controls": {"dense": False, "random_trained": False, "random_frozen": False},
+        }
+    )
     run = find(recipe, runs_dir=tmp_path).folder
     (stage,) = measure_run(run).stages
     assert (stage.measured["static"], stage.measured["timesteps"]) == (False, 2)
@@ -225,7 +241,7 @@ def test_numbers_of_images(run):
         measure_run(run, sample=360)
     small = load_dataset(make_config("digits"))
     object.__setattr__(small, "test", small.test.take(np.arange(30)))
-    assert measuring._image_count(None, small) == 30
+    assert measure._image_count(None, small) == 30
 
 
 def test_it_is_the_files_plain_model_in_float32(run):
@@ -288,7 +304,7 @@ def test_a_damaged_ticket_is_named_and_the_rest_is_measured(run):
 def test_other_data_is_refused(run, monkeypatch):
     other = load_dataset(make_config("digits"))
     object.__setattr__(other, "checksum", "0" * 64)
-    monkeypatch.setattr(measuring, "load_dataset", lambda config: other)
+    monkeypatch.setattr(measure, "load_dataset", lambda config: other)
     with pytest.raises(UserError, match="is not the data the ticket was made for"):
         measure_run(run)
 
@@ -298,11 +314,20 @@ def test_infinities_are_refused(run, tmp_path):
     tensors = dict(ticket.tensors)
     broken = Ticket(
         tuple(
-            type(layer)(name=layer.name, shape=layer.shape, kind="float", mask=layer.mask,
-                        values=np.where(layer.mask, np.float32(3e38), np.float32(0)))
-            if layer.name == "classifier" else layer for layer in ticket.layers
-        ), tensors, ticket.metadata,
-    )  # fmt: skip
+            type(layer)(
+                name=layer.name,
+                shape=layer.shape,
+                kind="float",
+                mask=layer.mask,
+                values=np.where(layer.mask, np.float32(3e38), np.float32(0)),
+            )
+            if layer.name == "classifier"
+            else layer
+            for layer in ticket.layers
+        ),
+        tensors,
+        ticket.metadata,
+    )
     broken.save(tmp_path / "broken.ticket")
     with pytest.raises(UserError, match="values that are not finite numbers"):
         measure_ticket(tmp_path / "broken.ticket")

@@ -2,13 +2,13 @@
 
 import pytest
 
-from spiketicket import _names
 from spiketicket.data import load_dataset, make_config
+from spiketicket.data.of_ticket import find_test_data
 from spiketicket.errors import UserError
+from spiketicket.machine import names
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketError
-from spiketicket.ticket_data import find_test_data
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 OUTSIDE = [
     "..",
@@ -94,9 +94,9 @@ def test_a_home_that_is_not_there_is_named(root):
 )
 def test_a_file_name_is_no_path(name):
     with pytest.raises(UserError, match="must be a plain file name"):
-        _names.file_name(name)
+        names.file_name(name)
 
 
 @pytest.mark.parametrize("name", ["x", "my net 2.1", "naïve", "a-b_c"])
 def test_a_plain_file_name_is_taken(name):
-    assert _names.file_name(name) == name
+    assert names.file_name(name) == name

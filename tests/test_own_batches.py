@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 import spiketicket
-from spiketicket._loader import Loader
 from spiketicket.errors import UserError
+from spiketicket.experiment.loader import Loader
 from spiketicket.recipe import parse_recipe
 
 _draw = torch.Generator().manual_seed(0)

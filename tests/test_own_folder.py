@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import spiketicket
-from spiketicket._described import describe
 from spiketicket.errors import UserError
+from spiketicket.experiment.described import describe
 
 _draw = torch.Generator().manual_seed(0)
 X, Y = torch.rand(32, 1, 4, 4, generator=_draw), torch.randint(4, (32,), generator=_draw)
@@ -231,7 +231,7 @@ def test_what_is_described_is_what_is_computed_with(make):
 
 def test_a_description_is_the_same_in_every_process():
     program = (
-        "import test_own_folder as t; from spiketicket._described import describe;"
+        "import test_own_folder as t; from spiketicket.experiment.described import describe;"
         "print(describe([t.Net, t.Holder(3), t.scaled,"
         " t.closing_over({'a', 'b', 'c'})], strict=False))"
     )

@@ -37,21 +37,28 @@ def spikingjelly_net():
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     return Repeated(
         nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), neuron.LIFNode(),
-            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10),
+            nn.Conv2d(1, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            neuron.LIFNode(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(256, 10),
         )
-    )  # fmt: skip
+    )
 
 
 def snntorch_net():
     snntorch = pytest.importorskip("snntorch")
     return Repeated(
         nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16),
-            snntorch.Leaky(beta=0.5, init_hidden=True), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Conv2d(1, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            snntorch.Leaky(beta=0.5, init_hidden=True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
             nn.Linear(256, 10),
         )
-    )  # fmt: skip
+    )
 
 
 def plain_net():
@@ -70,7 +77,7 @@ def test_finds_saves_and_loads(make, digits, tmp_path):
     assert all(abs(layer.density - 0.5) < 1e-3 for layer in ticket.layers)
     stated = ticket.metadata["accuracy"]["validation"]
     assert stated > 60
-    from spiketicket.own_network import reset_state
+    from spiketicket.experiment.search import reset_state
 
     hits = total = 0
     with torch.no_grad():

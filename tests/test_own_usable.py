@@ -14,16 +14,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import spiketicket
-from spiketicket import registry
-from spiketicket.bake import from_ticket
-from spiketicket.consent import Consent, given
 from spiketicket.errors import UserError
-from spiketicket.methods._usable import require_usable
-from spiketicket.models._blocks import DataShape
-from spiketicket.models._probe import Probe, copied
-from spiketicket.recipe import parse_recipe
+from spiketicket.experiment.verify import Place, verify_ticket
+from spiketicket.methods.usable import require_usable
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.models.probe import Probe, copied
+from spiketicket.recipe import parse_recipe, registry
+from spiketicket.recipe.consent import Consent, given
 from spiketicket.ticket import Ticket, TicketError
-from spiketicket.verify import Place, verify_ticket
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 x8 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -78,16 +77,19 @@ def transposed():
 
 def never_called():
     return Parts(
-        lambda s, x: s.used(x.flatten(1)), used=nn.Linear(64, 10), spare=nn.Linear(64, 10),
+        lambda s, x: s.used(x.flatten(1)),
+        used=nn.Linear(64, 10),
+        spare=nn.Linear(64, 10),
         more=nn.Linear(3, 3),
-    )  # fmt: skip
+    )
 
 
 def result_unused():
     return Parts(
         lambda s, x: (s.aside(x.flatten(1)), s.used(x.flatten(1)))[1],
-        used=nn.Linear(64, 10), aside=nn.Linear(64, 10),
-    )  # fmt: skip
+        used=nn.Linear(64, 10),
+        aside=nn.Linear(64, 10),
+    )
 
 
 class Remembers(nn.Module):
@@ -143,9 +145,14 @@ class HiddenLIF(nn.Module):
 def silent():
     """No neuron ever fires, so that two calls give the same."""
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), LIF(1e6), nn.Conv2d(4, 4, 3, padding=1), LIF(1e6),
-        nn.Flatten(), nn.Linear(256, 10), LIF(1e6),
-    )  # fmt: skip
+        nn.Conv2d(1, 4, 3, padding=1),
+        LIF(1e6),
+        nn.Conv2d(4, 4, 3, padding=1),
+        LIF(1e6),
+        nn.Flatten(),
+        nn.Linear(256, 10),
+        LIF(1e6),
+    )
 
 
 def in_a_tuple():
@@ -153,8 +160,12 @@ def in_a_tuple():
 
 
 def out_of_sight():
-    return Parts(lambda s, x: s.b(s.n(s.a(x.flatten(1)))), a=nn.Linear(64, 64), n=HiddenLIF(),
-                 b=nn.Linear(64, 10))  # fmt: skip
+    return Parts(
+        lambda s, x: s.b(s.n(s.a(x.flatten(1)))),
+        a=nn.Linear(64, 64),
+        n=HiddenLIF(),
+        b=nn.Linear(64, 10),
+    )
 
 
 class Counts(nn.Module):
@@ -173,8 +184,9 @@ def answers_differ():
 def attention():
     return Parts(
         lambda s, x: s.head(s.mix(x[:, 0], x[:, 0], x[:, 0])[0].flatten(1)),
-        mix=nn.MultiheadAttention(8, 2, batch_first=True), head=nn.Linear(64, 10),
-    )  # fmt: skip
+        mix=nn.MultiheadAttention(8, 2, batch_first=True),
+        head=nn.Linear(64, 10),
+    )
 
 
 def no_statistics():
@@ -415,10 +427,18 @@ def library_neuron(monkeypatch):
 
 
 def test_neurons_that_forget_are_taken():
-    usable(nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), LIF(forgets=True), nn.BatchNorm2d(4), nn.Dropout(0.5),
-        Recorder(), nn.Flatten(), nn.Linear(256, 10), LIF(1e6, forgets=True),
-    ))  # fmt: skip
+    usable(
+        nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            LIF(forgets=True),
+            nn.BatchNorm2d(4),
+            nn.Dropout(0.5),
+            Recorder(),
+            nn.Flatten(),
+            nn.Linear(256, 10),
+            LIF(1e6, forgets=True),
+        )
+    )
 
 
 def test_neurons_that_are_reset_are_taken(monkeypatch):
@@ -475,9 +495,11 @@ def loader(count=64):
 
 def test_grouped_convolutions_are_searched_with_their_own_fan_in():
     net = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Flatten(),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Flatten(),
         nn.Linear(512, 10),
-    )  # fmt: skip
+    )
     ticket = spiketicket.search(net, loader(), epochs=1)
     layers = {layer.name: layer for layer in ticket.layers}
     assert layers["1"].shape == (8, 1, 3, 3)
@@ -550,11 +572,16 @@ def here(tmp_path, monkeypatch):
 
 def recipe(function="build", neuron="own", **model):
     name = f"mynet_of_a_test:{function}"
-    return parse_recipe({
-        "name": "own", "data": {"name": "digits"}, "model": {"name": name, **model},
-        "neuron": {"name": neuron}, "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 64},
-    })  # fmt: skip
+    return parse_recipe(
+        {
+            "name": "own",
+            "data": {"name": "digits"},
+            "model": {"name": name, **model},
+            "neuron": {"name": neuron},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": 64},
+        }
+    )
 
 
 def built(made):
@@ -629,16 +656,22 @@ def test_a_ticket_cannot_make_a_reader_import_anything(here):
     assert "evil_of_a_test" not in sys.modules
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"function": "absent"}, "has no function absent"),
-    ({"function": "fails"}, "the function failed: RuntimeError: no luck"),
-    ({"function": "text"}, "must return an nn.Module, not str"),
-    ({"options": {"hiden": 3}}, r"model\.options: .*no such argument \(got 'hiden'\)"),
-    ({"function": "plain", "width": 2.0}, r"model\.width: .*takes no argument width"),
-    ({"function": "plain", "timesteps": 9}, r"model\.timesteps: .*no argument timesteps"),
-    ({"function": "plain", "neuron": "lif"}, r"neuron\.name: .*neuron.*Set neuron\.name = \"own\""),
-    ({"function": "plain", "leave": ["7"]}, "leave: no such layer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"function": "absent"}, "has no function absent"),
+        ({"function": "fails"}, "the function failed: RuntimeError: no luck"),
+        ({"function": "text"}, "must return an nn.Module, not str"),
+        ({"options": {"hiden": 3}}, r"model\.options: .*no such argument \(got 'hiden'\)"),
+        ({"function": "plain", "width": 2.0}, r"model\.width: .*takes no argument width"),
+        ({"function": "plain", "timesteps": 9}, r"model\.timesteps: .*no argument timesteps"),
+        (
+            {"function": "plain", "neuron": "lif"},
+            r"neuron\.name: .*neuron.*Set neuron\.name = \"own\"",
+        ),
+        ({"function": "plain", "leave": ["7"]}, "leave: no such layer"),
+    ],
+)
 def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, message):
     made = recipe(**settings)
     with pytest.raises(UserError, match=message):
@@ -646,32 +679,50 @@ def test_a_recipe_that_does_not_fit_its_function_is_refused(here, settings, mess
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Lazy modules")
-@pytest.mark.parametrize(("function", "options", "message"), [
-    ("sized", {"inputs": 63}, r"^1: fails in forward: .*mat1.*called with inputs \[B, 1, 8, 8\]"),
-    ("sized", {"outputs": 7}, r"^model\.name: must return .* \[2, 10\] .* not \[2, 7\]"),
-    ("sized", {"outputs": 11}, r"^model\.name: must return .* of 10 classes, not \[2, 11\]"),
-    ("lazy", {}, r"^1: is a LazyLinear"),
-    ("weight_norm", {}, r"^1: has a weight that is computed"),
-    ("time_second", {}, r"^model\.name: returns \[B, T, classes\].* \[2, 2, 10\] for 2 inputs"),
-    ("time_second", {"steps": 3}, r"^model\.name: returns \[B, T, classes\].*\[2, 3, 10\] for 2"),
-    ("no_layer", {}, "no convolution and no linear layer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (
+            "sized",
+            {"inputs": 63},
+            r"^1: fails in forward: .*mat1.*called with inputs \[B, 1, 8, 8\]",
+        ),
+        ("sized", {"outputs": 7}, r"^model\.name: must return .* \[2, 10\] .* not \[2, 7\]"),
+        ("sized", {"outputs": 11}, r"^model\.name: must return .* of 10 classes, not \[2, 11\]"),
+        ("lazy", {}, r"^1: is a LazyLinear"),
+        ("weight_norm", {}, r"^1: has a weight that is computed"),
+        ("time_second", {}, r"^model\.name: returns \[B, T, classes\].* \[2, 2, 10\] for 2 inputs"),
+        (
+            "time_second",
+            {"steps": 3},
+            r"^model\.name: returns \[B, T, classes\].*\[2, 3, 10\] for 2",
+        ),
+        ("no_layer", {}, "no convolution and no linear layer"),
+    ],
+)
 def test_find_refuses_a_network_that_fails_before_it_has_a_folder(here, function, options, message):
     with pytest.raises(UserError, match=message):
         spiketicket.find(
-            recipe(function, options=options), runs_dir=here / "runs", options=options or None,
+            recipe(function, options=options),
+            runs_dir=here / "runs",
+            options=options or None,
             network=f"mynet_of_a_test:{function}",
-        )  # fmt: skip
+        )
     assert not (here / "runs").exists()
 
 
 def test_names_of_networks():
     with pytest.raises(UserError, match=r"model\.name: unknown network"):
-        parse_recipe({
-            "name": "own", "data": {"name": "digits"}, "model": {"name": "os path:system"},
-            "neuron": {"name": "own"}, "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 64},
-        })  # fmt: skip
+        parse_recipe(
+            {
+                "name": "own",
+                "data": {"name": "digits"},
+                "model": {"name": "os path:system"},
+                "neuron": {"name": "own"},
+                "ticket": {"name": "edge_popup", "density": 0.5},
+                "train": {"epochs": 1, "batch_size": 64},
+            }
+        )
     convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()
     with pytest.raises(UserError, match=r"neuron\.name: is for a network of your own"):
         convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
@@ -687,8 +738,11 @@ def test_the_example_runs_with_every_library():
     libraries = [n for n in ("spikingjelly", "snntorch", "norse") if importlib.util.find_spec(n)]
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "own_network.py"), "plain", *libraries, "--epochs", "1"],
-        check=True, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["plain", *libraries]
     for line in lines:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream, _log, _normal_quantile, philox4x32
+from spiketicket.streams import Stream, _log, _normal_quantile, philox4x32
 
 PREFIX_METHODS = ("bits", "uniform", "signs", "normal")
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from spiketicket._pictures import read_picture
 from spiketicket.errors import UserError
+from spiketicket.machine.pictures import read_picture
 
 
 def png(depth: int, colour: int, channels: int, size: tuple[int, int] = (8, 8)) -> bytes:

@@ -8,28 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from spiketicket import _private
-from spiketicket._private import make_private, own_compiler_cache, user_cache, why_not_private
 from spiketicket.events.cache import cached
-from spiketicket.neurons import _native
+from spiketicket.machine import private
+from spiketicket.machine.private import (
+    make_private,
+    own_compiler_cache,
+    user_cache,
+    why_not_private,
+)
+from spiketicket.neurons import native
 
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 QUICK = "-O0 -march=native -shared -fPIC"
 """Compiles in a moment."""
-needs_compiler = pytest.mark.skipif(_native.find_compiler() is None, reason="needs a C compiler")
+needs_compiler = pytest.mark.skipif(native.find_compiler() is None, reason="needs a C compiler")
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """The user's cache folder, and a kernel that is not loaded yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(_native, "_FLAGS", QUICK)
-    _native._try_library.cache_clear()
-    _native._NOTES.clear()
+    monkeypatch.setattr(native, "_FLAGS", QUICK)
+    native._try_library.cache_clear()
+    native._NOTES.clear()
     yield tmp_path / "cache"
-    _native._try_library.cache_clear()
-    _native._NOTES.clear()
+    native._try_library.cache_clear()
+    native._NOTES.clear()
 
 
 def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,19 +88,19 @@ def test_another_users_file_and_a_link_are_not_private(tmp_path, monkeypatch):
 def test_the_kernel_is_kept_for_its_owner_alone(cache):
     before = os.umask(0)
     try:
-        assert _native.available()
+        assert native.available()
     finally:
         os.umask(before)
     (made,) = (cache / "spiketicket" / "kernels").glob("*.so")
     for part in (made, made.parent, made.parent.parent, cache):
         assert stat.S_IMODE(part.stat().st_mode) == 0o700
-    assert _native.note() == ""
+    assert native.note() == ""
 
 
 @needs_compiler
 @pytest.mark.parametrize("how", ["owner", "file", "folder", "above", "link"])
 def test_a_planted_library_is_never_loaded(cache, monkeypatch, how):
-    assert _native.available()
+    assert native.available()
     (made,) = (cache / "spiketicket" / "kernels").glob("*.so")
     made.unlink()
     made.write_bytes(b"planted: loading this would fail")
@@ -107,17 +112,17 @@ def test_a_planted_library_is_never_loaded(cache, monkeypatch, how):
         made.symlink_to(made.with_name("else"))
     else:
         {"file": made, "folder": made.parent, "above": cache}[how].chmod(0o777)
-    _native._try_library.cache_clear()
-    assert _native.available(), "compiled anew"
-    assert "compiled anew by every process" in _native.note()
+    native._try_library.cache_clear()
+    assert native.available(), "compiled anew"
+    assert "compiled anew by every process" in native.note()
     assert made.read_bytes().startswith(b"planted")
 
 
 @needs_compiler
 def test_a_cache_that_cannot_be_made_is_done_without(cache):
     cache.write_bytes(b"a file")
-    assert _native.available()
-    assert "compiled anew by every process" in _native.note()
+    assert native.available()
+    assert "compiled anew by every process" in native.note()
 
 
 def nobody(number: int) -> None:
@@ -130,22 +135,22 @@ def homeless(monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "SPIKETICKET_CACHE", "TORCHINDUCTOR_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    monkeypatch.setattr(_native, "_FLAGS", QUICK)
-    _native._try_library.cache_clear()
-    _native._NOTES.clear()
+    monkeypatch.setattr(native, "_FLAGS", QUICK)
+    native._try_library.cache_clear()
+    native._NOTES.clear()
     yield
-    _native._try_library.cache_clear()
-    _native._NOTES.clear()
+    native._try_library.cache_clear()
+    native._NOTES.clear()
 
 
 @needs_compiler
 def test_without_a_home_there_is_one_note_and_no_folder(homeless, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert user_cache() is None
-    assert _native.available()
-    assert _native.available()
-    assert [_native.note()] == _native._NOTES
-    assert "no home folder" in _native.note()
+    assert native.available()
+    assert native.available()
+    assert [native.note()] == native._NOTES
+    assert "no home folder" in native.note()
     found = cached({"x": 1}, dict)
     assert "no home folder" in found.notes[0]
     assert not list(tmp_path.iterdir())
@@ -192,5 +197,5 @@ main()
 
 
 def test_private_is_checked_on_posix_only(monkeypatch, tmp_path):
-    monkeypatch.setattr(_private.os, "name", "nt")
+    monkeypatch.setattr(private.os, "name", "nt")
     assert why_not_private(tmp_path / "nothing") == ""

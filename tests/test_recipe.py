@@ -15,29 +15,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spiketicket import recipe, registry
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.recipe import load_recipe, parse_recipe, to_dict, to_toml
+from spiketicket.recipe import load_recipe, parse_recipe, registry, sections, to_dict, to_toml
 
-PACKAGED = sorted((Path(recipe.__file__).parent / "recipes").glob("*.toml"))
+PACKAGED = sorted((Path(sections.__file__).parent / "shipped").glob("*.toml"))
 
 
-class Data(recipe.DataConfig):
+class Data(sections.DataConfig):
     name: Literal["points"] = "points"
     sizes: tuple[int, ...] = (8,)
 
 
-class Model(recipe.ModelConfig):
+class Model(sections.ModelConfig):
     name: Literal["net"] = "net"
     depth: int = 3
 
 
-class Neuron(recipe.NeuronConfig):
+class Neuron(sections.NeuronConfig):
     name: Literal["lif", "relu"] = "lif"
     decay: float = 0.5
 
 
-class Method(recipe.MethodConfig):
+class Method(sections.MethodConfig):
     name: Literal["search"] = "search"
     regrow: bool = True
 
@@ -136,13 +135,28 @@ def test_a_choice_is_hashed_though_its_name_is_a_default() -> None:
 
 
 CHANGES = [
-    "name=other", "seed=1", "data.validation=0.2", "data.flip=true", "data.train_limit=10",
-    "data.sizes=[8, 9]", "model.timesteps=5", "model.weights=float", "model.bn_affine=true",
-    "neuron.decay=0.25", "ticket.density=0.25", "ticket.regrow=false", "train.epochs=4",
-    "train.batch_size=65", "train.precision=bf16", "train.scores.lr=0.1",
-    "train.weights.name=sgd", "train.timestep_ramp=[[1, 2]]", "controls.dense=false",
-    "controls.bn_affine=false", "verdict.margin=2",
-]  # fmt: skip
+    "name=other",
+    "seed=1",
+    "data.validation=0.2",
+    "data.flip=true",
+    "data.train_limit=10",
+    "data.sizes=[8, 9]",
+    "model.timesteps=5",
+    "model.weights=float",
+    "model.bn_affine=true",
+    "neuron.decay=0.25",
+    "ticket.density=0.25",
+    "ticket.regrow=false",
+    "train.epochs=4",
+    "train.batch_size=65",
+    "train.precision=bf16",
+    "train.scores.lr=0.1",
+    "train.weights.name=sgd",
+    "train.timestep_ramp=[[1, 2]]",
+    "controls.dense=false",
+    "controls.bn_affine=false",
+    "verdict.margin=2",
+]
 
 
 def test_every_other_change_changes_the_hash() -> None:
@@ -382,8 +396,11 @@ def test_packaged_recipes_load() -> None:
     code += "for path in sys.argv[1:]: print(load_recipe(path).name)"
     done = subprocess.run(
         [sys.executable, "-c", code, *PACKAGED],
-        check=True, timeout=120, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.split() == [path.stem for path in PACKAGED]
 
 

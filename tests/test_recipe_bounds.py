@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from spiketicket import registry
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.recipe import load_recipe, parse_recipe, read_tables
+from spiketicket.methods.rounds import search_stages
+from spiketicket.recipe import load_recipe, parse_recipe, read_tables, registry
 from spiketicket.report.load import read_run
-from spiketicket.rounds import search_stages
 
 
 def problems(*overrides: str) -> list[str]:

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from spiketicket import recipe, registry
 from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.recipe import registry, sections
 
 BASES = {
-    "data": recipe.DataConfig,
-    "neurons": recipe.NeuronConfig,
-    "models": recipe.ModelConfig,
-    "methods": recipe.MethodConfig,
+    "data": sections.DataConfig,
+    "neurons": sections.NeuronConfig,
+    "models": sections.ModelConfig,
+    "methods": sections.MethodConfig,
 }
 CHOICES = [(family, name) for family in registry.FAMILIES for name in registry.names(family)]
 
@@ -28,7 +28,7 @@ def test_names_are_the_public_files_sorted() -> None:
 
 def test_names_import_no_choice() -> None:
     code = (
-        "import sys; from spiketicket import registry\n"
+        "import sys; from spiketicket.recipe import registry\n"
         "for family in registry.FAMILIES: assert registry.names(family)\n"
         "loaded = sorted(m for m in sys.modules if m.startswith('spiketicket.'))\n"
         "assert not [m for m in loaded if m.split('.')[1] in registry.FAMILIES], loaded\n"

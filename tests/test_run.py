@@ -14,19 +14,17 @@ import pytest
 import torch
 
 import spiketicket
-from spiketicket import _files, _processor, run, stage
-from spiketicket.bake import from_ticket, load_into, to_ticket
-from spiketicket.claim import claimed
 from spiketicket.errors import UserError
-from spiketicket.parts import Context, prepare_experiment
+from spiketicket.experiment import find as run
+from spiketicket.experiment import stage
+from spiketicket.experiment.find import evaluate_ticket, find, train_dense
+from spiketicket.experiment.record import add_record, check_record
+from spiketicket.experiment.seed import Context, prepare_experiment
+from spiketicket.machine import files, processor
+from spiketicket.machine.claims import claimed
+from spiketicket.models.of_ticket import from_ticket, load_into, to_ticket
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
-from spiketicket.record import add_record, check_record
-from spiketicket.reporting import NullReporter
-from spiketicket.run import (
-    evaluate_ticket,
-    find,
-    train_dense,
-)
 from spiketicket.ticket import Ticket, TicketError
 
 BASE = {
@@ -121,8 +119,8 @@ def test_the_ticket_file_says_where_it_comes_from(found):
 @pytest.mark.parametrize("weights", ["binary", "float"])
 @pytest.mark.parametrize("neuron", ["lif", "relu", "sign", "step"])
 def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weights, neuron):
-    from spiketicket.arms import prepare
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.methods.controls import prepare
+    from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"weights": weights}, neuron={"name": neuron})
     shape = DataShape(1, 8, 8, 10)
@@ -147,8 +145,8 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
 
 @pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
 def test_every_network_is_a_function_of_the_seed(name):
-    from spiketicket.arms import prepare
-    from spiketicket.models._blocks import DataShape
+    from spiketicket.methods.controls import prepare
+    from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"name": name, "bn_affine": True}, ticket={"scale_fan": True})
 
@@ -232,8 +230,10 @@ def test_a_dense_net_trained_alone_can_be_recorded(found):
     (row,) = line["arms"]
     assert row["test_accuracy"] == [found.arms["dense"][0].test_accuracy]
     assert (line["hash"], line["seeds"], line["threads"]) == (
-        found.recipe.hash, [0], found.to_dict()["threads"],
-    )  # fmt: skip
+        found.recipe.hash,
+        [0],
+        found.to_dict()["threads"],
+    )
     assert parse_recipe(line["recipe"]).hash == found.recipe.hash
 
 
@@ -310,7 +310,7 @@ def test_a_ticket_for_another_network_names_what_differs(found):
 @pytest.mark.xdist_group("processes")
 def test_two_processes_never_share_a_run_folder(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom spiketicket.claim import claimed\n"
+        "import sys\nfrom pathlib import Path\nfrom spiketicket.machine.claims import claimed\n"
         "from spiketicket.errors import UserError\n"
         "try:\n    with claimed(Path(sys.argv[1])): print('got it')\n"
         "except UserError as e: print(e)\n"
@@ -329,9 +329,9 @@ def test_what_a_killed_writer_left_is_gone_when_the_run_goes_on(tmp_path):
     stage = tmp_path / "run" / "seed-0" / "ticket"
     stage.mkdir(parents=True)
     killed = (
-        "import os, sys\nfrom pathlib import Path\nfrom spiketicket import _files\n"
-        "_files.os.fsync = lambda _: os._exit(9)\n"
-        "_files.write_bytes(Path(sys.argv[1]), b'half')\n"
+        "import os, sys\nfrom pathlib import Path\nfrom spiketicket.machine import files\n"
+        "files.os.fsync = lambda _: os._exit(9)\n"
+        "files.write_bytes(Path(sys.argv[1]), b'half')\n"
     )
     left = subprocess.run([sys.executable, "-c", killed, str(stage / "checkpoint.pt")], check=False)
     assert left.returncode == 9
@@ -362,14 +362,14 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_full_or_read_only_disk_leaves_no_half_file(tmp_path, monkeypatch, code):
     target = tmp_path / "result.json"
-    _files.write_json(target, {"whole": 1})
+    files.write_json(target, {"whole": 1})
 
     def refuse(*args):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(_files.os, "fsync", refuse)
+    monkeypatch.setattr(files.os, "fsync", refuse)
     with pytest.raises(UserError, match=r"disk is full|cannot be written"):
-        _files.write_json(target, {"half": 1})
+        files.write_json(target, {"half": 1})
     assert json.loads(target.read_text()) == {"whole": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
@@ -400,6 +400,6 @@ def test_emulated_bfloat16_is_told(flags, told, monkeypatch):
         def message(self, text):
             self.said.append(text)
 
-    monkeypatch.setattr(_processor, "features", lambda: flags)
+    monkeypatch.setattr(processor, "features", lambda: flags)
     prepare_experiment(recipe(train={"precision": "bf16"}), Context(reporter=Listener()))
     assert len([m for m in Listener.said if "emulates bfloat16" in m]) == told

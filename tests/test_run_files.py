@@ -14,24 +14,25 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from spiketicket import _files, checkpoint
-from spiketicket._run_files import (
+from spiketicket.cli import guard
+from spiketicket.errors import UserError
+from spiketicket.experiment.record import check_record
+from spiketicket.machine import files
+from spiketicket.machine.claims import Fence, SupersededError
+from spiketicket.machine.run_files import (
     read_arrays,
     read_predictions,
     read_result,
     read_table,
     write_result,
 )
-from spiketicket._run_models import StageResult
-from spiketicket.claim import Fence, SupersededError
-from spiketicket.cli import _guard
-from spiketicket.errors import UserError
-from spiketicket.methods._pruning import Scene
+from spiketicket.machine.run_models import StageResult
+from spiketicket.methods.pruning import Scene
 from spiketicket.recipe import read_tables
-from spiketicket.record import check_record
 from spiketicket.report.load import read_run
 from spiketicket.sweep.plan import failure
 from spiketicket.sweep.worker import read_beat
+from spiketicket.training import checkpoint
 
 resource = pytest.importorskip("resource")
 FACTS = {
@@ -370,10 +371,10 @@ def test_a_disk_limit_names_the_file(tmp_path, monkeypatch, number):
     monkeypatch.setattr(os, "fsync", fail)
     path = tmp_path / "result.json"
     with pytest.raises(UserError, match=r"result\.json: .*Make room"):
-        _files.write_bytes(path, b"x")
+        files.write_bytes(path, b"x")
     with pytest.raises(OSError, match=os.strerror(number)) as found:
-        _files.write_atomic(path, b"x")
-    assert "result.json: " in str(_guard.explained(found.value))
+        files.write_atomic(path, b"x")
+    assert "result.json: " in str(guard.explained(found.value))
     assert not list(tmp_path.iterdir())
 
 
@@ -382,7 +383,7 @@ def test_the_systems_own_limit_of_a_files_size(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(UserError, match=r"big: is larger than a file may be here"):
-            _files.write_bytes(tmp_path / "big", b"x" * 5000)
+            files.write_bytes(tmp_path / "big", b"x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spiketicket
-from spiketicket import _streams
-from spiketicket._plain import cut, plain
-from spiketicket.errors import RecipeError, UserError
+from spiketicket.errors import RecipeError, UserError, cut, plain
+from spiketicket.machine import output
 
 SOURCE = Path(spiketicket.__file__).parent
 HOSTILE = (
@@ -78,12 +77,12 @@ def streams() -> Iterator[Streams]:
 def test_everything_written_is_filtered() -> None:
     with streams() as (out, err), warnings.catch_warnings():  # pytest makes warnings errors
         warnings.simplefilter("always")
-        _streams.prepare()
-        _streams.say(HOSTILE)
-        _streams.tell(HOSTILE)
-        _streams.note(HOSTILE)
-        _streams.fail(HOSTILE, HOSTILE)
-        _streams.say_json({"a": HOSTILE})
+        output.prepare()
+        output.say(HOSTILE)
+        output.tell(HOSTILE)
+        output.note(HOSTILE)
+        output.fail(HOSTILE, HOSTILE)
+        output.say_json({"a": HOSTILE})
         warnings.warn(HOSTILE, stacklevel=1)
         assert logging.lastResort is not None
         logging.lastResort.handle(logging.makeLogRecord({"msg": HOSTILE}))
@@ -101,10 +100,10 @@ def test_everything_written_is_filtered() -> None:
 
 def test_long_texts_are_cut() -> None:
     with streams() as (_, err):
-        _streams.fail("x" * 10**6)
-        _streams.fail(*["y"] * 1000)
+        output.fail("x" * 10**6)
+        output.fail(*["y"] * 1000)
     lines = err.getvalue().splitlines()
-    assert len(lines[0]) <= _streams.LONGEST + 10
+    assert len(lines[0]) <= output.LONGEST + 10
     assert len(lines) < 200
     assert lines[-1] == "error: and 900 more"
 
@@ -116,7 +115,7 @@ def test_a_standard_error_that_takes_nothing_stops_nothing(monkeypatch: pytest.M
 
     for stream in (Full(), None):
         monkeypatch.setattr(sys, "stderr", stream)
-        _streams.tell("x")
+        output.tell("x")
 
 
 def trees() -> Iterator[tuple[str, ast.AST]]:
@@ -133,7 +132,7 @@ PIPES = {"events/_aedat4_worker.py"}
 def test_nothing_else_writes_to_people() -> None:
     found = set()
     for name, node in trees():
-        if name == "_streams.py" or name in PIPES:
+        if name == "machine/output.py" or name in PIPES:
             continue
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
@@ -167,11 +166,11 @@ def test_every_text_file_has_a_stated_encoding() -> None:
 
 
 SAYS = """
-from spiketicket import _streams
+from spiketicket.machine import output as _streams
 _streams.prepare()
 _streams.say("97.5 \\u00b1 0.7, 3 \\u00d7 3, \\u2026 \\u2581\\u2588 \\u4f60 \\ud800 \\u202e")
 _streams.tell("\\u00e9")
-from spiketicket.cli._console import print_facts, print_line, print_table
+from spiketicket.cli.console import print_facts, print_line, print_table
 print_table(("a",), [["\\u00e9\\u4f60"]], title="\\u00b1")
 print_facts([("\\u00e9", "\\ud800")])
 print_line("\\u4f60")

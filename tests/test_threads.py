@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spiketicket import _cores, threads
-from spiketicket.cli._options import packaged_recipes
-from spiketicket.consent import Consent, given
-from spiketicket.models._blocks import DataShape
+from spiketicket.cli.options import packaged_recipes
+from spiketicket.experiment import threads
+from spiketicket.experiment.find import find, train_dense
+from spiketicket.machine import cores
+from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
-from spiketicket.run import find, train_dense
+from spiketicket.recipe.consent import Consent, given
 
 DIGITS = DataShape(1, 8, 8, 10)
 
@@ -26,7 +27,7 @@ def told():
 @pytest.fixture
 def many(monkeypatch, told):
     """A machine with 16 cores; threads that are not started cost nothing."""
-    monkeypatch.setattr(_cores, "cores", lambda: 16)
+    monkeypatch.setattr(cores, "cores", lambda: 16)
     told(16)
 
 
@@ -42,9 +43,18 @@ def _changed(recipe, train):
 
 @pytest.mark.parametrize(
     ("millions", "most", "wanted"),
-    [(0, 8, 1), (63.9, 8, 1), (127.9, 8, 1), (128, 8, 2), (152, 8, 2), (152, 1, 1),
-     (640, 8, 8), (640, 64, 10), (9_000, 8, 8)],
-)  # fmt: skip
+    [
+        (0, 8, 1),
+        (63.9, 8, 1),
+        (127.9, 8, 1),
+        (128, 8, 2),
+        (152, 8, 2),
+        (152, 1, 1),
+        (640, 8, 8),
+        (640, 64, 10),
+        (9_000, 8, 8),
+    ],
+)
 def test_a_thread_for_so_much_work(millions, most, wanted):
     assert threads.threads_for(int(millions * 1e6), most) == wanted
 
@@ -82,7 +92,7 @@ def test_what_is_chosen_depends_on_the_recipe_the_cores_and_what_pytorch_was_tol
     assert threads.choose(demo(batch_size=256), DIGITS) == 9
     told(4)
     assert threads.choose(demo(batch_size=256), DIGITS) == 4
-    monkeypatch.setattr(_cores, "cores", lambda: 3)
+    monkeypatch.setattr(cores, "cores", lambda: 3)
     assert threads.choose(demo(batch_size=256), DIGITS) == 3
 
 

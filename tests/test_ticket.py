@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream
+from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe, read_metadata
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from spiketicket import _ticket_codec as codec
-from spiketicket.philox import Stream
-from spiketicket.ticket import Ticket, TicketError, TicketLayer, describe, read_metadata
+from spiketicket.streams import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, describe, read_metadata
 
 
 def layer(name: str, shape: tuple[int, ...], density: float, alpha: float | None) -> TicketLayer:
@@ -94,8 +93,11 @@ def coded() -> tuple[Ticket, bytes]:
 def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
     ticket, content = coded()
     assert {name.partition("/")[0] for name in codec.decode(content)[1]} == {
-        "mask", "drawn", "alpha", "state"
-    }  # fmt: skip
+        "mask",
+        "drawn",
+        "alpha",
+        "state",
+    }
     start = 8 + int.from_bytes(content[:8], "little")
     # Every bit of the arrays, and of the header one of each byte.
     bits = [8 * i + i % 8 for i in range(start)] + list(range(8 * start, 8 * len(content)))
@@ -192,12 +194,27 @@ METADATA_EDITS = {
 }
 ENTRY_EDITS = {
     "name": [None, "", 3, "other", "z.conv", "\x1b[2J", "x" * 10**5],
-    "shape": [None, [], {}, 54, [54.0], [-54], [0], [True] * 54, ["54"], [5, 12], [2] * 9,
-              [1 << 62, 1 << 62], [10**4000], [10**9] * 8, [1 << 40] * 8],
+    "shape": [
+        None,
+        [],
+        {},
+        54,
+        [54.0],
+        [-54],
+        [0],
+        [True] * 54,
+        ["54"],
+        [5, 12],
+        [2] * 9,
+        [1 << 62, 1 << 62],
+        [10**4000],
+        [10**9] * 8,
+        [1 << 40] * 8,
+    ],
     "kind": [None, 1, [], {}, "float", "binary", "ternary"],
     "kept": [None, -1, 0, 10**30, 1.5, "3", True],
     "alpha": [None, -1.0, 1e300, "0.1", 0.2, 0, [0.1]],
-}  # fmt: skip
+}
 
 
 def parts(ticket: Ticket) -> tuple[dict, dict]:
@@ -442,10 +459,10 @@ def test_a_small_file_holds_no_large_layer(tmp_path):
 def test_more_weights_than_memory_holds_are_refused_unread(monkeypatch):
     ticket = Ticket((layer("l", (50,), 0.5, 0.5), layer("m", (51,), 0.5, None)))
     content = ticket.to_bytes()
-    for module in ("spiketicket._ticket_codec", "spiketicket.ticket"):
+    for module in ("spiketicket.ticket.codec", "spiketicket.ticket"):
         monkeypatch.setattr(f"{module}.MAX_WEIGHTS", 101)
     assert Ticket.from_bytes(content) == ticket
-    for module in ("spiketicket._ticket_codec", "spiketicket.ticket"):
+    for module in ("spiketicket.ticket.codec", "spiketicket.ticket"):
         monkeypatch.setattr(f"{module}.MAX_WEIGHTS", 100)
     with pytest.raises(TicketError, match="m: a ticket has at most 100 weights"):
         Ticket.from_bytes(content)

@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket import _ticket_codec as codec
-from spiketicket import registry, zoo
-from spiketicket._weight_shapes import weight_shapes
-from spiketicket.bake import from_ticket
 from spiketicket.engine import Engine
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream
-from spiketicket.plans import DataShape
-from spiketicket.ticket import Ticket, TicketError, TicketLayer
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.recipe import registry
+from spiketicket.recipe.shapes import DataShape
+from spiketicket.recipe.weight_shapes import weight_shapes
+from spiketicket.streams import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, zoo
 
 SIZE = 300_000
 
@@ -172,19 +171,33 @@ def test_sizes_have_bounds_where_they_are_typed(model):
 
 SHAPES = [DataShape(1, 32, 32, 10), DataShape(2, 64, 32, 7, 4)]
 CONFIGS = [
-    ("convnet", {}), ("convnet", {"width": 0.3}), ("convnet", {"channels": (3, 5, 7)}),
+    ("convnet", {}),
+    ("convnet", {"width": 0.3}),
+    ("convnet", {"channels": (3, 5, 7)}),
     ("convnet", {"pooling": "stride", "bn_affine": True}),
-    ("vgg9", {}), ("vgg9", {"width": 0.1, "hidden": 33}), ("vgg9", {"pools": 4}),
+    ("vgg9", {}),
+    ("vgg9", {"width": 0.1, "hidden": 33}),
+    ("vgg9", {"pools": 4}),
     ("vgg9", {"channels": (1, 2, 3, 4, 5, 6, 7, 8)}),
-    ("resnet19", {"width": 0.1}), ("resnet19", {"width": 0.02, "first_stride": 2}),
-    *((name, model) for name in ("spikformer", "sdt") for model in (
-        {}, {"preset": "tiny"}, {"dim": 24, "heads": 3, "depth": 1, "mlp_ratio": 1.3},
-        {"depth": 0}, {"rpe": False}, {"keep": 0.5, "ranking": "center"},
-        {"keep": 0.5, "ranking": "random"}, {"keep": 0.5, "ranking": "firing_rate", "rpe": False},
-        {"keep": 0.5, "ranking": "attention_first"},
-        {"keep": 0.5, "ranking": "attention_last", "depth": 3, "pools": 2},
-    )),
-]  # fmt: skip
+    ("resnet19", {"width": 0.1}),
+    ("resnet19", {"width": 0.02, "first_stride": 2}),
+    *(
+        (name, model)
+        for name in ("spikformer", "sdt")
+        for model in (
+            {},
+            {"preset": "tiny"},
+            {"dim": 24, "heads": 3, "depth": 1, "mlp_ratio": 1.3},
+            {"depth": 0},
+            {"rpe": False},
+            {"keep": 0.5, "ranking": "center"},
+            {"keep": 0.5, "ranking": "random"},
+            {"keep": 0.5, "ranking": "firing_rate", "rpe": False},
+            {"keep": 0.5, "ranking": "attention_first"},
+            {"keep": 0.5, "ranking": "attention_last", "depth": 3, "pools": 2},
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
@@ -217,7 +230,7 @@ def test_an_input_has_bounds():
 
 
 def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
-    from spiketicket.export._inputs import check_inputs
+    from spiketicket.export.inputs import check_inputs
 
     metadata = network("resnet19", width=0.1)
     metadata["network"]["args"]["shape"] |= {"height": 1 << 12, "width": 1 << 12}
@@ -227,14 +240,19 @@ def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
 
 
 def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
-    from spiketicket.arms import build_network
+    from spiketicket.methods.controls import build_network
     from spiketicket.recipe import parse_recipe
 
-    made = parse_recipe({
-        "name": "huge", "data": {"name": "digits"}, "neuron": {"name": "lif"},
-        "model": {"name": "spikformer", "dim": 65536, "heads": 8, "depth": 1024},
-        "ticket": {"name": "edge_popup", "density": 0.5}, "train": {"epochs": 1, "batch_size": 1},
-    })  # fmt: skip
+    made = parse_recipe(
+        {
+            "name": "huge",
+            "data": {"name": "digits"},
+            "neuron": {"name": "lif"},
+            "model": {"name": "spikformer", "dim": 65536, "heads": 8, "depth": 1024},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": 1},
+        }
+    )
     with within(1, 1), pytest.raises(UserError, match="a network has at most 4294967296 weights"):
         build_network(made, DataShape(1, 32, 32, 10))
 

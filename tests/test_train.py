@@ -12,13 +12,13 @@ import time
 import pytest
 import torch
 
-from spiketicket import checkpoint
 from spiketicket.errors import UserError
-from spiketicket.measure.accuracy import Evaluation
+from spiketicket.experiment.find import find
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
-from spiketicket.reporting import NullReporter
-from spiketicket.run import find
-from spiketicket.train import (
+from spiketicket.training import checkpoint
+from spiketicket.training.evaluate import Evaluation
+from spiketicket.training.loop import (
     Stage,
     Trainee,
     estimate_statistics,
@@ -87,7 +87,7 @@ def test_a_run_killed_at_many_moments_ends_with_the_bytes_of_one_that_was_not(tm
         "import sys, torch\n"
         "torch.set_num_threads(2)\n"
         "from spiketicket.recipe import load_recipe\n"
-        "from spiketicket.run import find\n"
+        "from spiketicket.experiment.find import find\n"
         "find(load_recipe(sys.argv[1]), runs_dir=sys.argv[2])\n"
     )
 
@@ -140,7 +140,7 @@ def test_an_interrupted_run_goes_on_and_counts_all_its_time(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_causes(tmp_path, monkeypatch):
-    from spiketicket import train
+    from spiketicket.training import loop as train
 
     real = train.functional.cross_entropy
     calls = []
@@ -330,9 +330,12 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
 
     config = TrainConfig(epochs=3, batch_size=8)
     trainee = Trainee(
-        model, list(model.parameters()), OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
-        fresh_statistics=fresh, complete_after=lambda epoch: epoch >= 1,
-    )  # fmt: skip
+        model,
+        list(model.parameters()),
+        OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
+        fresh_statistics=fresh,
+        complete_after=lambda epoch: epoch >= 1,
+    )
     fit(trainee, _Draws(), validate, config, Stage("x", 0, tmp_path, "k"), NullReporter())
     estimated = []
     for epoch, state in enumerate(judged):

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spiketicket import verify as verify_module
-from spiketicket._stated import density_check, recipe_check, weights_check, words_check
+from spiketicket.experiment import verify as verify_module
+from spiketicket.experiment.find import find
+from spiketicket.experiment.stated import density_check, recipe_check, weights_check, words_check
+from spiketicket.experiment.verify import Place, verify_ticket
 from spiketicket.recipe import parse_recipe
-from spiketicket.run import find
 from spiketicket.ticket import Ticket
-from spiketicket.verify import Place, verify_ticket
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 BASE = {
     "name": "tiny",
@@ -213,8 +213,8 @@ def test_without_torch_what_needs_none_is_checked(tmp_path):
     code = """
 import sys
 sys.modules["torch"] = None
-from spiketicket.verify import verify_ticket
-from spiketicket.zoo import find_ticket
+from spiketicket.experiment.verify import verify_ticket
+from spiketicket.ticket.zoo import find_ticket
 for check in verify_ticket(find_ticket("digits-binw").path, rerun=True).checks:
     print(check.name, "=", check.state)
 """

@@ -5,13 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from spiketicket import load_recipe, zoo
+from spiketicket import load_recipe
 from spiketicket.cli import app
-from spiketicket.cli._options import packaged_recipes
+from spiketicket.cli.options import packaged_recipes
 from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
-from spiketicket.run import evaluate_ticket
-from spiketicket.ticket import TicketError, describe, read_metadata
+from spiketicket.experiment.find import evaluate_ticket
+from spiketicket.ticket import TicketError, describe, read_metadata, zoo
 
 TICKETS = zoo.list_tickets()
 HERE = [t for t in TICKETS if t.data == "digits"]

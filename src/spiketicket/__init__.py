@@ -7,39 +7,40 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from spiketicket import _cores
+from spiketicket._version import __version__
+from spiketicket.machine import cores
 
 if TYPE_CHECKING:
-    from spiketicket.bake import from_ticket, load_into, remove_masks
     from spiketicket.engine.engine import Engine
-    from spiketicket.own_network import reset_state, search
+    from spiketicket.experiment.find import evaluate_ticket, find, train_dense
+    from spiketicket.experiment.search import reset_state, search
+    from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
     from spiketicket.recipe import load_recipe
-    from spiketicket.run import evaluate_ticket, find, train_dense
     from spiketicket.ticket import Ticket, read_metadata
 
-__version__ = "0.2.0"
 
 # The only place that is before PyTorch in every process of ours. Where a program has loaded PyTorch
 # already the variables would change nothing, so its environment is left alone.
 if "torch" not in sys.modules:
-    _cores.prepare(os.environ)
+    cores.prepare(os.environ)
 
 _HOME = {
     "Engine": "engine.engine",
     "Ticket": "ticket",
-    "evaluate_ticket": "run",
-    "find": "run",
-    "from_ticket": "bake",
-    "load_into": "bake",
+    "evaluate_ticket": "experiment.find",
+    "find": "experiment.find",
+    "from_ticket": "models.of_ticket",
+    "load_into": "models.of_ticket",
     "load_recipe": "recipe",
     "read_metadata": "ticket",
-    "remove_masks": "bake",
-    "reset_state": "own_network",
-    "search": "own_network",
-    "train_dense": "run",
+    "remove_masks": "models.of_ticket",
+    "reset_state": "experiment.search",
+    "search": "experiment.search",
+    "train_dense": "experiment.find",
 }
 
 __all__ = [
+    "__version__",
     "Engine",
     "Ticket",
     "evaluate_ticket",

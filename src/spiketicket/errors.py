@@ -9,8 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from spiketicket._plain import plain
-
 _LONGEST_VALUE = 80
 
 
@@ -38,7 +36,7 @@ class UserError(SpikeTicketError):
         remedy: what the user can do; shown last, as a sentence of its own.
 
     ``str(error)`` is ``"where: what (got value). remedy"``, absent parts left out: one line that is
-    safe to show, see :func:`spiketicket._plain.plain`. The attributes hold what was given.
+    safe to show, see :func:`plain`. The attributes hold what was given.
     """
 
     def __init__(
@@ -73,3 +71,33 @@ def _text(what: str, where: str, value: object, remedy: str) -> str:
             shown = shown[: _LONGEST_VALUE - 3] + "..."
         text += f" (got {shown})"
     return f"{text}. {remedy}" if remedy else text
+
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that Unicode calls printable and that show nothing."""
+
+
+def plain(text: str, keep: str = "") -> str:
+    r"""``text`` with each character that is not seen as itself written as Python's escape of it.
+
+    Those are control characters (ESC, C1), line ends, format characters (bidirectional overrides,
+    zero width), lone surrogates, spaces other than the usual one, and what is not assigned:
+    ``\x1b``, ``\n``, ``\u202e``. The result is one line. Characters in ``keep`` stay.
+    """
+    if text.isprintable() and _UNSEEN.isdisjoint(text):
+        return text
+    return "".join(c if c in keep or _is_seen(c) else escape(c) for c in text)
+
+
+def escape(text: str) -> str:
+    """``text`` in ASCII, other characters as Python's escapes."""
+    return "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def cut(text: str, most: int) -> str:
+    """``text``, or its beginning and ``...`` where it has more than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _is_seen(c: str) -> bool:
+    return c.isprintable() and c not in _UNSEEN

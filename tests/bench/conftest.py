@@ -6,23 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket.arms import build_network
 from spiketicket.data import load_dataset
-from spiketicket.methods._layers import prunable
+from spiketicket.experiment.stage import Experiment, provenance
+from spiketicket.methods.controls import build_network
+from spiketicket.models.prunable import prunable
 from spiketicket.recipe import parse_recipe
-from spiketicket.stage import Experiment, provenance
 from spiketicket.ticket import Ticket, TicketLayer
 
 
 def random_ticket() -> Ticket:
-    recipe = parse_recipe({
-        "name": "tiny",
-        "data": {"name": "digits"},
-        "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
-        "neuron": {"name": "lif"},
-        "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 16},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "data": {"name": "digits"},
+            "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 1, "batch_size": 16},
+        }
+    )
     experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))
     model, rng = build_network(recipe, experiment.shape), np.random.default_rng(0)
     layers = []
@@ -46,11 +48,16 @@ def random_ticket() -> Ticket:
         "neuron": recipe.neuron.model_dump(mode="json"),
         "shape": experiment.shape.__dict__,
     }
-    return Ticket(tuple(layers), state, {
-        "network": {"name": "convnet", "args": args},
-        "normalisation": {"mean": list(data.mean), "std": list(data.std)},
-        "eval_batch_size": 16, **provenance(experiment),
-    })  # fmt: skip
+    return Ticket(
+        tuple(layers),
+        state,
+        {
+            "network": {"name": "convnet", "args": args},
+            "normalisation": {"mean": list(data.mean), "std": list(data.std)},
+            "eval_batch_size": 16,
+            **provenance(experiment),
+        },
+    )
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from spiketicket import _processor
 from spiketicket.bench import compare as comparing
 from spiketicket.bench.agreement import compared
 from spiketicket.bench.compare import Plan, compare, failures, usable_cores
@@ -21,8 +20,9 @@ from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked
 from spiketicket.bench.worker import _Server
 from spiketicket.cli import app
-from spiketicket.engine import _library
+from spiketicket.engine import library
 from spiketicket.errors import UserError
+from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, TicketError
 
 HAS_ORT = not missing(PEERS["onnxruntime-fp32"])
@@ -40,7 +40,7 @@ def bench(*arguments: str) -> Result:
 def test_peers_are_checked_timed_and_told(tiny: Path, tmp_path: Path) -> None:
     wanted = ["torch-fp32", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32"]
     peers = tuple(name for name in wanted if not missing(PEERS[name]))
-    if _library.available():
+    if library.available():
         peers = ("engine-generic", *peers)
     said: list[str] = []
     plan = Plan(batches=(2,), peers=peers, **SHORT)
@@ -139,10 +139,15 @@ def test_tickets_that_cannot_be_compared(tiny: Path, tmp_path: Path) -> None:
 def job(tiny: Path, tmp_path: Path) -> Job:
     np.save(tmp_path / "images.npy", np.ones((4, 1, 8, 8), np.float32))
     return Job(
-        ticket=str(tiny), peer="onnxruntime-fp32", batch=2, threads=1, cpus=usable_cores()[:1],
-        inputs=str(tmp_path / "images.npy"), calibration=str(tmp_path / "images.npy"),
+        ticket=str(tiny),
+        peer="onnxruntime-fp32",
+        batch=2,
+        threads=1,
+        cpus=usable_cores()[:1],
+        inputs=str(tmp_path / "images.npy"),
+        calibration=str(tmp_path / "images.npy"),
         folder=str(tmp_path),
-    )  # fmt: skip
+    )
 
 
 @needs_ort
@@ -157,7 +162,7 @@ def test_a_process_that_is_late_is_ended(job: Job) -> None:
         PeerProcess(job, 0.01)
 
 
-@pytest.mark.skipif(not _library.available(), reason="no C library was built")
+@pytest.mark.skipif(not library.available(), reason="no C library was built")
 def test_engine_threads_without_an_image_of_their_own_work_together(job: Job) -> None:
     from spiketicket.bench.peers import engine
 
@@ -199,11 +204,16 @@ def test_agreement_tells_rounding_from_another_net() -> None:
     passed: dict[str, Callable[[str], bool]] = {
         name: compared(found, logits).passes
         for name, found in {
-            "same": logits, "rounded": rounded, "flipped": flipped, "noisy": noisy,
-            "shuffled": shuffled, "biased": biased, "short": logits[:, :9],
+            "same": logits,
+            "rounded": rounded,
+            "flipped": flipped,
+            "noisy": noisy,
+            "shuffled": shuffled,
+            "biased": biased,
+            "short": logits[:, :9],
             "nan": np.where(logits > 9, np.nan, logits).astype(np.float32),
         }.items()
-    }  # fmt: skip
+    }
     assert {name for name, passes in passed.items() if passes("exact")} == {"same", "rounded"}
     float32 = {"same", "rounded", "flipped"}
     assert {name for name, passes in passed.items() if passes("float32")} == float32
@@ -222,7 +232,7 @@ def test_weights_have_seven_bits_where_pairs_of_products_overflow(
 ) -> None:
     from spiketicket.bench.peers._ort import has_dot_products
 
-    monkeypatch.setattr(_processor, "features", lambda: "sse4_2 avx2 fma")
+    monkeypatch.setattr(processor, "features", lambda: "sse4_2 avx2 fma")
     assert not has_dot_products()
-    monkeypatch.setattr(_processor, "features", lambda: "avx2 avx512_vnni")
+    monkeypatch.setattr(processor, "features", lambda: "avx2 avx512_vnni")
     assert has_dot_products()

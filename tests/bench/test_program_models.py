@@ -23,14 +23,26 @@ NEURONS = {
     "half": {"kind": LIF, "decay": 0.5, "v_threshold": 1.0},
     "soft": {"kind": LIF, "decay": 0.75, "v_threshold": 0.5, "soft": True},
     "none": {"kind": LIF, "decay": 0.0, "v_threshold": 1.0},
-    "rest": {"kind": LIF, "charge": 1, "tau": 2.0, "v_threshold": 1.0, "v_reset": -0.25,
-             "v_rest": -0.25},
-    "input": {"kind": LIF, "charge": 2, "tau": 4.0, "v_threshold": 0.25, "v_reset": 0.125,
-              "v_rest": 0.125},
+    "rest": {
+        "kind": LIF,
+        "charge": 1,
+        "tau": 2.0,
+        "v_threshold": 1.0,
+        "v_reset": -0.25,
+        "v_rest": -0.25,
+    },
+    "input": {
+        "kind": LIF,
+        "charge": 2,
+        "tau": 4.0,
+        "v_threshold": 0.25,
+        "v_reset": 0.125,
+        "v_rest": 0.125,
+    },
     "step": {"kind": NeuronKind.STEP, "v_threshold": 0.75},
     "sign": {"kind": NeuronKind.SIGN},
     "relu": {"kind": NeuronKind.RELU},
-}  # fmt: skip
+}
 
 
 class Maker:
@@ -42,9 +54,16 @@ class Maker:
         self.add = self.builder.add
 
     def layer(
-        self, x: int, cout: int, k: int = 3, stride: int = 1, flatten: bool = False,
-        binary: bool = True, bias: bool = False, norm: bool = True,
-    ) -> int:  # fmt: skip
+        self,
+        x: int,
+        cout: int,
+        k: int = 3,
+        stride: int = 1,
+        flatten: bool = False,
+        binary: bool = True,
+        bias: bool = False,
+        norm: bool = True,
+    ) -> int:
         value, pick = self.builder.value(x), self.rng.choice
         shape = (cout, value.plane if flatten else value.channels, k, k)
         kept = pick([-1, 0, 1] if binary else [-0.5, 0, 0.25, 1], shape)
@@ -55,10 +74,15 @@ class Maker:
         # About as much below the threshold as above it, as BatchNorm does.
         b = np.round(-a * kept.sum((1, 2, 3)) / 2) / 4
         return self.add(
-            ops.Synapse, x, stride=stride, pad=k // 2, flatten=flatten, **weights,
+            ops.Synapse,
+            x,
+            stride=stride,
+            pad=k // 2,
+            flatten=flatten,
+            **weights,
             bias=pick([-0.25, 0.25], cout) if bias else None,
             **({"a": a, "b": b} if norm else {}),
-        )  # fmt: skip
+        )
 
     def block(self, x: int, cout: int, neuron: str = "half", **options: Any) -> int:
         return self.add(ops.Neuron, self.layer(x, cout, **options), **NEURONS[neuron])

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spiketicket.bake import from_ticket
 from spiketicket.bench.agreement import compared
 from spiketicket.bench.peers._torch import fastest, runner
 from spiketicket.bench.peers.torch_bf16 import in_bfloat16
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 
 Array = NDArray[np.float32]

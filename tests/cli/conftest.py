@@ -9,18 +9,27 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-import spiketicket
+import spiketicket.experiment
 from spiketicket.cli import app
 from spiketicket.cli import find as find_command
-from spiketicket.measure.verdict import ArmScores, judge
+from spiketicket.verdict.rules import ArmScores, judge
 
 Run = Callable[..., Result]
 
 ARM = {
-    "arm": "ticket", "title": "ticket", "density": 0.5, "binary": True, "bn_affine": False,
-    "test_accuracy": [97.0, 98.0], "validation_accuracy": [96.0, 96.5], "kept": 1234,
-    "parameters": 2468, "file_bytes": 4321, "wall_s": 75.0, "trained_epochs": 30,
-}  # fmt: skip
+    "arm": "ticket",
+    "title": "ticket",
+    "density": 0.5,
+    "binary": True,
+    "bn_affine": False,
+    "test_accuracy": [97.0, 98.0],
+    "validation_accuracy": [96.0, 96.5],
+    "kept": 1234,
+    "parameters": 2468,
+    "file_bytes": 4321,
+    "wall_s": 75.0,
+    "trained_epochs": 30,
+}
 
 
 @pytest.fixture
@@ -37,14 +46,18 @@ def spike() -> Run:
 
 
 VERDICT = judge(
-    ArmScores([97.0, 98.0]), ArmScores([97.5, 98.0]), ArmScores([90.0, 92.0]),
-    ArmScores([10.0, 12.0]), margin=5.0, confidence=0.95,
-).to_dict()  # fmt: skip
+    ArmScores([97.0, 98.0]),
+    ArmScores([97.5, 98.0]),
+    ArmScores([90.0, 92.0]),
+    ArmScores([10.0, 12.0]),
+    margin=5.0,
+    confidence=0.95,
+).to_dict()
 
 
 @dataclasses.dataclass
 class FakeRun:
-    """Takes the place of ``spiketicket.run``; ``error`` is raised instead of an answer."""
+    """Takes the place of ``experiment.find``; ``error`` is raised instead of an answer."""
 
     calls: list[tuple[Any, dict[str, Any]]] = dataclasses.field(default_factory=list)
     error: BaseException | None = None
@@ -66,10 +79,17 @@ class FakeRun:
     def find(self, recipe: Any, **given: Any) -> Any:
         control = {**ARM, "arm": "dense", "title": "dense, trained", "density": 1.0}
         answer = {
-            "name": recipe.name, "hash": recipe.hash, "folder": "runs/x", "seeds": [0, 1],
-            "condition": "BinW-SNN", "device": given["device"], "threads": 2,
-            "verdict": self.verdict, "arms": [ARM, control], "tickets": ["runs/x/a.ticket"],
-        }  # fmt: skip
+            "name": recipe.name,
+            "hash": recipe.hash,
+            "folder": "runs/x",
+            "seeds": [0, 1],
+            "condition": "BinW-SNN",
+            "device": given["device"],
+            "threads": 2,
+            "verdict": self.verdict,
+            "arms": [ARM, control],
+            "tickets": ["runs/x/a.ticket"],
+        }
         return self._answer(recipe, given, answer)
 
     def train_dense(self, recipe: Any, **given: Any) -> Any:
@@ -77,16 +97,20 @@ class FakeRun:
 
     def evaluate_ticket(self, path: Any, **given: Any) -> Any:
         answer = {
-            "ticket": str(path), "dataset": "digits", "test_count": 360,
-            "test_accuracy": 97.25, "stated_accuracy": None, "device": given["device"],
-        }  # fmt: skip
+            "ticket": str(path),
+            "dataset": "digits",
+            "test_count": 360,
+            "test_accuracy": 97.25,
+            "stated_accuracy": None,
+            "device": given["device"],
+        }
         return self._answer(path, given, answer)
 
 
 @pytest.fixture
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     fake = FakeRun()
-    monkeypatch.setitem(__import__("sys").modules, "spiketicket.run", fake)
-    monkeypatch.setattr(spiketicket, "run", fake, raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "spiketicket.experiment.find", fake)
+    monkeypatch.setattr(spiketicket.experiment, "find", fake, raising=False)
     monkeypatch.setattr(find_command, "_report", lambda folder, *rest: folder / "report.html")
     return fake

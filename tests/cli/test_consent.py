@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import spiketicket
-from spiketicket import arms, consent, registry
-from spiketicket.bake import from_ticket
-from spiketicket.consent import Consent, given
 from spiketicket.errors import UserError
-from spiketicket.recipe import parse_recipe, to_toml
+from spiketicket.methods import controls
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.recipe import consent, parse_recipe, registry, to_toml
+from spiketicket.recipe.consent import Consent, given
 from spiketicket.sweep import Run
 from spiketicket.sweep.plan import make_plan
 from spiketicket.sweep.worker import Order, Settings, execute
@@ -37,18 +37,22 @@ def here(tmp_path, monkeypatch):
     (tmp_path / f"{NAME}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(consent, "config_file", lambda: tmp_path / "home" / "config.toml")
-    arms._has_rest.cache_clear()  # it builds each network once
+    controls._has_rest.cache_clear()  # it builds each network once
     yield tmp_path
     sys.modules.pop(NAME, None)
 
 
 def recipe(name=f"{NAME}:make", **settings):
-    return parse_recipe({
-        "name": "own", "data": {"name": "digits", "train_limit": 100},
-        "model": {"name": name, **settings}, "neuron": {"name": "own"},
-        "ticket": {"name": "edge_popup", "density": 0.5, "fine_tune_epochs": 1},
-        "train": {"epochs": 1, "batch_size": 50},
-    })  # fmt: skip
+    return parse_recipe(
+        {
+            "name": "own",
+            "data": {"name": "digits", "train_limit": 100},
+            "model": {"name": name, **settings},
+            "neuron": {"name": "own"},
+            "ticket": {"name": "edge_popup", "density": 0.5, "fine_tune_epochs": 1},
+            "train": {"epochs": 1, "batch_size": 50},
+        }
+    )
 
 
 def ticket(options=None, name=f"{NAME}:make", called=None):

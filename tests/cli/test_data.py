@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from spiketicket import registry
+from spiketicket.recipe import registry
 
 Run = Callable[..., Result]
 

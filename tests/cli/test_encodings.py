@@ -46,8 +46,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("encodings") / NAME
     run, package = made / f"r{NAME}", resources.files("spiketicket")
     (run / "seed-0" / "ticket").mkdir(parents=True)
-    shutil.copy(str(package / "zoo" / "digits-binw.ticket"), made / f"{NAME}.ticket")
-    shutil.copy(str(package / "recipes" / "digits-binw.toml"), run / "recipe.toml")
+    shutil.copy(str(package / "ticket" / "zoo" / "digits-binw.ticket"), made / f"{NAME}.ticket")
+    shutil.copy(str(package / "recipe" / "shipped" / "digits-binw.toml"), run / "recipe.toml")
     history = [{"epoch": e, "loss": 2.0 / (e + 1), "validation_accuracy": 0.3} for e in range(3)]
     (run / "seed-0" / "ticket" / "log.jsonl").write_text("\n".join(map(json.dumps, history)))
     from PIL import Image

@@ -18,24 +18,31 @@ Run = Callable[..., Result]
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["find", "nothing.toml"],
-         "error: nothing.toml: no such recipe file. Recipes in the package:"),
-        (["find", "digits-bin"],
-         "error: digits-bin: no such recipe file. Did you mean digits-binw?"),
+        (
+            ["find", "nothing.toml"],
+            "error: nothing.toml: no such recipe file. Recipes in the package:",
+        ),
+        (
+            ["find", "digits-bin"],
+            "error: digits-bin: no such recipe file. Did you mean digits-binw?",
+        ),
         (["find", "--set", "seed=1", "--set", "seed=2"], "error: --set seed: is given twice"),
-        (["find", "--set", "model.name=vgg8"],
-         "error: --set model.name: unknown network (got 'vgg8'). Did you mean vgg9?"),
-        (["find", "--set", "ticket.density=0"],
-         "error: --set ticket.density: must be > 0 (got 0)"),
-        (["train", "--set", "model.timesteps=0"],
-         "error: --set model.timesteps: must be >= 1 (got 0)"),
+        (
+            ["find", "--set", "model.name=vgg8"],
+            "error: --set model.name: unknown network (got 'vgg8'). Did you mean vgg9?",
+        ),
+        (["find", "--set", "ticket.density=0"], "error: --set ticket.density: must be > 0 (got 0)"),
+        (
+            ["train", "--set", "model.timesteps=0"],
+            "error: --set model.timesteps: must be >= 1 (got 0)",
+        ),
         (["eval", "nothing.ticket"], "nothing.ticket"),
         (["show", "nothing.ticket"], "nothing.ticket"),
         (["data", "check", "nothing"], "error: unknown dataset (got 'nothing')"),
         (["data", "get", "nothing"], "error: unknown dataset (got 'nothing')"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)  # fmt: skip
+)
 def test_bad_input(spike: Run, arguments: list[str], text: str) -> None:
     result = spike(*arguments)
     assert result.exit_code == 2
@@ -46,10 +53,19 @@ def test_bad_input(spike: Run, arguments: list[str], text: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nothing"], ["find", "--seeds", "0"], ["find", "--threads", "0"], ["find", "--device", "x"],
-     ["find", "--nothing"], ["eval"], ["show"], ["data", "nothing"], ["find", "a", "b"]],
+    [
+        ["nothing"],
+        ["find", "--seeds", "0"],
+        ["find", "--threads", "0"],
+        ["find", "--device", "x"],
+        ["find", "--nothing"],
+        ["eval"],
+        ["show"],
+        ["data", "nothing"],
+        ["find", "a", "b"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_bad_usage(spike: Run, arguments: list[str]) -> None:
     result = spike(*arguments)
     assert result.exit_code == 2
@@ -66,18 +82,27 @@ def test_every_mistake_of_a_recipe_has_its_line(spike: Run) -> None:
     ("error", "text"),
     [
         (UserError("is wrong", where="here"), "error: here: is wrong\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "runs/a"),
-         "error: runs/a: the disk is full. Make room, then run the same command again to go on\n"),
-        (OSError(errno.EROFS, "Read-only file system", "runs/a"),
-         "error: runs/a: no permission, or the disk is read-only. Choose another folder\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "runs/a"),
-         "error: runs/a: no permission, or the disk is read-only. Choose another folder\n"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs"),
-         "error: runs: Not a directory\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a"),
+            "error: runs/a: the disk is full. Make room, then run the same command again to go on"
+            "\n",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "runs/a"),
+            "error: runs/a: no permission, or the disk is read-only. Choose another folder\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "runs/a"),
+            "error: runs/a: no permission, or the disk is read-only. Choose another folder\n",
+        ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs"),
+            "error: runs: Not a directory\n",
+        ),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), f"error: {NO_TORCH}\n"),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_errors_of_a_run(spike: Run, fake_run: Any, error: BaseException, text: str) -> None:
     fake_run.error = error
     result = spike("find", "--json")
@@ -130,9 +155,13 @@ def test_a_full_disk_for_the_output() -> None:
     code = "import sys; from spiketicket.cli import main; sys.argv[1:] = ['data', 'list']; main()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.errors import UserError
 from spiketicket.export import pt2
 from spiketicket.methods import edge_popup
 from spiketicket.models import convnet
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.neurons import lif
 from spiketicket.ticket import Ticket
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,10 @@ def strided(tmp_path_factory):
     model = convnet.build(config, neuron, shape)
     edge_popup.attach(model, edge_popup.Config(density=0.5), binary=True, seed=0, epochs=1)
     args = {
-        "model": config.model_dump(mode="json"), "neuron": neuron.model_dump(mode="json"),
+        "model": config.model_dump(mode="json"),
+        "neuron": neuron.model_dump(mode="json"),
         "shape": shape.__dict__,
-    }  # fmt: skip
+    }
     path = tmp_path_factory.mktemp("ticket") / "a-net.ticket"
     to_ticket(model, {"network": {"name": "convnet", "args": args}}).save(path)
     return path
@@ -86,11 +87,14 @@ def test_hub(spike, strided, tmp_path):
     assert "# mine" in (tmp_path / "new" / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["digits-binw", "--to", "nir"], "NIR cannot represent features.0 (max pooling)"),
-    (["digits-multisp", "--to", "nir"], "attention, a product of activations"),
-    (["digits-binw", "--to", "onnx", "--push", "a/b"], "--push: goes with --to hub only"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["digits-binw", "--to", "nir"], "NIR cannot represent features.0 (max pooling)"),
+        (["digits-multisp", "--to", "nir"], "attention, a product of activations"),
+        (["digits-binw", "--to", "onnx", "--push", "a/b"], "--push: goes with --to hub only"),
+    ],
+)
 def test_what_cannot_be_is_one_line(spike, options, message, tmp_path):
     name, *rest = options
     done = spike(*map(str, ["export", find_ticket(name).path, *rest, "-o", tmp_path / "out"]))
@@ -107,10 +111,13 @@ def test_a_ticket_of_a_foreign_program_is_refused(spike, tmp_path):
     assert "of a network of your own" in done.stderr
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--to", "c", "--samples", "4"], "--samples: goes with --to nir or onnx or"),
-    (["--to", "hub", "--network", "a:b"], "or torch or pt2 only"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--to", "c", "--samples", "4"], "--samples: goes with --to nir or onnx or"),
+        (["--to", "hub", "--network", "a:b"], "or torch or pt2 only"),
+    ],
+)
 def test_an_option_that_would_be_ignored_is_refused(spike, strided, options, message, tmp_path):
     done = spike(*map(str, ["export", strided, *options, "-o", tmp_path / "out"]))
     assert done.exit_code == 2
@@ -121,7 +128,7 @@ def test_the_engine_strides_as_the_network_does_and_refuses_averages(strided):
     import numpy as np
 
     from spiketicket.engine.compile import compile_ticket
-    from spiketicket.exactness import compare
+    from spiketicket.export.exactness import compare
 
     ticket = Ticket.load(strided)
     x = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)

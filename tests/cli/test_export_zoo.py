@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from spiketicket import zoo
 from spiketicket.errors import UserError
+from spiketicket.ticket import zoo
 
 pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
@@ -21,11 +21,15 @@ def export(spike, name, to, folder):
     return spike(*map(str, ["export", ticket, "--to", to, "-o", folder, "--samples", 4, "--json"]))
 
 
-@pytest.mark.parametrize(("to", "place"), [
-    ("onnx", "spiketicket.export.onnx.traced"), ("pt2", "spiketicket.export.pt2.traced"),
-    ("torch", "spiketicket.export.torch_module.traced"),
-    ("onnx", "spiketicket.export.onnx.torch.onnx.export"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("to", "place"),
+    [
+        ("onnx", "spiketicket.export.onnx.traced"),
+        ("pt2", "spiketicket.export.pt2.traced"),
+        ("torch", "spiketicket.export.torch_module.traced"),
+        ("onnx", "spiketicket.export.onnx.torch.onnx.export"),
+    ],
+)
 def test_an_export_that_fails_leaves_nothing(to, place, spike, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise (

@@ -24,9 +24,19 @@ def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any)
 
 def test_find_passes_its_options_on(spike: Run, fake_run: Any, tmp_path: Path) -> None:
     result = spike(
-        "find", "digits-binw", "--set", "ticket.density=0.25", "--set", "seed=7", "--seeds", "3",
-        "--runs", str(tmp_path), "--threads", "1",
-    )  # fmt: skip
+        "find",
+        "digits-binw",
+        "--set",
+        "ticket.density=0.25",
+        "--set",
+        "seed=7",
+        "--seeds",
+        "3",
+        "--runs",
+        str(tmp_path),
+        "--threads",
+        "1",
+    )
     assert result.exit_code == 0
     ((recipe, given),) = fake_run.calls
     assert (recipe.ticket.density, recipe.seed) == (0.25, 7)
@@ -36,7 +46,7 @@ def test_find_passes_its_options_on(spike: Run, fake_run: Any, tmp_path: Path) -
 def test_a_file_goes_before_a_packaged_name(
     spike: Run, fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
 
     monkeypatch.chdir(tmp_path)
     text = packaged_recipes()["digits-binw"].read_text()
@@ -47,8 +57,17 @@ def test_a_file_goes_before_a_packaged_name(
 
 def test_find_prints_the_arms_and_where_things_are(spike: Run, fake_run: Any) -> None:
     result = spike("find")
-    for text in ("97.50 ± 0.71", "96.25 ± 0.35", "BinW-SNN, seeds 0, 1", "1,234", "4.3 kB",
-                 "1 min 15 s", "trained", "runs/x/a.ticket", "runs/x/report.html"):  # fmt: skip
+    for text in (
+        "97.50 ± 0.71",
+        "96.25 ± 0.35",
+        "BinW-SNN, seeds 0, 1",
+        "1,234",
+        "4.3 kB",
+        "1 min 15 s",
+        "trained",
+        "runs/x/a.ticket",
+        "runs/x/report.html",
+    ):
         assert text in result.stdout
     assert "Wins: 97.50 % against the dense net's 97.75 %" in result.stdout
     assert re.search(r"ticket - random trained +\+6\.50 +\+0\.15 to \+12\.85", result.stdout)
@@ -84,7 +103,7 @@ def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> 
 
 
 def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -> None:
-    from spiketicket.measure.verdict import ArmScores, judge
+    from spiketicket.verdict.rules import ArmScores, judge
 
     fake_run.verdict = judge(
         ArmScores([97.0]), None, None, None, margin=1.0, confidence=0.95

@@ -8,9 +8,22 @@ import pytest
 from typer.testing import Result
 
 COMMANDS = [
-    "find", "train", "sweep", "reproduce", "run", "eval", "measure", "report", "show", "verify",
-    "pack", "export", "data", "zoo", "version",
-]  # fmt: skip
+    "find",
+    "train",
+    "sweep",
+    "reproduce",
+    "run",
+    "eval",
+    "measure",
+    "report",
+    "show",
+    "verify",
+    "pack",
+    "export",
+    "data",
+    "zoo",
+    "version",
+]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -24,10 +24,22 @@ main()
 @pytest.mark.slow
 def test_a_stopped_search_goes_on(tmp_path: Path) -> None:
     command = [
-        sys.executable, "-c", HEARING, "find", "digits-binw", "--set", "train.epochs=2",
-        "--set", "data.train_limit=300",
-        "--set", "train.checkpoint_steps=3", "--set", "model.width=0.25", "--runs", tmp_path,
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        HEARING,
+        "find",
+        "digits-binw",
+        "--set",
+        "train.epochs=2",
+        "--set",
+        "data.train_limit=300",
+        "--set",
+        "train.checkpoint_steps=3",
+        "--set",
+        "model.width=0.25",
+        "--runs",
+        tmp_path,
+    ]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 300
     while not list(tmp_path.glob("*/*/*/checkpoint.pt")) and time.monotonic() < until:

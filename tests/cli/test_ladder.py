@@ -5,45 +5,78 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spiketicket.cli._result import print_find
-from spiketicket.measure.ladder import judge_ladder
-from spiketicket.measure.verdict import ArmScores
+from spiketicket.cli.print_result import print_find
+from spiketicket.verdict.rules import ArmScores
+from spiketicket.verdict.rungs import judge_ladder
 
 LEVELS = {
-    "dense": 91.0, "patch": 91.2, "patch_random": 80.0, "patch_finetuned": 91.3,
-    "patch_finetune_control": 91.3, "constant": 10.0,
-}  # fmt: skip
+    "dense": 91.0,
+    "patch": 91.2,
+    "patch_random": 80.0,
+    "patch_finetuned": 91.3,
+    "patch_finetune_control": 91.3,
+    "constant": 10.0,
+}
 GROUPS = {"dense": 4e6, "acs": 1e6, "macs": 5e5}
 
 
 def row(arm: str, title: str, **facts: Any) -> dict[str, Any]:
     return {
-        "arm": arm, "title": title, "density": 0.5, "binary": True, "bn_affine": False,
-        "test_accuracy": [90.0, 92.0], "validation_accuracy": [91.0, 91.0], "kept": 50,
-        "parameters": 100, "file_bytes": 4321, "trained_epochs": 15, "wall_s": 75.0,
-        "tokens": {"kept": 44, "of": 64}, "ranking": "firing_rate", "rankings": ["firing_rate"],
-        "conv_pep_density": 0.5, "net_density": 0.83, "activation": "step", "macs": {},
-        "operations": {"images": 256, "conv_pep": GROUPS, "head": GROUPS}, **facts,
-    }  # fmt: skip
+        "arm": arm,
+        "title": title,
+        "density": 0.5,
+        "binary": True,
+        "bn_affine": False,
+        "test_accuracy": [90.0, 92.0],
+        "validation_accuracy": [91.0, 91.0],
+        "kept": 50,
+        "parameters": 100,
+        "file_bytes": 4321,
+        "trained_epochs": 15,
+        "wall_s": 75.0,
+        "tokens": {"kept": 44, "of": 64},
+        "ranking": "firing_rate",
+        "rankings": ["firing_rate"],
+        "conv_pep_density": 0.5,
+        "net_density": 0.83,
+        "activation": "step",
+        "macs": {},
+        "operations": {"images": 256, "conv_pep": GROUPS, "head": GROUPS},
+        **facts,
+    }
 
 
 @pytest.fixture
 def result() -> dict[str, Any]:
-    stages = [("patch", "patch"), ("patch_random", "patch"), ("patch_finetuned", "patch"),
-              ("patch_finetune_control", "patch")]  # fmt: skip
+    stages = [
+        ("patch", "patch"),
+        ("patch_random", "patch"),
+        ("patch_finetuned", "patch"),
+        ("patch_finetune_control", "patch"),
+    ]
     scores = {
         name: ArmScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
         for turn, (name, level) in enumerate(LEVELS.items())
-    }  # fmt: skip
-    dense = row("dense", "dense, trained", conv_pep_density=1.0, net_density=1.0,
-                tokens={"kept": 64, "of": 64}, ranking="none")  # fmt: skip
+    }
+    dense = row(
+        "dense",
+        "dense, trained",
+        conv_pep_density=1.0,
+        net_density=1.0,
+        tokens={"kept": 64, "of": 64},
+        ranking="none",
+    )
     patch = row("patch", "patch ticket", conv_pep_density=0.5)
     patch["operations"] = {**patch["operations"], "selector": GROUPS}
     return {
-        "name": "x", "condition": "spiking spikformer, keep 0.69", "seeds": [0, 1],
-        "arms": [dense, patch], "verdict": judge_ladder(scores, stages, 1.0, 0.95),
-        "tickets": ["runs/x/a.ticket"], "folder": "runs/x",
-    }  # fmt: skip
+        "name": "x",
+        "condition": "spiking spikformer, keep 0.69",
+        "seeds": [0, 1],
+        "arms": [dense, patch],
+        "verdict": judge_ladder(scores, stages, 1.0, 0.95),
+        "tickets": ["runs/x/a.ticket"],
+        "folder": "runs/x",
+    }
 
 
 def test_every_stage_is_a_row_with_what_it_keeps(
@@ -67,8 +100,14 @@ def test_every_rung_is_compared_in_the_table_and_in_words(
 ) -> None:
     print_find(result)
     out = capsys.readouterr().out
-    for text in ("patch - dense", "patch - patch random", "+11.20", "patch finetuned - patch ",
-                 "patch finetuned - patch finetune control", "Patch ticket wins: +0.20 points",
-                 "Fine-tuning the Patch ticket: +0.10 points"):  # fmt: skip
+    for text in (
+        "patch - dense",
+        "patch - patch random",
+        "+11.20",
+        "patch finetuned - patch ",
+        "patch finetuned - patch finetune control",
+        "Patch ticket wins: +0.20 points",
+        "Fine-tuning the Patch ticket: +0.10 points",
+    ):
         assert text in out, text
     assert np.isclose(result["verdict"]["comparisons"]["dense"]["difference"], 0.2)

@@ -10,27 +10,29 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from spiketicket.cli._measure import print_measured
 from spiketicket.cli.measure import Row
+from spiketicket.cli.print_measure import print_measured
+from spiketicket.experiment.find import find
+from spiketicket.experiment.measure import measure_ticket
 from spiketicket.measure.energy import DEFAULT, TABLES
-from spiketicket.measuring import measure_ticket
 from spiketicket.recipe import parse_recipe
-from spiketicket.run import find
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = parse_recipe({
-        "name": "tiny",
-        "data": {"name": "digits", "train_limit": 200},
-        "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
-        "neuron": {"name": "lif"},
-        "ticket": {"name": "edge_popup", "density": 0.3},
-        "train": {"epochs": 1, "batch_size": 64},
-        "controls": {"random_trained": False, "random_frozen": False},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "data": {"name": "digits", "train_limit": 200},
+            "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.3},
+            "train": {"epochs": 1, "batch_size": 64},
+            "controls": {"random_trained": False, "random_frozen": False},
+        }
+    )
     return find(recipe, seeds=2, runs_dir=tmp_path_factory.mktemp("runs")).folder
 
 
@@ -51,8 +53,15 @@ def test_one_ticket_in_full(spike: Run, run: Path) -> None:
     assert f"first 30 of 360 test images of digits, {found['accuracy']:.2f} % right" in text
     for layer in found["layers"]:
         assert layer["name"] in text
-    for word in ("membrane updates", "zero filters", "entropy bound", "t=2", "45nm-int8-binary",
-                 "ISSCC 2014", "every weight multiplied"):  # fmt: skip
+    for word in (
+        "membrane updates",
+        "zero filters",
+        "entropy bound",
+        "t=2",
+        "45nm-int8-binary",
+        "ISSCC 2014",
+        "every weight multiplied",
+    ):
         assert word in text
     assert f"{100 * found['neurons'][0]['rate'][1]:.2f}" in text
     assert "memory" not in text
@@ -108,8 +117,11 @@ def test_a_run_with_its_files_and_its_record(spike: Run, run: Path, tmp_path: Pa
     (line,) = record.read_text().splitlines()
     row = json.loads(line)
     assert [(arm["arm"], arm["seed"]) for arm in row["arms"]] == [
-        ("ticket", 0), ("ticket", 1), ("dense", 0), ("dense", 1),
-    ]  # fmt: skip
+        ("ticket", 0),
+        ("ticket", 1),
+        ("dense", 0),
+        ("dense", 1),
+    ]
     assert row["set"]["images"] == 20
     assert {"hash", "recipe", "device", "threads", "torch", "wall_s"} <= row.keys()
     assert str(tmp_path) not in line

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from spiketicket import _streams
-from spiketicket.cli import _alive, _progress
-from spiketicket.cli._alive import EVERY_S, Pulse, alive, described_by
-from spiketicket.cli._progress import BarReporter, LineReporter, reporter_for
-from spiketicket.cli._sweep import _Lines
-from spiketicket.cli._whole import Whole
-from spiketicket.reporting import NullReporter, PlannedStage, Reporter, tell_doing, tell_plan
+from spiketicket.cli import alive as _alive
+from spiketicket.cli import progress
+from spiketicket.cli.alive import EVERY_S, Pulse, alive, described_by
+from spiketicket.cli.print_sweep import _Lines
+from spiketicket.cli.progress import BarReporter, LineReporter, reporter_for
+from spiketicket.cli.whole import Whole
+from spiketicket.machine import output as _streams
+from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_doing, tell_plan
 from spiketicket.sweep.progress import View
 
 PLAN = [
@@ -49,8 +50,8 @@ def drawn(console: Console) -> str:
 
 def bar(width: int) -> tuple[Console, Any, BarReporter]:
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
-    display = _progress._bars(console)
-    return console, display, BarReporter(display, wide=width >= _progress._WIDE)
+    display = progress._bars(console)
+    return console, display, BarReporter(display, wide=width >= progress._WIDE)
 
 
 def test_the_bar_is_of_the_whole_run() -> None:
@@ -275,7 +276,7 @@ def test_the_thread_beats_unless_it_is_to_be_silent(
 def test_every_command_is_alive_unless_silence_was_asked_for(
     spike: Any, fake_run: Any, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    from spiketicket.cli import _app
+    from spiketicket.cli import application
 
     seen = list[tuple[str, bool]]()
 
@@ -283,13 +284,13 @@ def test_every_command_is_alive_unless_silence_was_asked_for(
         seen.append((command, silent))
         return alive(command, silent=True)
 
-    monkeypatch.setattr(_app, "alive", heard)
+    monkeypatch.setattr(application, "alive", heard)
     spike("find", *([option] if option else []))
     assert seen == [("find", bool(option))]
 
 
 def test_groups_are_alive_too(spike: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spiketicket.cli import _app
+    from spiketicket.cli import application
 
     seen = list[str]()
 
@@ -297,7 +298,7 @@ def test_groups_are_alive_too(spike: Any, monkeypatch: pytest.MonkeyPatch) -> No
         seen.append(command)
         return alive(command, silent=True)
 
-    monkeypatch.setattr(_app, "alive", heard)
+    monkeypatch.setattr(application, "alive", heard)
     spike("data", "list")
     spike("zoo", "list")
     assert seen == ["data list", "zoo list"]
@@ -318,8 +319,8 @@ def test_the_reporter_fits_the_output() -> None:
 
 
 def test_a_run_tells_its_plan_and_what_it_kept(tmp_path: Path, one_thread: None) -> None:
-    from spiketicket import run
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.experiment import find
     from spiketicket.recipe import load_recipe
 
     class Heard(NullReporter):
@@ -347,15 +348,15 @@ def test_a_run_tells_its_plan_and_what_it_kept(tmp_path: Path, one_thread: None)
     recipe = load_recipe(packaged_recipes()["digits-binw"], settings)
     first, second = Stopping(), Heard()
     with pytest.raises(KeyboardInterrupt):
-        run.find(recipe, seeds=2, runs_dir=tmp_path, reporter=first)
+        find.find(recipe, seeds=2, runs_dir=tmp_path, reporter=first)
     assert first.plan == [
         PlannedStage(title, seed, 3) for seed in (0, 1) for title in ("ticket", "dense, trained")
     ]
     assert {"reading digits", "validating"} <= set(first.did)
-    run.train_dense(recipe, runs_dir=tmp_path, reporter=second)
+    find.train_dense(recipe, runs_dir=tmp_path, reporter=second)
     assert second.plan == [PlannedStage("dense, trained", 0, 3)]
     assert second.resumed == []
-    run.find(recipe, seeds=1, runs_dir=tmp_path, reporter=second)
+    find.find(recipe, seeds=1, runs_dir=tmp_path, reporter=second)
     assert second.plan == [
         PlannedStage("ticket", 0, 3),
         PlannedStage("dense, trained", 0, 3, done=True),

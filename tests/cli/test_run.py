@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from spiketicket import Engine
-from spiketicket.cli._inputs import Recordings
+from spiketicket.cli.inputs import Recordings
 from spiketicket.data import load_dataset, make_config
-from spiketicket.engine import _library
+from spiketicket.engine import library
 from spiketicket.errors import UserError
 from spiketicket.events import EVENT, Events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.models import convnet
 from spiketicket.neurons import lif
-from spiketicket.plans import DataShape
+from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket
 
 SIDE = 16
@@ -38,8 +38,9 @@ def make_ticket(channels, frames, data):
     metadata = {
         "network": {"name": "convnet", "args": {**args, "shape": shape}},
         "normalisation": {"mean": [0.3] * channels, "std": [0.4] * channels},
-        "classes": ["cat", "dog", "owl", "bad\x1b[2Jname"], "data": data,
-    }  # fmt: skip
+        "classes": ["cat", "dog", "owl", "bad\x1b[2Jname"],
+        "data": data,
+    }
     return Ticket((), {k: v.numpy() for k, v in net.state_dict().items()}, metadata)
 
 
@@ -106,10 +107,15 @@ def test_a_bad_file_among_good_ones(spike, pictures, tmp_path):
     lines = result.stderr.splitlines()
     for line, says in zip(
         lines,
-        ("bad.png: cannot be read", "large.png: must be 16 pixels wide and 16 high (got '20x18')",
-         "deep.png: has pixels of more than 8 bits", "no.png: no such file", "x: has no file"),
+        (
+            "bad.png: cannot be read",
+            "large.png: must be 16 pixels wide and 16 high (got '20x18')",
+            "deep.png: has pixels of more than 8 bits",
+            "no.png: no such file",
+            "x: has no file",
+        ),
         strict=True,
-    ):  # fmt: skip
+    ):
         assert line.startswith("error: ")
         assert says in line
     assert spike("run", str(ticket), str(bad), "--backend", "numpy").exit_code == 2
@@ -144,7 +150,7 @@ def test_the_plan(spike, pictures):
     assert steps[0]["us"] > 0
 
 
-@pytest.mark.skipif(not _library.available(), reason="no C library was built")
+@pytest.mark.skipif(not library.available(), reason="no C library was built")
 def test_faster_ways_give_the_same(spike, pictures):
     ticket, folder, _ = pictures
     reports = [
@@ -159,9 +165,15 @@ def test_faster_ways_give_the_same(spike, pictures):
 
 
 FRAMING = {
-    "steps": 3, "by": "time", "values": "sum", "height": SIDE, "width": SIDE,
-    "merge_polarity": False, "hot_pixel": None, "denoise_us": None,
-}  # fmt: skip
+    "steps": 3,
+    "by": "time",
+    "values": "sum",
+    "height": SIDE,
+    "width": SIDE,
+    "merge_polarity": False,
+    "hot_pixel": None,
+    "denoise_us": None,
+}
 
 
 def recording(path, seed=0):

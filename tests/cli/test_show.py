@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from spiketicket import _ticket_codec as codec
-from spiketicket.ticket import Ticket, TicketError, TicketLayer
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec
 
 Run = Callable[..., Result]
 
@@ -50,8 +49,16 @@ def test_show_prints_layers_and_provenance(spike: Run, ticket: Path) -> None:
     assert ["conv", "2x2", "4", "3", "0.7500", "0.125", "8", "bytes", "5", "bytes"] in rows
     assert ["head", "2x2", "4", "2", "0.5000", "float", "11", "bytes", "8", "bytes"] in rows
     assert ["all", "8", "5", "0.6250", "19", "bytes", "13", "bytes"] in rows
-    for text in ("BinW-SNN", "convnet", "test 97.25", "digits-binw", "0123456789", "37.50 %",
-                 "checked", Ticket.load(ticket).digest()):  # fmt: skip
+    for text in (
+        "BinW-SNN",
+        "convnet",
+        "test 97.25",
+        "digits-binw",
+        "0123456789",
+        "37.50 %",
+        "checked",
+        Ticket.load(ticket).digest(),
+    ):
         assert text in result.stdout
 
 

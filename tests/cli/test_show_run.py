@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from spiketicket.cli._show_run import sparkline
-from spiketicket.measure.verdict import ArmScores, judge
+from spiketicket.cli.print_run import sparkline
+from spiketicket.verdict.rules import ArmScores, judge
 
 Run = Callable[..., Result]
 
@@ -41,16 +41,27 @@ def write(path: Path, value: Any) -> None:
 
 def stage(folder: Path, arm: str) -> dict[str, Any]:
     facts = {
-        "arm": arm, "density": 0.5, "binary": True, "bn_affine": False, "kept": 50,
-        "parameters": 100, "file_bytes": 4321, "trained_epochs": 3,
-    }  # fmt: skip
-    history = [{"epoch": e, "loss": 2.0 / (e + 1), "validation_accuracy": 0.3 * (e + 1)}
-               for e in range(3)]  # fmt: skip
+        "arm": arm,
+        "density": 0.5,
+        "binary": True,
+        "bn_affine": False,
+        "kept": 50,
+        "parameters": 100,
+        "file_bytes": 4321,
+        "trained_epochs": 3,
+    }
+    history = [
+        {"epoch": e, "loss": 2.0 / (e + 1), "validation_accuracy": 0.3 * (e + 1)} for e in range(3)
+    ]
     accuracy = {"test_accuracy": ARMS[arm], "validation_accuracy": 90.0}
     write(folder / "result.json", {**facts, **accuracy, "history": history})
     write(folder / "timing.json", {"wall_s": 75.0, "device": "a CPU", "threads": 1})
-    return {**facts, "title": arm.replace("_", " "), "test_accuracy": [ARMS[arm]],
-            "validation_accuracy": [90.0]}  # fmt: skip
+    return {
+        **facts,
+        "title": arm.replace("_", " "),
+        "test_accuracy": [ARMS[arm]],
+        "validation_accuracy": [90.0],
+    }
 
 
 @pytest.fixture
@@ -62,11 +73,21 @@ def folder(tmp_path: Path) -> Path:
     rows = [stage(made / "seed-0" / arm, arm) for arm in ARMS]
     scores = [ArmScores([accuracy, accuracy - 1]) for accuracy in ARMS.values()]
     verdict = judge(*scores, margin=2.0, confidence=0.95).to_dict()
-    write(made / "result.json", {
-        "name": "small", "hash": "0123456789", "seeds": [0], "condition": "BinW-SNN", "notes": [],
-        "device": "a CPU", "threads": 1, "verdict": verdict, "arms": rows,
-        "tickets": ["small-seed0.ticket"],
-    })  # fmt: skip
+    write(
+        made / "result.json",
+        {
+            "name": "small",
+            "hash": "0123456789",
+            "seeds": [0],
+            "condition": "BinW-SNN",
+            "notes": [],
+            "device": "a CPU",
+            "threads": 1,
+            "verdict": verdict,
+            "arms": rows,
+            "tickets": ["small-seed0.ticket"],
+        },
+    )
     return made
 
 
@@ -75,8 +96,25 @@ def test_a_finished_run(spike: Run, folder: Path) -> None:
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["test", "accuracy", "%", "97.00", "98.00", "90.00", "10.00"] in rows
-    assert ["time", "1", "min", "15", "s", "1", "min", "15", "s", "1", "min", "15", "s", "1",
-            "min", "15", "s"] in rows  # fmt: skip
+    assert [
+        "time",
+        "1",
+        "min",
+        "15",
+        "s",
+        "1",
+        "min",
+        "15",
+        "s",
+        "1",
+        "min",
+        "15",
+        "s",
+        "1",
+        "min",
+        "15",
+        "s",
+    ] in rows
     assert ["ticket", "█▃▁", "0.667", "▁▅█", "90.00"] in rows
     assert "Unproven: the seeds' differences are all equal" in result.stdout
     assert f"ticket   {folder / 'small-seed0.ticket'}" in result.stdout
@@ -86,12 +124,23 @@ def test_a_finished_run(spike: Run, folder: Path) -> None:
 def test_what_was_measured_is_one_line(spike: Run, folder: Path) -> None:
     zero = {"dense": 9e6, "macs": 1e5, "acs": 2.2e6, "ac_units": 2.5e6, "updates": 0}
     measure = {
-        "set": {"name": "digits", "part": "test", "images": 2, "of": 3}, "timesteps": 4,
-        "accuracy": 97.0, "groups": {}, "total": zero, "layers": [], "neurons": [],
-        "sparsity": {"mask_density": 0.5, "zero_weights": 0.5, "activation_sparsity": 0.9,
-                     "file_bytes": 1, "fp32_bytes": 4, "entropy_bytes": 1},
+        "set": {"name": "digits", "part": "test", "images": 2, "of": 3},
+        "timesteps": 4,
+        "accuracy": 97.0,
+        "groups": {},
+        "total": zero,
+        "layers": [],
+        "neurons": [],
+        "sparsity": {
+            "mask_density": 0.5,
+            "zero_weights": 0.5,
+            "activation_sparsity": 0.9,
+            "file_bytes": 1,
+            "fp32_bytes": 4,
+            "entropy_bytes": 1,
+        },
         "energy": [{"table": "45nm-fp32", "total_pj": 2.71e6}],
-    }  # fmt: skip
+    }
     write(folder / "seed-0" / "ticket" / "measure.json", measure)
     words = spike("show", str(folder)).stdout
     assert "ticket: 2.5 M accumulations, 100 k multiplications, 2.71 µJ by 45nm-fp32" in words

@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import Result
 
 import spiketicket.sweep
-from spiketicket.cli._sweep import finished_line, running_table
+from spiketicket.cli.print_sweep import finished_line, running_table
 from spiketicket.errors import UserError
 from spiketicket.sweep import Local, RayCluster, SweepResult
 from spiketicket.sweep.axes import make_runs, parse_axes
@@ -22,13 +22,25 @@ from spiketicket.sweep.worker import Beat, Outcome
 
 Run = Callable[..., Result]
 DONE = {
-    "name": "a", "hash": "0123456789", "folder": "/r/a", "axes": {"ticket.density": "0.2"},
-    "seeds": [0, 1], "state": "done", "errors": [], "ticket": [97.0, 98.0], "dense": [98.0, 98.0],
+    "name": "a",
+    "hash": "0123456789",
+    "folder": "/r/a",
+    "axes": {"ticket.density": "0.2"},
+    "seeds": [0, 1],
+    "state": "done",
+    "errors": [],
+    "ticket": [97.0, 98.0],
+    "dense": [98.0, 98.0],
     "outcome": "ties",
-}  # fmt: skip
+}
 BAD = {**DONE, "axes": {"ticket.density": "0.3"}, "state": "failed", "errors": ["it broke"]}
-ERROR = {"task": "a, seed 0", "place": "/r/a/seed-0", "message": "it broke", "attempt": 1,
-         "host": "here"}  # fmt: skip
+ERROR = {
+    "task": "a, seed 0",
+    "place": "/r/a/seed-0",
+    "message": "it broke",
+    "attempt": 1,
+    "host": "here",
+}
 
 
 @pytest.fixture
@@ -46,10 +58,24 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_axes_and_options_are_passed_on(spike: Run, fake: Any, tmp_path: Path) -> None:
     result = spike(
-        "sweep", "digits-binw", "--axis", "ticket.density=0.2:0.4:0.1", "--axis", "seed=0:1",
-        "--set", "train.epochs=2", "--workers", "2", "--cpus-per-run", "1", "--runs",
-        str(tmp_path), "--retries", "5", "--retry-failed",
-    )  # fmt: skip
+        "sweep",
+        "digits-binw",
+        "--axis",
+        "ticket.density=0.2:0.4:0.1",
+        "--axis",
+        "seed=0:1",
+        "--set",
+        "train.epochs=2",
+        "--workers",
+        "2",
+        "--cpus-per-run",
+        "1",
+        "--runs",
+        str(tmp_path),
+        "--retries",
+        "5",
+        "--retry-failed",
+    )
     assert result.exit_code == 0
     runs, place, carrier, options = fake.calls[0]
     assert [r.recipe.ticket.density for r in runs] == [0.2, 0.3, 0.4]
@@ -87,7 +113,7 @@ def test_reports_are_written_of_finished_runs_where_asked_for(
 def test_a_sweeps_name_is_of_what_was_asked_for_not_of_the_recipes_text(
     spike: Run, fake: Any, tmp_path: Path
 ) -> None:
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
 
     mine = tmp_path / "mine.toml"
     text = packaged_recipes()["digits-binw"].read_text()
@@ -111,8 +137,11 @@ def test_ray_has_its_own_options(spike: Run, fake: Any) -> None:
     carrier = fake.calls[0][2]
     assert isinstance(carrier, RayCluster)
     assert (carrier.address, carrier.cpus, carrier.gpus, carrier.device) == ("h:1", 1, 0.5, "cuda")
-    for wrong in (["--address", "h:1"], ["--gpus-per-run", "1"],
-                  ["--executor", "ray", "--workers", "2"]):  # fmt: skip
+    for wrong in (
+        ["--address", "h:1"],
+        ["--gpus-per-run", "1"],
+        ["--executor", "ray", "--workers", "2"],
+    ):
         result = spike("sweep", *wrong)
         assert result.exit_code == 2
         assert "is not for --executor" in result.stderr
@@ -155,9 +184,14 @@ def test_very_many_runs_are_asked_about(spike: Run, fake: Any) -> None:
 
 def test_mistakes_come_before_anything_is_done(spike: Run, fake: Any) -> None:
     result = spike(
-        "sweep", "--axis", "ticket.densty=1,2", "--axis", "model.timesteps=0,1", "--axis",
+        "sweep",
+        "--axis",
+        "ticket.densty=1,2",
+        "--axis",
+        "model.timesteps=0,1",
+        "--axis",
         "train.epochs=0:3",
-    )  # fmt: skip
+    )
     assert result.exit_code == 2
     assert "error: --axis ticket.densty: unknown key. Did you mean density?" in result.stderr
     assert "--axis model.timesteps: must be >= 1 (got 0)" in result.stderr
@@ -169,18 +203,36 @@ def test_mistakes_come_before_anything_is_done(spike: Run, fake: Any) -> None:
 
 def test_a_dry_run_shows_the_runs_and_their_cost(spike: Run, tmp_path: Path) -> None:
     command = [
-        "sweep", "--axis", "ticket.density=0.2,0.3", "--axis", "seed=0:1", "--set",
-        "data.train_limit=100", "--set", "model.width=0.25", "--runs", str(tmp_path / "runs"),
-        "--dry-run", "--cpus-per-run", "1",
-    ]  # fmt: skip
+        "sweep",
+        "--axis",
+        "ticket.density=0.2,0.3",
+        "--axis",
+        "seed=0:1",
+        "--set",
+        "data.train_limit=100",
+        "--set",
+        "model.width=0.25",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--dry-run",
+        "--cpus-per-run",
+        "1",
+    ]
     shown = spike(*command)
     assert shown.exit_code == 0
     assert "2 runs, 8 tasks to do" in shown.stdout
     assert "Estimated from a few training steps" in shown.stdout
     facts = json.loads(spike(*command, "--json").stdout)
     assert [t["kind"] for t in facts["tasks"]] == [
-        "stage", "stage", "seed", "seed", "verdict", "seed", "seed", "verdict"
-    ]  # fmt: skip
+        "stage",
+        "stage",
+        "seed",
+        "seed",
+        "verdict",
+        "seed",
+        "seed",
+        "verdict",
+    ]
     assert all(t["seconds"] > 0 for t in facts["tasks"] if t["kind"] != "verdict")
     assert facts["wall_s"] == pytest.approx(sum(t["seconds"] for t in facts["tasks"]))
     assert not (tmp_path / "runs").exists()
@@ -188,10 +240,16 @@ def test_a_dry_run_shows_the_runs_and_their_cost(spike: Run, tmp_path: Path) -> 
 
 def task(epochs: int = 4) -> Task:
     (run,) = make_runs(
-        {"name": "a", "data": {"name": "digits"}, "model": {"name": "convnet"},
-         "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-         "train": {"epochs": 2, "batch_size": 8}}, parse_axes([]),
-    )  # fmt: skip
+        {
+            "name": "a",
+            "data": {"name": "digits"},
+            "model": {"name": "convnet"},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 2, "batch_size": 8},
+        },
+        parse_axes([]),
+    )
     return Task("t", "seed", run.folder, run.recipe, (0,), "p", epochs=epochs)
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from spiketicket.ticket import Ticket
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 Run = Callable[..., Result]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spiketicket.data._types import DatasetInfo
+from spiketicket.data.types import DatasetInfo
 
 
 def py2_pickle(value: Any) -> bytes:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiketicket import registry
 from spiketicket.data import (
     Dataset,
     Samples,
@@ -20,7 +19,7 @@ from spiketicket.data import (
     make_config,
 )
 from spiketicket.errors import UserError
-from spiketicket.recipe import DataConfig
+from spiketicket.recipe import DataConfig, registry
 
 NAMES = registry.names("data")
 HEX = set("0123456789abcdef")

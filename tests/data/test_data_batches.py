@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from spiketicket.data import load_dataset, make_config  # noqa: E402
-from spiketicket.data._augment import augment, jitter, normalise, thin  # noqa: E402
-from spiketicket.data._batches import (  # noqa: E402
+from spiketicket.data.augment import augment, jitter, normalise, thin  # noqa: E402
+from spiketicket.data.batches import (  # noqa: E402
     TrainBatches,
     batch_sizes,
     epoch_batches,
@@ -17,7 +17,7 @@ from spiketicket.data._batches import (  # noqa: E402
     to_tensors,
 )
 from spiketicket.errors import UserError  # noqa: E402
-from spiketicket.philox import Stream  # noqa: E402
+from spiketicket.streams import Stream  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_jittered_frames_are_those_of_jittered_events() -> None:
     """The library's jitter of event times, framed, moves as many events from frame to frame."""
     from spiketicket.events import Events
     from spiketicket.events import augment as events_augment
-    from spiketicket.events._types import EVENT
     from spiketicket.events.frames import FrameConfig, to_frames
+    from spiketicket.events.types import EVENT
 
     share, width, steps, count = 0.6, 1000, 4, 40_000
     data = np.zeros(count, EVENT)

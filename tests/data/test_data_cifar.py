@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spiketicket.data import _cifar, check_dataset, cifar10, cifar100, load_dataset, make_config
-from spiketicket.data._cifar import unpickle
+from spiketicket.data import check_dataset, cifar, cifar10, cifar100, load_dataset, make_config
+from spiketicket.data.cifar import unpickle
 from spiketicket.errors import UserError
 
 FOLDER = "cifar-10-batches-py"
@@ -144,7 +144,7 @@ def test_no_code_runs_whatever_the_file_says(tmp_path: Path, protocol: int) -> N
         ("builtins", "eval"),
         ("numpy", "load"),
         ("numpy.core.multiarray", "fromfile"),
-        ("spiketicket.data._cifar", "_reconstruct"),
+        ("spiketicket.data.cifar", "_reconstruct"),
         ("numpy", "ndarray.tofile"),
     ],
 )
@@ -170,7 +170,7 @@ def test_the_unpickler_never_sees_an_unofficial_file(
         seen.append(path.name)
         return unpickle(content, path)
 
-    monkeypatch.setattr(_cifar, "unpickle", spy)
+    monkeypatch.setattr(cifar, "unpickle", spy)
     (root / FOLDER / "test_batch").write_bytes(b"c__builtin__\neval\n.")
     with pytest.raises(UserError, match="test_batch: is damaged or not the official file"):
         load_dataset(make_config("cifar10", root=str(root)))

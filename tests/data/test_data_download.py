@@ -25,7 +25,7 @@ from spiketicket.data import (
     make_config,
     mnist,
 )
-from spiketicket.data._types import Archive
+from spiketicket.data.types import Archive
 from spiketicket.errors import UserError
 
 FOLDER = "cifar-10-batches-py"

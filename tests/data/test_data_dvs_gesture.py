@@ -328,19 +328,28 @@ def test_labels_that_are_no_labels(root: Path, content: bytes | None, what: str)
 @pytest.mark.parametrize(
     ("part", "content", "what"),
     [
-        ("train", "user01_natural.aedat\n\nuser09_led.aedat\n",
-         "line 3: names a recording that is missing (got 'user09_led.aedat'). Put the file into"),
-        ("train", "user01_natural.aedat\nuser01_natural.aedat\n",
-         "line 2: is listed already, in trials_to_train.txt, line 1"),
-        ("test", "user24_fluorescent_led.aedat\nuser02_led.aedat\n",
-         "line 2: is listed already, in trials_to_train.txt, line 2 (got 'user02_led.aedat')"),
+        (
+            "train",
+            "user01_natural.aedat\n\nuser09_led.aedat\n",
+            "line 3: names a recording that is missing (got 'user09_led.aedat'). Put the file into",
+        ),
+        (
+            "train",
+            "user01_natural.aedat\nuser01_natural.aedat\n",
+            "line 2: is listed already, in trials_to_train.txt, line 1",
+        ),
+        (
+            "test",
+            "user24_fluorescent_led.aedat\nuser02_led.aedat\n",
+            "line 2: is listed already, in trials_to_train.txt, line 2 (got 'user02_led.aedat')",
+        ),
         ("test", "../user02_led.aedat\n", "line 1: must be the name of an .aedat file"),
         ("test", "user02_led_labels.csv\n", "line 1: must be the name of an .aedat file"),
         ("test", "\n\n", "lists no recording"),
         ("train", None, "is missing"),
         ("test", None, "is missing"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_list_of_trials(root: Path, part: str, content: str | None, what: str) -> None:
     path = root / LISTS[part]
     path.unlink() if content is None else path.write_text(content)
@@ -414,8 +423,9 @@ def test_other_labels_do_not_read_the_old_frames(root: Path) -> None:
     before = load(root)
     assert load(root).checksum == before.checksum
     path = root / "user01_natural_labels.csv"
-    path.write_text(path.read_text().replace("\n1,", "\n#,").replace("\n2,", "\n1,")
-                    .replace("\n#,", "\n2,"))  # fmt: skip
+    path.write_text(
+        path.read_text().replace("\n1,", "\n#,").replace("\n2,", "\n1,").replace("\n#,", "\n2,")
+    )
     after = load(root)
     assert np.array_equal(after.train.x[:2], before.train.x[[1, 0]])
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket.data._augment import augment
-from spiketicket.data._batches import TrainBatches, ordered_batches, to_tensors
-from spiketicket.data._types import Dataset, Samples
+from spiketicket.data.augment import augment
+from spiketicket.data.batches import TrainBatches, ordered_batches, to_tensors
+from spiketicket.data.types import Dataset, Samples
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream
+from spiketicket.streams import Stream
 
 COUNTS = {"mean": (0.0, 0.0), "std": (1 / 255, 1 / 255)}
 

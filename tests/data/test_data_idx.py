@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.data import check_dataset, fashion_mnist, load_dataset, make_config, mnist
-from spiketicket.data._idx import parse
+from spiketicket.data.idx import parse
 from spiketicket.errors import UserError
 
 SHAPES = st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from spiketicket.data import carve, check_dataset, load_dataset, training_split
-from spiketicket.data._augment import thin
-from spiketicket.data._types import Samples
-from spiketicket.data._view import recordings_of
+from spiketicket.data.augment import thin
+from spiketicket.data.types import Samples
+from spiketicket.data.view import recordings_of
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.events import read_events
-from spiketicket.philox import Stream
 from spiketicket.recipe import parse_data, parse_recipe, to_dict
+from spiketicket.streams import Stream
 
 
 @pytest.fixture(autouse=True)
@@ -160,10 +160,12 @@ def test_windows_have_the_events_of_their_time(folder):
     rows = events(0, count=200, side=20)
     begin = rows[0][0]
     counts = [
-        [sum(1 for t, *_ in rows if lo + w * 900 <= t - begin < lo + w * 900 + 300) for lo in
-         (0, 300, 600)]
+        [
+            sum(1 for t, *_ in rows if lo + w * 900 <= t - begin < lo + w * 900 + 300)
+            for lo in (0, 300, 600)
+        ]
         for w in range(4)
-    ]  # fmt: skip
+    ]
     every = np.concatenate([found.train.x, found.test.x])
     groups = np.concatenate([found.train.groups, found.test.groups])
     assert every[groups == 0].sum((2, 3, 4)).tolist() == counts
@@ -336,9 +338,12 @@ def test_the_unit_of_times_is_a_setting_that_is_hashed_only_where_it_is_set(plai
 @pytest.mark.parametrize("name", ["event_folder", "dvs_gesture", "cifar10_dvs"])
 def test_settings_at_their_defaults_leave_recipes_and_tickets_as_they_were(name):
     sections = {
-        "name": "a", "model": {"name": "convnet"}, "neuron": {"name": "lif"},
-        "ticket": {"name": "edge_popup", "density": 0.5}, "train": {"epochs": 1, "batch_size": 8},
-    }  # fmt: skip
+        "name": "a",
+        "model": {"name": "convnet"},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 1, "batch_size": 8},
+    }
     made = parse_recipe({**sections, "data": {"name": name}})
     assert not {"time_unit", "split_at_reset"} & set(to_dict(made)["data"])
     unit = parse_recipe({**sections, "data": {"name": name, "time_unit": "ms"}})
@@ -369,5 +374,6 @@ def test_a_recording_whose_clock_was_reset_is_cut_into_samples(folder):
     assert len(report.survey.counts) == 10
     shown = recordings_of(str(path), "train", "", split)
     assert [title.splitlines()[0].split(":")[0] for title, _, _ in shown] == [
-        "0.bin, part 1 of 2", "0.bin, part 2 of 2",
-    ]  # fmt: skip
+        "0.bin, part 1 of 2",
+        "0.bin, part 2 of 2",
+    ]

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spiketicket.data import Dataset, Samples, carve, load_dataset, make_config, training_split
-from spiketicket.data._split import limit, quotas
+from spiketicket.data.split import limit, quotas
 from spiketicket.errors import UserError
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=12).map(np.array)

@@ -22,28 +22,38 @@ from doc_blocks import (
 )
 from typer.testing import CliRunner
 
-from spiketicket import zoo
 from spiketicket.cli import app
-from spiketicket.cli._options import packaged_recipes
+from spiketicket.cli.options import packaged_recipes
 from spiketicket.recipe import load_recipe, parse_recipe, read_tables
+from spiketicket.ticket import zoo
 
 # Blocks that are not run here, by page and first line, and where they are proven instead.
 ELSEWHERE = {
-    ("docs/adding.md", '"""Magnitude at initialisation: keep the largest random weights, and train'
-     " them."): "test_adding.py adds it to a copy of the package",
-    ("docs/adding.md", '"""Fully connected layers of neurons, for small pictures and frames."""'):
-        "test_adding.py, likewise",
+    (
+        "docs/adding.md",
+        '"""Magnitude at initialisation: keep the largest random weights, and train them.',
+    ): "test_adding.py adds it to a copy of the package",
+    (
+        "docs/adding.md",
+        '"""Fully connected layers of neurons, for small pictures and frames."""',
+    ): "test_adding.py, likewise",
     ("docs/adding.md", '"""The program of ``models/mlp.py``."""'): "test_adding.py, likewise",
-    ("docs/adding.md", '"""Pictures in two files of numpy: ROOT/train.npz and ROOT/test.npz.'):
-        "test_adding.py, likewise",
-    ("docs/data.md", "pictures/train/cat/1.png    pictures/test/cat/9.jpg"):
-        "names of files; tests/data/test_data_image_folder.py",
+    (
+        "docs/adding.md",
+        '"""Pictures in two files of numpy: ROOT/train.npz and ROOT/test.npz.',
+    ): "test_adding.py, likewise",
+    (
+        "docs/data.md",
+        "pictures/train/cat/1.png    pictures/test/cat/9.jpg",
+    ): "names of files; tests/data/test_data_image_folder.py",
     ("docs/embedded.md", "#include <stdio.h>"): "test_embedded.py compiles and runs it",
-    ("docs/energy.md", "arithmetic     = sum over layers of  mac_pj * macs + ac_pj * ac_units"):
-        "formulas; tests/measure/test_energy.py",
+    (
+        "docs/energy.md",
+        "arithmetic     = sum over layers of  mac_pj * macs + ac_pj * ac_units",
+    ): "formulas; tests/measure/test_energy.py",
     ("docs/ticket-format.md", "01 03 90 00 A2"): "test_ticket_format.py",
     ("docs/ticket-format.md", "h     = 91C668BF1866CD65"): "test_ticket_format.py",
-}  # fmt: skip
+}
 LANGUAGES = {"python", "toml", "text", "c", *SHELL}
 
 

@@ -16,10 +16,10 @@ import typer
 from doc_blocks import PAGES, ROOT, Command, all_commands, expanded, key_of, spans_of
 from typer.testing import CliRunner
 
-from spiketicket import zoo
 from spiketicket.cli import app
-from spiketicket.cli._options import DEFAULT_RECIPE, recipe_path
+from spiketicket.cli.options import DEFAULT_RECIPE, recipe_path
 from spiketicket.recipe import load_recipe, parse_data, read_tables
+from spiketicket.ticket import zoo
 
 COMMANDS = all_commands()
 OURS = [command for command in COMMANDS if command.arguments is not None]
@@ -29,9 +29,20 @@ GROUPS = {n: c for n, c in ROOT_COMMAND.commands.items() if hasattr(c, "commands
 
 # Run as they stand, in a folder with what a reader would have.
 RUN = {
-    "eval", "export", "measure", "pack", "report", "run", "show", "verify", "version",
-    "data list", "zoo list", "zoo path", "zoo eval",
-}  # fmt: skip
+    "eval",
+    "export",
+    "measure",
+    "pack",
+    "report",
+    "run",
+    "show",
+    "verify",
+    "version",
+    "data list",
+    "zoo list",
+    "zoo path",
+    "zoo eval",
+}
 # Not run here, for a reason; understood all the same.
 NOT_RUN = {
     "find": "trains for minutes, but for the quickstart's toy; tests/cli/test_find.py",
@@ -48,13 +59,14 @@ NOT_RUN = {
 # Single lines of a kind that is run.
 LINES_NOT_RUN = {
     "spiketicket measure RUN1/cifar10-vgg9-binw-seed0.ticket RUN2/seed-0/dense/model.ticket"
-    " RUN3/seed-0/dense/model.ticket --images all --record results/measure-cifar10-vgg9.jsonl":
-        "the nets of three runs on CIFAR-10, of hours",
+    " RUN3/seed-0/dense/model.ticket --images all --record results/measure-cifar10-vgg9.jsonl": (
+        "the nets of three runs on CIFAR-10, of hours"
+    ),
     "spiketicket export my.ticket --to hub -o folder --push user/name": "goes to the network",
     "spiketicket zoo eval cifar10-vgg9-half-binw": "data that is not shipped; benchmarks/zoo.py",
     "spiketicket export my.ticket --to onnx -o out": "tests/interchange/test_onnx_torch.py",
     "spiketicket export my.ticket --to torch -o plain": "tests/interchange/test_onnx_torch.py",
-}  # fmt: skip
+}
 # Trains for seconds: what it leaves is what the commands about runs find.
 TOY = (
     "spiketicket find digits-binw --set data.train_limit=200 --set train.epochs=2"
@@ -125,10 +137,14 @@ def test_commands_are_understood(command: Command) -> None:
 
         densities = [float(text) for text in given["density"].split(",")]
         assert make_entries(
-            read_tables(recipe_file(given["recipe"])), given["methods"].split(","), densities,
-            given["seeds"], overrides=given["overrides"] or (), options=given["options"] or (),
+            read_tables(recipe_file(given["recipe"])),
+            given["methods"].split(","),
+            densities,
+            given["seeds"],
+            overrides=given["overrides"] or (),
+            options=given["options"] or (),
             budget=str(given["budget"]),
-        )  # fmt: skip
+        )
     elif name == "reproduce":
         from spiketicket.reproduce.study import study_names
 

@@ -9,9 +9,10 @@ import pytest
 from doc_blocks import blocks_of, commands_of
 from typer.testing import CliRunner
 
-from spiketicket import Engine, zoo
+from spiketicket import Engine
 from spiketicket.cli import app
 from spiketicket.data import load_dataset, make_config
+from spiketicket.ticket import zoo
 
 BLOCKS = blocks_of("docs/embedded.md")
 COMMANDS = [c for block in BLOCKS if block.language == "console" for c in commands_of(block)]

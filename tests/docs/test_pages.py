@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from doc_blocks import PAGES, ROOT
 
-from spiketicket import registry
+from spiketicket.recipe import registry
 
 
 def test_tables_come_from_the_results(readme_writer):
@@ -27,8 +27,11 @@ def test_every_guide_is_in_the_navigation_and_on_the_first_page():
     guides = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
     assert sorted(listed) == sorted(guides)
     assert [*dict(item for part in site["nav"] for item in part.items())] == [
-        "Start", "Concepts", "Guides", "Reference",
-    ]  # fmt: skip
+        "Start",
+        "Concepts",
+        "Guides",
+        "Reference",
+    ]
     first = (ROOT / "docs" / "index.md").read_text()
     assert {*re.findall(r"\]\(([\w-]+\.md)", first)} == guides - {"index.md"}
 

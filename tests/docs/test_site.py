@@ -43,8 +43,11 @@ def site(tmp_path_factory):
         (place / name).symlink_to(ROOT / name)
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
-        cwd=place, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return place / "site"
 
@@ -71,9 +74,10 @@ def test_the_reference_has_every_public_name(site):
     modules = ("", ".events", ".recipe", ".ticket", ".zoo")
     for module in (importlib.import_module(f"spiketicket{name}") for name in modules):
         public = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items()
+            name
+            for name, value in vars(module).items()
             if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
-        ]  # fmt: skip
+        ]
         missing = {name for name in public if f"{module.__name__}.{name}" not in ids}
         assert not missing, module.__name__
 

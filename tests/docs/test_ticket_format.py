@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiketicket import zoo
-from spiketicket._mask_code import encode_mask
-from spiketicket.philox import Stream
-from spiketicket.ticket import Ticket, TicketError, TicketLayer
+from spiketicket.streams import Stream
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, zoo
+from spiketicket.ticket.mask_code import encode_mask
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ticket-format.md").read_text()

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket import registry
-from spiketicket.plans import DataShape
+from spiketicket.recipe import registry
+from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketLayer
 
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from spiketicket.engine import ops, reference
-from spiketicket.engine._library import Net, levels
+from spiketicket.engine.library import Net, levels
 from spiketicket.engine.program import Builder, Kind, ProgramError
 
 LIF, STEP, RELU, SIGN = ops.NeuronKind
@@ -29,9 +29,14 @@ class Maker:
             high, wide = 4 * int(r.integers(1, 10)), 4 * int(r.integers(1, 10))
         self.lut = r.normal(size=(channels, 256)).astype(np.float32) if r.random() < 0.3 else None
         self.b = Builder(
-            steps=steps, frames=int(r.choice((1, steps))), channels=channels, height=high,
-            width=wide, classes=int(r.integers(1, 6)), lut=self.lut,
-        )  # fmt: skip
+            steps=steps,
+            frames=int(r.choice((1, steps))),
+            channels=channels,
+            height=high,
+            width=wide,
+            classes=int(r.integers(1, 6)),
+            lut=self.lut,
+        )
         self.h = 0
 
     @property
@@ -84,9 +89,14 @@ class Maker:
             if self.chance(0.1):
                 extra["a"][0] = 0
         return self.b.add(
-            ops.Synapse, h, stride=stride, pad=pad, flatten=flatten,
-            **self.weights((cout, cin, *kernel)), **extra,
-        )  # fmt: skip
+            ops.Synapse,
+            h,
+            stride=stride,
+            pad=pad,
+            flatten=flatten,
+            **self.weights((cout, cin, *kernel)),
+            **extra,
+        )
 
     def neuron(self, *inputs, spiking=False):
         r = self.r
@@ -94,12 +104,17 @@ class Maker:
         plain = self.chance(0.6)
         reset = 0.0 if plain or self.chance(0.5) else self.number(-0.5, 0.5)
         return self.b.add(
-            ops.Neuron, *inputs, kind=ops.NeuronKind(kind),
-            charge=0 if plain else int(r.integers(0, 3)), soft=not plain and self.chance(0.4),
+            ops.Neuron,
+            *inputs,
+            kind=ops.NeuronKind(kind),
+            charge=0 if plain else int(r.integers(0, 3)),
+            soft=not plain and self.chance(0.4),
             decay=0.5 if plain else float(r.choice((0.0, 0.2, 0.5, 0.99))),
-            tau=float(r.choice((2.0, 1.25, 100.0))), v_threshold=self.number(0.25, 1.25),
-            v_reset=reset, v_rest=reset,
-        )  # fmt: skip
+            tau=float(r.choice((2.0, 1.25, 100.0))),
+            v_threshold=self.number(0.25, 1.25),
+            v_reset=reset,
+            v_rest=reset,
+        )
 
     def spikes(self, src=None, cout=None, kernel=None):
         return self.neuron(self.layer(cout, kernel, src=src), spiking=True)
@@ -119,9 +134,11 @@ class Maker:
         channels = self.value.channels
         kernel = (3, 3) if min(self.value.height, self.value.width) > 2 else (1, 1)
         branch = self.b.add(
-            ops.Synapse, self.h, pad=kernel[0] // 2,
+            ops.Synapse,
+            self.h,
+            pad=kernel[0] // 2,
             **self.weights((channels, channels, *kernel)),
-        )  # fmt: skip
+        )
         if self.chance(0.5):
             self.h = self.neuron(branch, self.h)
         else:
@@ -138,9 +155,7 @@ class Maker:
             self.h = self.b.add(ops.Attention, q, k, v, heads=heads, scale=0.125)
         else:
             total = self.b.add(ops.TokenSum, k, v, scale=0.25)
-            mask = self.b.add(
-                ops.Neuron, total, kind=STEP, v_threshold=0.5
-            )  # fmt: skip
+            mask = self.b.add(ops.Neuron, total, kind=STEP, v_threshold=0.5)
             self.h = self.b.add(ops.Mask, q if self.chance(0.5) else v, mask)
 
     def tokens(self):

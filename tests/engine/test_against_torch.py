@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket.bake import from_ticket
 from spiketicket.engine import ops, reference
 from spiketicket.engine.compile import compile_ticket, supported_networks
-from spiketicket.exactness import compare, compare_models
-from spiketicket.plans import DataShape
-from spiketicket.registry import names
+from spiketicket.export.exactness import compare, compare_models
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.recipe.registry import names
+from spiketicket.recipe.shapes import DataShape
 
 LIF = st.fixed_dictionaries(
     {
@@ -38,9 +38,17 @@ CNN = st.fixed_dictionaries(
     }
 )
 PATCHES = st.sampled_from(
-    ["none", "fixed", "center", "pixel_energy", "firing_rate", "embedding_norm",
-     "attention_first", "attention_last"]
-)  # fmt: skip
+    [
+        "none",
+        "fixed",
+        "center",
+        "pixel_energy",
+        "firing_rate",
+        "embedding_norm",
+        "attention_first",
+        "attention_last",
+    ]
+)
 TRANSFORMER = st.fixed_dictionaries(
     {
         "timesteps": st.integers(1, 8),
@@ -80,9 +88,13 @@ def check(ticket, seed, kernel="eager"):
 
 @CHECK
 @given(
-    st.sampled_from(["convnet", "vgg9", "resnet19"]), CNN, st.one_of(LIF, LIF, STEP, OTHER),
-    st.booleans(), st.sampled_from(["eager", "native"]), st.integers(0, 1000),
-)  # fmt: skip
+    st.sampled_from(["convnet", "vgg9", "resnet19"]),
+    CNN,
+    st.one_of(LIF, LIF, STEP, OTHER),
+    st.booleans(),
+    st.sampled_from(["eager", "native"]),
+    st.integers(0, 1000),
+)
 def test_convolutional_networks(random_ticket, name, model, neuron, events, kernel, seed):
     frames = model["timesteps"] if events else 1
     if name == "resnet19":
@@ -93,9 +105,13 @@ def test_convolutional_networks(random_ticket, name, model, neuron, events, kern
 
 @CHECK
 @given(
-    st.sampled_from(["spikformer", "sdt"]), TRANSFORMER, st.one_of(LIF, LIF, STEP),
-    st.booleans(), st.sampled_from(["eager", "native"]), st.integers(0, 1000),
-)  # fmt: skip
+    st.sampled_from(["spikformer", "sdt"]),
+    TRANSFORMER,
+    st.one_of(LIF, LIF, STEP),
+    st.booleans(),
+    st.sampled_from(["eager", "native"]),
+    st.integers(0, 1000),
+)
 def test_transformers(random_ticket, name, model, neuron, events, kernel, seed):
     frames = model["timesteps"] if events else 1
     if model["ranking"] != "none":
@@ -178,7 +194,7 @@ def test_batch_norm_is_folded_bit_for_bit():
     from torch import nn
 
     from spiketicket.engine.compile._net import Net
-    from spiketicket.models._blocks import scale_and_shift
+    from spiketicket.models.blocks import scale_and_shift
 
     rng = np.random.default_rng(3)
     norm = nn.BatchNorm1d(5000).eval()
@@ -200,14 +216,19 @@ def test_batch_norm_is_folded_bit_for_bit():
 def test_a_trained_ticket_of_the_digits(tmp_path):
     """Trained for seconds, through the whole command's code, and compared on the test set."""
     from spiketicket import Ticket, find, load_recipe
-    from spiketicket.cli._options import recipe_path
-    from spiketicket.ticket_data import find_test_data
+    from spiketicket.cli.options import recipe_path
+    from spiketicket.data.of_ticket import find_test_data
 
     recipe = load_recipe(
         recipe_path("digits-binw"),
-        ["train.epochs=3", "controls.random_frozen=false", "controls.random_trained=false",
-         "controls.dense=false", "train.timestep_ramp=[]"],
-    )  # fmt: skip
+        [
+            "train.epochs=3",
+            "controls.random_frozen=false",
+            "controls.random_trained=false",
+            "controls.dense=false",
+            "train.timestep_ramp=[]",
+        ],
+    )
     find(recipe, runs_dir=tmp_path)
     (path,) = tmp_path.rglob("ticket/model.ticket")
     ticket = Ticket.load(path)

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from spiketicket import Engine
-from spiketicket.data._augment import normalise
-from spiketicket.engine import _library
+from spiketicket.data.augment import normalise
+from spiketicket.engine import library
 from spiketicket.engine.compile import compile_ticket
 from spiketicket.errors import UserError
-from spiketicket.plans import DataShape
+from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import TicketError
 
-needs_library = pytest.mark.skipif(not _library.available(), reason="no C library was built")
+needs_library = pytest.mark.skipif(not library.available(), reason="no C library was built")
 BACKENDS = ["numpy", pytest.param("c", marks=needs_library)]
 
 
@@ -139,7 +139,7 @@ def test_a_path_is_named_in_errors(ticket, tmp_path):
 
 
 def test_without_the_library_it_says_so(ticket, monkeypatch):
-    monkeypatch.setattr(_library, "available", lambda: False)
+    monkeypatch.setattr(library, "available", lambda: False)
     with pytest.warns(RuntimeWarning, match="C library"):
         assert Engine(ticket).backend == "numpy"
     with pytest.raises(UserError, match=r"backend: the C library.*numpy"):
@@ -179,7 +179,7 @@ def test_one_engine_in_many_threads(ticket, backend):
 def test_ten_thousand_images_in_little_memory(random_ticket):
     """As many images as one stands for, by broadcasting: only what the engine copies counts."""
     ticket = random_ticket("convnet", DataShape(3, 32, 32, 5), {"timesteps": 1, "width": 0.04})
-    engine = Engine(ticket, backend="auto" if _library.available() else "numpy")
+    engine = Engine(ticket, backend="auto" if library.available() else "numpy")
     images = 10_000 if engine.backend == "c" else 400
     x = np.broadcast_to(np.float32(0.3), (images, 3, 32, 32))
     tracemalloc.start()
@@ -248,8 +248,8 @@ def changed(ticket, **parts):
 @pytest.mark.parametrize("name", ["vgg9", "convnet", "resnet19", "spikformer", "sdt"])
 def test_a_setting_that_is_missing_has_its_default(random_ticket, name):
     """Tickets made before a setting existed lack it; the settings' own defaults decide."""
-    from spiketicket import registry
     from spiketicket.neurons import lif
+    from spiketicket.recipe import registry
 
     config = registry.load("models", name).Config
     # what a network is built of must be its defaults where they are left out

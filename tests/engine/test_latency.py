@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from spiketicket import Engine
-from spiketicket.engine import _library
+from spiketicket.engine import library
 from spiketicket.errors import UserError
-from spiketicket.zoo import list_tickets
+from spiketicket.ticket.zoo import list_tickets
 
-pytestmark = pytest.mark.skipif(not _library.available(), reason="no C library was built")
+pytestmark = pytest.mark.skipif(not library.available(), reason="no C library was built")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +35,7 @@ def test_zoo_tickets_answer_the_same(path):
 @pytest.mark.parametrize("net", ["vgg9", "resnet19", "spikformer", "sdt"])
 def test_every_network_at_every_level(random_ticket, net):
     ticket = random_ticket(net, seed=4)
-    for level in _library.levels():
+    for level in library.levels():
         alone = Engine(ticket, level=level)
         x = pixels(3, alone.input_shape)
         for threads in range(1, 6):
@@ -159,10 +159,13 @@ def test_the_thread_sanitizer_sees_no_race(tmp_path):
         [compiler, "-print-file-name=libtsan.so"], check=True, capture_output=True, text=True
     )
     said = _alone(
-        RACES, Path(__file__).with_name("random_programs.py"), timeout=600,
-        LD_PRELOAD=found.stdout.strip(), TSAN_OPTIONS="exitcode=9",
+        RACES,
+        Path(__file__).with_name("random_programs.py"),
+        timeout=600,
+        LD_PRELOAD=found.stdout.strip(),
+        TSAN_OPTIONS="exitcode=9",
         SPIKETICKET_ENGINE_LIBRARY=str(tmp_path / "libspiketicket_engine.so"),
-    )  # fmt: skip
+    )
     assert said == "no race\n"
 
 

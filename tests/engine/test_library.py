@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket.engine import _library, ops, reference
+from spiketicket.engine import library, ops, reference
 from spiketicket.engine.program import Builder
 from spiketicket.errors import UserError
 
@@ -29,9 +29,7 @@ def _random_programs():
 
 
 random_programs = _random_programs()
-needs_library = pytest.mark.skipif(
-    not _library.available(), reason="the C library is not installed"
-)
+needs_library = pytest.mark.skipif(not library.available(), reason="the C library is not installed")
 
 
 def digits_like(keep=0.3, steps=4, threshold=1.0, lut=False, seed=3):
@@ -45,9 +43,7 @@ def digits_like(keep=0.3, steps=4, threshold=1.0, lut=False, seed=3):
         return b.add(ops.Synapse, h, signs=signs, alpha=0.4, **extra)
 
     def fire(h):
-        return b.add(
-            ops.Neuron, h, kind=ops.NeuronKind.LIF, decay=0.5, v_threshold=threshold
-        )  # fmt: skip
+        return b.add(ops.Neuron, h, kind=ops.NeuronKind.LIF, decay=0.5, v_threshold=threshold)
 
     h = fire(layer(0, (12, 1, 3, 3), pad=1))
     h = b.add(ops.MaxPool, fire(layer(h, (20, 12, 3, 3), pad=1)), k=2, stride=2)
@@ -89,8 +85,8 @@ def test_sums_that_meet_the_threshold_exactly_fire(decay):
     x = np.random.default_rng(1).normal(size=(6, *program.values[0].shape)).astype(np.float32)
     want = reference.run(program, x)
     assert 0 < want.mean() < 1
-    for level in _library.levels():
-        assert (_library.Net(program.to_bytes(), level).run(x) == want).all(), level
+    for level in library.levels():
+        assert (library.Net(program.to_bytes(), level).run(x) == want).all(), level
 
 
 @needs_library
@@ -98,12 +94,12 @@ def test_bytes_go_through_the_table():
     program = digits_like(lut=True)
     x = np.random.default_rng(0).integers(0, 256, (5, 1, 1, 8, 8), dtype=np.uint8)
     want = reference.run(program, x)
-    np.testing.assert_allclose(_library.Net(program.to_bytes()).run(x), want, rtol=1e-6)
+    np.testing.assert_allclose(library.Net(program.to_bytes()).run(x), want, rtol=1e-6)
 
 
 @needs_library
 def test_threads_share_one_net(program, images):
-    net = _library.Net(program.to_bytes())
+    net = library.Net(program.to_bytes())
     want, got = net.run(images), {}
 
     def work(k):
@@ -120,14 +116,14 @@ def test_threads_share_one_net(program, images):
 
 @needs_library
 def test_more_threads_than_images_and_no_images(program, images):
-    net = _library.Net(program.to_bytes())
+    net = library.Net(program.to_bytes())
     assert (net.run(images, threads=64) == net.run(images)).all()
     assert net.run(images[:0]).shape == (0, 10)
 
 
 @needs_library
 def test_plan_names_kernels_and_times(program, images):
-    net = _library.Net(program.to_bytes(), "generic")
+    net = library.Net(program.to_bytes(), "generic")
     plan = net.plan(images)
     assert plan["level"] == "generic"
     names = [step["name"] for step in plan["steps"]]
@@ -147,7 +143,7 @@ def test_a_long_plan_is_whole():
     h = 0
     for _ in range(900):
         h = b.add(ops.Neuron, h, kind=ops.NeuronKind.RELU)
-    assert len(_library.Net(b.program().to_bytes()).plan()["steps"]) == 900
+    assert len(library.Net(b.program().to_bytes()).plan()["steps"]) == 900
 
 
 @needs_library
@@ -166,7 +162,7 @@ def test_a_long_plan_is_whole():
 )
 def test_damaged_programs_are_refused_by_what_is_wrong(program, damage, said):
     with pytest.raises(UserError, match=said):
-        _library.Net(damage(program.to_bytes()))
+        library.Net(damage(program.to_bytes()))
 
 
 @needs_library
@@ -185,8 +181,8 @@ def test_a_layer_is_computed_in_a_way_that_has_room():
         h = large.add(ops.Neuron, h, kind=ops.NeuronKind.LIF, decay=0.5, v_threshold=1.0)
     large.add(ops.Mean, h, time=True, positions=True)
     for program in (padded.program(), large.program()):
-        for level in _library.levels():
-            with _library.Net(program.to_bytes(), level) as net:
+        for level in library.levels():
+            with library.Net(program.to_bytes(), level) as net:
                 assert net.plan()["level"] == level
 
 
@@ -198,7 +194,7 @@ def test_more_memory_than_2_gib_is_refused():
     h = b.add(ops.Neuron, h, kind=ops.NeuronKind.RELU)
     b.add(ops.Mean, h, time=True, positions=True)
     with pytest.raises(UserError, match="2 GiB"):
-        _library.Net(b.program().to_bytes())
+        library.Net(b.program().to_bytes())
 
 
 @needs_library
@@ -213,12 +209,12 @@ def test_more_memory_than_2_gib_is_refused():
 )
 def test_inputs_that_do_not_fit_are_refused(program, images, change, said):
     with pytest.raises(UserError, match=said):
-        _library.Net(program.to_bytes()).run(change(images))
+        library.Net(program.to_bytes()).run(change(images))
 
 
 @needs_library
 def test_misuse_is_refused(program, images, monkeypatch):
-    net = _library.Net(program.to_bytes())
+    net = library.Net(program.to_bytes())
     with pytest.raises(UserError, match="without keeping its registers"):
         net.trace(images[0], 1, (4, 12, 8, 8))
     with pytest.raises(UserError, match="at least 1"):
@@ -228,21 +224,21 @@ def test_misuse_is_refused(program, images, monkeypatch):
     with pytest.raises(UserError, match="closed"):
         net.run(images)
     with pytest.raises(UserError, match="must be one of generic, avx2, avx512"):
-        _library.Net(program.to_bytes(), "sse")
+        library.Net(program.to_bytes(), "sse")
     monkeypatch.setenv("SPIKETICKET_ENGINE_LEVEL", "generic")
-    assert _library.Net(program.to_bytes()).plan()["level"] == "generic"
+    assert library.Net(program.to_bytes()).plan()["level"] == "generic"
     monkeypatch.setenv("SPIKETICKET_ENGINE_LEVEL", "fast")
     with pytest.raises(UserError, match="SPIKETICKET_ENGINE_LEVEL"):
-        _library.Net(program.to_bytes())
+        library.Net(program.to_bytes())
 
 
 def test_a_library_that_is_none_is_refused(monkeypatch, tmp_path):
     wrong = tmp_path / "engine.so"
     wrong.write_text("not a library")
     monkeypatch.setenv("SPIKETICKET_ENGINE_LIBRARY", str(wrong))
-    assert not _library.available()
+    assert not library.available()
     with pytest.raises(UserError, match="is not the engine's C library"):
-        _library.levels()
+        library.levels()
 
 
 # ---- builds of their own
@@ -271,9 +267,12 @@ def _runtime(name):
 def test_sanitizers_and_the_avx512_source_on_random_programs(tmp_path):
     # the 64-byte kernels, their vectors split in two, so that any AVX2 processor tests them
     _build(
-        tmp_path, "spiketicket_engine", "-DSPIKETICKET_SANITIZE=ON",
-        "-DSPIKETICKET_AVX512_AS_AVX2=ON", "-DSPIKETICKET_CHECKED_LEVEL=-O0",
-    )  # fmt: skip
+        tmp_path,
+        "spiketicket_engine",
+        "-DSPIKETICKET_SANITIZE=ON",
+        "-DSPIKETICKET_AVX512_AS_AVX2=ON",
+        "-DSPIKETICKET_CHECKED_LEVEL=-O0",
+    )
     env = os.environ | {
         "SPIKETICKET_ENGINE_LIBRARY": str(tmp_path / "libspiketicket_engine.so"),
         "LD_PRELOAD": f"{_runtime('libasan.so')} {_runtime('libubsan.so')}",
@@ -298,10 +297,18 @@ def test_fuzzing_for_some_seconds_finds_nothing(tmp_path):
     writer = ROOT / "csrc" / "fuzz" / "write_corpus.py"
     subprocess.run([sys.executable, writer, corpus, "60"], check=True)
     done = subprocess.run(
-        [tmp_path / "fuzz_program", "-max_total_time=15", "-max_len=4096", "-seed=1",
-         f"-artifact_prefix={tmp_path}/", corpus],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            tmp_path / "fuzz_program",
+            "-max_total_time=15",
+            "-max_len=4096",
+            "-seed=1",
+            f"-artifact_prefix={tmp_path}/",
+            corpus,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -316,8 +323,10 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
     files = sorted((tmp_path / "corpus").iterdir())
     done = subprocess.run(
         [valgrind, "-q", "--error-exitcode=9", tmp_path / "replay_program", *files],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == f"{len(files)} files\n"
 
@@ -328,9 +337,15 @@ def test_valgrind_sees_no_value_that_was_never_written(tmp_path):
 @pytest.mark.parametrize("whole_numbers", [False, True])
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad", "flatten"),
-    [((3, 3), 1, 1, False), ((3, 3), 2, 1, False), ((5, 1), 1, 2, False), ((1, 3), 3, 0, False),
-     ((1, 1), 1, 0, False), ((1, 1), 1, 0, True)],
-)  # fmt: skip
+    [
+        ((3, 3), 1, 1, False),
+        ((3, 3), 2, 1, False),
+        ((5, 1), 1, 2, False),
+        ((1, 3), 3, 0, False),
+        ((1, 1), 1, 0, False),
+        ((1, 1), 1, 0, True),
+    ],
+)
 def test_sums_of_spikes_and_whole_numbers_are_those_of_the_definition(
     kernel, stride, pad, flatten, whole_numbers, shift, ternary
 ):
@@ -356,8 +371,8 @@ def test_sums_of_spikes_and_whole_numbers_are_those_of_the_definition(
 def _assert_equal_at_every_level(program, x, register):
     want = reference.trace(program, x, [register])[register]
     assert np.unique(want).size > 2
-    for level in _library.levels():
-        with _library.Net(program.to_bytes(), level, keep_registers=True) as net:
+    for level in library.levels():
+        with library.Net(program.to_bytes(), level, keep_registers=True) as net:
             for image, expected in zip(x, want, strict=True):
                 got = net.trace(image, register, expected.shape)
                 np.testing.assert_array_equal(got, expected)
@@ -373,8 +388,12 @@ def test_attention_of_any_number_of_tokens_and_large_heads(tokens, heads, whole_
 
     def spikes():
         weight = np.eye(210, dtype=np.float32)[r.permutation(210), :, None, None]
-        return b.add(ops.Neuron, b.add(ops.Synapse, 0, weight=weight),
-                     kind=ops.NeuronKind.STEP, v_threshold=0.3)  # fmt: skip
+        return b.add(
+            ops.Neuron,
+            b.add(ops.Synapse, 0, weight=weight),
+            kind=ops.NeuronKind.STEP,
+            v_threshold=0.3,
+        )
 
     q, k, v = spikes(), spikes(), spikes()
     if whole_numbers:

@@ -52,9 +52,15 @@ def test_the_layout_is_the_one_stated():
     b = Builder(steps=2, frames=1, channels=1, height=2, width=2, classes=3)
     kept = np.array([[1, 0, -1, 1], [0, 0, 0, -1], [1, 1, 1, 0]], np.int8).reshape(3, 4, 1, 1)
     b.add(
-        ops.Synapse, 0, signs=kept, alpha=0.75, flatten=True, bias=[1, 2, 3], a=[4, 5, 6],
+        ops.Synapse,
+        0,
+        signs=kept,
+        alpha=0.75,
+        flatten=True,
+        bias=[1, 2, 3],
+        a=[4, 5, 6],
         b=[7, 8, 9],
-    )  # fmt: skip
+    )
     content = b.program().to_bytes()
     header = struct.unpack_from("<16I", content)
     assert header[:13] == (0x31505453, 1, len(content), 2, 1, 1, 2, 2, 3, 2, 1, 64, 192)

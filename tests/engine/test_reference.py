@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from spiketicket.engine import ops, reference
 from spiketicket.engine.program import Builder, Kind, Value
-from spiketicket.models._patches import PlainRanking, top_tokens
+from spiketicket.models.patches import PlainRanking, top_tokens
 from spiketicket.neurons import lif
 
 rng = np.random.default_rng(0)
@@ -39,9 +39,11 @@ def test_a_ternary_layer_on_whole_numbers_is_exact(stride, pad, k):
         ops.Synapse, x, signs=signs, alpha=0.3, stride=stride, pad=pad, a=a, b=b, bias=bias
     )
     n = functional.conv2d(
-        torch.from_numpy(x.reshape(-1, 4, 7, 6)).double(), torch.from_numpy(signs).double(),
-        stride=stride, padding=pad,
-    ).numpy()  # fmt: skip
+        torch.from_numpy(x.reshape(-1, 4, 7, 6)).double(),
+        torch.from_numpy(signs).double(),
+        stride=stride,
+        padding=pad,
+    ).numpy()
     column = (slice(None), None, None)
     y = (n.astype(np.float32) * np.float32(0.3) + bias[column]) * a[column] + b[column]
     assert (out.reshape(y.shape) == y).all()
@@ -73,10 +75,18 @@ def test_lif_is_the_definition(v_reset, decay_input):
     z = rng.normal(0.5, 2, (2, 6, 3, 4, 4)).astype(np.float32)
     rest = config.v_rest
     out = applied(
-        ops.Neuron, z, steps=6, kind=ops.NeuronKind.LIF, decay=0.7, tau=config.tau,
-        charge=2 if decay_input else 1 if rest else 0, soft=v_reset == "soft", v_threshold=0.4,
-        v_reset=rest, v_rest=rest,
-    )  # fmt: skip
+        ops.Neuron,
+        z,
+        steps=6,
+        kind=ops.NeuronKind.LIF,
+        decay=0.7,
+        tau=config.tau,
+        charge=2 if decay_input else 1 if rest else 0,
+        soft=v_reset == "soft",
+        v_threshold=0.4,
+        v_reset=rest,
+        v_rest=rest,
+    )
     expected = lif.simulate(torch.from_numpy(z).transpose(0, 1), config).transpose(0, 1).numpy()
     assert (out == expected).all()
     assert 0.05 < out.mean() < 0.95

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from spiketicket import Engine
-from spiketicket.engine import _library, ops
+from spiketicket.engine import library, ops
 from spiketicket.engine.program import Builder
 from spiketicket.errors import UserError
-from spiketicket.plans import DataShape
+from spiketicket.recipe.shapes import DataShape
 
-needs_library = pytest.mark.skipif(not _library.available(), reason="no C library was built")
+needs_library = pytest.mark.skipif(not library.available(), reason="no C library was built")
 
 
 def kernels(net):
@@ -28,8 +28,8 @@ def test_what_is_fastest_depends_on_the_firing_rate(latency):
     b.add(ops.Synapse, h, weight=r.normal(size=(4, 16, 1, 1)).astype(np.float32))
     content, x = b.program().to_bytes(), np.abs(r.normal(size=(10, 1, 4, 24, 24)), dtype="f4")
     mixed = x * r.choice(np.float32([-1, 1]), x.shape)
-    for level in _library.levels():
-        with _library.Net(content, level, latency=latency) as net:
+    for level in library.levels():
+        with library.Net(content, level, latency=latency) as net:
             want = net.run(mixed, threads=2)
             net.tune(-x)
             assert kernels(net) == ["events", "rows"]
@@ -56,7 +56,7 @@ def test_the_answer_stays_the_same(random_ticket, name):
 @needs_library
 @pytest.mark.parametrize("frames", [1, 3])
 def test_drawn_inputs_fit_and_are_the_same_every_time(random_ticket, frames):
-    from spiketicket.engine._tuning import drawn_inputs
+    from spiketicket.engine.tuning import drawn_inputs
 
     engine = Engine(random_ticket("convnet", DataShape(2, 8, 8, 5, frames)))
     scale, shift = engine._constants
@@ -97,7 +97,7 @@ def test_numpy_has_nothing_to_choose_from(random_ticket):
 @needs_library
 def test_a_net_is_tuned_on_floats(random_ticket):
     engine = Engine(random_ticket("convnet"))
-    with _library.Net(engine.program.to_bytes()) as net:
+    with library.Net(engine.program.to_bytes()) as net:
         with pytest.raises(UserError, match="must be float32"):
             net.tune(np.zeros((1, 1, 2, 8, 8), np.uint8))
         with pytest.raises(UserError, match="needs a net and inputs"):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import EVENT, Events
 from spiketicket.events.augment import EventAugmentConfig, augment, drop, jitter, mirror, shift
-from spiketicket.philox import Stream
+from spiketicket.events.types import EVENT, Events
+from spiketicket.streams import Stream
 
 ALL = EventAugmentConfig(shift=3, flip=True, drop=0.25, jitter_us=500)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from spiketicket.data import check_dataset, make_config
-from spiketicket.data._download import _Bar
+from spiketicket.data.download import _Bar
 from spiketicket.errors import UserError
 from spiketicket.events import _aedat4_worker, read_events, read_span
 from spiketicket.events.frames import FrameConfig, to_frames
@@ -158,7 +158,7 @@ def test_a_named_pipe_in_a_class_folder_is_no_sample(
 def test_official_files_of_any_length_are_read_no_further_than_they_can_be(
     tmp_path: Path, name: str
 ) -> None:
-    from spiketicket import registry
+    from spiketicket.recipe import registry
 
     info = registry.load("data", name).INFO
     for entry in info.files:

@@ -258,8 +258,10 @@ def test_memory_is_under_three_times_the_file(tmp_path: Path, encode: Any, name:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(small), str(path)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     peak, told = done.stdout.split(" ", 1)
     assert told == f"{count} 2 ((0, 5, 6, 1), ({count - 1}, 5, 6, 1))\n"
     assert int(peak) * 1024 < 3 * path.stat().st_size
@@ -280,7 +282,9 @@ def test_a_file_that_does_not_fit_into_memory(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "a.bin")],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert "a.bin: does not fit into memory. Read parts of it with" in done.stdout

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
 from spiketicket.events import EVENT, Events
-from spiketicket.events._reading import Unwrap
-from spiketicket.events._stores import sort_by_time
+from spiketicket.events.reading import Unwrap
+from spiketicket.events.stores import sort_by_time
 
 
 def make(*rows: tuple[int, int, int, int]) -> np.ndarray:
@@ -28,8 +28,11 @@ def test_an_event_is_13_bytes_of_stated_fields() -> None:
 def test_columns_length_and_duration() -> None:
     events = Events(make((5, 1, 2, 0), (5, 3, 4, 1), (9, 0, 0, 1)), 4, 5, ("told",))
     assert (len(events), events.duration_us, events.sensor, events.notes) == (
-        3, 4, (4, 5), ("told",),
-    )  # fmt: skip
+        3,
+        4,
+        (4, 5),
+        ("told",),
+    )
     assert events.t.tolist() == [5, 5, 9]
     assert events.x.tolist() == [1, 3, 0]
     assert events.y.tolist() == [2, 4, 0]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
 from spiketicket.events import filters
-from spiketicket.events._types import EVENT, Events
 from spiketicket.events.filters import denoise, filtered, remove_hot_pixels
+from spiketicket.events.types import EVENT, Events
 
 Rows = list[tuple[int, int, int, int]]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import EVENT, Events
 from spiketicket.events.frames import FrameConfig, narrow, to_frames
+from spiketicket.events.types import EVENT, Events
 
 
 def recording(rows: list[tuple[int, int, int, int]], width: int = 4, height: int = 3) -> Events:
@@ -176,9 +176,16 @@ def test_what_cannot_be_framed(fields: Any, span: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"steps": 0}, {"by": "events"}, {"values": "mean"}, {"width": 0}, {"hot_pixel": 0.5},
-     {"denoise_us": -1}, {"side": 3}],
-)  # fmt: skip
+    [
+        {"steps": 0},
+        {"by": "events"},
+        {"values": "mean"},
+        {"width": 0},
+        {"hot_pixel": 0.5},
+        {"denoise_us": -1},
+        {"side": 3},
+    ],
+)
 def test_ranges(fields: Any) -> None:
     with pytest.raises(ValueError, match="validation error"):
         FrameConfig(**fields)

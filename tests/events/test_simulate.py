@@ -9,7 +9,7 @@ import pytest
 from spiketicket.errors import UserError
 from spiketicket.events import simulate
 from spiketicket.events.simulate import Camera, record
-from spiketicket.philox import Stream
+from spiketicket.streams import Stream
 
 QUIET = Camera(noise_hz=0.0, saccade_us=4_000, samples=8, amplitude=2.0, refractory_us=300)
 

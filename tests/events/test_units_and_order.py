@@ -10,7 +10,7 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.events import TimeUnit, read_events, read_spans, read_stretches
-from spiketicket.events._order import resets
+from spiketicket.events.order import resets
 
 US = np.arange(0, 300_000, 300, dtype=np.int64) + 90
 """300 ms, 1,000 events."""
@@ -59,8 +59,9 @@ def test_times_that_were_made_by_a_product_are_whole(
 ) -> None:
     if (unit, kind) == ("s", "f4"):
         pytest.skip("too short for seconds")
-    got = read_events(write(tmp_path / "a", US.astype(kind) * np.dtype(kind).type(factor)),
-                      time_unit=unit)  # fmt: skip
+    got = read_events(
+        write(tmp_path / "a", US.astype(kind) * np.dtype(kind).type(factor)), time_unit=unit
+    )
     assert (got.t == US).all()
     assert not any("rounded" in note for note in got.notes)
 

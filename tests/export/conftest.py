@@ -168,9 +168,14 @@ class Network:
         self.rng = np.random.default_rng(self.seed)
         c, h, w = self.shape
         self.builder = Builder(
-            steps=self.steps, frames=self.frames, channels=c, height=h, width=w,
-            classes=self.classes, lut=self._table(c),
-        )  # fmt: skip
+            steps=self.steps,
+            frames=self.frames,
+            channels=c,
+            height=h,
+            width=w,
+            classes=self.classes,
+            lut=self._table(c),
+        )
         x = 0
         for i, conv in enumerate(self.convs):
             x = self._add(x, conv, f"layer{i}")
@@ -218,10 +223,18 @@ class Network:
             a, shift = (np.full(conv.channels, v, np.float32) for v in (conv.scale, 0.0))
         alpha = conv.alpha or float(np.float32(2 / np.sqrt(fan)))
         x = b.add(
-            Synapse, x, signs=signs, alpha=alpha, flatten=flatten,
-            pad=0 if flatten else conv.pad, stride=conv.stride, a=a, b=shift,
-            bias=self._floats(conv.channels) if conv.bias else None, name=name,
-        )  # fmt: skip
+            Synapse,
+            x,
+            signs=signs,
+            alpha=alpha,
+            flatten=flatten,
+            pad=0 if flatten else conv.pad,
+            stride=conv.stride,
+            a=a,
+            b=shift,
+            bias=self._floats(conv.channels) if conv.bias else None,
+            name=name,
+        )
         kind = NeuronKind.STEP if conv.neuron == "step" else NeuronKind.LIF
         x = b.add(Neuron, x, kind=kind, decay=0.5, v_threshold=1.0, name=f"{name}.neuron")
         return b.add(MaxPool, x, k=2, stride=2) if conv.pool else x

@@ -21,11 +21,12 @@ COMPILERS = [
     (compiler, language, standard)
     for pair in (("gcc", "g++"), ("clang", "clang++"))
     for compiler, language, standards in (
-        (pair[0], "c", ("c99", "c11")), (pair[1], "c++", ("c++11", "c++14", "c++17")),
+        (pair[0], "c", ("c99", "c11")),
+        (pair[1], "c++", ("c++11", "c++14", "c++17")),
     )
     for standard in standards
     if shutil.which(compiler)
-]  # fmt: skip
+]
 HOSTILE = ['a"b\\', "c */ int d;", "x??/", "\u00e4\u4e2d", "e\x1b[31m\0\u202ef"]
 
 
@@ -132,9 +133,28 @@ def test_class_names_take_no_flash_where_nothing_reads_them(
 
 @pytest.mark.parametrize(
     "name",
-    ["class", "new", "namespace", "and", "restrict", "co_await", "Main", "STDIO", "features",
-     "first", "int8", "size", "a__b", "a_", "_a", "7a", "\u00e4", "x" * 41, ""],
-)  # fmt: skip
+    [
+        "class",
+        "new",
+        "namespace",
+        "and",
+        "restrict",
+        "co_await",
+        "Main",
+        "STDIO",
+        "features",
+        "first",
+        "int8",
+        "size",
+        "a__b",
+        "a_",
+        "_a",
+        "7a",
+        "\u00e4",
+        "x" * 41,
+        "",
+    ],
+)
 def test_names_that_begin_no_name_of_c_or_cxx(name: str) -> None:
     with pytest.raises(ExportError, match="C name") as caught:
         check_name(name)
@@ -143,9 +163,17 @@ def test_names_that_begin_no_name_of_c_or_cxx(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("my digits", "my_digits"), ("a - b", "a_b"), ("class", "class_net"), ("7seg", "t7seg"),
-     ("\u4e2d", "t"), ("_x_", "x"), ("first", "first_net"), ("y" * 60, "y" * 38)],
-)  # fmt: skip
+    [
+        ("my digits", "my_digits"),
+        ("a - b", "a_b"),
+        ("class", "class_net"),
+        ("7seg", "t7seg"),
+        ("\u4e2d", "t"),
+        ("_x_", "x"),
+        ("first", "first_net"),
+        ("y" * 60, "y" * 38),
+    ],
+)
 def test_a_files_name_becomes_one(file: str, name: str) -> None:
     assert c_name(file) == name
     check_name(name)

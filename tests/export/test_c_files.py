@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from spiketicket.cli._app import make_app
+from spiketicket.cli.application import make_app
 from spiketicket.engine.ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
 from spiketicket.engine.program import Builder
 from spiketicket.export.c import ExportError, export_c
@@ -191,9 +191,11 @@ def ticket_file(folder: Path, **neuron: Any) -> Path:
     """A ticket of the package's small network, its signs drawn at random."""
     rng = np.random.default_rng(0)
     shapes = {
-        "features.0.synapse": (32, 1, 3, 3), "features.1.synapse": (64, 32, 3, 3),
-        "features.2.synapse": (128, 64, 3, 3), "classifier": (10, 512),
-    }  # fmt: skip
+        "features.0.synapse": (32, 1, 3, 3),
+        "features.1.synapse": (64, 32, 3, 3),
+        "features.2.synapse": (128, 64, 3, 3),
+        "classifier": (10, 512),
+    }
     layers, tensors = [], {}
     for i, (name, shape) in enumerate(shapes.items()):
         s = rng.choice(np.array([-1, 0, 1], np.int8), shape)

@@ -20,7 +20,9 @@ def corner(network: Any, conv: Any, name: str) -> Any:
     corners = {
         "image": {"convs": (c(channels=8), c(channels=8, pool=True), c(channels=9), head)},
         "recording, whole numbers": {
-            "frames": 4, "lut": "counts", "convs": (c(channels=8, pool=True), c(channels=8), head),
+            "frames": 4,
+            "lut": "counts",
+            "convs": (c(channels=8, pool=True), c(channels=8), head),
         },
         "recording, normalised": {"frames": 4, "convs": (c(channels=8, pool=True), head)},
         "float pixels": {"lut": "none", "convs": (c(channels=8, bias=True), c(channels=8), head)},
@@ -29,11 +31,14 @@ def corner(network: Any, conv: Any, name: str) -> Any:
             "convs": (c(channels=4), c(channels=4, pool=True), c(channels=6, kernel=5, pad=2)),
         },
         "odd sides, no padding": {
-            "shape": (2, 11, 33), "head_bias": True,
+            "shape": (2, 11, 33),
+            "head_bias": True,
             "convs": (c(channels=6), c(channels=6, pool=True), c(channels=6, kernel=5, pad=0)),
         },
         "strides": {
-            "shape": (2, 12, 12), "positions": True, "steps": 3,
+            "shape": (2, 12, 12),
+            "positions": True,
+            "steps": 3,
             "convs": (c(channels=8, stride=2), c(channels=8, stride=2), c(channels=8)),
         },
         "32 steps": {"steps": 32, "positions": True, "convs": (c(channels=6), c(channels=6))},
@@ -45,28 +50,44 @@ def corner(network: Any, conv: Any, name: str) -> Any:
         "one layer": {"convs": (c(channels=30, kernel=0),)},
         # 3 * fl(1/3) is 1 only after rounding, and times 1 - 2^-24 it is not: float32 itself tells.
         "sums at the threshold": {
-            "frames": 4, "lut": "counts", "convs": tuple(
+            "frames": 4,
+            "lut": "counts",
+            "convs": tuple(
                 c(channels=8, alpha=1 / 3, density=0.4, affine=False, scale=scale)
                 for scale in (1 - 2**-24, None, 1 - 2**-24)
             ),
         },
         # The same sum at every step: 1 - 2^-25 is rounded up to the threshold, after 25 steps.
         "membranes rounded to the threshold": {
-            "steps": 32, "lut": "counts", "convs": (
-                c(channels=12, neuron="step"), c(channels=12, alpha=0.1, affine=False),
+            "steps": 32,
+            "lut": "counts",
+            "convs": (
+                c(channels=12, neuron="step"),
+                c(channels=12, alpha=0.1, affine=False),
             ),
         },
         "no weights at all": {"convs": (c(channels=8, density=0.0), c(channels=4, density=0.0))},
-    }  # fmt: skip
+    }
     return network(**corners[name])
 
 
 NAMES = [
-    "image", "recording, whole numbers", "recording, normalised", "float pixels",
-    "wide rows, pooled across words", "odd sides, no padding", "strides", "32 steps", "one step",
-    "no memory", "linear only", "one layer", "sums at the threshold",
-    "membranes rounded to the threshold", "no weights at all",
-]  # fmt: skip
+    "image",
+    "recording, whole numbers",
+    "recording, normalised",
+    "float pixels",
+    "wide rows, pooled across words",
+    "odd sides, no padding",
+    "strides",
+    "32 steps",
+    "one step",
+    "no memory",
+    "linear only",
+    "one layer",
+    "sums at the threshold",
+    "membranes rounded to the threshold",
+    "no weights at all",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,27 +110,40 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
         height, width = ((side + 2 * pad - kernel) // stride + 1 for side in (height, width))
         pool = draw(st.booleans()) and min(height, width) > 1
         height, width = (height // 2, width // 2) if pool else (height, width)
-        convs.append({
-            "channels": draw(st.integers(1, 9)), "kernel": kernel, "pad": pad, "stride": stride,
-            "pool": pool, "density": draw(st.sampled_from([0.05, 0.3, 0.9])),
-            "bias": draw(st.booleans()), "affine": draw(st.booleans()),
-            "neuron": draw(st.sampled_from(["lif", "lif", "step"])),
-        })  # fmt: skip
+        convs.append(
+            {
+                "channels": draw(st.integers(1, 9)),
+                "kernel": kernel,
+                "pad": pad,
+                "stride": stride,
+                "pool": pool,
+                "density": draw(st.sampled_from([0.05, 0.3, 0.9])),
+                "bias": draw(st.booleans()),
+                "affine": draw(st.booleans()),
+                "neuron": draw(st.sampled_from(["lif", "lif", "step"])),
+            }
+        )
     if draw(st.booleans()):
         convs.append({"channels": draw(st.integers(1, 20)), "kernel": 0})
     return {
-        "seed": draw(st.integers(0, 999)), "steps": steps, "shape": shape, "convs": convs,
-        "frames": draw(st.sampled_from([1, steps])), "positions": draw(st.booleans()),
+        "seed": draw(st.integers(0, 999)),
+        "steps": steps,
+        "shape": shape,
+        "convs": convs,
+        "frames": draw(st.sampled_from([1, steps])),
+        "positions": draw(st.booleans()),
         "lut": draw(st.sampled_from(["normal", "counts", "none"])),
         "head_bias": draw(st.booleans()),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.slow
 @settings(
-    max_examples=20, deadline=None, derandomize=True,
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 @given(networks())
 def test_any_network(trial: Make, network: Make, conv: Make, parts: dict[str, Any]) -> None:
     convs = tuple(conv(**each) for each in parts.pop("convs"))
@@ -133,9 +167,13 @@ def test_no_undefined_behaviour(trial: Make, network: Make, conv: Make) -> None:
             'printf("%d\\n", net_classify(image)); return 0; }\n'
         )
         program = made.compile(
-            "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "main.c",
+            "-O1",
+            "-g",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+            "main.c",
             target="main",
-        )  # fmt: skip
+        )
         found = made.execute(program)
         logits, _ = made.expected(image[None])
         assert int(found) == int(np.argmax(logits[0]))

@@ -21,10 +21,18 @@ def layer(seed: int) -> Layer:
     b = rng.choice([0.0, 0.5, 1.0, 0.2, 0.3333], 6).astype(F)
     alpha = float(F(rng.choice([0.25, 0.5, 0.1, 1.0])))
     return Layer(
-        name="layer", register=1, input=Value(Kind.SPK, STEPS, 3), output=Value(Kind.SPK, STEPS, 6),
-        signs=signs, affine=Affine(alpha=alpha, bias=None, a=a, b=b), stride=1, pad=0,
-        v_threshold=1.0, memory=True, pool=False,
-    )  # fmt: skip
+        name="layer",
+        register=1,
+        input=Value(Kind.SPK, STEPS, 3),
+        output=Value(Kind.SPK, STEPS, 6),
+        signs=signs,
+        affine=Affine(alpha=alpha, bias=None, a=a, b=b),
+        stride=1,
+        pad=0,
+        v_threshold=1.0,
+        memory=True,
+        pool=False,
+    )
 
 
 def follow(given: Layer, found: PlaneThresholds, o: int, sums: tuple[int, ...]) -> int:

@@ -47,16 +47,20 @@ def test_cortex_m4(lut: str, trial: Make, network: Make, conv: Make) -> None:
 def test_trained_digits(trial: Make, tmp_path: Path) -> None:
     """All spikes of a ticket that was searched, and its accuracy, on the digits' test images."""
     pytest.importorskip("torch")
+    from spiketicket.data.of_ticket import find_test_data
+    from spiketicket.experiment.find import find
     from spiketicket.recipe import parse_recipe
-    from spiketicket.run import find
-    from spiketicket.ticket_data import find_test_data
 
-    recipe = parse_recipe({
-        "name": "tiny", "data": {"name": "digits"},
-        "model": {"name": "convnet", "width": 0.25, "timesteps": 4}, "neuron": {"name": "lif"},
-        "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 3, "batch_size": 64},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "data": {"name": "digits"},
+            "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 3, "batch_size": 64},
+        }
+    )
     path = Path(find(recipe, seeds=1, runs_dir=tmp_path / "runs").to_dict()["tickets"][0])
     ticket = Ticket.load(path)
     made = trial(compile_ticket(ticket))

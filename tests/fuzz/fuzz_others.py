@@ -21,7 +21,7 @@ from fuzz_guard import limited
 from fuzz_tickets import helper, printed
 from hypothesis import strategies as st
 
-from spiketicket.cli._options import packaged_recipes
+from spiketicket.cli.options import packaged_recipes
 from spiketicket.events import read_events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.recipe import load_recipe, read_tables, to_toml
@@ -29,9 +29,23 @@ from spiketicket.report.writing import write_report
 
 EVENTS = [(1000 + 7 * i, i % 128, 5 * i % 128, i % 2) for i in range(40)]
 HEADERS = [
-    b"'<f8'", b"'<f2'", b"'|O'", b"'<U9'", b"'<M8[ns]'", b"'<c16'", b"(40, 4)", b"(40,)", b"()",
-    b"(-1,)", b"(1000000000000,)", b"(1000000, 1000000)", b"True", b"False", b"'<u8'", b"'<i2'",
-]  # fmt: skip
+    b"'<f8'",
+    b"'<f2'",
+    b"'|O'",
+    b"'<U9'",
+    b"'<M8[ns]'",
+    b"'<c16'",
+    b"(40, 4)",
+    b"(40,)",
+    b"()",
+    b"(-1,)",
+    b"(1000000000000,)",
+    b"(1000000, 1000000)",
+    b"True",
+    b"False",
+    b"'<u8'",
+    b"'<i2'",
+]
 
 
 def recordings(draw: Draw, folder: Path) -> None:
@@ -96,26 +110,66 @@ def _edited_archive(draw: Draw, content: bytes) -> bytes:
 
 
 def _array(draw: Draw) -> bytes:
-    values = draw(st.sampled_from([
-        np.arange(40) / 40, np.full(40, np.nan), np.full(40, 2**63, np.uint64), np.zeros(0),
-        np.arange(40).astype(np.float16), np.full(40, -1), np.arange(40)[::-1], np.array("a"),
-        np.arange(40) % 3 - 1, np.zeros((40, 2)), np.arange(40) * 10**17, np.int64(3),
-    ]))  # fmt: skip
+    values = draw(
+        st.sampled_from(
+            [
+                np.arange(40) / 40,
+                np.full(40, np.nan),
+                np.full(40, 2**63, np.uint64),
+                np.zeros(0),
+                np.arange(40).astype(np.float16),
+                np.full(40, -1),
+                np.arange(40)[::-1],
+                np.array("a"),
+                np.arange(40) % 3 - 1,
+                np.zeros((40, 2)),
+                np.arange(40) * 10**17,
+                np.int64(3),
+            ]
+        )
+    )
     made = io.BytesIO()
     np.save(made, values)
     return made.getvalue()
 
 
 TOML = [
-    b"\xef\xbb\xbf", b"\0", b"\xff", b"a." * 5000, b"9" * 5000, b"[" * 2000, b"x = {" * 500,
-    b'"""', b"'fuzz_canary:called'", b"[[data]]", b"[model.name]", b"= 1979-05-27T07:32:00Z\n",
-    b"name = 'os'", b"1e400", b"inf", b"nan", b"-0", b"0x" + b"f" * 40, b'"\\u202e\\u001b"',
-]  # fmt: skip
+    b"\xef\xbb\xbf",
+    b"\0",
+    b"\xff",
+    b"a." * 5000,
+    b"9" * 5000,
+    b"[" * 2000,
+    b"x = {" * 500,
+    b'"""',
+    b"'fuzz_canary:called'",
+    b"[[data]]",
+    b"[model.name]",
+    b"= 1979-05-27T07:32:00Z\n",
+    b"name = 'os'",
+    b"1e400",
+    b"inf",
+    b"nan",
+    b"-0",
+    b"0x" + b"f" * 40,
+    b'"\\u202e\\u001b"',
+]
 SETTINGS = [
-    "model.name=fuzz_canary:called", "model.options.a=1", "a=", "=", ".", "data..x=1", "seed=-1",
-    "train.epochs=" + "9" * 5000, "seed=" + "[" * 2000, "a." * 2000 + "b=1", "name=\x1b[2J",
-    "data.name=digits-events", "ticket=1", "data.root='~nosuchuser'",
-]  # fmt: skip
+    "model.name=fuzz_canary:called",
+    "model.options.a=1",
+    "a=",
+    "=",
+    ".",
+    "data..x=1",
+    "seed=-1",
+    "train.epochs=" + "9" * 5000,
+    "seed=" + "[" * 2000,
+    "a." * 2000 + "b=1",
+    "name=\x1b[2J",
+    "data.name=digits-events",
+    "ticket=1",
+    "data.root='~nosuchuser'",
+]
 
 
 @functools.cache
@@ -198,7 +252,7 @@ def checkpoints(draw: Draw, folder: Path) -> None:
     """A checkpoint with any content under a right digest, or with damaged bytes."""
     import torch
 
-    from spiketicket import checkpoint
+    from spiketicket.training import checkpoint
 
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())

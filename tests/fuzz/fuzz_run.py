@@ -26,11 +26,16 @@ Target = Callable[[Draw, Path], None]
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
-        fuzz_tickets.ticket_files, fuzz_tickets.hub_folders, fuzz_others.recordings,
-        fuzz_others.aedat4_recordings, fuzz_others.recipes, fuzz_others.shown_runs,
-        fuzz_others.reported_runs, fuzz_others.checkpoints,
+        fuzz_tickets.ticket_files,
+        fuzz_tickets.hub_folders,
+        fuzz_others.recordings,
+        fuzz_others.aedat4_recordings,
+        fuzz_others.recipes,
+        fuzz_others.shown_runs,
+        fuzz_others.reported_runs,
+        fuzz_others.checkpoints,
     )
-}  # fmt: skip
+}
 
 
 def fuzzed(target: Target) -> Any:
@@ -48,9 +53,11 @@ def fuzzed(target: Target) -> Any:
 def run(name: str, seconds: float, examples: int = 200) -> bool:
     """Rounds of examples until the time is out or a fault is found; whether none was."""
     bounds = settings(
-        deadline=None, max_examples=examples, suppress_health_check=list(HealthCheck),
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=list(HealthCheck),
         print_blob=True,
-    )  # fmt: skip
+    )
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         start = random.SystemRandom().getrandbits(64)

@@ -17,12 +17,10 @@ from fuzz_edits import Draw, edited_bytes, edited_tree, json_text
 from fuzz_guard import MEMORY, expect, limited
 from hypothesis import strategies as st
 
-from spiketicket import _ticket_codec as codec
-from spiketicket import zoo
 from spiketicket.cli.show import show
 from spiketicket.engine import Engine
 from spiketicket.export import hub
-from spiketicket.ticket import Ticket, describe, read_metadata
+from spiketicket.ticket import Ticket, codec, describe, read_metadata, zoo
 
 TESTS = Path(__file__).parents[1]
 
@@ -122,7 +120,7 @@ def edited(draw: Draw) -> bytes:
 
 def ticket_files(draw: Draw, folder: Path) -> None:
     """Reading, describing and showing a ticket, and the two ways to make a network of it."""
-    from spiketicket.bake import from_ticket
+    from spiketicket.models.of_ticket import from_ticket
 
     content = edited(draw)
     memory = MEMORY + 40 * 128 * len(content)

@@ -22,9 +22,13 @@ EXAMPLES = {
 @pytest.mark.parametrize("target", EXAMPLES, ids=lambda target: target.__name__)
 def test_whatever_a_file_holds(target):
     bounds = settings(
-        derandomize=True, deadline=None, max_examples=EXAMPLES[target], database=None,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        derandomize=True,
+        deadline=None,
+        max_examples=EXAMPLES[target],
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     bounds(fuzzed(target))()
 
 

@@ -192,7 +192,7 @@ def _killed(runs: Path, known: dict[str, str]) -> dict[str, str]:
 
 
 def _die(runs: Path) -> None:
-    from spiketicket.reporting import NullReporter
+    from spiketicket.progress import NullReporter
 
     class Deadly(NullReporter):
         count = 0

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket import registry
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif
+from spiketicket.recipe import registry
 
 SHAPE = DataShape(1, 16, 16, 10)
 

@@ -9,10 +9,10 @@ import pytest
 
 import spiketicket
 from spiketicket.errors import UserError
+from spiketicket.experiment.find import evaluate_ticket
 from spiketicket.export import hub
-from spiketicket.run import evaluate_ticket
 from spiketicket.ticket import Ticket, TicketError
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 
 @pytest.fixture
@@ -32,8 +32,11 @@ def head_of(card):
 def test_the_folder_holds_the_ticket_its_recipe_and_a_card(folder):
     source = find_ticket("digits-binw")
     assert sorted(p.name for p in folder.iterdir()) == [
-        "README.md", "config.json", "model.ticket", "recipe.toml"
-    ]  # fmt: skip
+        "README.md",
+        "config.json",
+        "model.ticket",
+        "recipe.toml",
+    ]
     assert (folder / "model.ticket").read_bytes() == source.path.read_bytes()
     assert spiketicket.load_recipe(folder / "recipe.toml").hash == source.recipe_hash
     assert hub.check_folder(folder) == folder / "model.ticket"
@@ -121,9 +124,12 @@ def test_metadata_of_a_foreign_ticket_cannot_write_markup(tmp_path):
     evil = 'x\n---\nlicense: "mine"\n<script>alert(1)</script> | [a](b)'
     ticket = Ticket.load(find_ticket("digits-binw").path)
     changed = {
-        "data": {"name": evil}, "condition": evil, "accuracy": {"test": 50.0},
-        "verdict": {"sentences": [evil, "3"]}, "network": {"name": evil.replace("\n", " ")},
-    }  # fmt: skip
+        "data": {"name": evil},
+        "condition": evil,
+        "accuracy": {"test": 50.0},
+        "verdict": {"sentences": [evil, "3"]},
+        "network": {"name": evil.replace("\n", " ")},
+    }
     Ticket(ticket.layers, ticket.tensors, changed).save(tmp_path / "evil.ticket")
     hub.write_folder(tmp_path / "evil.ticket", tmp_path / "made", evil)
     assert not (tmp_path / "made" / "recipe.toml").exists()
@@ -193,9 +199,10 @@ def test_the_real_package_takes_these_arguments():
     real = pytest.importorskip("huggingface_hub")
     api = real.HfApi
     for function, ours in (
-        (api.create_repo, Hub.create_repo), (api.upload_folder, Hub.upload_folder),
+        (api.create_repo, Hub.create_repo),
+        (api.upload_folder, Hub.upload_folder),
         (real.snapshot_download, Hub.snapshot_download),
-    ):  # fmt: skip
+    ):
         theirs = set(inspect.signature(function).parameters)
         assert set(inspect.signature(ours).parameters) - {"self", "repository"} <= theirs
     assert issubclass(real.errors.HfHubHTTPError, Exception)

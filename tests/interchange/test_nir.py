@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from spiketicket.errors import UserError
-from spiketicket.export import _read_back
+from spiketicket.export import readback
 from spiketicket.export.nir import DT_S, folded, refusals, to_nir, write_nir
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif, sign
 
 SHAPE = DataShape(1, 16, 16, 10)
@@ -59,10 +59,13 @@ def simulate(graph, frames):
 
 
 @pytest.mark.parametrize("pooling", ["average", "stride"])
-@pytest.mark.parametrize(("name", "neuron"), [
-    ("convnet", lif.Config()),
-    ("vgg9", lif.Config(decay=0.9, decay_input=True, v_threshold=0.2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "neuron"),
+    [
+        ("convnet", lif.Config()),
+        ("vgg9", lif.Config(decay=0.9, decay_input=True, v_threshold=0.2)),
+    ],
+)
 def test_a_graph_read_from_its_file_fires_as_the_network(
     name, neuron, pooling, tmp_path, network, images
 ):
@@ -73,7 +76,7 @@ def test_a_graph_read_from_its_file_fires_as_the_network(
     assert int(graph.metadata["timesteps"]) == 4
     x = images()
     spikes, outputs = simulate(graph, x.expand(4, *x.shape))
-    ours = _read_back._ours(model, x)[1]
+    ours = readback._ours(model, x)[1]
     assert list(spikes) == list(ours)
     for layer, fired in ours.items():
         assert 0.01 < fired.mean() < 0.9, "a layer that says nothing"
@@ -91,7 +94,7 @@ def test_spikingjelly_and_snntorch_read_it_spike_for_spike(network, images):
     ):
         x = images(shape=shape)
         x = x if shape.frames == 1 else torch.stack([x * k for k in range(4)])
-        found = _read_back.read_back(to_nir(model, shape), model, x)
+        found = readback.read_back(to_nir(model, shape), model, x)
         assert [r.reader.split()[0] for r in found] == ["SpikingJelly", "snnTorch"]
         for result in found:
             assert result.mismatches == result.flipped_samples == result.changed_classes == 0
@@ -114,7 +117,7 @@ def test_a_wrong_graph_is_noticed(damage, network, images):
         graph.nodes["classifier"].bias += np.float32(0.1)
         message = "classifier: SpikingJelly .* computes other logits"
     with pytest.raises(UserError, match=message):
-        _read_back.read_back(graph, model, images())
+        readback.read_back(graph, model, images())
 
 
 def test_a_flip_at_the_threshold_is_rounding_and_one_beside_it_is_not():
@@ -128,7 +131,7 @@ def test_a_flip_at_the_threshold_is_rounding_and_one_beside_it_is_not():
 
     def compared(distance):
         far = torch.full((steps, 2, count), distance)
-        return _read_back._compared("R", ours, theirs, lambda name: far, logits, output)
+        return readback._compared("R", ours, theirs, lambda name: far, logits, output)
 
     result = compared(1e-6)
     assert (result.mismatches, result.flipped_samples, result.compared) == (6, 1, 60)
@@ -160,7 +163,7 @@ REFUSED = [
     ("convnet", {"pooling": "stride"}, lif.Config(v_reset=0.5), "reset to 0.5"),
     ("convnet", {"pooling": "stride"}, lif.Config(decay=0.0), "decay 0"),
     ("convnet", {"pooling": "stride"}, sign.Config(), r"features\.0\.neuron \(the activation sign"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "options", "neuron", "message"), REFUSED)
@@ -182,8 +185,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, network):
 
 
 def test_readers_that_did_not_read_are_named():
-    read = _read_back.ReadBack("snnTorch 1.0.0", 2, 10, 0, 0, 0)
-    (note,) = _read_back.missing_readers([read])
+    read = readback.ReadBack("snnTorch 1.0.0", 2, 10, 0, 0, 0)
+    (note,) = readback.missing_readers([read])
     assert "SpikingJelly" in note
     assert "pip install --no-deps spikingjelly" in note
-    assert len(_read_back.missing_readers([])) == 2
+    assert len(readback.missing_readers([])) == 2

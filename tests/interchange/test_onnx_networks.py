@@ -8,9 +8,9 @@ from torch import nn
 from spiketicket.errors import UserError
 from spiketicket.export import onnx as to_onnx
 from spiketicket.export import pt2, torch_module
-from spiketicket.export._staged import staged
-from spiketicket.models._blocks import DataShape
-from spiketicket.models._patches import top_tokens
+from spiketicket.export.staged import staged
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.patches import top_tokens
 from spiketicket.neurons import lif, relu, sign, step
 
 pytest.importorskip("onnxscript")
@@ -29,27 +29,40 @@ NETWORKS = {
     "resnet19": ("resnet19", lif.Config(), {"width": 0.1, "timesteps": 1}),
     "spikformer": ("spikformer", lif.Config(), {**TOKENS, "keep": 1.0, "pool_kernel": 2}),
     "spikformer twin": (
-        "spikformer", relu.Config(),
+        "spikformer",
+        relu.Config(),
         {**TOKENS, "keep": 1.0, "timesteps": 1, "attention": "softmax"},
     ),
     "sdt": ("sdt", lif.Config(), {**TOKENS, "keep": 1.0}),
     "sdt, firing_rate": ("sdt", lif.Config(), {**TOKENS, "ranking": "firing_rate"}),
     "sdt, attention_last": (
-        "sdt", lif.Config(), {**TOKENS, "ranking": "attention_last", "timesteps": 1},
+        "sdt",
+        lif.Config(),
+        {**TOKENS, "ranking": "attention_last", "timesteps": 1},
     ),
-}  # fmt: skip
+}
 CHOICES = [
-    ("fixed", "drop", "step"), ("center", "isolated", "lif"), ("pixel_energy", "zero_fill", "sign"),
-    ("firing_rate", "drop", "as_neuron"), ("embedding_norm", "isolated", "step"),
-    ("attention_first", "zero_fill", "as_neuron"), ("attention_last", "drop", "sign"),
-]  # fmt: skip
+    ("fixed", "drop", "step"),
+    ("center", "isolated", "lif"),
+    ("pixel_energy", "zero_fill", "sign"),
+    ("firing_rate", "drop", "as_neuron"),
+    ("embedding_norm", "isolated", "step"),
+    ("attention_first", "zero_fill", "as_neuron"),
+    ("attention_last", "drop", "sign"),
+]
 for _ranking, _execution, _activation in CHOICES:
     NETWORKS[f"spikformer, {_ranking}, {_execution}, {_activation}"] = (
-        "spikformer", lif.Config(),
-        {**TOKENS, "ranking": _ranking, "execution": _execution, "activation": _activation,
-         "rescale": _execution == "drop",
-         **({"depth": 2, "timesteps": 1} if _ranking == "attention_last" else {})},
-    )  # fmt: skip
+        "spikformer",
+        lif.Config(),
+        {
+            **TOKENS,
+            "ranking": _ranking,
+            "execution": _execution,
+            "activation": _activation,
+            "rescale": _execution == "drop",
+            **({"depth": 2, "timesteps": 1} if _ranking == "attention_last" else {}),
+        },
+    )
 
 
 def inputs(batch, shape, seed=1):

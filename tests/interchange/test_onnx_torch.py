@@ -13,8 +13,8 @@ from torch import nn
 from spiketicket.errors import UserError
 from spiketicket.export import onnx as to_onnx
 from spiketicket.export import torch_module
-from spiketicket.export._trace import traced
-from spiketicket.models._blocks import DataShape
+from spiketicket.export.trace import traced
+from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import own
 
 SHAPE = DataShape(1, 8, 8, 10)
@@ -111,8 +111,8 @@ def test_a_missing_package_is_named_with_its_extra(model, images, monkeypatch, t
 
 
 def _own(monkeypatch, function, **options):
-    from spiketicket.consent import Consent, given
-    from spiketicket.models import _own
+    from spiketicket.models import custom as _own
+    from spiketicket.recipe.consent import Consent, given
 
     monkeypatch.chdir(Path(__file__).parents[2])
     name = f"examples.own_network:{function}"
@@ -183,9 +183,13 @@ def test_no_two_weights_get_one_name(images, tmp_path):
 
 
 @pytest.mark.parametrize("old", [None, b"an older file"])
-@pytest.mark.parametrize(("broken", "message"), [
-    ("return input", "computes something else"), ("return nothing", "does not run: NameError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("return input", "computes something else"),
+        ("return nothing", "does not run: NameError"),
+    ],
+)
 def test_files_that_fail_their_check_are_not_left(
     broken, message, old, images, tmp_path, monkeypatch
 ):

@@ -7,14 +7,21 @@ from spiketicket.measure.energy import TABLES, find_table, formula, price
 
 LAYERS = [
     {"macs": 1000.0, "acs": 0.0, "ac_units": 0.0, "dense": 2000.0, "binary": True, "weights": 100},
-    {"macs": 0.0, "acs": 300.0, "ac_units": 500.0, "dense": 4000.0, "binary": True,
-     "weights": 5000},
+    {
+        "macs": 0.0,
+        "acs": 300.0,
+        "ac_units": 500.0,
+        "dense": 4000.0,
+        "binary": True,
+        "weights": 5000,
+    },
     {"macs": 0.0, "acs": 70.0, "ac_units": 70.0, "dense": 100.0, "binary": False, "weights": 0},
-    {"macs": 20.0, "acs": 0.0, "ac_units": 0.0, "dense": 40.0, "binary": False,
-     "weights": 500_000},
-]  # fmt: skip
-MEASURED = {"layers": LAYERS, "neurons": [{"updates": 600.0, "size": 3000}, {"updates": 0.0,
-            "size": 10}]}  # fmt: skip
+    {"macs": 20.0, "acs": 0.0, "ac_units": 0.0, "dense": 40.0, "binary": False, "weights": 500_000},
+]
+MEASURED = {
+    "layers": LAYERS,
+    "neurons": [{"updates": 600.0, "size": 3000}, {"updates": 0.0, "size": 10}],
+}
 
 
 @pytest.mark.parametrize(

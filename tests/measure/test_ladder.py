@@ -5,20 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spiketicket.measure.ladder import judge_ladder
-from spiketicket.measure.verdict import ArmScores
+from spiketicket.verdict.rules import ArmScores
+from spiketicket.verdict.rungs import judge_ladder
 
 STAGES = [
-    ("patch", "patch"), ("patch_random", "patch"),
-    ("multisp_search", "multisp"), ("multisp", "multisp"),
-    ("multisp_random_trained", "multisp"), ("multisp_finetuned", "multisp"),
+    ("patch", "patch"),
+    ("patch_random", "patch"),
+    ("multisp_search", "multisp"),
+    ("multisp", "multisp"),
+    ("multisp_random_trained", "multisp"),
+    ("multisp_finetuned", "multisp"),
     ("multisp_finetune_control", "multisp"),
-]  # fmt: skip
+]
 LEVELS = {
-    "dense": 97.0, "patch": 97.2, "patch_random": 90.0, "multisp_search": 60.0, "multisp": 96.5,
-    "multisp_random_trained": 96.4, "multisp_finetuned": 97.5, "multisp_finetune_control": 97.4,
+    "dense": 97.0,
+    "patch": 97.2,
+    "patch_random": 90.0,
+    "multisp_search": 60.0,
+    "multisp": 96.5,
+    "multisp_random_trained": 96.4,
+    "multisp_finetuned": 97.5,
+    "multisp_finetune_control": 97.4,
     "constant": 10.0,
-}  # fmt: skip
+}
 SPREAD = np.array([-0.1, 0.0, 0.1])
 
 
@@ -71,9 +80,12 @@ def test_a_dense_net_that_learned_nothing_is_nothing_to_match():
 def test_one_seed_has_intervals_from_its_samples():
     right = np.arange(1000) < 970
     scores = {
-        name: ArmScores([97.0], [right]) if name != "patch_random" else
-        ArmScores([80.0], [np.arange(1000) < 800]) for name in LEVELS if name != "constant"
-    }  # fmt: skip
+        name: ArmScores([97.0], [right])
+        if name != "patch_random"
+        else ArmScores([80.0], [np.arange(1000) < 800])
+        for name in LEVELS
+        if name != "constant"
+    }
     scores["constant"] = ArmScores([10.0], [np.arange(1000) < 100])
     verdict = judge_ladder(scores, STAGES, 1.0, 0.95)
     row = verdict["rungs"]["patch"]["comparisons"]["patch_random"]

@@ -8,8 +8,8 @@ from spiketicket.measure.activity import LayerOperations, Operations
 from spiketicket.measure.observe import NEURONS, observed, watched
 from spiketicket.measure.traces import potentials, trace
 from spiketicket.models import convnet, resnet19, sdt, spikformer, vgg9
-from spiketicket.models._blocks import Block, DataShape
-from spiketicket.neurons import _native, lif, relu, sign, step
+from spiketicket.models.blocks import Block, DataShape
+from spiketicket.neurons import lif, native, relu, sign, step
 
 SMALL = {"dim": 16, "depth": 1, "heads": 2, "timesteps": 3}
 NETS = {
@@ -19,11 +19,13 @@ NETS = {
     "spikformer": (spikformer, {**SMALL, "pools": 1}),
     "spikformer pool 2": (spikformer, {**SMALL, "pools": 1, "pool_kernel": 2}),
     "spikformer step": (spikformer, {**SMALL, "pools": 2, "activation": "step"}),
-    "isolated": (spikformer, {**SMALL, "pools": 2, "ranking": "center", "keep": 0.5,
-                              "execution": "isolated"}),
+    "isolated": (
+        spikformer,
+        {**SMALL, "pools": 2, "ranking": "center", "keep": 0.5, "execution": "isolated"},
+    ),
     "sdt": (sdt, {**SMALL, "pools": 1}),
     "sdt selector": (sdt, {**SMALL, "pools": 1, "ranking": "attention_last", "keep": 0.5}),
-}  # fmt: skip
+}
 
 
 def build(name, neuron=None, kernel="auto", channels=2):
@@ -61,7 +63,7 @@ def test_nothing_changes_for_being_observed(name, kernel, images):
     assert seen.images == 3
 
 
-@pytest.mark.skipif(not _native.available(), reason="no C compiler")
+@pytest.mark.skipif(not native.available(), reason="no C compiler")
 @pytest.mark.parametrize("static", [True, False])
 def test_observed_neurons_are_those_of_the_plain_kernel_unpooled(static, images):
     fused, eager = build("convnet", kernel="native"), build("convnet", kernel="eager")
@@ -140,8 +142,9 @@ def test_a_cnn_runs_its_first_layer_once_an_image_and_the_others_at_every_step(n
     assert (first.calls, first.input, first.macs) == (3.0, "integers", 0.0)
     assert first.ac_units > first.acs > 0
     groups = seen.operations().groups()
-    assert list(groups) == (["conv", "classifier"] if name == "convnet" else
-                            ["conv", "linear", "classifier"])  # fmt: skip
+    assert list(groups) == (
+        ["conv", "classifier"] if name == "convnet" else ["conv", "linear", "classifier"]
+    )
     assert groups["conv"]["updates"] > 0
     assert groups["classifier"]["updates"] == 0
 

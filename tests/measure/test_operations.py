@@ -7,7 +7,7 @@ from torch.nn import functional
 from spiketicket.measure.observe import observed
 from spiketicket.measure.operations import count_operations
 from spiketicket.models import sdt, spikformer
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif
 
 SHAPE = DataShape(2, 8, 8, 5)

@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spiketicket.measure._pairs import (
-    conv_fan_out,
-    linear_fan_out,
-    look,
-    product_pairs,
-    weighted,
-)
-from spiketicket.models._encoder import SpikeDrivenProduct, SpikingProduct
+from spiketicket.measure.pairs import conv_fan_out, linear_fan_out, look, product_pairs, weighted
+from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 
 KINDS = ("zeros", "spikes", "signs", "integers", "signed integers", "fractions")
 
@@ -58,11 +52,17 @@ def slow_conv(layer, x):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS), stride=st.integers(1, 3), padding=st.integers(0, 2),
-    dilation=st.integers(1, 2), groups=st.sampled_from([1, 2]), kernel=st.sampled_from([1, 2, 3]),
-    height=st.integers(5, 7), width=st.integers(5, 6), seed=st.integers(0, 10**6),
+    kind=st.sampled_from(KINDS),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    kernel=st.sampled_from([1, 2, 3]),
+    height=st.integers(5, 7),
+    width=st.integers(5, 6),
+    seed=st.integers(0, 10**6),
     channels_last=st.booleans(),
-)  # fmt: skip
+)
 def test_a_convolution_is_counted_pair_by_pair(
     kind, stride, padding, dilation, groups, kernel, height, width, seed, channels_last
 ):

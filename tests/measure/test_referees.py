@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket.bake import from_ticket, to_ticket
-from spiketicket.measure._pairs import product_pairs
 from spiketicket.measure.observe import observed
+from spiketicket.measure.pairs import product_pairs
 from spiketicket.measure.sparsity import layer_sparsity, summary
 from spiketicket.methods import edge_popup
 from spiketicket.models import convnet, resnet19, spikformer, vgg9
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.neurons import lif, relu
 
 SHAPE = DataShape(2, 16, 16, 5)
@@ -35,9 +35,10 @@ def ticket_of(name, neuron, *, binary):
     with torch.no_grad():
         model(torch.randn(16, 2, 16, 16))  # BatchNorm's statistics
     network = {
-        "model": config.model_dump(mode="json"), "neuron": neuron.Config().model_dump(mode="json"),
+        "model": config.model_dump(mode="json"),
+        "neuron": neuron.Config().model_dump(mode="json"),
         "shape": SHAPE.__dict__,
-    }  # fmt: skip
+    }
     ticket = to_ticket(model, {"network": {"name": name, "args": network}})
     return ticket, from_ticket(ticket), from_ticket(ticket, "eager")
 
@@ -150,7 +151,7 @@ def test_where_the_referees_count_otherwise():
     counted = workload.SynapticOperations()(theirs, theirs(x), (x, None))
     # A sum of spikes is a MAC to NeuroBench; on spikes it is 1 + 2 + 3 additions an output.
     assert (counted["Effective_ACs"], counted["Effective_MACs"]) == (0, 9)
-    from spiketicket.measure._pairs import linear_fan_out, look, weighted
+    from spiketicket.measure.pairs import linear_fan_out, look, weighted
 
     pairs = weighted(net[1], look(x), linear_fan_out(net[1]))
     assert (pairs.kind, pairs.met, pairs.units) == ("integers", 9, 18)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from spiketicket.errors import UserError
-from spiketicket.measure import statistics as s
+from spiketicket.verdict import intervals as s
 
 PERCENT = st.integers(0, 10_000).map(lambda hundredths: hundredths / 100)
 
@@ -167,7 +167,7 @@ def test_bad_arguments(call):
 
 
 def test_needs_no_torch():
-    code = "import sys, spiketicket.measure.verdict; print('torch' in sys.modules)"
+    code = "import sys, spiketicket.verdict.rules; print('torch' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
         capture_output=True,

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.measure.verdict import ArmScores, judge
+from spiketicket.verdict.rules import ArmScores, judge
 
 RANK = {"loses": 0, "ties": 1, "wins": 2}
 T2 = 4.302652729749464  # Student's t, 2 degrees of freedom, 97.5 %, from a table
@@ -71,13 +71,19 @@ def test_loses_to_the_dense_net_by_hand():
 
 def test_loses_to_chance_whatever_else_holds():
     result = verdict(
-        scores(50.0, 50.1, 50.2), scores(50.0, 50.1, 50.3), scores(40.0, 40.1, 40.4),
+        scores(50.0, 50.1, 50.2),
+        scores(50.0, 50.1, 50.3),
+        scores(40.0, 40.1, 40.4),
         scores(60.0, 60.1, 60.3),
-    )  # fmt: skip
+    )
     assert result.outcome == "loses"
     assert "is not above a random mask on the frozen random weights" in result.sentence
-    again = verdict(scores(10.0, 10.1, 10.2), scores(10.0, 10.1, 10.3), scores(9.0, 9.1, 9.4),
-                    scores(9.0, 10.0, 11.0))  # fmt: skip
+    again = verdict(
+        scores(10.0, 10.1, 10.2),
+        scores(10.0, 10.1, 10.3),
+        scores(9.0, 9.1, 9.4),
+        scores(9.0, 10.0, 11.0),
+    )
     assert again.outcome != "loses", "the interval holds 0: not shown to be no better"
 
 
@@ -319,9 +325,7 @@ def test_to_dict_is_plain_and_complete():
     result = verdict(*(several(arm(r, 100), arm(r - 1, 100)) for r in (95, 96, 60, 10)))
     plain = result.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert set(plain) == {
-        "outcome", "sentences", "comparisons", "margin", "confidence", "seeds"
-    }  # fmt: skip
+    assert set(plain) == {"outcome", "sentences", "comparisons", "margin", "confidence", "seeds"}
     assert list(plain["comparisons"]) == ["dense", "random_trained", "random_frozen"]
     assert plain["comparisons"]["dense"]["title"] == "the dense net"
     assert len(plain["comparisons"]["dense"]["mcnemar_p"]) == 2

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from spiketicket import pruning
-from spiketicket.parts import Context, prepare_experiment
+from spiketicket.experiment.seed import Context, prepare_experiment
+from spiketicket.methods import trainings
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import Recipe, parse_recipe
-from spiketicket.reporting import NullReporter
-from spiketicket.train import Stage, fit
+from spiketicket.training.loop import Stage, fit
 
 BASE: dict[str, Any] = {
     "name": "tiny",
@@ -53,17 +53,22 @@ class Search:
 
     def prepare(self, stage: str) -> Any:
         (self.folder / stage).mkdir(exist_ok=True, parents=True)
-        return pruning.prepare(
-            stage, self.recipe, self.experiment.shape, self.seed, torch.device("cpu"),
-            self.folder, pruning.Work(self.batches),
-        )  # fmt: skip
+        return trainings.prepare(
+            stage,
+            self.recipe,
+            self.experiment.shape,
+            self.seed,
+            torch.device("cpu"),
+            self.folder,
+            trainings.Work(self.batches),
+        )
 
     def train(self, stage: str, arm: Any = None) -> Any:
         """Train a stage, and leave what later ones need."""
         arm = arm or self.prepare(stage)
         place = Stage(stage, self.seed, self.folder / stage, stage)
         fit(arm.trainee, self.batches, None, arm.train, place, NullReporter())
-        pruning.keep_weights(arm, self.folder / stage, pruning.Work(self.batches))
+        trainings.keep_weights(arm, self.folder / stage, trainings.Work(self.batches))
         return arm
 
 

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.methods import synflow
-from spiketicket.methods._layers import WeightStart, initial_weight, prunable
-from spiketicket.methods._pruning import masked
-from spiketicket.philox import Stream
+from spiketicket.methods.layers import WeightStart, initial_weight
+from spiketicket.methods.pruning import masked
+from spiketicket.models.prunable import prunable
+from spiketicket.streams import Stream
 
 from .conftest import made
 
@@ -23,14 +24,15 @@ from .conftest import made
 def fresh(s):
     """The seed's weights, as a dense net starts from them."""
     return {
-        name: initial_weight(WeightStart("kaiming_normal"), layer.weight.shape,
-                             Stream(s.seed, "weight", name))
+        name: initial_weight(
+            WeightStart("kaiming_normal"), layer.weight.shape, Stream(s.seed, "weight", name)
+        )
         for name, layer in prunable(build(s)).items()
-    }  # fmt: skip
+    }
 
 
 def build(s):
-    from spiketicket.arms import build_network
+    from spiketicket.methods.controls import build_network
 
     return build_network(s.recipe, s.experiment.shape)
 
@@ -158,15 +160,19 @@ def test_a_layer_that_the_flow_goes_past_keeps_one_weight_and_is_named():
 
 @pytest.mark.parametrize("neuron", ["lif", "relu", "sign"])
 def test_synflow_leaves_neurons_and_statistics_out(search, neuron):
-    s = search(made("synflow", 0.2, options={"rounds": 5}, neuron={"name": neuron},
-                    model={"timesteps": 3}))  # fmt: skip
+    s = search(
+        made("synflow", 0.2, options={"rounds": 5}, neuron={"name": neuron}, model={"timesteps": 3})
+    )
     names = list(fresh(s))
     net = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.MaxPool2d(2),
-        nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1, bias=False), nn.Flatten(),
+        nn.Conv2d(1, 4, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1, bias=False),
+        nn.Flatten(),
         nn.Linear(64, 10, bias=False),
-    )  # fmt: skip
+    )
     own = {f"{n}.weight": w for n, w in zip(prunable(net), fresh(s).values(), strict=True)}
     expected = synflow.Flow(net, own, torch.ones(1, 1, 8, 8)).masks(0.2, 5)
     arm = s.prepare("ticket")

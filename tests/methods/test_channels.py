@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket.bake import from_ticket
 from spiketicket.errors import UserError
-from spiketicket.methods._pruning import WEIGHTS, load_tensors, plain_state
-from spiketicket.run import evaluate_ticket, find
+from spiketicket.experiment.find import evaluate_ticket, find
+from spiketicket.methods.pruning import WEIGHTS, load_tensors, plain_state
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 
 from .conftest import made
@@ -63,7 +63,7 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
     after = dense[names[1]].transpose(0, 1).flatten(1).square().sum(1)
     largest = torch.argsort(-(norms + after), stable=True)[: counts[0]]
     assert places[names[0]] == sorted(largest.tolist())
-    from spiketicket.arms import build_network
+    from spiketicket.methods.controls import build_network
 
     net = build_network(s.recipe, s.experiment.shape)
     net.load_state_dict({k: v for k, v in large.items() if "mask:" not in k})
@@ -115,9 +115,8 @@ def test_too_low_a_density_names_the_lowest_there_is(search):
 
 
 def test_networks_are_built_with_channels_of_their_own():
-    from spiketicket import registry
-    from spiketicket.models._blocks import DataShape
-    from spiketicket.recipe import parse_recipe
+    from spiketicket.models.blocks import DataShape
+    from spiketicket.recipe import parse_recipe, registry
 
     recipe = made("magnitude", model={"channels": [3, 5, 7]})
     net = registry.load("models", "convnet").build(

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from spiketicket.experiment.find import find
 from spiketicket.methods.early_bird import mask_distance
 from spiketicket.methods.early_time import chosen_timesteps, kl_by_timesteps
-from spiketicket.run import find
 from spiketicket.ticket import Ticket
 
 from .conftest import made
@@ -30,8 +30,9 @@ def test_the_distance_is_the_worst_share_of_changed_connections(seed, count):
 
 def early_bird(**options):
     none = {"dense": False, "random_trained": False, "random_frozen": False}
-    return made("early_bird", 0.4, options={"masks": 2, **options}, train={"epochs": 4},
-                controls=none)  # fmt: skip
+    return made(
+        "early_bird", 0.4, options={"masks": 2, **options}, train={"epochs": 4}, controls=none
+    )
 
 
 def log(found, stage):
@@ -54,8 +55,9 @@ def test_the_search_ends_when_the_mask_no_longer_changes(tmp_path):
     assert len(log(found, "search")) == 2
     assert len(log(found, "ticket")) == 4
     # the ticket's mask is the largest weights of that epoch
-    weights = [layer.values for layer in
-               Ticket.load(found.folder / "seed-0/search/model.ticket").layers]  # fmt: skip
+    weights = [
+        layer.values for layer in Ticket.load(found.folder / "seed-0/search/model.ticket").layers
+    ]
     flat = np.sort(np.abs(np.concatenate([w.ravel() for w in weights])))
     kept = sum(int(m.sum()) for m in masks_of(found, "ticket"))
     for weight, mask in zip(weights, masks_of(found, "ticket"), strict=True):
@@ -74,14 +76,14 @@ def test_a_search_that_never_settles_takes_the_last_mask_and_says_so(tmp_path):
 
 @pytest.mark.parametrize("when", [2, 5])
 def test_a_killed_search_stops_at_the_same_epoch_with_the_same_bytes(tmp_path, monkeypatch, when):
-    from spiketicket import train
+    from spiketicket.training import loop
 
     recipe = early_bird(distance=0.4)
     recipe = recipe.model_copy(
         update={"train": recipe.train.model_copy(update={"checkpoint_steps": 1})}
     )
     whole = find(recipe, runs_dir=tmp_path / "whole", threads=1)
-    save, saves = train.checkpoint.save, []
+    save, saves = loop.checkpoint.save, []
 
     class Stop(Exception):
         pass
@@ -92,13 +94,17 @@ def test_a_killed_search_stops_at_the_same_epoch_with_the_same_bytes(tmp_path, m
         if len(saves) == when:
             raise Stop
 
-    monkeypatch.setattr(train.checkpoint, "save", stop)
+    monkeypatch.setattr(loop.checkpoint, "save", stop)
     with pytest.raises(Stop):
         find(recipe, runs_dir=tmp_path / "cut", threads=1)
     monkeypatch.undo()
     again = find(recipe, runs_dir=tmp_path / "cut", threads=1)
-    for name in ("search/model.ticket", "search/weights.safetensors", "search/result.json",
-                 "ticket/model.ticket"):  # fmt: skip
+    for name in (
+        "search/model.ticket",
+        "search/weights.safetensors",
+        "search/result.json",
+        "ticket/model.ticket",
+    ):
         one, other = (f.folder / "seed-0" / name for f in (whole, again))
         assert one.read_bytes() == other.read_bytes(), name
 
@@ -146,9 +152,12 @@ def test_the_smallest_number_of_steps_that_is_near_enough():
 @pytest.mark.parametrize("search", ["imp", "early_bird"])
 def test_the_search_runs_at_fewer_steps_and_the_ticket_at_all(tmp_path, search):
     recipe = made(
-        "early_time", 0.7, options={"search": search, "threshold": 1.0, "probe_epochs": 1},
-        model={"timesteps": 4}, train={"epochs": 2, "weights": {"lr": 0.02}},
-    )  # fmt: skip
+        "early_time",
+        0.7,
+        options={"search": search, "threshold": 1.0, "probe_epochs": 1},
+        model={"timesteps": 4},
+        train={"epochs": 2, "weights": {"lr": 0.02}},
+    )
     found = find(recipe, runs_dir=tmp_path, threads=1)
     chosen = found.arms["probe"][0].facts["search"]
     kl = {int(t): value for t, value in chosen["kl"].items()}
@@ -165,8 +174,13 @@ def test_the_search_runs_at_fewer_steps_and_the_ticket_at_all(tmp_path, search):
 
 
 def test_recordings_are_refused(search):
-    s = search(made("early_time", data={"name": "digits_events", "steps": 4, "train_limit": 40},
-                    model={"timesteps": 4}))  # fmt: skip
+    s = search(
+        made(
+            "early_time",
+            data={"name": "digits_events", "steps": 4, "train_limit": 40},
+            model={"timesteps": 4},
+        )
+    )
     from spiketicket.errors import UserError
 
     with pytest.raises(UserError, match="needs static images"):

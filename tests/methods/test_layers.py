@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import (
+from spiketicket.methods.layers import (
     WeightStart,
     initial_weight,
     kept_count,
-    prunable,
     random_masks,
     top_mask,
 )
-from spiketicket.philox import Stream
+from spiketicket.models.prunable import prunable
+from spiketicket.streams import Stream
 
 
 @settings(max_examples=200, deadline=None)

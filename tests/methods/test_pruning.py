@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from spiketicket import pruning
-from spiketicket.arms import build_network
 from spiketicket.errors import UserError
-from spiketicket.methods import gradual
-from spiketicket.methods._layers import WeightStart, initial_weight, largest_masks, prunable
-from spiketicket.methods._pruning import REWIND, WEIGHTS, load_tensors, masked, plain_state
-from spiketicket.philox import Stream
-from spiketicket.rounds import round_densities
-from spiketicket.train import fit, learning_rate, make_optimizer
+from spiketicket.methods import gradual, trainings
+from spiketicket.methods.controls import build_network
+from spiketicket.methods.layers import WeightStart, initial_weight, largest_masks
+from spiketicket.methods.pruning import REWIND, WEIGHTS, load_tensors, masked, plain_state
+from spiketicket.methods.rounds import round_densities
+from spiketicket.models.prunable import prunable
+from spiketicket.streams import Stream
+from spiketicket.training.loop import fit, learning_rate, make_optimizer
 
 from .conftest import made
 
@@ -44,13 +44,17 @@ def oracle_masks(weights, density, scope, among=None):
 
 
 def weights_in(state):
-    return {k.removesuffix(".weight"): v for k, v in state.items() if k.endswith("synapse.weight")
-            or k == "classifier.weight"}  # fmt: skip
+    return {
+        k.removesuffix(".weight"): v
+        for k, v in state.items()
+        if k.endswith("synapse.weight") or k == "classifier.weight"
+    }
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(density=st.floats(0.02, 1), scope=st.sampled_from(["layer", "global"]),
-       seed=st.integers(0, 99))  # fmt: skip
+@given(
+    density=st.floats(0.02, 1), scope=st.sampled_from(["layer", "global"]), seed=st.integers(0, 99)
+)
 def test_masks_keep_exactly_the_largest(density, scope, seed):
     random = np.random.default_rng(seed)
     # few distinct values, so that ties are met
@@ -120,8 +124,9 @@ class PlainLoop:
         self.model = build_network(recipe, s.experiment.shape)
         for name, layer in prunable(self.model).items():
             stream = Stream(s.seed, "weight", name)
-            layer.weight.data = initial_weight(WeightStart("kaiming_normal"), layer.weight.shape,
-                                               stream)  # fmt: skip
+            layer.weight.data = initial_weight(
+                WeightStart("kaiming_normal"), layer.weight.shape, stream
+            )
         if state is not None:
             self.model.load_state_dict({k: v for k, v in state.items() if "mask:" not in k})
         self.optimizer = make_optimizer(list(self.model.parameters()), recipe.train.weights)
@@ -178,8 +183,11 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
     start = plain_state(arm.trainee.model)
     for name, mask in masks.items():
         assert torch.equal(start[f"{name}.weight"], rewound[f"{name}.weight"] * mask)
-    same({k: v for k, v in start.items() if "norm" in k},
-         {k: v for k, v in rewound.items() if "norm" in k}, exact=True)  # fmt: skip
+    same(
+        {k: v for k, v in start.items() if "norm" in k},
+        {k: v for k, v in rewound.items() if "norm" in k},
+        exact=True,
+    )
 
     s.train("round_1", arm)
     after = PlainLoop(s, masks, rewound).run(2, 6)
@@ -237,11 +245,13 @@ def test_new_random_weights_have_the_mask_of_imp(search):
 def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimizer, weights):
     s = search(
         made(
-            "gradual", 0.2, options={"interval": 2, "begin": 0.2, "end": 0.8},
+            "gradual",
+            0.2,
+            options={"interval": 2, "begin": 0.2, "end": 0.8},
             model={"weights": weights},
             train={"epochs": 4, "weights": {"name": optimizer, "lr": 0.05}},
         )
-    )  # fmt: skip
+    )
     arm = s.prepare("ticket")
     size = sum(w.numel() for w, _ in masked(arm.trainee.model).values())
     counts, masks, kept = [], [], {}
@@ -279,10 +289,11 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
 
 
 def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, monkeypatch):
-    from spiketicket import train
+    from spiketicket.training import loop as train
 
-    recipe = made("gradual", 0.2, options={"interval": 1}, train={"epochs": 3,
-                  "checkpoint_steps": 1})  # fmt: skip
+    recipe = made(
+        "gradual", 0.2, options={"interval": 1}, train={"epochs": 3, "checkpoint_steps": 1}
+    )
     s = search(recipe)
     whole = plain_state(s.train("ticket").trainee.model)
     s.folder = tmp_path / "cut"
@@ -308,17 +319,26 @@ def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, 
 
 def test_a_total_budget_is_shared_by_the_trainings():
     recipe = made("imp", 0.4, options={"budget": "total"}, train={"epochs": 11})
-    assert pruning.schedules(recipe) == {
-        "pretrained": 2, "round_1": 2, "round_2": 2, "round_3": 2, "ticket": 3
-    }  # fmt: skip
-    timed = made("early_time", 0.75, options={"budget": "total"}, train={"epochs": 8},
-                 model={"timesteps": 3})  # fmt: skip
-    assert pruning.stage_epochs(timed) == {"probe": 2, "pretrained": 3, "ticket": 3}
-    ramped = made("magnitude", options={"budget": "total"}, train={"epochs": 8,
-                  "timestep_ramp": [[4, 1]]}, model={"timesteps": 2})  # fmt: skip
-    assert pruning.budget(ramped, "ticket").timestep_ramp == ((2, 1),)
+    assert trainings.schedules(recipe) == {
+        "pretrained": 2,
+        "round_1": 2,
+        "round_2": 2,
+        "round_3": 2,
+        "ticket": 3,
+    }
+    timed = made(
+        "early_time", 0.75, options={"budget": "total"}, train={"epochs": 8}, model={"timesteps": 3}
+    )
+    assert trainings.stage_epochs(timed) == {"probe": 2, "pretrained": 3, "ticket": 3}
+    ramped = made(
+        "magnitude",
+        options={"budget": "total"},
+        train={"epochs": 8, "timestep_ramp": [[4, 1]]},
+        model={"timesteps": 2},
+    )
+    assert trainings.budget(ramped, "ticket").timestep_ramp == ((2, 1),)
     with pytest.raises(UserError, match=r"ticket.budget.*5 trainings, 4 epochs together"):
-        pruning.schedules(made("imp", 0.4, options={"budget": "total"}, train={"epochs": 4}))
+        trainings.schedules(made("imp", 0.4, options={"budget": "total"}, train={"epochs": 4}))
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(search):
@@ -326,11 +346,15 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(search):
         (made("magnitude", 1e-6), "keeps no weight of the 1,?900 of the network|keeps no weight"),
         (made("magnitude", 0.01, options={"scope": "layer"}), "keeps no weight of the 36 of layer"),
         (made("early_time", model={"timesteps": 2}), "3 time steps or more"),
-        (made("early_time", model={"timesteps": 4}, train={"epochs": 4,
-              "timestep_ramp": [[2, 1]]}), "ramp of time steps"),
+        (
+            made(
+                "early_time", model={"timesteps": 4}, train={"epochs": 4, "timestep_ramp": [[2, 1]]}
+            ),
+            "ramp of time steps",
+        ),
         (made("early_time", model={"timesteps": 4}, train={"epochs": 1}), "stage probe"),
         (made("channels", model={"name": "resnet19", "width": 0.0625}), "convnet or vgg9"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(UserError, match=words):
             search(recipe)
     with pytest.raises(UserError, match="rounds and share"):
@@ -345,8 +369,8 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     s = search(made("imp", 0.75, options={"rewind_step": 4}))
     s.train("pretrained")
     arm = s.prepare("ticket")
-    from spiketicket.reporting import NullReporter
-    from spiketicket.train import Stage
+    from spiketicket.progress import NullReporter
+    from spiketicket.training.loop import Stage
 
     stage = Stage("ticket", 0, s.folder / "ticket", "k")
     fitted = fit(arm.trainee, s.batches, None, arm.train, stage, NullReporter())
@@ -357,7 +381,7 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
 @pytest.mark.parametrize("bn_affine", [None, True])
 def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, bn_affine):
     """It is what training it alone gives; where it is another net it is trained."""
-    from spiketicket.run import find, train_dense
+    from spiketicket.experiment.find import find, train_dense
 
     controls = {"random_trained": False, "random_frozen": False}
     controls |= {} if bn_affine is None else {"bn_affine": bn_affine}
@@ -368,6 +392,6 @@ def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, 
     for name in ("model.ticket", "predictions.npy", "result.json"):
         assert (place / name).read_bytes() == (alone.folder / name).read_bytes(), name
     assert found.arms["dense"][0].timing.get("shared", False) is (bn_affine is None)
-    assert pruning.dense_twin(recipe) == ("pretrained" if bn_affine is None else "")
-    assert not pruning.dense_twin(made("early_time", model={"timesteps": 4}))
-    assert not pruning.dense_twin(made("imp", options={"budget": "total"}, train={"epochs": 9}))
+    assert trainings.dense_twin(recipe) == ("pretrained" if bn_affine is None else "")
+    assert not trainings.dense_twin(made("early_time", model={"timesteps": 4}))
+    assert not trainings.dense_twin(made("imp", options={"budget": "total"}, train={"epochs": 9}))

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spiketicket.models._blocks import Block, norm_fire
-from spiketicket.neurons import _native
+from spiketicket.models.blocks import Block, norm_fire
+from spiketicket.neurons import native
 from spiketicket.neurons import step as step_neuron
 from spiketicket.neurons.lif import LIF, Config, simulate
 
-needs_kernel = pytest.mark.skipif(not _native.available(), reason="no C compiler")
+needs_kernel = pytest.mark.skipif(not native.available(), reason="no C compiler")
 
 
 def plain(y, norm, config, steps, pool):

@@ -3,17 +3,16 @@
 import pytest
 import torch
 
-from spiketicket import registry
-from spiketicket.bake import from_ticket, to_ticket
 from spiketicket.errors import UserError
-from spiketicket.measure.accuracy import Evaluation
 from spiketicket.measure.operations import count_operations
-from spiketicket.methods._layers import prunable
-from spiketicket.models._blocks import DataShape
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket, to_ticket
+from spiketicket.models.prunable import prunable
 from spiketicket.neurons import lif
-from spiketicket.recipe import OptimizerConfig, TrainConfig
-from spiketicket.reporting import NullReporter
-from spiketicket.train import Stage, Trainee, estimate_statistics, fit
+from spiketicket.progress import NullReporter
+from spiketicket.recipe import OptimizerConfig, TrainConfig, registry
+from spiketicket.training.evaluate import Evaluation
+from spiketicket.training.loop import Stage, Trainee, estimate_statistics, fit
 
 
 def build(name, shape, **options):

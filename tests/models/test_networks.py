@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from spiketicket import registry
 from spiketicket.errors import UserError
 from spiketicket.models import convnet, resnet19, vgg9
-from spiketicket.models._blocks import DataShape
-from spiketicket.models._transformer import TransformerConfig
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.transformer import TransformerConfig
 from spiketicket.neurons import lif, relu, sign, step
+from spiketicket.recipe import registry
 
 CIFAR = DataShape(3, 32, 32, 10)
 NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config()]

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiketicket._samples import SampleIds, announced, share
-from spiketicket.data._batches import TrainBatches, ordered_batches
+from spiketicket.data.batches import TrainBatches, ordered_batches
 from spiketicket.errors import UserError
-from spiketicket.measure.accuracy import evaluate
 from spiketicket.models import sdt, spikformer
-from spiketicket.models._blocks import DataShape
-from spiketicket.models._patches import PlainRanking, kept_tokens, top_tokens
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.patches import PlainRanking, kept_tokens, top_tokens
 from spiketicket.neurons import lif
-from spiketicket.stage_names import SCORES
+from spiketicket.recipe.shapes import SCORES
+from spiketicket.streams import SampleIds, announced, share
+from spiketicket.training.evaluate import evaluate
 
 SHAPE = DataShape(2, 16, 16, 5)
 SMALL = {"dim": 16, "depth": 2, "heads": 2, "pools": 2, "timesteps": 2}

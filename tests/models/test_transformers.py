@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.models import sdt, spikformer
-from spiketicket.models._blocks import DataShape
-from spiketicket.neurons import _native, lif, relu
+from spiketicket.models.blocks import DataShape
+from spiketicket.neurons import lif, native, relu
 
 CIFAR = DataShape(3, 32, 32, 10)
 NETS = [spikformer, sdt]
@@ -119,10 +119,12 @@ def slow_spikformer(model, inputs):
             heads = [
                 0.125 * (i @ j.transpose(1, 2)) @ m
                 for i, j, m in zip(
-                    a.chunk(block.heads, 2), b.chunk(block.heads, 2), c.chunk(block.heads, 2),
+                    a.chunk(block.heads, 2),
+                    b.chunk(block.heads, 2),
+                    c.chunk(block.heads, 2),
                     strict=True,
                 )
-            ]  # fmt: skip
+            ]
             mixed.append(torch.cat(heads, 2))
         out = slow_lif(slow_linear(block.proj, slow_lif(mixed, 0.5)))
         x = [a + b for a, b in zip(x, out, strict=True)]
@@ -196,7 +198,7 @@ def test_binary_activations_run_conv_pep_once_for_an_image(module, kind):
     assert max(batches) == 12
 
 
-@pytest.mark.skipif(not _native.available(), reason="no C compiler")
+@pytest.mark.skipif(not native.available(), reason="no C compiler")
 @pytest.mark.parametrize("module", NETS)
 def test_kernels_agree(module):
     frames = torch.randn(3, 4, 3, 32, 32)

@@ -5,11 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketicket.neurons import _native, lif
+from spiketicket.neurons import lif
+from spiketicket.neurons import native as _native
 from spiketicket.neurons.lif import LIF, Config
 
-KERNELS = ["eager", pytest.param("native", marks=pytest.mark.skipif(
-    not _native.available(), reason="no C compiler"))]  # fmt: skip
+KERNELS = [
+    "eager",
+    pytest.param(
+        "native", marks=pytest.mark.skipif(not _native.available(), reason="no C compiler")
+    ),
+]
 
 CONDITIONS = [
     (tau, scaled, reset, detach)
@@ -61,9 +66,13 @@ def peer_surrogate(name):
 def test_equals_spikingjelly(kernel, surrogate, tau, scaled, reset, detach):
     alpha, theirs = peer_surrogate(surrogate)
     config = Config(
-        decay=1 - 1 / tau, decay_input=scaled, v_reset=reset, surrogate=surrogate, alpha=alpha,
+        decay=1 - 1 / tau,
+        decay_input=scaled,
+        v_reset=reset,
+        surrogate=surrogate,
+        alpha=alpha,
         detach_reset=detach,
-    )  # fmt: skip
+    )
     generator = torch.Generator().manual_seed(1)
     # 3 * 17 neurons: no multiple of any vector width
     # scaled input is divided by tau: make it strong enough to fire

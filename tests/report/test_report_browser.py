@@ -14,9 +14,15 @@ MakeRun = Callable[..., Path]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -105,15 +111,17 @@ def test_nothing_is_wider_than_the_screen_and_nothing_complains(
 
 
 def column(browser: Any, name: str) -> list[str]:
-    return list(browser.execute_script(
-        """
+    return list(
+        browser.execute_script(
+            """
         const table = document.querySelector("table");
         const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
         const index = heads.findIndex((head) => head.replace(/\\s+/g, " ") === arguments[0]);
         return [...table.tBodies[0].rows].map((row) => row.cells[index].textContent);
         """,
-        name,
-    ))  # fmt: skip
+            name,
+        )
+    )
 
 
 def click(browser: Any, name: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spiketicket._run_models import Measure
+from spiketicket.machine.run_models import Measure
 from spiketicket.report.axes import curves
 from spiketicket.report.figures.canvas import Figure, Scale
 from spiketicket.report.figures.curve import accuracy_curve
@@ -66,9 +66,16 @@ def test_every_figure_is_xml_within_its_frame(
 ) -> None:
     figures = all_figures(make_run(ladder=ladder, events=events))
     assert {f.name.split("-")[0] for f in figures} == {
-        "differences", "energy", "network", "layers", "images", "raster", "membranes", "answer",
+        "differences",
+        "energy",
+        "network",
+        "layers",
+        "images",
+        "raster",
+        "membranes",
+        "answer",
         "training",
-    }  # fmt: skip
+    }
     for figure in figures:
         root = ElementTree.fromstring(figure.svg)
         width, height = (float(v) for v in root.get("viewBox", "").split()[2:])
@@ -288,15 +295,19 @@ def test_the_neurons_of_a_block_stand_with_its_last_synapse(make_run: MakeRun) -
     layer, neurons = measure.layers[0], measure.neurons[0]
     names = ["stem.synapse", "blocks.0.first.synapse", "blocks.0.second", "blocks.0.shortcut"]
     behind = ["stem.neuron", "blocks.0.first.neuron", "blocks.0.neuron"]
-    block = measure.model_copy(update={
-        "layers": [layer.model_copy(update={"name": name}) for name in names],
-        "neurons": [neurons.model_copy(update={"name": name}) for name in behind],
-    })  # fmt: skip
+    block = measure.model_copy(
+        update={
+            "layers": [layer.model_copy(update={"name": name}) for name in names],
+            "neurons": [neurons.model_copy(update={"name": name}) for name in behind],
+        }
+    )
     found = [(step.full, step.neurons and step.neurons.name) for step in steps(block)]
     assert found == [
-        ("stem.synapse", "stem.neuron"), ("blocks.0.first.synapse", "blocks.0.first.neuron"),
-        ("blocks.0.second", None), ("blocks.0.shortcut", "blocks.0.neuron"),
-    ]  # fmt: skip
+        ("stem.synapse", "stem.neuron"),
+        ("blocks.0.first.synapse", "blocks.0.first.neuron"),
+        ("blocks.0.second", None),
+        ("blocks.0.shortcut", "blocks.0.neuron"),
+    ]
 
 
 def test_lonely_neurons_keep_their_place(make_run: MakeRun) -> None:
@@ -313,8 +324,13 @@ def test_lonely_neurons_keep_their_place(make_run: MakeRun) -> None:
         }
     )
     assert [step.name for step in steps(moved)] == [
-        "features.0", "features.1", "shortcut", "fc.0", "classifier", "last",
-    ]  # fmt: skip
+        "features.0",
+        "features.1",
+        "shortcut",
+        "fc.0",
+        "classifier",
+        "last",
+    ]
 
 
 def test_the_network_says_what_is_sparse_binary_and_dropped(make_run: MakeRun) -> None:

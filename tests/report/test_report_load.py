@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spiketicket._run_models import Measure
 from spiketicket.errors import UserError
+from spiketicket.machine.run_models import Measure
+from spiketicket.methods.stages import expected_stages, main_stage
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.load import read_run
-from spiketicket.stage_names import expected_stages, main_stage
 
 MakeRun = Callable[..., Path]
-RECIPES = Path(__file__).parents[2] / "src" / "spiketicket" / "recipes"
+RECIPES = Path(__file__).parents[2] / "src" / "spiketicket" / "recipe" / "shipped"
 
 
 def test_a_finished_run(make_run: MakeRun) -> None:
@@ -35,9 +35,13 @@ def test_comparisons_come_in_the_order_of_the_arms(make_run: MakeRun) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
     pairs = [(pair.ticket, pair.control) for pair in read_run(folder).pairs]
     assert pairs == [
-        ("patch", "dense"), ("patch", "patch_random"), ("patch", "patch_center"),
-        ("pepsp", "dense"), ("pepsp", "pepsp_random_trained"), ("pepsp", "pepsp_random_frozen"),
-    ]  # fmt: skip
+        ("patch", "dense"),
+        ("patch", "patch_random"),
+        ("patch", "patch_center"),
+        ("pepsp", "dense"),
+        ("pepsp", "pepsp_random_trained"),
+        ("pepsp", "pepsp_random_frozen"),
+    ]
 
 
 def test_a_summary_reads_no_stage(make_run: MakeRun) -> None:
@@ -64,8 +68,11 @@ def test_a_run_without_a_result(make_run: MakeRun) -> None:
     run = read_run(folder)
     assert run.outcome == "unfinished"
     assert {arm.name: list(arm.test) for arm in run.arms} == {
-        "ticket": [0, 1], "dense": [0], "random_trained": [0, 1], "random_frozen": [0, 1],
-    }  # fmt: skip
+        "ticket": [0, 1],
+        "dense": [0],
+        "random_trained": [0, 1],
+        "random_frozen": [0, 1],
+    }
     assert run.confidence == 0.95
 
 
@@ -128,10 +135,15 @@ def test_a_damaged_file_is_named_and_the_rest_read(
 
 @pytest.mark.parametrize(
     "change",
-    [{"arms": []}, {"seeds": [0]}, {"verdict": {"outcome": "triumphs"}}, {"arms": "x"},
-     {"threads": None}],
+    [
+        {"arms": []},
+        {"seeds": [0]},
+        {"verdict": {"outcome": "triumphs"}},
+        {"arms": "x"},
+        {"threads": None},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_foreign_result_is_as_none(make_run: MakeRun, change: dict[str, Any]) -> None:
     folder = make_run()
     path = folder / "result.json"
@@ -152,11 +164,17 @@ def test_a_damaged_recipe(make_run: MakeRun) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("images", np.zeros((8, 4))), ("labels", np.arange(3)), ("kept", np.array([[99] * 8] * 8)),
-     ("grid", None), ("membrane_spikes", np.zeros((1, 1), bool)), ("logits", np.zeros(99)),
-     ("raster_1", None)],
+    [
+        ("images", np.zeros((8, 4))),
+        ("labels", np.arange(3)),
+        ("kept", np.array([[99] * 8] * 8)),
+        ("grid", None),
+        ("membrane_spikes", np.zeros((1, 1), bool)),
+        ("logits", np.zeros(99)),
+        ("raster_1", None),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_sample_that_contradicts_itself(make_run: MakeRun, key: str, value: Any) -> None:
     folder = make_run(ladder=True, seeds=1)
     path = folder / "seed-0" / "pepsp" / "sample.npz"
@@ -172,15 +190,21 @@ def test_a_sample_that_contradicts_itself(make_run: MakeRun, key: str, value: An
 
 
 OVERRIDES = [
-    (), ("ticket.score=auto",), ("ticket.search=two_stage",), ("ticket.activation=lif",),
-    ("ticket.rungs=['patch','multisp']",), ("ticket.rungs=['pepsp']",),
-    ("ticket.patch_controls=['center']",), ("ticket.fine_tune_epochs=0",),
-    ("controls.dense=false",), ("controls.random_trained=false",),
-]  # fmt: skip
+    (),
+    ("ticket.score=auto",),
+    ("ticket.search=two_stage",),
+    ("ticket.activation=lif",),
+    ("ticket.rungs=['patch','multisp']",),
+    ("ticket.rungs=['pepsp']",),
+    ("ticket.patch_controls=['center']",),
+    ("ticket.fine_tune_epochs=0",),
+    ("controls.dense=false",),
+    ("controls.random_trained=false",),
+]
 
 
 def _both(recipe: Recipe) -> None:
-    from spiketicket.ladder import arm_names, main_arm
+    from spiketicket.methods.ladder import arm_names, main_arm
     from spiketicket.recipe import to_dict
 
     plain = to_dict(recipe)

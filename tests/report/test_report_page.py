@@ -84,10 +84,15 @@ def test_the_verdict_comes_first_and_everything_after_it(tmp_path: Path, make_ru
     page = page_of(tmp_path, make_run(ladder=True))
     assert page.index('class="verdict"') < page.index("<h2>")
     assert headings(page) == [
-        "Accuracy", "Against the controls", "The ladder",
-        "Operations, energy, sparsity", "Inside the network", "One sample", "Training",
+        "Accuracy",
+        "Against the controls",
+        "The ladder",
+        "Operations, energy, sparsity",
+        "Inside the network",
+        "One sample",
+        "Training",
         "Recipe and environment",
-    ]  # fmt: skip
+    ]
     words = text_of(page)
     assert "PEPSp ticket ties" in words
     assert "spiketicket find recipe.toml --seeds 2 --threads 1" in words
@@ -299,10 +304,15 @@ def test_more_runs_than_are_shown_in_full(
 def test_five_hundred_runs(tmp_path: Path, make_run: MakeRun) -> None:
     densities = np.linspace(0.01, 0.99, 100).round(3).tolist()
     runs = [
-        make_run(name=f"r{i}-{j}", seeds=1, measured=i == 0,
-                 change={"ticket.density": d, "neuron.decay": 0.1 + 0.2 * j})
-        for j in range(5) for i, d in enumerate(densities)
-    ]  # fmt: skip
+        make_run(
+            name=f"r{i}-{j}",
+            seeds=1,
+            measured=i == 0,
+            change={"ticket.density": d, "neuron.decay": 0.1 + 0.2 * j},
+        )
+        for j in range(5)
+        for i, d in enumerate(densities)
+    ]
     written = write_report(runs, tmp_path / "r.html")
     assert (written.runs, written.detailed) == (500, 20)
     page = (tmp_path / "r.html").read_text()

@@ -60,8 +60,11 @@ def test_the_arms_and_their_p_values(make_run: MakeRun) -> None:
     folder = make_run(seeds=2)
     rows = words(arms_table(read_run(folder)))
     assert [row["arm"] for row in rows] == [
-        "ticket", "dense", "random trained", "random frozen",
-    ]  # fmt: skip
+        "ticket",
+        "dense",
+        "random trained",
+        "random frozen",
+    ]
     assert (rows[0]["seed 0"], rows[0]["seed 1"], rows[0]["mean"]) == ("92.00", "93.00", "92.50")
     truth = np.arange(100) % 4
     right = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiketicket._plain import plain
+from spiketicket.errors import plain
 from spiketicket.report import numbers
 from spiketicket.report.csv_text import to_csv
 from spiketicket.report.figures.canvas import apart, brief, px, shortened
@@ -52,9 +52,16 @@ def test_csv_has_a_row_a_row_and_no_formula(rows: list[list[str]]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 pJ"), (0.5, "0.5 pJ"), (999.4, "999 pJ"), (999.6, "1 nJ"), (1234, "1.23 nJ"),
-     (2.5e9, "2.5 mJ"), (4e15, "4000 J")],
-)  # fmt: skip
+    [
+        (0, "0 pJ"),
+        (0.5, "0.5 pJ"),
+        (999.4, "999 pJ"),
+        (999.6, "1 nJ"),
+        (1234, "1.23 nJ"),
+        (2.5e9, "2.5 mJ"),
+        (4e15, "4000 J"),
+    ],
+)
 def test_energy_has_three_digits_and_its_unit(value: float, text: str) -> None:
     assert numbers.energy(value) == text
 

@@ -14,16 +14,26 @@ from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.collect import ArmRow, Row
 
-RECIPE = parse_recipe({
-    "name": "made-up", "data": {"name": "digits"}, "model": {"name": "convnet"},
-    "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-    "train": {"epochs": 1, "batch_size": 10},
-})  # fmt: skip
-LADDER = parse_recipe({
-    "name": "made-up-ladder", "data": {"name": "digits"},
-    "model": {"name": "spikformer", "pools": 1}, "neuron": {"name": "lif"},
-    "ticket": {"name": "multisp", "density": 0.5}, "train": {"epochs": 1, "batch_size": 10},
-})  # fmt: skip
+RECIPE = parse_recipe(
+    {
+        "name": "made-up",
+        "data": {"name": "digits"},
+        "model": {"name": "convnet"},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 1, "batch_size": 10},
+    }
+)
+LADDER = parse_recipe(
+    {
+        "name": "made-up-ladder",
+        "data": {"name": "digits"},
+        "model": {"name": "spikformer", "pools": 1},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "multisp", "density": 0.5},
+        "train": {"epochs": 1, "batch_size": 10},
+    }
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +49,15 @@ def _arm(name: str, *accuracy: float, energy: tuple[float, ...] = (), samples: i
 
 
 def _row(
-    *arms: ArmRow, series: str = "SNN", x: float | None = None, panel: str = "p", title: str = "P",
-    published: str = "", constant: float = 10.0, ladder: bool = False,
-) -> Row:  # fmt: skip
+    *arms: ArmRow,
+    series: str = "SNN",
+    x: float | None = None,
+    panel: str = "p",
+    title: str = "P",
+    published: str = "",
+    constant: float = 10.0,
+    ladder: bool = False,
+) -> Row:
     recipe = LADDER if ladder else RECIPE
     count = max((len(a.accuracy) for a in arms), default=1)
     cell = Cell("made-up", panel, title, series, x, recipe, tuple(range(count)), published, series)
@@ -64,6 +80,7 @@ def row() -> Callable[..., Row]:
 def changed() -> Callable[..., Any]:
     """A frozen value with some fields replaced."""
     return lambda value, **fields: (
-        value.model_copy(update=fields) if hasattr(value, "model_copy")
+        value.model_copy(update=fields)
+        if hasattr(value, "model_copy")
         else dataclasses.replace(value, **fields)
-    )  # fmt: skip
+    )

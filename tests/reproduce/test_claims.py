@@ -12,9 +12,15 @@ from spiketicket.reproduce.study import Claim, Series, Study, Term
 def study(*claims, metric="accuracy"):
     series = (Series(name="SNN"), Series(name="ANN"))
     return Study(
-        name="s", title="t", place="Table 0", states="", series=series, arms=("ticket",),
-        claims=claims, metric=metric,
-    )  # fmt: skip
+        name="s",
+        title="t",
+        place="Table 0",
+        states="",
+        series=series,
+        arms=("ticket",),
+        claims=claims,
+        metric=metric,
+    )
 
 
 def claim(expect, margin=2.0, **rest):
@@ -78,8 +84,11 @@ def test_two_series_are_one_claim(arm, row):
 
 
 def test_pairs_are_of_the_same_value_of_the_axis(arm, row):
-    rows = [row(arm("ticket", 80 + x, 81 + x, 82 + x), series=s, x=float(x))
-            for s, xs in (("SNN", (2, 1)), ("ANN", (1, 2))) for x in xs]  # fmt: skip
+    rows = [
+        row(arm("ticket", 80 + x, 81 + x, 82 + x), series=s, x=float(x))
+        for s, xs in (("SNN", (2, 1)), ("ANN", (1, 2)))
+        for x in xs
+    ]
     a, b = Term(arm="ticket", series="SNN"), Term(arm="ticket", series="ANN")
     found = find_all(study(claim("holds", a=a, b=b)), rows)
     assert [f.x for f in found] == [1.0, 2.0]
@@ -138,14 +147,21 @@ def test_cliff(arm, row, values, decision):
 
 @pytest.mark.parametrize(
     ("energies", "decision"),
-    [((200.0, 220.0), "shown"), ((200.0, 90.0), "undecided"), ((50.0, 90.0), "contrary"),
-     ((), "missing")],
-)  # fmt: skip
+    [
+        ((200.0, 220.0), "shown"),
+        ((200.0, 90.0), "undecided"),
+        ((50.0, 90.0), "contrary"),
+        ((), "missing"),
+    ],
+)
 def test_ratio_of_energies(arm, row, energies, decision):
     ratio = Claim(
-        kind="ratio", text="r", a=Term(arm="dense", series="ANN"),
-        b=Term(arm="ticket", series="SNN"), published=8.92,
-    )  # fmt: skip
+        kind="ratio",
+        text="r",
+        a=Term(arm="dense", series="ANN"),
+        b=Term(arm="ticket", series="SNN"),
+        published=8.92,
+    )
     rows = [
         row(arm("dense", 90.0, 91.0, energy=energies), series="ANN"),
         row(arm("ticket", 90.0, 91.0, energy=(100.0, 100.0)), series="SNN"),
@@ -159,15 +175,17 @@ def test_ratio_of_energies(arm, row, energies, decision):
 
 def test_what_a_panel_comes_to(arm, row):
     shown = row(arm("ticket", 90.0, 90.1, 90.3), arm("dense", 90.0, 90.0, 90.1))
-    contrary = row(arm("ticket", 80.0, 80.1, 80.3), arm("dense", 90.0, 90.0, 90.1), panel="q",
-                   title="Q")  # fmt: skip
+    contrary = row(
+        arm("ticket", 80.0, 80.1, 80.3), arm("dense", 90.0, 90.0, 90.1), panel="q", title="Q"
+    )
     missing = row(arm("ticket", 80.0, 80.1, 80.3), panel="m", title="M")
     made = study(claim("holds"))
     by_panel = {
-        panel: agreement([f for f in find_all(made, [shown, contrary, missing]) if
-                          f.panel == panel])
+        panel: agreement(
+            [f for f in find_all(made, [shown, contrary, missing]) if f.panel == panel]
+        )
         for panel in "pqm"
-    }  # fmt: skip
+    }
     assert by_panel == {"p": "agrees", "q": "disagrees", "m": "unfinished"}
     told = "\n".join(sentences(made, [shown, contrary, missing]))
     assert "**P**: agrees with the paper (1 shown)" in told
@@ -176,8 +194,11 @@ def test_what_a_panel_comes_to(arm, row):
 
 
 def test_the_papers_difference_stands_beside_ours(arm, row):
-    made = row(arm("ticket", 90.0, 90.1, 90.3), arm("dense", 90.0, 90.0, 90.1),
-               published="table1.cifar10-vgg9")  # fmt: skip
+    made = row(
+        arm("ticket", 90.0, 90.1, 90.3),
+        arm("dense", 90.0, 90.0, 90.1),
+        published="table1.cifar10-vgg9",
+    )
     (found,) = find_all(study(claim("holds")), [made])
     assert found.stated == pytest.approx(87.52 - 87.71)
     assert "the paper \N{MINUS SIGN}0.19" in found.numbers

@@ -19,19 +19,31 @@ def text(svg: bytes) -> str:
 @pytest.fixture
 def conditions(arm, row):
     return [
-        row(arm("ticket", 87.0, 88.0), arm("dense", 88.0, 88.5), arm("random_trained", 80.0, 81.0),
-            series=name, panel="cifar10-vgg9", title="A panel",
-            published="table1.cifar10-vgg9")
+        row(
+            arm("ticket", 87.0, 88.0),
+            arm("dense", 88.0, 88.5),
+            arm("random_trained", 80.0, 81.0),
+            series=name,
+            panel="cifar10-vgg9",
+            title="A panel",
+            published="table1.cifar10-vgg9",
+        )
         for name in ("ANN", "BinAct-BNN", "BinW-SNN")
-    ]  # fmt: skip
+    ]
 
 
 def test_conditions(conditions):
     svg = draw(load_study("table1"), conditions)
     assert svg == draw(load_study("table1"), conditions)
     seen = text(svg)
-    for word in ("A panel", "ANN", "ticket", "dense, trained", "published, CIFAR10, VGG-9",
-                 "test accuracy, %"):  # fmt: skip
+    for word in (
+        "A panel",
+        "ANN",
+        "ticket",
+        "dense, trained",
+        "published, CIFAR10, VGG-9",
+        "test accuracy, %",
+    ):
         assert word in seen
     assert "dc:date" not in svg.decode()
 
@@ -39,20 +51,31 @@ def test_conditions(conditions):
 def test_published_values_far_from_ours_have_a_scale_of_their_own(conditions, arm, row):
     near = draw(load_study("table1"), conditions)
     far = [
-        row(arm("ticket", 37.0, 38.0), arm("dense", 38.0, 38.5), series=name,
-            panel="cifar10-vgg9", published="table1.cifar10-vgg9")
+        row(
+            arm("ticket", 37.0, 38.0),
+            arm("dense", 38.0, 38.5),
+            series=name,
+            panel="cifar10-vgg9",
+            published="table1.cifar10-vgg9",
+        )
         for name in ("ANN", "BinW-SNN")
-    ]  # fmt: skip
+    ]
     assert near.count(b'id="axes_') == 1
     assert draw(load_study("table1"), far).count(b'id="axes_') == 2
 
 
 def test_curves(arm, row):
     rows = [
-        row(arm("ticket", 80.0 + x / 10, 81.0), arm("dense", 90.0, 91.0), series=name, x=x,
-            panel="cifar10-vgg9/pruned")
-        for name in ("SLT", "LT") for x in (20.0, 50.0, 80.0)
-    ]  # fmt: skip
+        row(
+            arm("ticket", 80.0 + x / 10, 81.0),
+            arm("dense", 90.0, 91.0),
+            series=name,
+            x=x,
+            panel="cifar10-vgg9/pruned",
+        )
+        for name in ("SLT", "LT")
+        for x in (20.0, 50.0, 80.0)
+    ]
     svg = draw(load_study("fig2"), rows)
     seen = text(svg)
     for word in ("20", "50", "80", "weights pruned, %", "SLT, ticket", "LT, dense, trained"):
@@ -64,8 +87,10 @@ def test_a_series_has_one_colour_in_all_panels(arm, row):
     panels = {"a/timesteps": ("images", "events"), "b/timesteps": ("digits", "events")}
     rows = [
         row(arm("ticket", 80.0, 81.0), arm("dense", 90.0, 91.0), series=name, x=x, panel=panel)
-        for panel, names in panels.items() for name in names for x in (1.0, 8.0)
-    ]  # fmt: skip
+        for panel, names in panels.items()
+        for name in names
+        for x in (1.0, 8.0)
+    ]
     figure = figures._panels(load_study("fig4"), rows)
     (legend,) = figure.legends
     colours = {
@@ -89,9 +114,10 @@ def test_what_is_not_there_is_said(row):
 def test_energies_are_shares_of_the_tickets(arm, row):
     rows = [
         row(arm("dense", 90.0, energy=(8e6,)), arm("ticket", 89.0, energy=(4e6,)), series="ANN"),
-        row(arm("dense", 90.0, energy=(3e6,)), arm("ticket", 89.0, energy=(1e6,)),
-            series="BinW-SNN"),
-    ]  # fmt: skip
+        row(
+            arm("dense", 90.0, energy=(3e6,)), arm("ticket", 89.0, energy=(1e6,)), series="BinW-SNN"
+        ),
+    ]
     seen = text(draw(load_study("energy"), rows))
     assert "8 µJ" in seen
     assert "published ratio" in seen
@@ -101,7 +127,7 @@ def test_differences(arm, row):
     rows = [
         row(arm("ticket", 87.0, 88.0, 89.1), arm("dense", 88.0, 88.5, 89.0), series="BinW-SNN"),
         row(arm("ticket", 57.0, 58.0, 58.2), arm("dense", 88.0, 88.5, 89.0), series="BinAct-BNN"),
-    ]  # fmt: skip
+    ]
     seen = text(draw(load_study("reward1"), rows))
     assert "shown" in seen
     assert "percentage points" in seen

@@ -43,9 +43,12 @@ def test_table_1():
 
 def test_table_2():
     columns = [
-        ("Transformer", "dense"), ("Spikeformer", "dense"), ("Transformer", "patch"),
-        ("Spikeformer", "patch"), ("Spikeformer", "pepsp"),
-    ]  # fmt: skip
+        ("Transformer", "dense"),
+        ("Spikeformer", "dense"),
+        ("Transformer", "patch"),
+        ("Spikeformer", "patch"),
+        ("Spikeformer", "pepsp"),
+    ]
     for data, pairs in cells(TRANSFORMERS):
         for (series, arm), pair in zip(columns, pairs, strict=True):
             for net, value in zip(("tiny", "small"), pair, strict=True):

@@ -42,8 +42,10 @@ def test_a_row_per_study(results, readme_writer):
     (table,) = readme_writer.summary(place, place.parent)
     _, _, first, second = [re.split(r" *\| *", line)[1:-1] for line in table.splitlines()][-4:]
     # studies without a run are there too, so that it shows what is not done
-    assert [first[0], second[0]] == ["[fig3](results/small/fig3.csv)",
-                                     "[table1](results/small/table1.csv)"]  # fmt: skip
+    assert [first[0], second[0]] == [
+        "[fig3](results/small/fig3.csv)",
+        "[table1](results/small/table1.csv)",
+    ]
     decided = [finding.decision for finding in find_all(study, rows)]
     counts = [decided.count(d) for d in ("shown", "contrary", "undecided", "missing")]
     assert second[5:] == [str(n) for n in counts]

@@ -56,11 +56,16 @@ def test_nothing_asked_for_and_nothing_known():
 
 def test_missing_data_is_named_with_how_to_get_it_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setenv("SPIKETICKET_DATA", str(tmp_path / "data"))
-    refused = spike("table1", "--scale", "paper", "--runs", tmp_path / "runs",
-                    "--out", tmp_path / "out")  # fmt: skip
+    refused = spike(
+        "table1", "--scale", "paper", "--runs", tmp_path / "runs", "--out", tmp_path / "out"
+    )
     assert refused.exit_code == 2
-    for words in ("spiketicket data get cifar10", "spiketicket data get cifar100",
-                  "DvsGesture.tar.gz", "CIFAR10-DVS/airplane"):  # fmt: skip
+    for words in (
+        "spiketicket data get cifar10",
+        "spiketicket data get cifar100",
+        "DvsGesture.tar.gz",
+        "CIFAR10-DVS/airplane",
+    ):
         assert words in refused.output
     assert refused.output.count("error: table1 needs") == 4
     assert not (tmp_path / "runs").exists()
@@ -176,8 +181,16 @@ def test_smoke_from_end_to_end(tmp_path, inline, name):
 
 
 def test_partial_draws_what_there_is(tmp_path):
-    told = spike("fig2", "--scale", "smoke", "--partial", "--runs", tmp_path / "runs",
-                 "--out", tmp_path / "out")  # fmt: skip
+    told = spike(
+        "fig2",
+        "--scale",
+        "smoke",
+        "--partial",
+        "--runs",
+        tmp_path / "runs",
+        "--out",
+        tmp_path / "out",
+    )
     assert told.exit_code == 0
     assert "missing" in told.output
     assert "unfinished" in told.output

@@ -7,10 +7,10 @@ import itertools
 import pytest
 import torch
 
-from spiketicket.arms import build_network
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.ladder import arm_names, check
-from spiketicket.models._blocks import DataShape
+from spiketicket.methods.controls import build_network
+from spiketicket.methods.ladder import arm_names, check
+from spiketicket.models.blocks import DataShape
 from spiketicket.reproduce import SCALES, cells_of, load_study, study_names
 from spiketicket.reproduce import cells as cells_module
 from spiketicket.reproduce import study as module
@@ -20,18 +20,21 @@ from spiketicket.reproduce.runner import plan_studies
 
 NAMES = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
 SHAPES = {
-    "cifar10": (3, 32, 32, 10), "cifar100": (3, 32, 32, 100), "digits": (1, 8, 8, 10),
-    "dvs_gesture": (2, 128, 128, 11), "cifar10_dvs": (2, 128, 128, 10),
-    "nmnist": (2, 34, 34, 10), "digits_events": (2, 32, 32, 10),
-}  # fmt: skip
+    "cifar10": (3, 32, 32, 10),
+    "cifar100": (3, 32, 32, 100),
+    "digits": (1, 8, 8, 10),
+    "dvs_gesture": (2, 128, 128, 11),
+    "cifar10_dvs": (2, 128, 128, 10),
+    "nmnist": (2, 34, 34, 10),
+    "digits_events": (2, 32, 32, 10),
+}
 
 
 def shape_of(data):
     channels, height, width, classes = SHAPES[data.name]
     if data.name == "digits":
         height = width = data.canvas or data.size
-    height, width = (getattr(data, k, None) or v for k, v in (("height", height),
-                     ("width", width)))  # fmt: skip
+    height, width = (getattr(data, k, None) or v for k, v in (("height", height), ("width", width)))
     return DataShape(channels, height, width, classes, getattr(data, "steps", 1))
 
 
@@ -81,10 +84,11 @@ def test_claims_are_about_arms_that_are_run(name):
         cells = cells_of(study, scale)
         for claim in study.claims:
             about = [
-                c for c in cells
+                c
+                for c in cells
                 if (not claim.panels or c.panel in claim.panels)
                 and (not claim.series or c.series in claim.series)
-            ]  # fmt: skip
+            ]
             hits = 0
             for cell in about:
                 for term in filter(None, (claim.a, claim.b)):
@@ -160,7 +164,7 @@ def test_mistakes_in_cells_are_told_together(changed):
         cells_of(changed(study, scales={}), "smoke")
 
 
-def test_a_study_that_names_what_is_not_there_is_no_study():
+def test_a_study_that_names_what_is_not_there_is_no_study(tmp_path):
     table = load_study("fig2").model_dump(mode="json")
     for change, told in (
         ({"claims": [{"text": "x", "a": {"arm": "ticket"}, "series": ["XYZ"]}]}, "XYZ"),
@@ -168,14 +172,16 @@ def test_a_study_that_names_what_is_not_there_is_no_study():
         ({"typo": 1}, "typo"),
     ):
         with pytest.raises(UserError, match=told):
-            module._parsed(module.Study, {**table, **change}, module.PACKAGE)
+            module._parsed(module.Study, {**table, **change}, tmp_path / "x.toml")
 
 
 def test_another_choice_of_a_family_keeps_only_what_it_knows():
     base = module.Base(
-        title="t", recipe="cifar10-vgg9-binw", name="n",
+        title="t",
+        recipe="cifar10-vgg9-binw",
+        name="n",
         set={"neuron": {"decay": 0.99}, "train": {"epochs": 9}},
-    )  # fmt: skip
+    )
     made = cells_module._recipe(base, [base.set, {"neuron.name": "relu"}], "here")
     assert made.neuron.name == "relu"
     assert made.name == "n"

@@ -62,10 +62,13 @@ def test_a_range_that_misses_its_end_is_refused(start, by, extra):
     st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),
 )
 def test_products_and_zips(ones, others):
-    axes = parse_axes([
-        f"model.timesteps={','.join(map(str, ones))}", f"train.epochs={','.join(map(str, others))}",
-        "seed=4:5",
-    ])  # fmt: skip
+    axes = parse_axes(
+        [
+            f"model.timesteps={','.join(map(str, ones))}",
+            f"train.epochs={','.join(map(str, others))}",
+            "seed=4:5",
+        ]
+    )
     runs = make_runs(BASE, axes)
     assert [(r.recipe.model.timesteps, r.recipe.train.epochs) for r in runs] == [
         (a, b) for a in ones for b in others
@@ -126,9 +129,10 @@ def test_axes_and_overrides_that_collide():
             ["train.epochs=3", "seed=4"],
         )
     assert [line.split(".")[0] for line in caught.value.problems] == [
-        "--axis ticket", "--axis train: collides with --set train", "--axis seed: collides with"
-        " --set seed",
-    ]  # fmt: skip
+        "--axis ticket",
+        "--axis train: collides with --set train",
+        "--axis seed: collides with --set seed",
+    ]
 
 
 def test_all_mistakes_of_all_combinations_at_once():

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from spiketicket import _files, checkpoint, stage
-from spiketicket.claim import Fence, SupersededError, claimed
 from spiketicket.errors import UserError
-from spiketicket.run import find
+from spiketicket.experiment import stage
+from spiketicket.experiment.find import find
+from spiketicket.machine import files
+from spiketicket.machine.claims import Fence, SupersededError, claimed
 from spiketicket.sweep import driver, run_runs, run_sweep
 from spiketicket.sweep.worker import Order, Settings, execute
+from spiketicket.training import checkpoint
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ def test_a_full_disk_stops_the_sweep_and_nothing_is_lost(
     tmp_path, runs, inline, listener, content, monkeypatch
 ):
     made = runs("ticket.density=0.2,0.3", controls={"random_frozen": False})
-    real, left = _files.os.fsync, [60]
+    real, left = files.os.fsync, [60]
 
     def fsync(descriptor):
         left[0] -= 1
@@ -204,13 +206,13 @@ def test_a_full_disk_stops_the_sweep_and_nothing_is_lost(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     result = run_runs(made, tmp_path / "full", inline(), observer=listener)
     assert "the disk is full" in result.stopped
     assert result.failed == ()
     assert not list(tmp_path.rglob("error.json"))
     assert any("no more runs are started" in text for text in listener.said)
-    monkeypatch.setattr(_files.os, "fsync", real)
+    monkeypatch.setattr(files.os, "fsync", real)
     assert states(run_runs(made, tmp_path / "full", inline())) == ["done", "done"]
     run_runs(made, tmp_path / "whole", inline())
     for run in made:

@@ -9,7 +9,7 @@ from spiketicket.recipe import parse_recipe
 from spiketicket.sweep import estimate as module
 from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, timed
 from spiketicket.sweep.plan import make_plan
-from spiketicket.train import timesteps_at
+from spiketicket.training.loop import timesteps_at
 
 
 class Work:
@@ -55,11 +55,16 @@ def test_neither_the_warm_up_nor_what_every_pass_costs_is_a_samples():
 
 
 def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
-    recipe = parse_recipe({
-        "name": "a", "data": {"name": "digits"}, "model": {"name": "convnet", "timesteps": 8},
-        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 9, "batch_size": 8, "timestep_ramp": [[3, 1], [2, 4]]},
-    })  # fmt: skip
+    recipe = parse_recipe(
+        {
+            "name": "a",
+            "data": {"name": "digits"},
+            "model": {"name": "convnet", "timesteps": 8},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 9, "batch_size": 8, "timestep_ramp": [[3, 1], [2, 4]]},
+        }
+    )
     train, test = {1: 0.5, 4: 2.0, 8: 4.0}, {1: 0.25, 4: 1.0, 8: 2.0}
     for fresh in (False, True):
         cost = StageCost(train, test, batch_s=0.125, step_s=0.25, fresh=fresh)
@@ -76,11 +81,16 @@ def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
 
 
 def test_what_trains_nothing_is_tested_alone():
-    budget = parse_recipe({
-        "name": "a", "data": {"name": "digits"}, "model": {"name": "convnet"},
-        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 9, "batch_size": 8},
-    }).train.model_copy(update={"epochs": 0})  # fmt: skip
+    budget = parse_recipe(
+        {
+            "name": "a",
+            "data": {"name": "digits"},
+            "model": {"name": "convnet"},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 9, "batch_size": 8},
+        }
+    ).train.model_copy(update={"epochs": 0})
     sizes = _Sizes(steps=10, batch=8, validation=20, test=100)
     cost = StageCost({}, {4: 1.0}, 0.0, 0.0, fresh=True)
     assert stage_s(cost, budget, sizes, 4) == pytest.approx(100 + 20 + 80)

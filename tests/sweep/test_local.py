@@ -14,8 +14,8 @@ from typing import ClassVar
 import pytest
 import torch
 
-from spiketicket import _cores
-from spiketicket.run import find
+from spiketicket.experiment.find import find
+from spiketicket.machine import cores
 from spiketicket.sweep import Local, run_runs, worker
 from spiketicket.sweep.axes import make_runs, parse_axes
 
@@ -29,13 +29,29 @@ from spiketicket.cli import main
 main()
 """
 SWEEP = [
-    sys.executable, "-c", MAIN, "sweep", "digits-binw",
-    "--axis", "ticket.density=0.2,0.3", "--quiet", "--json", "--name", "x", "--cpus-per-run", "1",
-]  # fmt: skip
+    sys.executable,
+    "-c",
+    MAIN,
+    "sweep",
+    "digits-binw",
+    "--axis",
+    "ticket.density=0.2,0.3",
+    "--quiet",
+    "--json",
+    "--name",
+    "x",
+    "--cpus-per-run",
+    "1",
+]
 SETTINGS = [
-    "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=20",
-    "train.batch_size=20", "train.checkpoint_steps=1", "controls.random_trained=false",
-]  # fmt: skip
+    "data.train_limit=60",
+    "model.width=0.25",
+    "model.timesteps=1",
+    "train.epochs=20",
+    "train.batch_size=20",
+    "train.checkpoint_steps=1",
+    "controls.random_trained=false",
+]
 
 
 def command(runs):
@@ -44,7 +60,7 @@ def command(runs):
 
 @pytest.fixture(scope="module")
 def made():
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
     from spiketicket.recipe import read_tables
 
     tables = read_tables(packaged_recipes()["digits-binw"])
@@ -141,15 +157,15 @@ def test_two_workers_do_what_one_does(tmp_path, made, alone, content):
 
 
 def test_threads_are_shared_out(monkeypatch):
-    monkeypatch.setattr("spiketicket._cores.cores", lambda: 8)
+    monkeypatch.setattr("spiketicket.machine.cores.cores", lambda: 8)
     assert [Local(n).threads for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
     assert Local(2, 1).threads == 1
 
 
 @pytest.mark.parametrize(("told", "threads", "share"), [(None, None, 4), (3, 3, 3)])
 def test_a_worker_is_told_its_share_and_waits_asleep(monkeypatch, told, threads, share):
-    monkeypatch.setattr("spiketicket._cores.cores", lambda: 8)
-    for name in _cores.WAITING:
+    monkeypatch.setattr("spiketicket.machine.cores.cores", lambda: 8)
+    for name in cores.WAITING:
         monkeypatch.delenv(name, raising=False)
     started = []
 
@@ -158,13 +174,13 @@ def test_a_worker_is_told_its_share_and_waits_asleep(monkeypatch, told, threads,
             self.settings = args[1]
 
         def start(self):
-            started.append((self.settings, {name: os.environ[name] for name in _cores.WAITING}))
+            started.append((self.settings, {name: os.environ[name] for name in cores.WAITING}))
 
     context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
     monkeypatch.setattr("multiprocessing.get_context", lambda kind: context)
     Local(2, told)._start()
     ((settings, environment),) = started
-    assert (settings.threads, settings.share, environment) == (threads, share, _cores.WAITING)
+    assert (settings.threads, settings.share, environment) == (threads, share, cores.WAITING)
 
 
 def test_a_run_of_a_sweep_takes_at_most_its_share(monkeypatch, tmp_path):

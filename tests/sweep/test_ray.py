@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from spiketicket.run import find
+from spiketicket.experiment.find import find
 from spiketicket.sweep import Local, RayCluster, run_runs
 from spiketicket.sweep.axes import make_runs, parse_axes
 
@@ -26,14 +26,28 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 AXES = ["ticket.density=0.2,0.3", "seed=0:1"]
 SETTINGS = [
-    "data.train_limit=60", "model.width=0.25", "model.timesteps=1", "train.epochs=80",
-    "train.batch_size=10", "train.checkpoint_steps=1", "controls.random_trained=false",
-]  # fmt: skip
+    "data.train_limit=60",
+    "model.width=0.25",
+    "model.timesteps=1",
+    "train.epochs=80",
+    "train.batch_size=10",
+    "train.checkpoint_steps=1",
+    "controls.random_trained=false",
+]
 COMMAND = [
-    sys.executable, "-c", "from spiketicket.cli import main; main()", "sweep", "digits-binw",
-    *(x for axis in AXES for x in ("--axis", axis)), *(x for s in SETTINGS for x in ("--set", s)),
-    "--executor", "ray", "--name", "x", "--json",
-]  # fmt: skip
+    sys.executable,
+    "-c",
+    "from spiketicket.cli import main; main()",
+    "sweep",
+    "digits-binw",
+    *(x for axis in AXES for x in ("--axis", axis)),
+    *(x for s in SETTINGS for x in ("--set", s)),
+    "--executor",
+    "ray",
+    "--name",
+    "x",
+    "--json",
+]
 
 
 class Cluster:
@@ -51,19 +65,40 @@ class Cluster:
 
     def start(self, name, cpus, *arguments):
         command = [
-            Path(sys.executable).with_name("ray"), "start", "--block", "--node-ip-address",
-            "127.0.0.1", "--num-cpus", str(cpus), "--disable-usage-stats",
-            "--object-store-memory", "80000000", *arguments,
-        ]  # fmt: skip
+            Path(sys.executable).with_name("ray"),
+            "start",
+            "--block",
+            "--node-ip-address",
+            "127.0.0.1",
+            "--num-cpus",
+            str(cpus),
+            "--disable-usage-stats",
+            "--object-store-memory",
+            "80000000",
+            *arguments,
+        ]
         with (self.folder / f"{name}.log").open("wb") as log:
             self.nodes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+            )
 
     def head(self, cpus):
-        self.start("head", cpus, "--head", "--port", str(self.port), "--include-dashboard", "false",
-                   "--temp-dir", self.short)  # fmt: skip
+        self.start(
+            "head",
+            cpus,
+            "--head",
+            "--port",
+            str(self.port),
+            "--include-dashboard",
+            "false",
+            "--temp-dir",
+            self.short,
+        )
         deadline = time.monotonic() + 120
         while b"Ray runtime started" not in (self.folder / "head.log").read_bytes():
             assert time.monotonic() < deadline, (self.folder / "head.log").read_text()
@@ -92,7 +127,7 @@ def cluster(tmp_path):
 
 
 def make(settings):
-    from spiketicket.cli._options import packaged_recipes
+    from spiketicket.cli.options import packaged_recipes
     from spiketicket.recipe import read_tables
 
     tables = read_tables(packaged_recipes()["digits-binw"])

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from spiketicket import measuring
-from spiketicket.measuring import measure_run
+from spiketicket.experiment import measure as measuring
+from spiketicket.experiment.find import find
+from spiketicket.experiment.keys import stage_keys
+from spiketicket.experiment.measure import measure_run
 from spiketicket.recipe import parse_recipe
-from spiketicket.run import find
 from spiketicket.sweep import run_runs
 from spiketicket.sweep.plan import make_plan
-from spiketicket.sweep.shared import stage_keys
 from spiketicket.ticket import Ticket
 
 
@@ -39,8 +39,14 @@ def test_what_the_stages_of_two_runs_have_in_common(runs):
     assert common("train.checkpoint_steps=7") == {"dense", *ends}
     assert common("controls.bn_affine=true") == {"ticket", "random_frozen"}
     assert common("controls.dense=false") == ends
-    for axis in ("model.timesteps=2", "neuron.name=relu", "train.epochs=3", "data.flip=true",
-                 "data.root=/x", "model.bn_affine=true"):  # fmt: skip
+    for axis in (
+        "model.timesteps=2",
+        "neuron.name=relu",
+        "train.epochs=3",
+        "data.flip=true",
+        "data.root=/x",
+        "model.bn_affine=true",
+    ):
         assert common(axis) == set()
     assert same(base, base, (0, 1)) == set()
     assert keys(base) != stage_keys(base.recipe, 0, "cuda", {"spiketicket": "1"})
@@ -58,9 +64,7 @@ def test_what_the_rungs_of_two_ladders_have_in_common(ladder_runs):
 
     assert common("ticket.keep=0.25") == {"selector", "dense"}
     assert common("ticket.density=0.25") == patches
-    assert common("ticket.score=embedding_norm") == {
-        n for n in patches if n != "patch"
-    }  # fmt: skip
+    assert common("ticket.score=embedding_norm") == {n for n in patches if n != "patch"}
     assert common("train.scores.lr=0.1") == {
         n for n in everything if n not in ("pepsp", "multisp") and "finetune" not in n
     }
@@ -83,8 +87,12 @@ def test_sharing_changes_no_byte(tmp_path, runs, ladder_runs, inline, content, k
         made = runs("ticket.density=0.3,0.2000000000001", "seed=0:1", model={"bn_affine": True})
         common = ["dense", "dense"]
     else:
-        few = {"score": "auto", "rungs": ["patch", "pepsp"], "patch_controls": ["random"],
-               "fine_tune_epochs": 0}  # fmt: skip
+        few = {
+            "score": "auto",
+            "rungs": ["patch", "pepsp"],
+            "patch_controls": ["random"],
+            "fine_tune_epochs": 0,
+        }
         made = ladder_runs("ticket.density=0.5,0.2", ticket=few)
         tries = ("firing_rate", "embedding_norm", "attention_first", "attention_last")
         common = ["selector", "dense", *(f"try_{s}" for s in tries), "patch", "patch_random"]
@@ -191,10 +199,14 @@ def test_equal_recipes_are_one_run(tmp_path, inline):
     from spiketicket.sweep.plan import merged
 
     base = {
-        "name": "a", "data": {"name": "digits"}, "model": {"name": "convnet"},
-        "neuron": {"name": "lif"}, "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 8}, "seed": 3,
-    }  # fmt: skip
+        "name": "a",
+        "data": {"name": "digits"},
+        "model": {"name": "convnet"},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 1, "batch_size": 8},
+        "seed": 3,
+    }
     recipe = parse_recipe(base)
     assert [r.seeds for r in merged([recipe, recipe], 2)] == [(3, 4)]
     assert [r.seeds for r in merged([recipe], [5, 0, 5])] == [(0, 5)]

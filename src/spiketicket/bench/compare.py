@@ -16,21 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket import _cores, _processor
 from spiketicket.bench.agreement import Agreement, compared
 from spiketicket.bench.job import Array, Job
 from spiketicket.bench.peers import Peer, chosen, missing
 from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked, load_samples
 from spiketicket.errors import UserError
+from spiketicket.machine import cores as _cores
+from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, describe
 
 FORMAT = 1
 BASES = ("onnxruntime-int8", "torch-fp32")
 """Peers that ratios are to."""
 _PACKAGES = (
-    "spiketicket", "numpy", "torch", "spikingjelly", "onnx", "onnxruntime", "openvino",
-)  # fmt: skip
+    "spiketicket",
+    "numpy",
+    "torch",
+    "spikingjelly",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+)
 
 Say = Callable[[str], None]
 Result = dict[str, Any]
@@ -58,18 +65,21 @@ class Plan:
 
     def __post_init__(self) -> None:
         given = {
-            "--batch": self.batches, "--threads": self.threads, "--rounds": (self.rounds,),
+            "--batch": self.batches,
+            "--threads": self.threads,
+            "--rounds": (self.rounds,),
             "--images": (self.images,),
-        }  # fmt: skip
+        }
         for where, values in given.items():
             if not values or min(values) < 1:
                 raise UserError("must be at least 1", where=where, value=values)
         available = len(usable_cores())
         if max(self.threads) > available:
             raise UserError(
-                f"this process may use {available} cores", where="--threads",
+                f"this process may use {available} cores",
+                where="--threads",
                 value=max(self.threads),
-            )  # fmt: skip
+            )
         chosen(self.peers)
 
 
@@ -125,9 +135,15 @@ class _Group:
     """All peers at one batch size and number of threads."""
 
     def __init__(
-        self, path: Path, plan: Plan, batch: int, threads: int, checked: Checked, folder: Path,
+        self,
+        path: Path,
+        plan: Plan,
+        batch: int,
+        threads: int,
+        checked: Checked,
+        folder: Path,
         say: Say,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._path, self._plan, self._folder, self._say = path, plan, folder, say
         self._batch, self._threads = batch, threads
         whole = len(checked.images) // batch * batch
@@ -196,10 +212,15 @@ class _Group:
         own = self._folder / peer.name
         own.mkdir()
         return Job(
-            ticket=str(self._path), peer=peer.name, batch=self._batch, threads=self._threads,
-            cpus=self._cores(), inputs=str(self._folder / "images.npy"),
-            calibration=str(self._folder / "calibration.npy"), folder=str(own),
-        )  # fmt: skip
+            ticket=str(self._path),
+            peer=peer.name,
+            batch=self._batch,
+            threads=self._threads,
+            cpus=self._cores(),
+            inputs=str(self._folder / "images.npy"),
+            calibration=str(self._folder / "calibration.npy"),
+            folder=str(own),
+        )
 
     def _cores(self) -> tuple[int, ...]:
         return usable_cores()[: self._threads]
@@ -207,12 +228,15 @@ class _Group:
     def _row(self, entry: _Entry, entries: Sequence[_Entry]) -> Result:
         peer, agreement = entry.peer, entry.agreement
         row: Result = {
-            "peer": peer.name, "title": peer.title, "arithmetic": peer.arithmetic,
-            "status": entry.status, "reason": entry.reason,
+            "peer": peer.name,
+            "title": peer.title,
+            "arithmetic": peer.arithmetic,
+            "status": entry.status,
+            "reason": entry.reason,
             "settings": entry.started.get("settings", {}),
             "cores": entry.started.get("cores", []),
             "agreement": None if agreement is None else _rounded(asdict(agreement)),
-        }  # fmt: skip
+        }
         if entry.status != "measured":
             return row
         calls = [1000 * s / self._batch for turn in entry.rounds for s in turn]
@@ -254,7 +278,7 @@ def machine() -> Result:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
     return {
-        "cpu": _processor.name(),
+        "cpu": processor.name(),
         "cores": len(usable_cores()),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -297,8 +321,8 @@ def _digits(value: float) -> float:
 
 def _rounded(table: Result) -> Result:
     return {
-        key: round(value, 6) if isinstance(value, float) and np.isfinite(value) else (
-            None if isinstance(value, float) else value
-        )
+        key: round(value, 6)
+        if isinstance(value, float) and np.isfinite(value)
+        else (None if isinstance(value, float) else value)
         for key, value in table.items()
-    }  # fmt: skip
+    }

@@ -71,9 +71,11 @@ def _heading(result: Mapping[str, Any], group: Group) -> str:
 def _mark(row: Mapping[str, Any], scale: Scale, y: float) -> Markup:
     ms, ours = row["ms_per_image"], row["peer"].startswith("engine")
     tip = f"{row['title']}: {ms:.4g} ms (quartiles {row['q25']:.4g} to {row['q75']:.4g})"
-    return joined([
-        text(0, y + 14, row["title"], "t-ticket" if ours else ""),
-        line(scale(row["q25"]), y + 10, scale(row["q75"]), y + 10, "axis"),
-        rect(scale(ms) - 4, y + 6, 8, 8, "f-ticket" if ours else "f-control", tip),
-        text(WIDTH, y + 14, f"{ms:.3g} ms", "dim", "end"),
-    ])  # fmt: skip
+    return joined(
+        [
+            text(0, y + 14, row["title"], "t-ticket" if ours else ""),
+            line(scale(row["q25"]), y + 10, scale(row["q75"]), y + 10, "axis"),
+            rect(scale(ms) - 4, y + 6, 8, 8, "f-ticket" if ours else "f-control", tip),
+            text(WIDTH, y + 14, f"{ms:.3g} ms", "dim", "end"),
+        ]
+    )

@@ -70,11 +70,12 @@ class Graph:
         """The checked model from ``images`` float32 of ``shape`` to ``logits``."""
         self._nodes.append(helper.make_node("Identity", [result], [OUTPUT]))
         graph = helper.make_graph(
-            self._nodes, "spiketicket",
+            self._nodes,
+            "spiketicket",
             [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, list(shape))],
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, list(logits_shape))],
             self._tensors,
-        )  # fmt: skip
+        )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)

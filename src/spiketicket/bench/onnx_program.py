@@ -101,9 +101,14 @@ def _synapse(w: _Writer, op: ops.Synapse) -> str:
     if value.positions == 1:
         x = w.wide(x, value, value.channels, 1, 1)
     y = w.graph.add(
-        "Conv", x, w.graph.constant(weight), *constants, kernel_shape=list(weight.shape[2:]),
-        strides=[op.stride] * 2, pads=[op.pad] * 4,
-    )  # fmt: skip
+        "Conv",
+        x,
+        w.graph.constant(weight),
+        *constants,
+        kernel_shape=list(weight.shape[2:]),
+        strides=[op.stride] * 2,
+        pads=[op.pad] * 4,
+    )
     return w.wide(y, out, out.channels) if out.positions == 1 else y
 
 
@@ -259,9 +264,10 @@ def _gather(w: _Writer, op: ops.Gather) -> str:
         taken = g.add("Gather", flat, ids, axis=2)
     else:
         index = g.add(
-            "Expand", g.reshape(ids, 1, w.batch, 1, k),
+            "Expand",
+            g.reshape(ids, 1, w.batch, 1, k),
             g.integers(value.steps, w.batch, value.channels, k),
-        )  # fmt: skip
+        )
         taken = g.add("GatherElements", w.by_step(x, value), index, axis=3)
     return w.wide(taken, value, *((value.channels,) if k == 1 else (value.channels, 1, k)))
 
@@ -286,8 +292,17 @@ def _zero_fill(w: _Writer, op: ops.ZeroFill) -> str:
 
 
 _WRITERS: dict[type[Op], Callable[[_Writer, Any], str]] = {
-    ops.Synapse: _synapse, ops.Neuron: _neuron, ops.MaxPool: _max_pool, ops.Add: _add,
-    ops.Mean: _mean, ops.Attention: _attention, ops.TokenSum: _token_sum, ops.Mask: _mask,
-    ops.Score: _score, ops.TopK: _top_k, ops.Gather: _gather, ops.ConstIds: _const_ids,
+    ops.Synapse: _synapse,
+    ops.Neuron: _neuron,
+    ops.MaxPool: _max_pool,
+    ops.Add: _add,
+    ops.Mean: _mean,
+    ops.Attention: _attention,
+    ops.TokenSum: _token_sum,
+    ops.Mask: _mask,
+    ops.Score: _score,
+    ops.TopK: _top_k,
+    ops.Gather: _gather,
+    ops.ConstIds: _const_ids,
     ops.ZeroFill: _zero_fill,
-}  # fmt: skip
+}

@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket import _cores
 from spiketicket.bench.job import Array, Job
+from spiketicket.machine import cores
 
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
+)
 _CALM_S = 0.05
 """Between turns: threads of the last process that still wait in a loop for work go to sleep."""
 
@@ -52,7 +55,7 @@ class PeerProcess:
         job.save(path)
         self._folder, self._said = folder, folder / "stderr.txt"
         environment = dict(os.environ)
-        _cores.as_found(environment)
+        cores.as_found(environment)
         environment |= {
             **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
             # One process alone: no pool of compilers that lives on.
@@ -61,9 +64,12 @@ class PeerProcess:
         with self._said.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "spiketicket.bench.worker", str(path)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         try:
             self.started = self._answer(limit_s)
         except BaseException:
@@ -95,9 +101,11 @@ class PeerProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.close()
 
     def _tell(self, order: str) -> dict[str, Any]:

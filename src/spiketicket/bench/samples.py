@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spiketicket.bake import from_ticket
 from spiketicket.bench.job import Array
+from spiketicket.data.of_ticket import find_test_data
 from spiketicket.errors import UserError
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
-from spiketicket.ticket_data import find_test_data
 
 CALIBRATION = 128
 """Training images that quantisers see."""
@@ -43,9 +43,11 @@ def load_samples(ticket: Ticket, path: Path, *, count: int, root: str = "") -> C
     data = find_test_data(ticket, path, root=root)
     if len(data.dataset.test) < count:
         raise UserError(
-            f"the test set has {len(data.dataset.test)} images", where="--images", value=count,
+            f"the test set has {len(data.dataset.test)} images",
+            where="--images",
+            value=count,
             remedy="Ask for fewer, or a smaller batch",
-        )  # fmt: skip
+        )
     images, logits = [], []
     with torch.inference_mode():
         for x, _ in data.batches("cpu", count):

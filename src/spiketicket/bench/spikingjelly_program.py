@@ -86,9 +86,13 @@ def _synapse(op: ops.Synapse, given: Value) -> nn.Sequential:
     else:
         synapse = layer.Conv2d(cin, cout, (kh, kw), op.stride, op.pad, bias=biased, step_mode="m")
         norm = layer.BatchNorm2d
-    weight = torch.from_numpy(op.weight.copy()) if op.weight is not None else (
-        torch.from_numpy(op.signs.copy()) * torch.tensor(op.alpha)  # type: ignore[union-attr]
-    )  # fmt: skip
+    weight = (
+        torch.from_numpy(op.weight.copy())
+        if op.weight is not None
+        else (
+            torch.from_numpy(op.signs.copy()) * torch.tensor(op.alpha)  # type: ignore[union-attr]
+        )
+    )
     with torch.no_grad():
         synapse.weight.copy_(weight.view_as(synapse.weight))
         if op.bias is not None:
@@ -112,10 +116,16 @@ def _neuron(op: ops.Neuron) -> nn.Module:
     tau = 1 / (1 - op.decay) if op.charge == 0 else op.tau
     if tau <= 1 or op.v_rest != (0.0 if op.soft else op.v_reset):
         raise Unavailable("SpikingJelly's LIF node has a tau > 1 and rests where it is reset to")
-    return cast("nn.Module", neuron.LIFNode(
-        tau=tau, decay_input=op.charge == 2, v_threshold=op.v_threshold,
-        v_reset=None if op.soft else op.v_reset, step_mode="m",
-    ))  # fmt: skip
+    return cast(
+        "nn.Module",
+        neuron.LIFNode(
+            tau=tau,
+            decay_input=op.charge == 2,
+            v_threshold=op.v_threshold,
+            v_reset=None if op.soft else op.v_reset,
+            step_mode="m",
+        ),
+    )
 
 
 class _Threshold(nn.Module):

@@ -102,7 +102,14 @@ def _zero_fill(op: ops.ZeroFill, given: list[Tensor], out: Value) -> Tensor:
 
 
 TOKEN_OPS: dict[type[Op], TokenOp] = {
-    ops.Add: _add, ops.Mean: _mean, ops.Attention: _attention, ops.TokenSum: _token_sum,
-    ops.Mask: _mask, ops.Score: _score, ops.TopK: _top_k, ops.ConstIds: _const_ids,
-    ops.Gather: _gather, ops.ZeroFill: _zero_fill,
-}  # fmt: skip
+    ops.Add: _add,
+    ops.Mean: _mean,
+    ops.Attention: _attention,
+    ops.TokenSum: _token_sum,
+    ops.Mask: _mask,
+    ops.Score: _score,
+    ops.TopK: _top_k,
+    ops.ConstIds: _const_ids,
+    ops.Gather: _gather,
+    ops.ZeroFill: _zero_fill,
+}

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from spiketicket import _cores
 from spiketicket.bench.job import Array, Job, Prepared, Unavailable
 from spiketicket.bench.peers import PEERS, preparer
+from spiketicket.machine import cores as _cores
 
 _WARM_UP = 0.25
 """Share of a turn's time that goes to calls before those that count."""

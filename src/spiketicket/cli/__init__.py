@@ -8,10 +8,10 @@ from typing import Any
 
 def main() -> None:
     """Run the command line; ends the process with 0, 2 for bad input, or 130 after Ctrl-C."""
-    from spiketicket import _streams
-    from spiketicket._apart import apart
+    from spiketicket.machine import output
+    from spiketicket.machine.apart import apart
 
-    _streams.prepare()
+    output.prepare()
     try:
         with apart():
             code = _do(sys.argv[1:])
@@ -20,13 +20,13 @@ def main() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except OSError as error:  # of standard output, as by --help
-        from spiketicket.cli._guard import said
+        from spiketicket.cli.guard import said
 
         told = said(error)
         if told is None:
             raise
         code = told
-    sys.exit(_streams.close(code))
+    sys.exit(output.close(code))
 
 
 def _do(arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def _do(arguments: list[str]) -> int:
         from spiketicket.cli.run import main as run
 
         return run(arguments[1:])
-    from spiketicket.cli._app import COMMANDS, make_app
+    from spiketicket.cli.application import COMMANDS, make_app
 
     make_app((first,) if first in COMMANDS else tuple(COMMANDS))()
     return 0
@@ -47,6 +47,6 @@ def __getattr__(name: str) -> Any:
     """``app``: the whole command line."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spiketicket.cli._app import make_app
+    from spiketicket.cli.application import make_app
 
     return make_app()

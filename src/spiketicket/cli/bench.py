@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from spiketicket._streams import say_whole, tell
-from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import (
+from spiketicket.cli.guard import SOME_FAILED
+from spiketicket.cli.options import (
     Device,
     JsonOption,
     MaxMemoryOption,
@@ -18,6 +17,7 @@ from spiketicket.cli._options import (
     RootOption,
     require_device,
 )
+from spiketicket.machine.output import say_whole, tell
 
 
 def bench(
@@ -52,13 +52,15 @@ def bench(
     require_device(Device.cpu)
 
     from spiketicket.bench.compare import Plan, compare, failures
-    from spiketicket.cli._bench import print_compared
+    from spiketicket.cli.print_bench import print_compared
 
     plan = Plan(
-        batches=_numbers(batch, "--batch"), threads=_numbers(threads, "--threads"),
-        peers=tuple(name.strip() for name in peers.split(",") if name.strip()), rounds=rounds,
+        batches=_numbers(batch, "--batch"),
+        threads=_numbers(threads, "--threads"),
+        peers=tuple(name.strip() for name in peers.split(",") if name.strip()),
+        rounds=rounds,
         images=images,
-    )  # fmt: skip
+    )
     for path in (output, svg):
         _prepare(path)
 
@@ -94,7 +96,7 @@ def _numbers(text: str, where: str) -> tuple[int, ...]:
 
 
 def _prepare(path: Path | None) -> None:
-    from spiketicket._files import explained
+    from spiketicket.machine.files import explained
 
     if path is not None:
         with explained(path):
@@ -102,6 +104,6 @@ def _prepare(path: Path | None) -> None:
 
 
 def _write(path: Path, content: str) -> None:
-    from spiketicket._files import write_bytes
+    from spiketicket.machine.files import write_bytes
 
     write_bytes(path, content.encode())

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
     CpusOption,
@@ -39,6 +38,7 @@ from spiketicket.cli._options import (
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
     from spiketicket.compare import Compared, Entry
@@ -69,13 +69,18 @@ def compare(
     overrides: SetOption = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="METHOD.KEY=VALUE",
-                     help="A setting of one method; repeatable."),
+        typer.Option(
+            "--option", metavar="METHOD.KEY=VALUE", help="A setting of one method; repeatable."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", show_default=False,
-                     help="Where to write page and figures. Default: in the folder of the runs."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            show_default=False,
+            help="Where to write page and figures. Default: in the folder of the runs.",
+        ),
     ] = None,
     executor: ExecutorOption = Where.local,
     workers: WorkersOption = None,
@@ -92,7 +97,7 @@ def compare(
     record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Do what find does with each method at each density, and show them beside each other.
 
     Same net, data, seeds and budget; what they share, as the dense net, is trained once. Ends with
@@ -106,9 +111,9 @@ def compare(
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
 
-    from spiketicket.cli._sweep import observer_for, print_sweep
-    from spiketicket.consent import given
-    from spiketicket.record import check_record
+    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.experiment.record import check_record
+    from spiketicket.recipe.consent import given
     from spiketicket.sweep import run_runs
 
     if record is not None:
@@ -138,9 +143,14 @@ def compare(
 
 
 def _entries(
-    recipe: str, methods: str, density: str, seeds: int, overrides: list[str] | None,
-    options: list[str] | None, budget: Budget,
-) -> list[Entry]:  # fmt: skip
+    recipe: str,
+    methods: str,
+    density: str,
+    seeds: int,
+    overrides: list[str] | None,
+    options: list[str] | None,
+    budget: Budget,
+) -> list[Entry]:
     from spiketicket.compare import make_entries
     from spiketicket.recipe import recipe_tables
 
@@ -154,18 +164,29 @@ def _entries(
         ) from None
     names = [name.strip() for name in methods.split(",")]
     return make_entries(
-        recipe_tables(path), names, densities, seeds, overrides=overrides or (),
-        options=options or (), budget=budget.value, source=str(path),
-    )  # fmt: skip
+        recipe_tables(path),
+        names,
+        densities,
+        seeds,
+        overrides=overrides or (),
+        options=options or (),
+        budget=budget.value,
+        source=str(path),
+    )
 
 
 def _finish(
-    entries: list[Entry], runs: Path, budget: Budget, out: Path, record: Path | None, *,
+    entries: list[Entry],
+    runs: Path,
+    budget: Budget,
+    out: Path,
+    record: Path | None,
+    *,
     as_json: bool,
-) -> None:  # fmt: skip
-    from spiketicket.cli._console import print_line
+) -> None:
+    from spiketicket.cli.console import print_line
     from spiketicket.compare import collect, write_comparison
-    from spiketicket.record import add_record
+    from spiketicket.experiment.record import add_record
 
     found = collect(entries, runs, budget)
     written = write_comparison(found, out)
@@ -182,7 +203,7 @@ def _finish(
 
 def print_comparison(found: Compared) -> None:
     """Print a row for every method and density."""
-    from spiketicket.cli._console import print_line, print_table
+    from spiketicket.cli.console import print_line, print_table
     from spiketicket.compare.writing import comparison_table
 
     table = comparison_table(found)

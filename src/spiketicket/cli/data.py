@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket._streams import fail, note, say, say_json
-from spiketicket.cli._options import JsonOption, RootOption, SetOption
+from spiketicket.cli.options import JsonOption, RootOption, SetOption
+from spiketicket.machine.output import fail, note, say, say_json
 
 if TYPE_CHECKING:
     from spiketicket.data import CheckReport, Survey
@@ -38,7 +38,7 @@ NameArgument = Annotated[str, typer.Argument(help="A dataset; `data list` names 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """List the datasets, their licences and how to get them."""
-    from spiketicket.cli._console import print_table
+    from spiketicket.cli.console import print_table
     from spiketicket.data import list_datasets
 
     infos = list_datasets()
@@ -52,9 +52,12 @@ def list_all(as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(
-    name: NameArgument, root: RootOption = "", settings: SetOption = None,
-    split: SplitOption = False, as_json: JsonOption = False,
-) -> None:  # fmt: skip
+    name: NameArgument,
+    root: RootOption = "",
+    settings: SetOption = None,
+    split: SplitOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check a dataset's files, read every recording, and load it; exit 2 if it is unusable."""
     from dataclasses import asdict
 
@@ -86,7 +89,7 @@ def view(
     split: SplitOption = False,
 ) -> None:
     """Write a picture of a recording: its frames over time, and its rate of events."""
-    from spiketicket.data._view import recordings_of
+    from spiketicket.data.view import recordings_of
     from spiketicket.report.event_picture import write_picture
 
     found = recordings_of(target, part.value, root, _all(settings, split))
@@ -118,7 +121,7 @@ def _all(settings: list[str] | None, split: bool) -> list[str]:
 
 
 def _print_report(report: CheckReport) -> None:
-    from spiketicket.cli._console import print_facts, print_table
+    from spiketicket.cli.console import print_facts, print_table
 
     if report.files:
         rows = [[file.name, file.state, file.path] for file in report.files]

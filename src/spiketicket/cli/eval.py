@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import (
+from spiketicket.cli.guard import SOME_FAILED
+from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
@@ -21,6 +20,7 @@ from spiketicket.cli._options import (
     consent_to,
     require_device,
 )
+from spiketicket.machine.output import say_json
 
 
 def evaluate(
@@ -40,14 +40,14 @@ def evaluate(
     """
     where = require_device(device)
 
-    from spiketicket import run
-    from spiketicket.cli._console import print_line
-    from spiketicket.cli._result import print_evaluation
+    from spiketicket.cli.console import print_line
+    from spiketicket.cli.print_result import print_evaluation
+    from spiketicket.experiment import find
 
     missed = 0
     consent = consent_to(network, options, trust_options)
     for ticket in tickets:
-        evaluation = run.evaluate_ticket(
+        evaluation = find.evaluate_ticket(
             ticket,
             root=root,
             device=where,

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket._names import file_name
-from spiketicket._streams import say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     JsonOption,
     MaxMemoryOption,
     NetworkOption,
@@ -21,6 +19,8 @@ from spiketicket.cli._options import (
     consent_to,
 )
 from spiketicket.errors import UserError
+from spiketicket.machine.names import file_name
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
     from spiketicket.export.c import Exported
@@ -92,7 +92,7 @@ def export(
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
         return
-    from spiketicket.cli import _export_torch as made
+    from spiketicket.cli import export_torch as made
 
     stem = name or ticket.stem
     if to is Target.hub:
@@ -150,7 +150,7 @@ def _facts(made: Exported) -> dict[str, object]:
 
 
 def _print(made: Exported) -> None:
-    from spiketicket.cli._console import print_facts, size_text
+    from spiketicket.cli.console import print_facts, size_text
 
     sizes = made.sizes
     flash, weights = size_text(sizes.flash_bytes), size_text(sizes.weight_bytes)

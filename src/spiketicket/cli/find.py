@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket._streams import say, say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     Device,
     DeviceOption,
@@ -26,10 +25,11 @@ from spiketicket.cli._options import (
     recipe_path,
     require_device,
 )
+from spiketicket.machine.output import say, say_json
 
 if TYPE_CHECKING:
+    from spiketicket.progress import Reporter
     from spiketicket.recipe import Recipe
-    from spiketicket.reporting import Reporter
 
 
 def find(
@@ -59,11 +59,11 @@ def find(
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     consent = consent_to(network, options, trust_options)
 
-    from spiketicket import run
-    from spiketicket.cli._progress import reporter_for
-    from spiketicket.cli._result import print_find
-    from spiketicket.distributed import is_first
-    from spiketicket.record import add_record, check_record
+    from spiketicket.cli.print_result import print_find
+    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment import find as run
+    from spiketicket.experiment.record import add_record, check_record
+    from spiketicket.machine.workers import is_first
 
     if record is not None:
         check_record(record)
@@ -96,8 +96,8 @@ def find(
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
-    from spiketicket.measuring import measure_run
-    from spiketicket.registry import is_own
+    from spiketicket.experiment.measure import measure_run
+    from spiketicket.recipe.registry import is_own
     from spiketicket.report.writing import write_report
 
     if is_own(recipe.model.name):

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiketicket._streams import fail, say_whole
-from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import (
+from spiketicket.cli.guard import SOME_FAILED
+from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
@@ -24,9 +23,10 @@ from spiketicket.cli._options import (
     ThreadsOption,
     require_device,
 )
+from spiketicket.machine.output import fail, say_whole
 
 if TYPE_CHECKING:
-    from spiketicket.reporting import Reporter
+    from spiketicket.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def measure(
     """
     where = require_device(device)
 
-    from spiketicket._files import check_place, write_bytes
-    from spiketicket.cli._measure import print_measured
-    from spiketicket.cli._progress import reporter_for
+    from spiketicket.cli.print_measure import print_measured
+    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment.record import check_record
+    from spiketicket.machine.files import check_place, write_bytes
     from spiketicket.measure.energy import DEFAULT, find_table
-    from spiketicket.record import check_record
 
     priced = find_table(table or DEFAULT)
     if record is not None:
@@ -95,9 +95,9 @@ def measure(
 
         torch.set_num_threads(threads)
     if where == "cpu":
-        from spiketicket import _allocator
+        from spiketicket.machine import allocator
 
-        _allocator.keep_freed_memory()
+        allocator.keep_freed_memory()
     started = time.perf_counter()
     failed: list[str] = []
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
@@ -109,8 +109,9 @@ def measure(
         ]
     if record is not None:
         _record(record, [row for part in rows for row in part], where, started)
-    found = json.dumps([_plain(row, memory) for part in rows for row in part], indent=1,
-                       sort_keys=True)  # fmt: skip
+    found = json.dumps(
+        [_plain(row, memory) for part in rows for row in part], indent=1, sort_keys=True
+    )
     if output is not None:
         write_bytes(output, f"{found}\n".encode(), "-o")
     if as_json:
@@ -134,25 +135,34 @@ def _images(text: str) -> int | str | None:
 
 
 def _ticket_row(path: Path, images: int | str | None, root: str, device: str) -> Row:
-    from spiketicket.measuring import measure_ticket
+    from spiketicket.experiment.measure import measure_ticket
     from spiketicket.ticket import read_metadata
 
     measured = measure_ticket(path, images=images, root=root, device=device)
     meta = read_metadata(path)
     recipe, seed = meta.get("recipe"), meta.get("seed")
     return Row(
-        str(path), str(meta.get("arm", "ticket")), seed if isinstance(seed, int) else None,
-        recipe if isinstance(recipe, dict) else {}, str(meta.get("recipe_hash", "")), measured,
+        str(path),
+        str(meta.get("arm", "ticket")),
+        seed if isinstance(seed, int) else None,
+        recipe if isinstance(recipe, dict) else {},
+        str(meta.get("recipe_hash", "")),
+        measured,
         True,
-    )  # fmt: skip
+    )
 
 
 def _run_rows(
-    folder: Path, images: int | str | None, sample: int, root: str, device: str,
-    reporter: Reporter, failed: list[str],
-) -> list[Row]:  # fmt: skip
-    from spiketicket.ladder import main_arm
-    from spiketicket.measuring import measure_run
+    folder: Path,
+    images: int | str | None,
+    sample: int,
+    root: str,
+    device: str,
+    reporter: Reporter,
+    failed: list[str],
+) -> list[Row]:
+    from spiketicket.experiment.measure import measure_run
+    from spiketicket.methods.ladder import main_arm
     from spiketicket.recipe import to_dict
 
     found = measure_run(
@@ -175,8 +185,8 @@ def _run_rows(
 
 
 def _record(path: Path, rows: Sequence[Row], device: str, started: float) -> None:
-    from spiketicket.measuring import measured_record
-    from spiketicket.record import add_record
+    from spiketicket.experiment.measure import measured_record
+    from spiketicket.experiment.record import add_record
 
     took = time.perf_counter() - started
     wall_s = took if all(row.new for row in rows) else None

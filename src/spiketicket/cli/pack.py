@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._options import JsonOption, MaxMemoryOption
+from spiketicket.cli.options import JsonOption, MaxMemoryOption
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -37,9 +37,9 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket in the newest format: the same ticket, with the same digest."""
-    from spiketicket._files import write_atomic
-    from spiketicket._ticket_codec import located
+    from spiketicket.machine.files import write_atomic
     from spiketicket.ticket import Ticket, describe
+    from spiketicket.ticket.codec import located
 
     loaded, before = Ticket.load(ticket), ticket.stat().st_size
     with located(ticket):
@@ -56,8 +56,8 @@ def pack(
 
 
 def _print(path: Path, before: int, summary: TicketSummary, digest: str) -> None:
-    from spiketicket.cli._console import print_facts, size_text
-    from spiketicket.cli._ticket_sizes import size_facts
+    from spiketicket.cli.console import print_facts, size_text
+    from spiketicket.cli.print_sizes import size_facts
 
     facts = [("before", size_text(before)), *size_facts(summary, path), ("digest", digest)]
     print_facts(facts, title="packed")

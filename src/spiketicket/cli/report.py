@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spiketicket._streams import note
+from spiketicket.machine.output import note
 
 
 def report(
@@ -26,7 +26,7 @@ def report(
 
     A file of a run that cannot be read is named, and the page made without it.
     """
-    from spiketicket.cli._console import print_line, size_text
+    from spiketicket.cli.console import print_line, size_text
     from spiketicket.report.writing import write_report
 
     written = write_report(runs, output, figures)

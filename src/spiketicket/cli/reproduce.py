@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     AddressOption,
     CpusOption,
     Device,
@@ -27,6 +26,7 @@ from spiketicket.cli._options import (
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
     from spiketicket.reproduce.runner import Planned
@@ -43,8 +43,9 @@ class ScaleName(StrEnum):
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="STUDY...", help="Tables and figures; --list shows them.",
-                       show_default=False),
+        typer.Argument(
+            metavar="STUDY...", help="Tables and figures; --list shows them.", show_default=False
+        ),
     ] = None,
     scale: Annotated[
         ScaleName,
@@ -60,8 +61,12 @@ def reproduce(
     runs: RunsOption = Path("runs"),
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to write. Default: results/<scale>.",
-                     show_default=False),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where to write. Default: results/<scale>.",
+            show_default=False,
+        ),
     ] = None,
     executor: ExecutorOption = Where.local,
     workers: WorkersOption = None,
@@ -78,7 +83,7 @@ def reproduce(
     record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Run the whole exploration behind a table or figure of the paper, and draw it.
 
     Stopped at any time it goes on where it was. Ends with 1 where runs failed, 2 where it was
@@ -105,8 +110,8 @@ def reproduce(
         show_plan(planned.runs, runs, carrier, executor, as_json=as_json)
         return
 
-    from spiketicket.cli._progress import reporter_for
-    from spiketicket.cli._sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.cli.progress import reporter_for
 
     try:
         with stoppable(), observer_for(as_json=as_json, quiet=quiet) as observer:
@@ -136,7 +141,7 @@ def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:
 
 
 def _print_study(found: dict[str, Any]) -> None:
-    from spiketicket.cli._console import print_line
+    from spiketicket.cli.console import print_line
 
     print_line(f"{found['study']}: {found['title']}", "bold")
     for line in found["sentences"]:
@@ -148,7 +153,7 @@ def _print_study(found: dict[str, Any]) -> None:
 
 
 def _print_list(*, as_json: bool) -> None:
-    from spiketicket.cli._console import print_table
+    from spiketicket.cli.console import print_table
     from spiketicket.reproduce import load_study, study_names
 
     studies = [load_study(name) for name in study_names()]
@@ -156,5 +161,8 @@ def _print_list(*, as_json: bool) -> None:
         facts = [{"study": s.name, "place": s.place, "title": s.title} for s in studies]
         say_json(facts)
         return
-    print_table(("study", "in the paper", "what it is"), [(s.name, s.place, s.title)
-                for s in studies], left=3)  # fmt: skip
+    print_table(
+        ("study", "in the paper", "what it is"),
+        [(s.name, s.place, s.title) for s in studies],
+        left=3,
+    )

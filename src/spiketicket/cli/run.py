@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spiketicket._bounded import DEFAULT_MEMORY, set_max_memory
-from spiketicket._streams import fail, note, say, say_json, say_whole, tell
-from spiketicket.cli._alive import alive
-from spiketicket.cli._guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
+from spiketicket.cli.alive import alive
+from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.errors import UserError
+from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
+from spiketicket.machine.output import fail, note, say, say_json, say_whole, tell
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spiketicket.cli._inputs import Reader, Sample
+    from spiketicket.cli.inputs import Reader, Sample
     from spiketicket.engine import Engine
 
 _BATCH_VALUES = 1 << 22
@@ -81,21 +81,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("ticket", type=Path, metavar="TICKET", help="a .ticket file")
-    add("inputs", type=Path, nargs="+", metavar="INPUT",
-        help="pictures, or recordings of an event camera, or folders of them")  # fmt: skip
+    add(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="pictures, or recordings of an event camera, or folders of them",
+    )
     add("--top", type=_count, default=1, metavar="N", help="classes to show, best first")
     add("--resize", action="store_true", help="cut and scale pictures to the ticket's size")
-    add("--time-unit", choices=("s", "ms", "us", "ns"),
-        help="unit of times in .npz and .npy files; default: the recipe's")  # fmt: skip
-    add("--split-at-reset", action="store_true",
-        help="cut recordings whose clock was reset into several")  # fmt: skip
+    add(
+        "--time-unit",
+        choices=("s", "ms", "us", "ns"),
+        help="unit of times in .npz and .npy files; default: the recipe's",
+    )
+    add(
+        "--split-at-reset",
+        action="store_true",
+        help="cut recordings whose clock was reset into several",
+    )
     add("--threads", type=_count, default=1, metavar="N", help="CPU threads")
     add("--latency", action="store_true", help="all threads work on one input, not on one each")
     add("--tune", action="store_true", help="time the kernels of each layer, keep the fastest")
-    add("--backend", choices=("auto", "c", "numpy"), default="auto",
-        help="c, numpy, or c where it was built")  # fmt: skip
-    add("--level", choices=("generic", "avx2", "avx512"),
-        help="processor features to use; default: all there are")  # fmt: skip
+    add(
+        "--backend",
+        choices=("auto", "c", "numpy"),
+        default="auto",
+        help="c, numpy, or c where it was built",
+    )
+    add(
+        "--level",
+        choices=("generic", "avx2", "avx512"),
+        help="processor features to use; default: all there are",
+    )
     add(
         "--max-memory",
         default="",
@@ -114,7 +132,7 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from spiketicket.cli._inputs import reader_for
+    from spiketicket.cli.inputs import reader_for
 
     set_max_memory(options.max_memory)
     engine = _engine(options)
@@ -141,9 +159,13 @@ def _engine(options: argparse.Namespace) -> Engine:
 
     with warnings.catch_warnings(record=True, action="always") as told:
         engine = Engine(
-            options.ticket, threads=options.threads, level=options.level, backend=options.backend,
-            mode="latency" if options.latency else "throughput", tune=options.tune,
-        )  # fmt: skip
+            options.ticket,
+            threads=options.threads,
+            level=options.level,
+            backend=options.backend,
+            mode="latency" if options.latency else "throughput",
+            tune=options.tune,
+        )
     for warning in told:
         note(str(warning.message))
     return engine
@@ -153,7 +175,7 @@ def _batches(
     inputs: Sequence[Path], reader: Reader, engine: Engine, outcome: _Outcome
 ) -> Iterator[list[Sample]]:
     """Samples, as many at once as take little memory."""
-    from spiketicket.cli._inputs import expand
+    from spiketicket.cli.inputs import expand
 
     p = engine.program
     most = max(1, min(_BATCH, _BATCH_VALUES // (p.frames * p.channels * p.height * p.width)))
@@ -206,7 +228,7 @@ def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
 
 
 def _print_plan(steps: Sequence[dict[str, Any]]) -> None:
-    from spiketicket.cli._console import print_table
+    from spiketicket.cli.console import print_table
 
     rows = [
         [

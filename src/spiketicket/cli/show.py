@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._options import JsonOption, MaxMemoryOption
+from spiketicket.cli.options import JsonOption, MaxMemoryOption
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -28,7 +28,7 @@ def show(
     """
     for place in places:
         if place.is_dir():
-            from spiketicket.cli._show_run import show_run
+            from spiketicket.cli.print_run import show_run
 
             show_run(place, as_json=as_json)
         else:
@@ -36,8 +36,8 @@ def show(
 
 
 def _show(ticket: Path, as_json: bool) -> None:
-    from spiketicket._stated import stated_checks
-    from spiketicket.cli._stated import print_misfits
+    from spiketicket.cli.print_stated import print_misfits
+    from spiketicket.experiment.stated import stated_checks
     from spiketicket.ticket import Ticket, describe, read_metadata
 
     # The header alone would do for the tables, but not tell whether the rest is intact.
@@ -61,7 +61,7 @@ def _show(ticket: Path, as_json: bool) -> None:
 
 
 def _print_layers(summary: TicketSummary) -> None:
-    from spiketicket.cli._console import print_table, size_text
+    from spiketicket.cli.console import print_table, size_text
 
     rows = [
         [
@@ -84,9 +84,9 @@ def _print_layers(summary: TicketSummary) -> None:
 
 
 def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path: Path) -> None:
-    from spiketicket.cli._console import print_facts
-    from spiketicket.cli._result import print_verdict
-    from spiketicket.cli._ticket_sizes import size_facts
+    from spiketicket.cli.console import print_facts
+    from spiketicket.cli.print_result import print_verdict
+    from spiketicket.cli.print_sizes import size_facts
 
     own = [("format", str(metadata["format_version"])), ("digest", str(metadata["digest"]))]
     print_facts([*size_facts(summary, path), *own], title="ticket")

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._guard import BAD_INPUT, SOME_FAILED
-from spiketicket.cli._options import (
+from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
+from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
     CpusOption,
@@ -41,9 +40,10 @@ from spiketicket.cli._options import (
     require_device,
 )
 from spiketicket.errors import UserError
+from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
-    from spiketicket.consent import Consent
+    from spiketicket.recipe.consent import Consent
     from spiketicket.sweep import Executor, Run
 
 _MANY = 1000
@@ -55,7 +55,8 @@ def sweep(
     axis: Annotated[
         list[str] | None,
         typer.Option(
-            "--axis", metavar="SECTION.KEY=VALUES",
+            "--axis",
+            metavar="SECTION.KEY=VALUES",
             help="a,b,c or low:high:step, ends included; seed=0:2 is for repetitions; repeatable.",
         ),
     ] = None,
@@ -92,7 +93,7 @@ def sweep(
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Do what find does for every combination of some values, several at once.
 
     Finished runs are never run again; stages that runs have in common are run once. A sweep that
@@ -102,7 +103,7 @@ def sweep(
     consent = consent_to(network, options, trust_options)
     carrier = make_executor(executor, workers, address, cpus, gpus, device)
 
-    from spiketicket.cli._sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import observer_for, print_sweep
     from spiketicket.sweep import run_runs
 
     if dry_run:
@@ -114,10 +115,20 @@ def sweep(
     shown = observer_for(as_json=as_json, quiet=quiet)
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(
-            made, runs, carrier, name=chosen, retry_failed=retry_failed, retries=retries,
-            restart_plan=restart_plan, record=record, measure=report, observer=observer,
-            network=network, options=consent.options, trust_options=trust_options,
-        ).to_dict()  # fmt: skip
+            made,
+            runs,
+            carrier,
+            name=chosen,
+            retry_failed=retry_failed,
+            retries=retries,
+            restart_plan=restart_plan,
+            record=record,
+            measure=report,
+            observer=observer,
+            network=network,
+            options=consent.options,
+            trust_options=trust_options,
+        ).to_dict()
     if report:
         _write_reports(result["runs"])
     if as_json:
@@ -165,9 +176,13 @@ def _runs(
 
 
 def make_executor(
-    executor: Where, workers: int | None, address: str, cpus: int | None, gpus: float | None,
+    executor: Where,
+    workers: int | None,
+    address: str,
+    cpus: int | None,
+    gpus: float | None,
     device: Device,
-) -> Executor:  # fmt: skip
+) -> Executor:
     """What the options of a command ask to carry its runs out.
 
     Raises:
@@ -199,8 +214,8 @@ def show_plan(
     as_json: bool,
 ) -> None:
     """Print what is left to do of some runs, and an estimate of what it would cost."""
-    from spiketicket.cli._sweep import print_plan
-    from spiketicket.consent import given
+    from spiketicket.cli.print_sweep import print_plan
+    from spiketicket.recipe.consent import given
     from spiketicket.sweep import require_consent
     from spiketicket.sweep.estimate import estimate, wall_s
     from spiketicket.sweep.plan import make_plan

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spiketicket._streams import say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     Device,
     DeviceOption,
@@ -23,6 +22,7 @@ from spiketicket.cli._options import (
     recipe_path,
     require_device,
 )
+from spiketicket.machine.output import say_json
 
 
 def train(
@@ -45,16 +45,16 @@ def train(
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     consent = consent_to(network, options, trust_options)
 
-    from spiketicket import run
-    from spiketicket.cli._progress import reporter_for
-    from spiketicket.cli._result import print_arms
-    from spiketicket.distributed import is_first
-    from spiketicket.record import add_record, check_record
+    from spiketicket.cli.print_result import print_arms
+    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment import find
+    from spiketicket.experiment.record import add_record, check_record
+    from spiketicket.machine.workers import is_first
 
     if record is not None:
         check_record(record)
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
-        trained = run.train_dense(
+        trained = find.train_dense(
             loaded,
             runs_dir=runs,
             device=where,
@@ -67,7 +67,7 @@ def train(
     if not is_first():
         return
     if record is not None:
-        add_record(record, run.arm_record(loaded, trained))
+        add_record(record, find.arm_record(loaded, trained))
     result = trained.to_dict()
     if as_json:
         say_json(result)

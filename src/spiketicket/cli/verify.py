@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spiketicket._streams import say_json
-from spiketicket.cli._guard import SOME_FAILED
-from spiketicket.cli._options import (
+from spiketicket.cli.guard import SOME_FAILED
+from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
@@ -24,6 +23,7 @@ from spiketicket.cli._options import (
     require_device,
 )
 from spiketicket.errors import UserError
+from spiketicket.machine.output import say_json
 
 
 def verify(
@@ -57,9 +57,9 @@ def verify(
         raise UserError("goes with --rerun only", where=option, value=str(runs or threads))
     if device is not Device.cpu:
         require_device(device)
-    from spiketicket.cli._progress import reporter_for
-    from spiketicket.cli._stated import print_checks
-    from spiketicket.verify import Place, verify_ticket
+    from spiketicket.cli.print_stated import print_checks
+    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment.verify import Place, verify_ticket
 
     consent = consent_to(network, options, trust_options)
     # Without a search there is nothing to tell on the way.

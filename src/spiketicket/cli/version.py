@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from spiketicket import __version__, _cores
-from spiketicket._streams import say
+from spiketicket._version import __version__
+from spiketicket.machine import cores
+from spiketicket.machine.output import say
 
 _PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
 
@@ -40,16 +41,16 @@ def _facts() -> dict[str, str]:
             facts[package] = installed(package)
         except PackageNotFoundError:
             facts[package] = "not installed"
-    facts["cpus"] = f"{os.cpu_count()}, this process may use {_cores.cores()}"
+    facts["cpus"] = f"{os.cpu_count()}, this process may use {cores.cores()}"
     try:
         import torch
     except ModuleNotFoundError:
         return facts
     facts["threads"] = str(torch.get_num_threads())
-    from spiketicket.neurons import _native
+    from spiketicket.neurons import native
 
-    facts["C compiler"] = _native.find_compiler() or "none"
-    facts["kernel"] = "native" if _native.available() else "plain PyTorch"
+    facts["C compiler"] = native.find_compiler() or "none"
+    facts["kernel"] = "native" if native.available() else "plain PyTorch"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["cuda"] = ", ".join(names) or "no device"
     return facts

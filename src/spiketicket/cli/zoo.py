@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spiketicket._streams import say, say_json
-from spiketicket.cli._options import (
+from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
@@ -16,6 +15,7 @@ from spiketicket.cli._options import (
     RootOption,
     require_device,
 )
+from spiketicket.machine.output import say, say_json
 
 app = typer.Typer(help="Tickets that come with the package.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names them.")]
@@ -24,8 +24,8 @@ NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names th
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """List the tickets, what they reach, and the recipe that makes each again."""
-    from spiketicket.cli._console import print_table, size_text
-    from spiketicket.zoo import list_tickets
+    from spiketicket.cli.console import print_table, size_text
+    from spiketicket.ticket.zoo import list_tickets
 
     tickets = list_tickets()
     if as_json:
@@ -33,22 +33,34 @@ def list_all(as_json: JsonOption = False) -> None:
         return
     rows = [
         [
-            t.name, t.network, t.condition, t.data,
-            f"spiketicket find {t.recipe} --set seed={t.seed}", f"{t.test_accuracy:.2f}",
-            f"{t.density:.4g}", size_text(t.file_bytes),
+            t.name,
+            t.network,
+            t.condition,
+            t.data,
+            f"spiketicket find {t.recipe} --set seed={t.seed}",
+            f"{t.test_accuracy:.2f}",
+            f"{t.density:.4g}",
+            size_text(t.file_bytes),
         ]
         for t in tickets
-    ]  # fmt: skip
+    ]
     columns = (
-        "name", "network", "condition", "data", "made by", "test accuracy %", "density", "file"
-    )  # fmt: skip
+        "name",
+        "network",
+        "condition",
+        "data",
+        "made by",
+        "test accuracy %",
+        "density",
+        "file",
+    )
     print_table(columns, rows, left=5)
 
 
 @app.command()
 def path(name: NameArgument) -> None:
     """Print where a ticket's file is, once it was found unchanged."""
-    from spiketicket.zoo import find_ticket
+    from spiketicket.ticket.zoo import find_ticket
 
     say(str(find_ticket(name).path))
 
@@ -74,9 +86,12 @@ def pull(
 
 @app.command("eval")
 def evaluate(
-    name: NameArgument, root: RootOption = "", device: DeviceOption = Device.cpu,
-    max_memory: MaxMemoryOption = "", as_json: JsonOption = False,
-) -> None:  # fmt: skip
+    name: NameArgument,
+    root: RootOption = "",
+    device: DeviceOption = Device.cpu,
+    max_memory: MaxMemoryOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Test a ticket on the data here and compare with the recorded accuracy; exit 1 if below.
 
     On another processor a spike at the threshold may fall otherwise: below means by more than
@@ -84,17 +99,19 @@ def evaluate(
     """
     where = require_device(device)
 
-    from spiketicket import run
-    from spiketicket.cli._result import print_evaluation
-    from spiketicket.zoo import find_ticket
+    from spiketicket.cli.print_result import print_evaluation
+    from spiketicket.experiment import find
+    from spiketicket.ticket.zoo import find_ticket
 
     ticket = find_ticket(name)
-    result = run.evaluate_ticket(ticket.path, root=root, device=where)
-    reached = run.is_reached(result.test_accuracy, ticket.test_accuracy, result.test_count)
+    result = find.evaluate_ticket(ticket.path, root=root, device=where)
+    reached = find.is_reached(result.test_accuracy, ticket.test_accuracy, result.test_count)
     shown = {
-        "name": name, **result.to_dict(), "recorded_accuracy": ticket.test_accuracy,
+        "name": name,
+        **result.to_dict(),
+        "recorded_accuracy": ticket.test_accuracy,
         "reached": reached,
-    }  # fmt: skip
+    }
     if as_json:
         say_json(shown)
     else:

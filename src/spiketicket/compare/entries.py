@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from spiketicket import registry
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.ladder import is_ladder
-from spiketicket.pruning import is_pruning
-from spiketicket.recipe import parse_recipe
+from spiketicket.methods.ladder import is_ladder
+from spiketicket.methods.trainings import is_pruning
+from spiketicket.recipe import parse_recipe, registry
 from spiketicket.sweep import Run
 
 Budget = Literal["each", "total"]
@@ -26,10 +25,16 @@ class Entry:
 
 
 def make_entries(
-    tables: Mapping[str, Any], methods: Sequence[str], densities: Sequence[float], seeds: int, *,
-    overrides: Sequence[str] = (), options: Sequence[str] = (), budget: Budget = "each",
+    tables: Mapping[str, Any],
+    methods: Sequence[str],
+    densities: Sequence[float],
+    seeds: int,
+    *,
+    overrides: Sequence[str] = (),
+    options: Sequence[str] = (),
+    budget: Budget = "each",
     source: str = "recipe",
-) -> list[Entry]:  # fmt: skip
+) -> list[Entry]:
     """All combinations, validated.
 
     The recipe's own ``[ticket]`` settings hold for its own method; the others have their defaults.
@@ -40,7 +45,7 @@ def make_entries(
         seeds: repetitions, counted from the recipe's seed.
         overrides: ``section.key=value`` texts for every run; not of ``[ticket]``.
         options: ``method.key=value`` texts for one method's ``[ticket]`` section.
-        budget: see :class:`~spiketicket.methods._pruning.PruningConfig`.
+        budget: see :class:`~spiketicket.methods.pruning.PruningConfig`.
         source: says in errors where the tables came from.
 
     Raises:
@@ -56,16 +61,20 @@ def make_entries(
         for density in densities:
             try:
                 recipe = parse_recipe(
-                    {**tables, "ticket": _ticket(tables, method, density, budget)}, source,
+                    {**tables, "ticket": _ticket(tables, method, density, budget)},
+                    source,
                     [*overrides, *changes],
-                )  # fmt: skip
+                )
             except RecipeError as error:
                 problems |= dict.fromkeys(f"{method}: {line}" for line in error.problems)
                 continue
             if is_ladder(recipe):
-                raise UserError("makes patch tickets, which have another comparison",
-                                where="--methods", value=method,
-                                remedy="Use `spiketicket find`")  # fmt: skip
+                raise UserError(
+                    "makes patch tickets, which have another comparison",
+                    where="--methods",
+                    value=method,
+                    remedy="Use `spiketicket find`",
+                )
             numbers = tuple(range(recipe.seed, recipe.seed + seeds))
             axes = {"method": method, "density": f"{density:g}"}
             found.append(Entry(method, density, Run(recipe, numbers, axes)))
@@ -77,9 +86,11 @@ def make_entries(
 
 
 def _check(
-    methods: Sequence[str], densities: Sequence[float], overrides: Sequence[str],
+    methods: Sequence[str],
+    densities: Sequence[float],
+    overrides: Sequence[str],
     options: Sequence[str],
-) -> None:  # fmt: skip
+) -> None:
     for where, values in (("--methods", methods), ("--density", densities)):
         if not values:
             raise UserError("names none", where=where)
@@ -90,13 +101,18 @@ def _check(
         registry.load("methods", method)
     for text in overrides:
         if text.partition("=")[0].strip().partition(".")[0] == "ticket":
-            raise UserError("the ticket is what differs", where="--set", value=text,
-                            remedy="Use --option METHOD.KEY=VALUE")  # fmt: skip
+            raise UserError(
+                "the ticket is what differs",
+                where="--set",
+                value=text,
+                remedy="Use --option METHOD.KEY=VALUE",
+            )
     for text in options:
         method, dot, rest = text.partition(".")
         if not dot or "=" not in rest or method.strip() not in methods:
-            raise UserError("must be METHOD.KEY=VALUE of one of the methods", where="--option",
-                            value=text)  # fmt: skip
+            raise UserError(
+                "must be METHOD.KEY=VALUE of one of the methods", where="--option", value=text
+            )
 
 
 def _ticket(

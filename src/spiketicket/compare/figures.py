@@ -9,8 +9,20 @@ from spiketicket.report.figures.canvas import Figure, Scale, apart, drawing, lin
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import between, count, percent
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#a6761d",
-            "#666666", "#1b1b1b", "#882255", "#117733")  # fmt: skip
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#6a51a3",
+    "#a6761d",
+    "#666666",
+    "#1b1b1b",
+    "#882255",
+    "#117733",
+)
 _DASHES = ("", "6 3", "2 3")
 _TITLE, _TOP, _BOTTOM = 16.0, 34.0, 250.0
 _LEFT, _RIGHT, _LABEL = 36.0, 330.0, 130.0
@@ -36,19 +48,28 @@ def accuracy_density(found: Compared) -> Figure:
         points = [(scale_x(row.density), scale_y(_mean(row))) for row in own]
         path = "M" + "L".join(f"{px(x)} {px(y)}" for x, y in points)
         dash = _DASHES[index // len(_COLOURS) % len(_DASHES)]
-        parts.append(element("path", d=path, stroke=_colour(index), stroke_width="1.8",
-                             stroke_dasharray=dash or None))  # fmt: skip
+        parts.append(
+            element(
+                "path",
+                d=path,
+                stroke=_colour(index),
+                stroke_width="1.8",
+                stroke_dasharray=dash or None,
+            )
+        )
         parts += [_point(found, row, scale_x(row.density), scale_y, index) for row in own]
         ends.append((method, points[-1][1], index))
     parts += _labels(ends, _RIGHT)
     title = "Accuracy against density"
     svg = drawing(_BOTTOM + 40, joined(parts), label=title, width=_RIGHT + _LABEL)
     return Figure(
-        "accuracy-density", title,
+        "accuracy-density",
+        title,
         "Mean over seeds; the thin bars are intervals over seeds, with one seed over test samples. "
         "The dotted level is the dense net.",
-        svg, *_data(found),
-    )  # fmt: skip
+        svg,
+        *_data(found),
+    )
 
 
 def accuracy_cost(found: Compared) -> Figure:
@@ -66,11 +87,13 @@ def accuracy_cost(found: Compared) -> Figure:
     title = "Accuracy against the cost of the search"
     svg = drawing(panel * len(asked), joined(parts), label=title, width=_RIGHT + _LABEL)
     return Figure(
-        "accuracy-cost", title,
+        "accuracy-cost",
+        title,
         "Samples passed forward and back for a ticket, its search included, a seed. The ring is "
         "the dense net.",
-        svg, *_data(found),
-    )  # fmt: skip
+        svg,
+        *_data(found),
+    )
 
 
 def _cost_panel(found: Compared, rows: Sequence[Row], low: float, high: float, head: str) -> Markup:
@@ -87,9 +110,16 @@ def _cost_panel(found: Compared, rows: Sequence[Row], low: float, high: float, h
     parts.append(text(middle, _BOTTOM + 32, "samples forward and back", "dim", "middle"))
     if found.dense and found.dense_cost is not None:
         at = found.spread(found.dense).mean
-        parts.append(element("circle", element("title", f"dense: {percent(at)} %"),
-                             cx=px(scale_x(found.dense_cost.sample_passes)), cy=px(scale_y(at)),
-                             r="5", class_="hollow"))  # fmt: skip
+        parts.append(
+            element(
+                "circle",
+                element("title", f"dense: {percent(at)} %"),
+                cx=px(scale_x(found.dense_cost.sample_passes)),
+                cy=px(scale_y(at)),
+                r="5",
+                class_="hollow",
+            )
+        )
     ends = []
     for row in rows:
         index = found.methods.index(row.method)
@@ -140,13 +170,28 @@ def _point(found: Compared, row: Row, x: float, scale_y: Scale, index: int) -> M
     )
     parts = []
     if s.interval:
-        low, high = (min(max(v, scale_y.low), scale_y.high) for v in (s.interval.low,
-                     s.interval.high))  # fmt: skip
+        low, high = (
+            min(max(v, scale_y.low), scale_y.high) for v in (s.interval.low, s.interval.high)
+        )
         aside = x + 1.5 * (index % 5 - 2)
-        parts.append(element("path", d=f"M{px(aside)} {px(scale_y(low))}V{px(scale_y(high))}",
-                             stroke=_colour(index), stroke_opacity="0.45"))  # fmt: skip
-    parts.append(element("circle", element("title", tip), cx=px(x), cy=px(scale_y(s.mean)), r="3.5",
-                         fill=_colour(index)))  # fmt: skip
+        parts.append(
+            element(
+                "path",
+                d=f"M{px(aside)} {px(scale_y(low))}V{px(scale_y(high))}",
+                stroke=_colour(index),
+                stroke_opacity="0.45",
+            )
+        )
+    parts.append(
+        element(
+            "circle",
+            element("title", tip),
+            cx=px(x),
+            cy=px(scale_y(s.mean)),
+            r="3.5",
+            fill=_colour(index),
+        )
+    )
     return joined(parts)
 
 
@@ -154,20 +199,53 @@ def _labels(ends: Sequence[tuple[str, float, int]], right: float) -> list[Markup
     places = apart([end for _, end, _ in ends], 13, _TOP, _BOTTOM)
     parts = []
     for (method, end, index), at in zip(ends, places, strict=True):
-        parts.append(element("path", d=f"M{px(right - 8)} {px(end)}L{px(right + 6)} {px(at)}",
-                             class_="hair"))  # fmt: skip
-        parts.append(element("text", method.replace("_", " "), x=px(right + 9), y=px(at + 3.5),
-                             class_="label", style=f"fill:{_colour(index)}"))  # fmt: skip
+        parts.append(
+            element("path", d=f"M{px(right - 8)} {px(end)}L{px(right + 6)} {px(at)}", class_="hair")
+        )
+        parts.append(
+            element(
+                "text",
+                method.replace("_", " "),
+                x=px(right + 9),
+                y=px(at + 3.5),
+                class_="label",
+                style=f"fill:{_colour(index)}",
+            )
+        )
     return parts
 
 
 def _data(found: Compared) -> tuple[tuple[str, ...], tuple[tuple[float | str | None, ...], ...]]:
-    columns = ("method", "asked", "density", "accuracy", "sd", "low", "high", "trainings", "epochs",
-               "sample_passes", "wall_s")  # fmt: skip
+    columns = (
+        "method",
+        "asked",
+        "density",
+        "accuracy",
+        "sd",
+        "low",
+        "high",
+        "trainings",
+        "epochs",
+        "sample_passes",
+        "wall_s",
+    )
     rows = []
     for row in found.rows:
         s, c = found.spread(row.accuracy), row.cost
         low, high = (s.interval.low, s.interval.high) if s.interval else (None, None)
-        rows.append((row.method, row.asked, row.density, s.mean, s.sd, low, high, c.trainings,
-                     c.epochs, c.sample_passes, c.wall_s))  # fmt: skip
+        rows.append(
+            (
+                row.method,
+                row.asked,
+                row.density,
+                s.mean,
+                s.sd,
+                low,
+                high,
+                c.trainings,
+                c.epochs,
+                c.sample_passes,
+                c.wall_s,
+            )
+        )
     return columns, tuple(rows)

@@ -8,15 +8,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from spiketicket._run_files import filled_result, read_table, required_result
-from spiketicket._run_models import RunResult, StageResult
 from spiketicket.compare.entries import Entry
 from spiketicket.errors import UserError
-from spiketicket.parts import seed_folder
-from spiketicket.pruning import search_names
+from spiketicket.experiment.find import is_finished
+from spiketicket.experiment.seed import seed_folder
+from spiketicket.machine.run_files import filled_result, read_table, required_result
+from spiketicket.machine.run_models import RunResult, StageResult
+from spiketicket.methods.trainings import search_names
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.report.numbers import Spread, spread
-from spiketicket.run import is_finished
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,17 @@ class Compared:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "name": self.recipe.name, "budget": self.budget, "test_samples": self.samples,
+            "name": self.recipe.name,
+            "budget": self.budget,
+            "test_samples": self.samples,
             "dense": {
                 "accuracy": _by_seed(self.dense),
                 "cost": None if self.dense_cost is None else asdict(self.dense_cost),
             },
-            "rows": [
-                {**asdict(row), "accuracy": _by_seed(row.accuracy)} for row in self.rows
-            ],
-            "missing": list(self.missing), **self.machine,
-        }  # fmt: skip
+            "rows": [{**asdict(row), "accuracy": _by_seed(row.accuracy)} for row in self.rows],
+            "missing": list(self.missing),
+            **self.machine,
+        }
 
     def record(self, name: str) -> dict[str, Any]:
         """The line for ``results/``; ``name`` tells comparisons apart."""
@@ -129,8 +130,9 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
     if not rows:
         raise UserError("none of the runs is finished", where="compare", value=len(entries))
     recipe = entries[0].run.recipe
-    return Compared(recipe, budget, samples, dense, dense_cost, tuple(rows), tuple(missing),
-                    machine)  # fmt: skip
+    return Compared(
+        recipe, budget, samples, dense, dense_cost, tuple(rows), tuple(missing), machine
+    )
 
 
 def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
@@ -140,14 +142,19 @@ def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
     against = result["verdict"]["comparisons"].get("dense", {})
     random = arms.get("random_trained")
     return Row(
-        entry.method, entry.density, ticket["density"],
+        entry.method,
+        entry.density,
+        ticket["density"],
         dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
-        against.get("difference"), against.get("low"), against.get("high"),
+        against.get("difference"),
+        against.get("low"),
+        against.get("high"),
         None if random is None else tuple(random["test_accuracy"]),
         result["verdict"]["outcome"],
         _cost(folder, run.seeds, (*search_names(run.recipe), "ticket")),
-        ticket["file_bytes"], run.recipe.hash,
-    )  # fmt: skip
+        ticket["file_bytes"],
+        run.recipe.hash,
+    )
 
 
 def _cost(folder: Path, seeds: Sequence[int], stages: Sequence[str]) -> Cost:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spiketicket import __version__
-from spiketicket._files import explained, write_atomic, write_json
+from spiketicket._version import __version__
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
+from spiketicket.machine.files import explained, write_atomic, write_json
 from spiketicket.report.markup import element, joined
 from spiketicket.report.numbers import count, percent, signed, size
 from spiketicket.report.page import document, rendered
@@ -44,30 +44,58 @@ def write_comparison(found: Compared, folder: Path) -> list[Path]:
 def comparison_table(found: Compared) -> Table:
     """A row for every method and density, the dense net first."""
     columns = (
-        "method", "verdict", "density", "test %", "sd", "minus\ndense", "random mask,\ntrained %",
-        "trainings", "epochs", "samples forward\nand back", "seconds", "file",
-    )  # fmt: skip
+        "method",
+        "verdict",
+        "density",
+        "test %",
+        "sd",
+        "minus\ndense",
+        "random mask,\ntrained %",
+        "trainings",
+        "epochs",
+        "samples forward\nand back",
+        "seconds",
+        "file",
+    )
     rows = []
     if found.dense and found.dense_cost is not None:
         s, c = found.spread(found.dense), found.dense_cost
-        rows.append((
-            Cell("dense, trained"), Cell("–"), Cell("1", 1.0), Cell(percent(s.mean), s.mean),
-            Cell(percent(s.sd), s.sd), Cell("–"), Cell("–"), Cell("1", 1),
-            Cell(f"{c.epochs:.4g}", c.epochs), Cell(count(c.sample_passes), c.sample_passes),
-            Cell(f"{c.wall_s:.1f}", c.wall_s), Cell("–"),
-        ))  # fmt: skip
+        rows.append(
+            (
+                Cell("dense, trained"),
+                Cell("–"),
+                Cell("1", 1.0),
+                Cell(percent(s.mean), s.mean),
+                Cell(percent(s.sd), s.sd),
+                Cell("–"),
+                Cell("–"),
+                Cell("1", 1),
+                Cell(f"{c.epochs:.4g}", c.epochs),
+                Cell(count(c.sample_passes), c.sample_passes),
+                Cell(f"{c.wall_s:.1f}", c.wall_s),
+                Cell("–"),
+            )
+        )
     for row in found.rows:
         s, c = found.spread(row.accuracy), row.cost
         random = row.random_trained
         level = None if random is None else sum(random) / len(random)
-        rows.append((
-            Cell(row.method.replace("_", " ")), Cell(row.outcome),
-            Cell(f"{row.density:.4g}", row.density), Cell(percent(s.mean), s.mean),
-            Cell(percent(s.sd), s.sd), Cell(signed(row.difference), row.difference),
-            Cell(percent(level), level), Cell(str(c.trainings), c.trainings),
-            Cell(f"{c.epochs:.4g}", c.epochs), Cell(count(c.sample_passes), c.sample_passes),
-            Cell(f"{c.wall_s:.1f}", c.wall_s), Cell(size(row.file_bytes), row.file_bytes),
-        ))  # fmt: skip
+        rows.append(
+            (
+                Cell(row.method.replace("_", " ")),
+                Cell(row.outcome),
+                Cell(f"{row.density:.4g}", row.density),
+                Cell(percent(s.mean), s.mean),
+                Cell(percent(s.sd), s.sd),
+                Cell(signed(row.difference), row.difference),
+                Cell(percent(level), level),
+                Cell(str(c.trainings), c.trainings),
+                Cell(f"{c.epochs:.4g}", c.epochs),
+                Cell(count(c.sample_passes), c.sample_passes),
+                Cell(f"{c.wall_s:.1f}", c.wall_s),
+                Cell(size(row.file_bytes), row.file_bytes),
+            )
+        )
     each = _BUDGETS[found.budget]
     note = (
         f"{each}. Costs are those of the ticket with its search, a seed; stages that several runs "

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
-from spiketicket import registry
-from spiketicket.data import _store
-from spiketicket.data._download import GetReport, fetch
-from spiketicket.data._progress import console_progress
-from spiketicket.data._split import carve, training_split
-from spiketicket.data._types import (
+from spiketicket.data import store
+from spiketicket.data.download import GetReport, fetch
+from spiketicket.data.progress import console_progress
+from spiketicket.data.split import carve, training_split
+from spiketicket.data.types import (
     CheckReport,
     DataFile,
     Dataset,
@@ -29,7 +28,7 @@ from spiketicket.data._types import (
     Survey,
 )
 from spiketicket.errors import UserError
-from spiketicket.recipe import DataConfig
+from spiketicket.recipe import DataConfig, registry
 
 __all__ = [
     "CheckReport",
@@ -104,9 +103,9 @@ def check_dataset(config: DataConfig) -> CheckReport:
     seen: Survey | None = None
     try:
         if info.files:
-            place = _store.locate(info, _store.data_root(config.root, info.name))
+            place = store.locate(info, store.data_root(config.root, info.name))
             folder = str(place)
-            files = _store.inspect(info, place)
+            files = store.inspect(info, place)
         survey = getattr(_choice(config.name), "survey", None)
         seen = survey(config) if survey else None
         dataset = load_dataset(config)
@@ -134,7 +133,7 @@ def get_dataset(name: str, root: str = "", progress: Progress | None = None) -> 
     e.g. :func:`console_progress`'s. Files are checked by md5; ones that are there stay untouched.
 
     Raises:
-        UserError: see :func:`spiketicket.data._download.fetch`.
+        UserError: see :func:`spiketicket.data.download.fetch`.
     """
     return fetch(_choice(name).INFO, root, progress)
 

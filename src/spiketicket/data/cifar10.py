@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.data import _cifar
-from spiketicket.data._types import Archive, DataFile, Dataset, DatasetInfo
+from spiketicket.data import cifar
+from spiketicket.data.types import Archive, DataFile, Dataset, DatasetInfo
 from spiketicket.recipe import DataConfig
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -61,7 +61,7 @@ def load(config: Config) -> Dataset:
     Raises:
         UserError: a file is missing, damaged or not the official one.
     """
-    return _cifar.load(
+    return cifar.load(
         INFO,
         config.root,
         train=TRAIN,

@@ -27,17 +27,26 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from annotated_types import Gt, Interval, Lt
 
-from spiketicket.data import _split
-from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, TimedConfig
-from spiketicket.data._types import DatasetInfo
+from spiketicket.data import split
+from spiketicket.data.event_set import EventSet
+from spiketicket.data.recordings import Parts, Recording, TimedConfig
+from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
 from spiketicket.recipe import Seed
 
 SENSOR = (128, 128)
 CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 INFO = DatasetInfo(
     name="cifar10_dvs",
@@ -87,7 +96,7 @@ def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
     notes.append(exchanged if official else "SpikingJelly's files")
     y = np.array([row.label for row in rows], np.int64)
     fraction, seed = config.test_fraction, config.split_seed
-    chosen = set(_split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
+    chosen = set(split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
     notes.append(
         f"no official split: {len(rows) - len(chosen):,} for training and {len(chosen):,} for test"
         f" are drawn by class with data.split_seed {seed}"

@@ -22,11 +22,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.data import _split
-from spiketicket.data._types import Dataset, DatasetInfo, Samples
+from spiketicket.data import split
+from spiketicket.data.types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream
 from spiketicket.recipe import DataConfig
+from spiketicket.streams import Stream
 
 MEAN = (0.3049,)
 STD = (0.3759,)
@@ -79,7 +79,7 @@ def load(config: Config) -> Dataset:
     std: tuple[float, ...] = STD
     if config.canvas:
         x, mean, std = _placed(x, config)
-    test = _split.draw(y, TEST_COUNT, Stream(0, "digits", "test"))
+    test = split.draw(y, TEST_COUNT, Stream(0, "digits", "test"))
     train = np.setdiff1d(np.arange(len(y)), test, assume_unique=True)
     return Dataset(
         name=INFO.name,

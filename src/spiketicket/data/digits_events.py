@@ -15,15 +15,15 @@ from annotated_types import Ge, Gt, Interval
 from numpy.typing import NDArray
 
 from spiketicket.data import digits
-from spiketicket.data._recordings import MEAN, STD, RecordingConfig, frame_config
-from spiketicket.data._types import Dataset, DatasetInfo, Samples
+from spiketicket.data.recordings import MEAN, STD, RecordingConfig, frame_config
+from spiketicket.data.types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
 from spiketicket.events import Events
 from spiketicket.events.cache import cached
 from spiketicket.events.frames import narrow, to_frames
 from spiketicket.events.simulate import Camera, record
-from spiketicket.philox import Stream
 from spiketicket.recipe import Microseconds
+from spiketicket.streams import Stream
 
 SIDE = 32
 """Pixels of the simulated sensor, each way; the digits fill half of it."""
@@ -70,18 +70,24 @@ def load(config: Config) -> Dataset:
         return {"train": together[:cut], "test": together[cut:]}
 
     key = {
-        "dataset": INFO.name, "source": stills.checksum, "camera": asdict(camera),
+        "dataset": INFO.name,
+        "source": stills.checksum,
+        "camera": asdict(camera),
         "framing": framing.model_dump(mode="json"),
-    }  # fmt: skip
+    }
     frames = cached(key, build)
     channels = config.channels
     return Dataset(
         INFO.name,
         Samples(frames.arrays["train"], stills.train.y),
         Samples(frames.arrays["test"], stills.test.y),
-        digits.CLASSES, (MEAN,) * channels, (STD,) * channels, INFO.licence, INFO.citation,
+        digits.CLASSES,
+        (MEAN,) * channels,
+        (STD,) * channels,
+        INFO.licence,
+        INFO.citation,
         ("simulated recordings, not those of a real event camera", *frames.notes),
-    )  # fmt: skip
+    )
 
 
 def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
@@ -101,9 +107,11 @@ def recording(config: Config, index: int, part: str = "train") -> tuple[Events, 
 
 def _camera(config: Config) -> Camera:
     return Camera(
-        threshold=config.threshold, refractory_us=config.refractory_us,
-        noise_hz=config.noise_hz, amplitude=config.amplitude,
-    )  # fmt: skip
+        threshold=config.threshold,
+        refractory_us=config.refractory_us,
+        noise_hz=config.noise_hz,
+        amplitude=config.amplitude,
+    )
 
 
 def _recorded(samples: Samples, part: str, camera: Camera, first: int = 0) -> list[Events]:

@@ -32,11 +32,11 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from annotated_types import Interval
 
-from spiketicket._bounded import read_regular
-from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, TimedConfig
-from spiketicket.data._types import DatasetInfo
+from spiketicket.data.event_set import EventSet
+from spiketicket.data.recordings import Parts, Recording, TimedConfig
+from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
+from spiketicket.machine.bounded import read_regular
 
 SENSOR = (128, 128)
 CLASSES = (
@@ -135,8 +135,9 @@ def _trials(path: Path, listed: dict[str, str]) -> list[Path]:
             raise UserError(f"is listed already, in {listed[line]}", where=where, value=line)
         if not recording.is_file():
             remedy = f"Put the file into {path.parent}, or take the line out"
-            raise UserError("names a recording that is missing", where=where, value=line,
-                            remedy=remedy)  # fmt: skip
+            raise UserError(
+                "names a recording that is missing", where=where, value=line, remedy=remedy
+            )
         listed[line] = f"{path.name}, line {number}"
         found.append(recording)
     if not found:
@@ -157,11 +158,14 @@ def _gestures(path: Path, notes: list[str]) -> list[Recording]:
             latest = label
     return [
         Recording(
-            path, label.label, (label.start, label.stop),
-            stated=f"{labels_path.name}: line {label.line}", group=path.stem,
+            path,
+            label.label,
+            (label.start, label.stop),
+            stated=f"{labels_path.name}: line {label.line}",
+            group=path.stem,
         )
         for label in sorted(labels, key=lambda label: label.label)
-    ]  # fmt: skip
+    ]
 
 
 def _labels(path: Path) -> list[_Label]:
@@ -199,8 +203,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _tonic(folder: Path, notes: list[str]) -> dict[str, list[Recording]]:
-    notes.append("tonic's files: times are rounded to milliseconds, a gesture made twice is there"
-                 " once")  # fmt: skip
+    notes.append(
+        "tonic's files: times are rounded to milliseconds, a gesture made twice is there once"
+    )
     parts = {}
     for part, name in _TONIC.items():
         rows = []

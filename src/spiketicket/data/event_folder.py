@@ -20,9 +20,9 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from spiketicket.data import _split, _store
-from spiketicket.data._folders import PARTS, class_folders, has_parts, same_classes
-from spiketicket.data._recordings import (
+from spiketicket.data import split, store
+from spiketicket.data.folders import PARTS, class_folders, has_parts, same_classes
+from spiketicket.data.recordings import (
     MEAN,
     STD,
     Parts,
@@ -32,8 +32,8 @@ from spiketicket.data._recordings import (
     framed,
     one,
 )
-from spiketicket.data._recordings import survey as survey_parts
-from spiketicket.data._types import Dataset, DatasetInfo, Survey
+from spiketicket.data.recordings import survey as survey_parts
+from spiketicket.data.types import Dataset, DatasetInfo, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, known_suffixes
 from spiketicket.events.frames import Side
@@ -84,10 +84,16 @@ def load(config: Config) -> Dataset:
     samples, notes = framed(INFO.name, config, folder, parts, _reading(config))
     channels = config.channels
     return Dataset(
-        config.folder or INFO.name, samples["train"], samples["test"], classes,
-        (MEAN,) * channels, (STD,) * channels, INFO.licence, INFO.citation,
+        config.folder or INFO.name,
+        samples["train"],
+        samples["test"],
+        classes,
+        (MEAN,) * channels,
+        (STD,) * channels,
+        INFO.licence,
+        INFO.citation,
         (*left_out, *notes),
-    )  # fmt: skip
+    )
 
 
 def recording(config: Config, index: int, part: str = "train") -> tuple[Events, str]:
@@ -107,7 +113,7 @@ def _reading(config: Config) -> Reading:
 
 
 def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Parts]:
-    folder = _store.data_root(config.root, INFO.name) / config.folder
+    folder = store.data_root(config.root, INFO.name) / config.folder
     if has_parts(folder, INFO.obtain):
         trees = {part: _tree(folder / part, notes) for part in PARTS}
         classes = same_classes(folder, trees["train"], trees["test"])
@@ -117,7 +123,7 @@ def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Par
     y = np.array([row.label for row in rows], np.int64)
     fraction, classes = config.test_fraction, tuple(tree)
     chosen = set(
-        _split.drawn(y, fraction, config.split_seed, classes, "test", "data.test_fraction").tolist()
+        split.drawn(y, fraction, config.split_seed, classes, "test", "data.test_fraction").tolist()
     )
     train, test = ([r for i, r in enumerate(rows) if (i in chosen) == side] for side in (0, 1))
     return folder, classes, {"train": train, "test": test}
@@ -151,9 +157,11 @@ def _windows(row: Recording, events: Events, length: int | None) -> list[Recordi
     start, count = int(events.t[0]), (events.duration_us + 1) // length
     if not count:
         raise UserError(
-            f"is shorter than one window of {length} us", where=str(row.path),
-            value=events.duration_us, remedy="Set data.window_us, or take the file away",
-        )  # fmt: skip
+            f"is shorter than one window of {length} us",
+            where=str(row.path),
+            value=events.duration_us,
+            remedy="Set data.window_us, or take the file away",
+        )
     return [
         replace(row, span_us=(start + i * length, start + (i + 1) * length)) for i in range(count)
     ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.data import _idx
-from spiketicket.data._types import Dataset, DatasetInfo
+from spiketicket.data import idx
+from spiketicket.data.types import Dataset, DatasetInfo
 from spiketicket.recipe import DataConfig
 
 MEAN = (0.2860,)
@@ -38,7 +38,7 @@ INFO = DatasetInfo(
     homepage="https://github.com/zalandoresearch/fashion-mnist",
     obtain="spiketicket data get fashion_mnist --root DIR",
     folders=("fashion_mnist", "fashion-mnist", "FashionMNIST", "FashionMNIST/raw"),
-    files=_idx.files(
+    files=idx.files(
         md5=(
             "f4a8712d7a061bf5bd6d2ca38dc4d50a",
             "9018921c3c673c538a1fc5bad174d6f9",
@@ -71,4 +71,4 @@ def load(config: Config) -> Dataset:
     Raises:
         UserError: a file is missing, damaged or not the official one.
     """
-    return _idx.load(INFO, config.root, CLASSES, MEAN, STD)
+    return idx.load(INFO, config.root, CLASSES, MEAN, STD)

@@ -22,12 +22,13 @@ import numpy as np
 from annotated_types import Gt, Interval, Lt
 from numpy.typing import NDArray
 
-from spiketicket._pictures import SUFFIXES, read_picture
-from spiketicket.data import _split, _store
-from spiketicket.data._folders import PARTS, Tree, class_folders, has_parts, same_classes
-from spiketicket.data._notes import alike
-from spiketicket.data._types import Dataset, DatasetInfo, Samples
+from spiketicket.data import split as _split
+from spiketicket.data import store
+from spiketicket.data.folders import PARTS, Tree, class_folders, has_parts, same_classes
+from spiketicket.data.notes import alike
+from spiketicket.data.types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
+from spiketicket.machine.pictures import SUFFIXES, read_picture
 from spiketicket.recipe import DataConfig, Inside, Seed
 
 INFO = DatasetInfo(
@@ -67,7 +68,7 @@ def load(config: Config) -> Dataset:
         UserError: no such folder, fewer than two classes, a class without pictures, other classes
             in test than in train, or a picture that cannot be read.
     """
-    folder = _store.data_root(config.root, INFO.name) / config.folder
+    folder = store.data_root(config.root, INFO.name) / config.folder
     notes: list[str] = []
     split = has_parts(folder, INFO.obtain)
     if split:

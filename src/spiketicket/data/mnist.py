@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.data import _idx
-from spiketicket.data._types import Dataset, DatasetInfo
+from spiketicket.data import idx
+from spiketicket.data.types import Dataset, DatasetInfo
 from spiketicket.recipe import DataConfig
 
 MEAN = (0.1307,)
@@ -27,7 +27,7 @@ INFO = DatasetInfo(
     homepage="http://yann.lecun.com/exdb/mnist/",
     obtain="spiketicket data get mnist --root DIR",
     folders=("mnist", "MNIST", "MNIST/raw"),
-    files=_idx.files(
+    files=idx.files(
         md5=(
             "6bbc9ace898e44ae57da46a324031adb",
             "a25bea736e30d166cdddb491f175f624",
@@ -62,4 +62,4 @@ def load(config: Config) -> Dataset:
     Raises:
         UserError: a file is missing, damaged or not the official one.
     """
-    return _idx.load(INFO, config.root, CLASSES, MEAN, STD)
+    return idx.load(INFO, config.root, CLASSES, MEAN, STD)

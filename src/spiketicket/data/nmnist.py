@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from spiketicket.data._event_set import EventSet
-from spiketicket.data._recordings import Parts, Recording, RecordingConfig
-from spiketicket.data._types import DatasetInfo
+from spiketicket.data.event_set import EventSet
+from spiketicket.data.recordings import Parts, Recording, RecordingConfig
+from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
 
 SENSOR = (34, 34)

@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.engine import _library, reference
-from spiketicket.engine._tuning import drawn_inputs
+from spiketicket.engine import library, reference
 from spiketicket.engine.compile import compile_ticket, normalisation
+from spiketicket.engine.tuning import drawn_inputs
 from spiketicket.errors import UserError
 from spiketicket.ticket import Ticket
 
@@ -61,10 +61,15 @@ class Engine:
     """
 
     def __init__(
-        self, ticket: Ticket | str | os.PathLike[str], *, threads: int = 1,
-        level: str | None = None, backend: Backend = "auto", mode: Mode = "throughput",
+        self,
+        ticket: Ticket | str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        level: str | None = None,
+        backend: Backend = "auto",
+        mode: Mode = "throughput",
         tune: bool | NDArray[Any] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         _check_options(threads, backend)
         _check_speed_options(mode, tune is not False, backend)
         loaded, where = _load(ticket)
@@ -82,9 +87,9 @@ class Engine:
         self.classes = class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
         self._constants = normalisation(loaded, self.program.channels)
-        self._net: _library.Net | None = None
+        self._net: library.Net | None = None
         if self.backend == "c":
-            self._net = _library.Net(self.program.to_bytes(), level, latency=mode == "latency")
+            self._net = library.Net(self.program.to_bytes(), level, latency=mode == "latency")
             if tune is not False:
                 self._net.tune(self._tuning_inputs(tune))
 
@@ -130,7 +135,7 @@ class Engine:
         Raises:
             UserError: as :meth:`run`.
         """
-        from spiketicket.engine._plan import library_plan, numpy_plan
+        from spiketicket.engine.plan import library_plan, numpy_plan
 
         batch = None if x is None else next(self._blocks(self._checked(x)), (0, None))[1]
         if self._net is None:
@@ -143,9 +148,10 @@ class Engine:
         given: object = tune
         if not isinstance(given, np.ndarray):
             raise UserError(
-                "must be True, False or inputs as run() takes them", where="tune",
+                "must be True, False or inputs as run() takes them",
+                where="tune",
                 value=type(given).__name__,
-            )  # fmt: skip
+            )
         for _, part in self._blocks(self._checked(given)[:_TUNED]):
             return reference.as_float(self.program, part)
         raise UserError("needs at least one input", where="tune", remedy="Use tune=True")
@@ -159,27 +165,35 @@ class Engine:
         given: object = x
         if not isinstance(given, np.ndarray):
             raise UserError(
-                "must be a numpy array", where="x", value=type(given).__name__,
+                "must be a numpy array",
+                where="x",
+                value=type(given).__name__,
                 remedy="Use numpy.asarray(x)",
-            )  # fmt: skip
+            )
         if x.ndim != 1 + len(self.input_shape) or x.shape[1:] != self.input_shape:
             raise UserError(
-                f"must have the shape [N, {', '.join(map(str, self.input_shape))}]", where="x",
-                value=list(x.shape), remedy=self._shape_remedy(x.shape),
-            )  # fmt: skip
+                f"must have the shape [N, {', '.join(map(str, self.input_shape))}]",
+                where="x",
+                value=list(x.shape),
+                remedy=self._shape_remedy(x.shape),
+            )
         events = self.program.frames > 1
         if not (x.dtype == np.uint8 or x.dtype.kind == "f" or (events and x.dtype == np.uint16)):
             kinds = "uint8, uint16" if events else "uint8"
             raise UserError(
-                f"must be {kinds} or float32", where="x", value=str(x.dtype),
+                f"must be {kinds} or float32",
+                where="x",
+                value=str(x.dtype),
                 remedy=f"Use x.astype(numpy.{'uint16' if events else 'uint8'}) for raw values, or "
                 "normalise them to float32",
-            )  # fmt: skip
+            )
         if x.dtype.kind != "f" and self._constants is None:
             raise UserError(
-                "the ticket has no normalisation for whole numbers", where="x", value=str(x.dtype),
+                "the ticket has no normalisation for whole numbers",
+                where="x",
+                value=str(x.dtype),
                 remedy="Give float32 values, normalised as in training",
-            )  # fmt: skip
+            )
         return x
 
     def _shape_remedy(self, shape: tuple[int, ...]) -> str:
@@ -209,9 +223,11 @@ class Engine:
                 if not np.isfinite(part).all():
                     wrong = float(part[~np.isfinite(part)][0])
                     raise UserError(
-                        "must be finite numbers", where="x", value=wrong,
+                        "must be finite numbers",
+                        where="x",
+                        value=wrong,
                         remedy=f"Look at samples {start} to {start + len(part) - 1}",
-                    )  # fmt: skip
+                    )
             shape = (len(part), p.frames, p.channels, p.height, p.width)
             yield start, np.ascontiguousarray(part).reshape(shape)
 
@@ -241,9 +257,10 @@ def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
         return ticket, ""
     if not isinstance(cast("object", ticket), str | os.PathLike):
         raise UserError(
-            "must be a Ticket or the path of a ticket file", where="ticket",
+            "must be a Ticket or the path of a ticket file",
+            where="ticket",
             value=type(ticket).__name__,
-        )  # fmt: skip
+        )
     return Ticket.load(ticket), str(Path(ticket))
 
 
@@ -258,16 +275,19 @@ def class_names(ticket: Ticket, count: int) -> tuple[str, ...]:
 def _backend(backend: Backend) -> Literal["c", "numpy"]:
     if backend == "numpy":
         return "numpy"
-    if _library.available():
+    if library.available():
         return "c"
     if backend == "c":
         raise UserError(
-            "the C library of the engine was not built", where="backend", value=backend,
+            "the C library of the engine was not built",
+            where="backend",
+            value=backend,
             remedy='Install spiketicket where a C compiler is, or use backend="numpy"',
-        )  # fmt: skip
+        )
     # Python shows a warning from one place once
     warnings.warn(
         "the C library of the engine was not built: numpy computes the same, slowly",
-        RuntimeWarning, stacklevel=3,
-    )  # fmt: skip
+        RuntimeWarning,
+        stacklevel=3,
+    )
     return "numpy"

@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.engine._op import Numbers, Op, common_steps, refuse
-from spiketicket.engine._values import (
+from spiketicket.engine.op import Numbers, Op, common_steps, refuse
+from spiketicket.engine.values import (
     MAX_SIDE,
     MAX_SUM,
     MAX_VALUES,
@@ -100,10 +100,17 @@ class Synapse(Op):
         else:
             weights = data.floats(self.weight)
         return [
-            cout, kh, kw, self.stride, self.pad, int(self.flatten), int(self.signs is None),
-            float_word(self.alpha), weights,
+            cout,
+            kh,
+            kw,
+            self.stride,
+            self.pad,
+            int(self.flatten),
+            int(self.signs is None),
+            float_word(self.alpha),
+            weights,
             *(data.floats(array) for array in (self.bias, self.a, self.b)),
-        ]  # fmt: skip
+        ]
 
     @classmethod
     def read(
@@ -120,9 +127,18 @@ class Synapse(Op):
             weight = data.floats(at, shape)
         bias, a, b = (data.floats(word, (cout,)) for word in rest)
         return cls(
-            out=out, inputs=inputs, stride=stride, pad=pad, flatten=bool(flatten), signs=signs,
-            alpha=word_float(alpha), weight=weight, bias=bias, a=a, b=b,
-        )  # fmt: skip
+            out=out,
+            inputs=inputs,
+            stride=stride,
+            pad=pad,
+            flatten=bool(flatten),
+            signs=signs,
+            alpha=word_float(alpha),
+            weight=weight,
+            bias=bias,
+            a=a,
+            b=b,
+        )
 
 
 def _read_signs(data: DataReader, at: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
@@ -200,9 +216,17 @@ class Neuron(Op):
         refuse(kind > 3 or soft > 1, "an unknown neuron", (kind, soft))
         decay, tau, v_threshold, v_reset, v_rest = map(word_float, words[3:8])
         return cls(
-            out=out, inputs=inputs, kind=NeuronKind(kind), charge=charge, soft=bool(soft),
-            decay=decay, tau=tau, v_threshold=v_threshold, v_reset=v_reset, v_rest=v_rest,
-        )  # fmt: skip
+            out=out,
+            inputs=inputs,
+            kind=NeuronKind(kind),
+            charge=charge,
+            soft=bool(soft),
+            decay=decay,
+            tau=tau,
+            v_threshold=v_threshold,
+            v_reset=v_reset,
+            v_rest=v_rest,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

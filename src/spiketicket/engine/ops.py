@@ -7,8 +7,8 @@ reverse. What an op computes is in ``reference.py``.
 
 from __future__ import annotations
 
-from spiketicket.engine._op import Op
 from spiketicket.engine.layer_ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
+from spiketicket.engine.op import Op
 from spiketicket.engine.token_ops import (
     Attention,
     ConstIds,
@@ -42,7 +42,18 @@ __all__ = [
 ]
 
 OPS: tuple[type[Op], ...] = (
-    Synapse, Neuron, MaxPool, Add, Mean, Attention, TokenSum, Mask, Score, TopK, Gather, ConstIds,
+    Synapse,
+    Neuron,
+    MaxPool,
+    Add,
+    Mean,
+    Attention,
+    TokenSum,
+    Mask,
+    Score,
+    TopK,
+    Gather,
+    ConstIds,
     ZeroFill,
-)  # fmt: skip
+)
 """In the order of their codes, from 1 on."""

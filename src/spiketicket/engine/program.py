@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.engine import ops as _ops
-from spiketicket.engine._values import (
+from spiketicket.engine.ops import Op
+from spiketicket.engine.values import (
     MAX_STEPS,
     NONE,
     DataReader,
@@ -30,7 +31,6 @@ from spiketicket.engine._values import (
     Value,
     float_array,
 )
-from spiketicket.engine.ops import Op
 
 __all__ = ["MAX_STEPS", "Builder", "Kind", "Op", "Program", "ProgramError", "Value"]
 
@@ -39,9 +39,23 @@ VERSION = 1
 MAX_OPS = 65536
 MAX_BYTES = 2**31 - 1
 _HEADER = (
-    "magic", "version", "total_bytes", "steps", "frames", "channels", "height", "width",
-    "classes", "registers", "ops", "ops_offset", "data_offset", "flags", "lut", "reserved",
-)  # fmt: skip
+    "magic",
+    "version",
+    "total_bytes",
+    "steps",
+    "frames",
+    "channels",
+    "height",
+    "width",
+    "classes",
+    "registers",
+    "ops",
+    "ops_offset",
+    "data_offset",
+    "flags",
+    "lut",
+    "reserved",
+)
 _HEADER_BYTES = 4 * len(_HEADER)
 _OP_WORDS = 32
 _CODES = {kind.code: kind for kind in _ops.OPS}
@@ -120,10 +134,24 @@ class Program:
         if total > MAX_BYTES:
             raise ProgramError("the program is larger than 2 GiB", value=total)
         header = struct.pack(
-            f"<{len(_HEADER)}I", MAGIC, VERSION, total, self.steps, self.frames, self.channels,
-            self.height, self.width, self.classes, len(self.values), len(self.ops), _HEADER_BYTES,
-            data_offset, 0, lut, 0,
-        )  # fmt: skip
+            f"<{len(_HEADER)}I",
+            MAGIC,
+            VERSION,
+            total,
+            self.steps,
+            self.frames,
+            self.channels,
+            self.height,
+            self.width,
+            self.classes,
+            len(self.values),
+            len(self.ops),
+            _HEADER_BYTES,
+            data_offset,
+            0,
+            lut,
+            0,
+        )
         gap = bytes(data_offset - _HEADER_BYTES - len(ops))
         return header + ops + gap + data.getvalue()
 
@@ -147,10 +175,15 @@ class Program:
             raise ProgramError("the number of registers is wrong", value=head["registers"])
         lut = data.floats(head["lut"], (head["channels"], 256))
         return cls(
-            steps=head["steps"], frames=head["frames"], channels=head["channels"],
-            height=head["height"], width=head["width"], classes=head["classes"],
-            ops=tuple(ops), lut=lut,
-        )  # fmt: skip
+            steps=head["steps"],
+            frames=head["frames"],
+            channels=head["channels"],
+            height=head["height"],
+            width=head["width"],
+            classes=head["classes"],
+            ops=tuple(ops),
+            lut=lut,
+        )
 
 
 class Builder:
@@ -160,13 +193,24 @@ class Builder:
     """
 
     def __init__(
-        self, *, steps: int, frames: int, channels: int, height: int, width: int, classes: int,
+        self,
+        *,
+        steps: int,
+        frames: int,
+        channels: int,
+        height: int,
+        width: int,
+        classes: int,
         lut: NDArray[np.float32] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._sizes: dict[str, Any] = {
-            "steps": steps, "frames": frames, "channels": channels, "height": height,
-            "width": width, "classes": classes,
-        }  # fmt: skip
+            "steps": steps,
+            "frames": frames,
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "classes": classes,
+        }
         self._lut, self._ops = lut, list[Op]()
         self._values = {0: _input(steps, frames, channels, height, width)}
         self._names: dict[int, str] = {}
@@ -229,8 +273,12 @@ def _header(content: bytes) -> dict[str, int]:
         raise ProgramError("is shorter than a program's header", value=len(content))
     head = dict(zip(_HEADER, struct.unpack_from(f"<{len(_HEADER)}I", content), strict=True))
     expected = {
-        "magic": MAGIC, "version": VERSION, "total_bytes": len(content), "flags": 0, "reserved": 0
-    }  # fmt: skip
+        "magic": MAGIC,
+        "version": VERSION,
+        "total_bytes": len(content),
+        "flags": 0,
+        "reserved": 0,
+    }
     for key, value in expected.items():
         if head[key] != value:
             raise ProgramError(f"is no program of this version: {key} is wrong", value=head[key])

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.engine._op import Numbers, Op, divides, refuse
-from spiketicket.engine._values import (
+from spiketicket.engine.op import Numbers, Op, divides, refuse
+from spiketicket.engine.values import (
     MAX_SIDE,
     MAX_SUM,
     DataReader,

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from spiketicket._bounded import need_memory, open_regular
 from spiketicket.errors import UserError
-from spiketicket.events import _order, _reading
-from spiketicket.events._reading import Gathered, Recording, Span, TimeUnit
-from spiketicket.events._types import EVENT, EventArray, Events, check_sensor
+from spiketicket.events import order, reading
+from spiketicket.events.reading import Gathered, Recording, Span, TimeUnit
+from spiketicket.events.types import EVENT, EventArray, Events, check_sensor
+from spiketicket.machine.bounded import need_memory, open_regular
 
 __all__ = [
     "EVENT",
@@ -89,7 +89,7 @@ def read_stretches(
     """The recordings in a file, of which a new one begins wherever its clock was reset.
 
     What holds less than 1 in 100 of the file's events is left out, with a note. See
-    :mod:`spiketicket.events._order` for what a reset is, :func:`read_events` for the rest.
+    :mod:`spiketicket.events.order` for what a reset is, :func:`read_events` for the rest.
     """
     place = Path(path)
     gathered = _gathered(place, sensor, None, time_unit)
@@ -98,7 +98,7 @@ def read_stretches(
         return gathered.events()
     total = gathered.order.count
     found = gathered.stores[0].cut(starts)
-    gathered.stores = [part for part in found if part.order.count >= _order.least(total)]
+    gathered.stores = [part for part in found if part.order.count >= order.least(total)]
     if lost := total - sum(part.order.count for part in gathered.stores):
         what = f"{lost} events between resets of the clock, less than 1 in 100, are left out"
         gathered.notes.append(what)
@@ -130,7 +130,7 @@ def read_spans(
     gathered = _gathered(place, sensor, list(spans), time_unit)
     if gathered.order.far:
         whole = _gathered(place, sensor, None, time_unit)
-        few = _order.least(whole.order.count)
+        few = order.least(whole.order.count)
         # A few events before a reset disturb no span but those that ask for their times.
         if any(start >= few for start in _resets(whole, place)):
             raise _was_reset(whole, place)
@@ -169,7 +169,7 @@ def _gathered(
         recording = _format(path, head).open_recording(path, sensor)
         if recording.plain is not None:
             recording.plain.asked = time_unit
-        return _reading.gather(recording, path, spans)
+        return reading.gather(recording, path, spans)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except MemoryError as error:
@@ -184,7 +184,7 @@ def _resets(gathered: Gathered, path: Path) -> list[int]:
         return []
     times = gathered.stores[0].trim()["t"]
     need_memory(len(times) * _SORTED, "events out of order, with what sorts them,", str(path))
-    if (found := _order.resets(times)) is not None:
+    if (found := order.resets(times)) is not None:
         return found
     what = f"is not in order of time: {gathered.order.late} of {len(times)} events come late"
     remedy = "Are time and address exchanged? Write it again, in order of time"

@@ -12,9 +12,9 @@ import numpy as np
 from annotated_types import Ge, Interval, Lt
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import Events
-from spiketicket.philox import Stream
+from spiketicket.events.types import Events
 from spiketicket.recipe import Section
+from spiketicket.streams import Stream
 
 
 class EventAugmentConfig(Section):

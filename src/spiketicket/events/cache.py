@@ -30,11 +30,11 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-import spiketicket
-from spiketicket import _cores
-from spiketicket._bounded import open_regular, parse_json, read_regular
-from spiketicket._private import make_private, user_cache
+from spiketicket._version import __version__
 from spiketicket.errors import UserError
+from spiketicket.machine import cores
+from spiketicket.machine.bounded import open_regular, parse_json, read_regular
+from spiketicket.machine.private import make_private, user_cache
 
 FORMAT = 1
 """Version of the cache's layout; part of every key, as the package's version is."""
@@ -123,7 +123,7 @@ def cache_key(parts: Mapping[str, object]) -> str:
     """
     plain = _plain(parts, "cache key")
     # Another version of the readers, filters or framing may give other arrays.
-    text = _canonical({"format": FORMAT, "version": spiketicket.__version__, "parts": plain})
+    text = _canonical({"format": FORMAT, "version": __version__, "parts": plain})
     return hashlib.sha256(text).hexdigest()
 
 
@@ -137,7 +137,7 @@ def source_digest(files: Iterable[Path], root: Path) -> str:
         UserError: a file cannot be read, or is not below ``root``.
     """
     paths = list(files)
-    with ThreadPoolExecutor(max_workers=min(4, _cores.cores())) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, cores.cores())) as pool:
         digests = list(pool.map(_source_sha256, paths))
     total = hashlib.sha256()
     for path, digest in zip(paths, digests, strict=True):

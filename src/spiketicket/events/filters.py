@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import EventArray, Events
+from spiketicket.events.types import EventArray, Events
 
 _BLOCK = 1 << 18
 _NEIGHBOURS = tuple((dy, dx) for dy in (0, -1, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))

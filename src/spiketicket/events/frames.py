@@ -18,10 +18,10 @@ import numpy as np
 from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
-from spiketicket._bounded import need_memory
 from spiketicket.errors import UserError
-from spiketicket.events._types import EventArray, Events
 from spiketicket.events.filters import filtered
+from spiketicket.events.types import EventArray, Events
+from spiketicket.machine.bounded import need_memory
 from spiketicket.recipe import Microseconds, Section
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._types import EVENT, EventArray, Events
-from spiketicket.philox import Stream
+from spiketicket.events.types import EVENT, EventArray, Events
+from spiketicket.streams import Stream
 
 _UNIT: Final = 1 << 12
 """Whole numbers that a step of 1 in the natural logarithm is."""
@@ -139,9 +139,11 @@ def _shifted(
     top, left = margin - whole_y, margin - whole_x
     total = np.zeros(shape, np.int64)
     for dy, dx, weight in (
-        (0, 0, (_PARTS - y) * (_PARTS - x)), (0, 1, (_PARTS - y) * x),
-        (1, 0, y * (_PARTS - x)), (1, 1, y * x),
-    ):  # fmt: skip
+        (0, 0, (_PARTS - y) * (_PARTS - x)),
+        (0, 1, (_PARTS - y) * x),
+        (1, 0, y * (_PARTS - x)),
+        (1, 1, y * x),
+    ):
         at = light[:, top - dy : top - dy + height, left - dx : left - dx + width]
         total += weight * at
     return total

@@ -16,19 +16,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spiketicket import __version__
-from spiketicket._bounded import read_regular
-from spiketicket._files import json_bytes, read_json, write_bytes
-from spiketicket._ticket_codec import MAX_FILE_BYTES, located
-from spiketicket._ticket_kinds import Text
+from spiketicket._version import __version__
 from spiketicket.errors import UserError
-from spiketicket.export._card import model_card
-from spiketicket.export._needs import needed
-from spiketicket.export._staged import staged
+from spiketicket.experiment.record import without_root
+from spiketicket.export.card import model_card
+from spiketicket.export.needs import needed
+from spiketicket.export.staged import staged
+from spiketicket.machine.bounded import read_regular
+from spiketicket.machine.files import json_bytes, read_json, write_bytes
 from spiketicket.recipe import parse_recipe, to_toml
-from spiketicket.record import without_root
 from spiketicket.ticket import Ticket, TicketError, describe
-from spiketicket.zoo import require_digest
+from spiketicket.ticket.codec import MAX_FILE_BYTES, located
+from spiketicket.ticket.kinds import Text
+from spiketicket.ticket.zoo import require_digest
 
 SHA256 = Text(64, pattern="[0-9a-f]{64}")
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
@@ -125,9 +125,11 @@ def push(folder: Path | str, repository: str, *, private: bool = False) -> str:
         api.create_repo(repository, private=private, exist_ok=True)
         message = f"Ticket of spiketicket {__version__}"
         commit = api.upload_folder(
-            repo_id=repository, folder_path=str(folder), commit_message=message,
+            repo_id=repository,
+            folder_path=str(folder),
+            commit_message=message,
             allow_patterns=[TICKET, RECIPE, CONFIG, CARD],
-        )  # fmt: skip
+        )
     except _hub_errors(hub) as error:
         raise _refused(repository, error) from error
     return str(commit)
@@ -143,9 +145,11 @@ def pull(repository: str, folder: Path | str, *, revision: str | None = None) ->
     hub: Any = needed("huggingface_hub", "hub")
     try:
         hub.snapshot_download(
-            repository, revision=revision, local_dir=str(folder),
+            repository,
+            revision=revision,
+            local_dir=str(folder),
             allow_patterns=[TICKET, RECIPE, CONFIG, CARD],
-        )  # fmt: skip
+        )
     except _hub_errors(hub) as error:
         raise _refused(repository, error) from error
     return check_folder(folder)
@@ -154,17 +158,22 @@ def pull(repository: str, folder: Path | str, *, revision: str | None = None) ->
 def _hub_errors(hub: Any) -> tuple[type[Exception], ...]:
     # The client of the network, and with it the base of its errors, differs by the Hub's version.
     http = (t for t in hub.errors.HfHubHTTPError.__mro__ if t not in (Exception, BaseException))
-    return (*(t for t in http if issubclass(t, Exception)), hub.errors.HFValidationError,
-            OSError, ValueError)  # fmt: skip
+    return (
+        *(t for t in http if issubclass(t, Exception)),
+        hub.errors.HFValidationError,
+        OSError,
+        ValueError,
+    )
 
 
 def _refused(repository: str, error: Exception) -> UserError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return UserError(
-        f"the Hub did not do it: {reason}", where=repository,
+        f"the Hub did not do it: {reason}",
+        where=repository,
         remedy="Log in with `hf auth login`, name the repository as user/name, and see that the Hub"
         " can be reached",
-    )  # fmt: skip
+    )
 
 
 def _network(metadata: Mapping[str, Any]) -> object:

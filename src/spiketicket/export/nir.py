@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spiketicket._files import explained
 from spiketicket.errors import UserError
-from spiketicket.export._needs import needed
-from spiketicket.models._blocks import Block, DataShape, scale_and_shift
-from spiketicket.models._conv_pep import ConvPEP
-from spiketicket.models._encoder import SpikeDrivenProduct, SpikingProduct
+from spiketicket.export.needs import needed
+from spiketicket.machine.files import explained
+from spiketicket.models.blocks import Block, DataShape, scale_and_shift
+from spiketicket.models.conv_pep import ConvPEP
 from spiketicket.models.convnet import ConvNet
+from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.resnet19 import Residual
 from spiketicket.models.vgg9 import VGG9
 from spiketicket.neurons.lif import LIF, Config
@@ -213,6 +213,9 @@ def _lif(nir: Any, config: Config, shape: tuple[int, ...]) -> Any:
     tau = DT_S * config.tau
     r = 1.0 if config.decay_input else config.tau
     return nir.LIF(
-        tau=full(tau), r=full(r), v_leak=full(0.0), v_threshold=full(config.v_threshold),
+        tau=full(tau),
+        r=full(r),
+        v_leak=full(0.0),
+        v_threshold=full(config.v_threshold),
         v_reset=full(0.0),
-    )  # fmt: skip
+    )

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
-from spiketicket.export._needs import first_line, foreign, needed
-from spiketicket.export._trace import traced
+from spiketicket.export.needs import first_line, foreign, needed
+from spiketicket.export.trace import traced
+from spiketicket.machine.files import write_bytes
 
 _ROUNDING = 1e-4
 _FLIPPED_SHARE = 0.05
@@ -142,7 +142,7 @@ def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     runtime: Any = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # its threads would wait in a loop, see spiketicket._cores
+    # its threads would wait in a loop, see spiketicket.machine.cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors, which are raised too
     with foreign("ONNX Runtime cannot run the network", where=str(path)):
@@ -156,9 +156,10 @@ def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     flipped = difference > _ROUNDING * scale
     if int(flipped.sum()) > max(1, _FLIPPED_SHARE * len(ours)):
         raise UserError(
-            "ONNX Runtime computes another function", where=str(path),
+            "ONNX Runtime computes another function",
+            where=str(path),
             value=f"{int(flipped.sum())} of {len(ours)} samples differ",
-        )  # fmt: skip
+        )
     largest = float(difference[~flipped].max()) if bool((~flipped).any()) else 0.0
     changed = int((theirs.argmax(1) != ours.argmax(1)).sum())
     found = f"ONNX Runtime {runtime.__version__}"

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spiketicket._files import explained
 from spiketicket.errors import UserError
-from spiketicket.export._needs import foreign
-from spiketicket.export._staged import staged
-from spiketicket.export._trace import portable, traced
+from spiketicket.export.needs import foreign
+from spiketicket.export.staged import staged
+from spiketicket.export.trace import portable, traced
+from spiketicket.machine.files import explained
 
 FACTS = "facts.json"
 """Name of the metadata among the archive's extra files."""

@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spiketicket._files import write_bytes
 from spiketicket.errors import UserError
-from spiketicket.export._inputs import plain_text
-from spiketicket.export._staged import staged
-from spiketicket.export._trace import portable, traced
+from spiketicket.export.inputs import plain_text
+from spiketicket.export.staged import staged
+from spiketicket.export.trace import portable, traced
+from spiketicket.machine.files import write_bytes
 
 _HEAD = '''"""{title}
 
@@ -105,9 +105,12 @@ def write_module(
     imports, forward = _forward(program, tensors)
     shown = "\n".join(f"{_plain(k)}: {_plain(plain_text(v))}" for k, v in facts.items())
     text = _HEAD.format(
-        title=_plain(title), facts=shown,
-        imports=imports, shapes=_shapes(tensors), forward=forward,
-    )  # fmt: skip
+        title=_plain(title),
+        facts=shown,
+        imports=imports,
+        shapes=_shapes(tensors),
+        forward=forward,
+    )
     content = io.BytesIO()
     np.savez(content, **{name: t.numpy() for name, t in tensors.values()})  # type: ignore[arg-type]
     weights = path.with_suffix(".npz")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spiketicket.measure._pairs import InputKind
+from spiketicket.measure.pairs import InputKind
 
 GROUPS = (
-    "conv", "linear", "classifier",
-    "conv_pep", "encoder_linear", "attention", "head", "selector",
-)  # fmt: skip
+    "conv",
+    "linear",
+    "classifier",
+    "conv_pep",
+    "encoder_linear",
+    "attention",
+    "head",
+    "selector",
+)
 """Those of a CNN, then those of a transformer."""
 
 

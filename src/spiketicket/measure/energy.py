@@ -61,17 +61,29 @@ TABLES = {
     for table in (
         Table("45nm-fp32", 4.6, 0.9, 4.6, 0.9, 4.6, 32, _FP32),
         Table(
-            "45nm-fp32-binary", 4.6, 0.9, 0.9, 0.1, 4.6, 32,
+            "45nm-fp32-binary",
+            4.6,
+            0.9,
+            0.9,
+            0.1,
+            4.6,
+            32,
             f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add of +1 or"
             " -1, the scale folded into BatchNorm",
         ),
         Table("45nm-int8", 0.3, 0.1, 0.3, 0.1, 0.3, 8, _INT8),
         Table(
-            "45nm-int8-binary", 0.3, 0.1, 0.1, 0.1, 0.3, 8,
+            "45nm-int8-binary",
+            0.3,
+            0.1,
+            0.1,
+            0.1,
+            0.3,
+            8,
             f"{_INT8}; in layers of signs MAC = int32 add of the input",
         ),
     )
-}  # fmt: skip
+}
 """The ``fp32`` rows are the convention of the field, for every layer alike. The ``int8`` rows price
 the same counts as if the net were quantised to 8 bits, which its accuracy does not speak for."""
 
@@ -91,7 +103,7 @@ def find_table(name: str) -> Table:
 
 
 def price(measured: Mapping[str, Any], table: Table, *, memory: bool = False) -> dict[str, Any]:
-    """Picojoules an image of what was measured (see :func:`spiketicket.measuring.measure_ticket`).
+    """Picojoules per image of what :mod:`spiketicket.experiment.measure` has measured.
 
     ``total_pj`` is the arithmetic of the layers, ``with_updates_pj`` that of membranes too;
     ``dense_pj`` what the layers would cost if each of their weights were multiplied at each call.

@@ -6,7 +6,7 @@
     seen.operations()
 
 Every convolution, linear layer and attention product is counted by the pairs of
-:mod:`spiketicket.measure._pairs`, at the time steps at which it really runs: what is the same at
+:mod:`spiketicket.measure.pairs`, at the time steps at which it really runs: what is the same at
 every step of a static image is computed once, and counts once. A layer whose inputs are whole
 numbers throughout, as spikes and their sums are, does accumulations (AC); one that ever sees
 another number does multiply-accumulates (MAC). Neurons are counted before any pooling.
@@ -23,7 +23,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket.measure._pairs import (
+from spiketicket.measure.activity import LayerOperations, NeuronActivity, Operations
+from spiketicket.measure.pairs import (
     KINDS,
     Look,
     Pairs,
@@ -34,10 +35,9 @@ from spiketicket.measure._pairs import (
     product_pairs,
     weighted,
 )
-from spiketicket.measure.activity import LayerOperations, NeuronActivity, Operations
-from spiketicket.models._blocks import Watched
-from spiketicket.models._encoder import SpikeDrivenProduct, SpikingProduct
-from spiketicket.models._transformer import SpikingTransformer
+from spiketicket.models.blocks import Watched
+from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
+from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.neurons.lif import LIF
 from spiketicket.neurons.relu import ReLU
 from spiketicket.neurons.sign import Sign
@@ -73,21 +73,27 @@ class _Layer:
         size = tuple(seen.x.shape[1:])
         if size not in self.fan_out:
             self.fan_out[size] = (
-                conv_fan_out(layer, size[:2]) if isinstance(layer, nn.Conv2d)
+                conv_fan_out(layer, size[:2])
+                if isinstance(layer, nn.Conv2d)
                 else linear_fan_out(layer)
-            )  # fmt: skip
+            )
         return weighted(layer, seen, self.fan_out[size])
 
     def result(self, name: str, images: int) -> LayerOperations:
         analog = KINDS[self.kind] == "analog"
         kind = {nn.Conv2d: "conv", nn.Linear: "linear"}.get(type(self.module), "attention")
         return LayerOperations(
-            name=name, group=self.group, kind=kind, calls=self.calls / images,
-            input=KINDS[self.kind], input_density=self.nonzero / self.inputs,
-            dense=self.dense / images, macs=self.met / images if analog else 0.0,
+            name=name,
+            group=self.group,
+            kind=kind,
+            calls=self.calls / images,
+            input=KINDS[self.kind],
+            input_density=self.nonzero / self.inputs,
+            dense=self.dense / images,
+            macs=self.met / images if analog else 0.0,
             acs=0.0 if analog else self.met / images,
             ac_units=0.0 if analog else self.units / images,
-        )  # fmt: skip
+        )
 
 
 @dataclass
@@ -112,11 +118,15 @@ class _Neurons:
         computed = len(self.active)
         rate = [a / (self.size * images) for a in self.active]
         return NeuronActivity(
-            name=name, group=self.group, kind=type(self.module).__name__.lower(), size=self.size,
+            name=name,
+            group=self.group,
+            kind=type(self.module).__name__.lower(),
+            size=self.size,
             rate=tuple(rate * steps if computed == 1 else rate),
             updates=float(self.size * computed) if isinstance(self.module, LIF) else 0.0,
-            outputs=self.outputs, active=sum(self.active),
-        )  # fmt: skip
+            outputs=self.outputs,
+            active=sum(self.active),
+        )
 
 
 class Observation:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from spiketicket.measure.observe import observed
-from spiketicket.models._transformer import SpikingTransformer
+from spiketicket.models.transformer import SpikingTransformer
 
 _ALWAYS = ("conv_pep", "encoder_linear", "attention", "head")
 

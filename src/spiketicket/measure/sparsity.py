@@ -52,12 +52,17 @@ def _layer(name: str, weight: Tensor, kept: int | None) -> LayerSparsity:
     rows, columns = live.flatten(1), live.transpose(0, 1).flatten(1)
     sizes = weight[live].abs()
     return LayerSparsity(
-        name=name, shape=tuple(weight.shape), weights=weight.numel(),
-        kept=weight.numel() if kept is None else kept, nonzero=int(live.sum()),
-        filters=len(rows), zero_filters=int((~rows.any(1)).sum()),
-        channels=len(columns), zero_channels=int((~columns.any(1)).sum()),
+        name=name,
+        shape=tuple(weight.shape),
+        weights=weight.numel(),
+        kept=weight.numel() if kept is None else kept,
+        nonzero=int(live.sum()),
+        filters=len(rows),
+        zero_filters=int((~rows.any(1)).sum()),
+        channels=len(columns),
+        zero_channels=int((~columns.any(1)).sum()),
         binary=len(sizes) > 0 and bool((sizes == sizes[0]).all()),
-    )  # fmt: skip
+    )
 
 
 def summary(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spiketicket.measure.observe import watched
-from spiketicket.models._blocks import time_first
-from spiketicket.models._transformer import SpikingTransformer
+from spiketicket.models.blocks import time_first
+from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.neurons import lif
 from spiketicket.neurons.lif import LIF
 

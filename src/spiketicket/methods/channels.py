@@ -22,21 +22,9 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import prunable
-from spiketicket.methods._pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    weight_start,
-)
-from spiketicket.methods._rewinding import (
-    PRETRAINED,
-    RewindOptions,
-    prepare_pretrained,
-    pretrained,
-)
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.rewinding import PRETRAINED, RewindOptions, prepare_pretrained, pretrained
+from spiketicket.models.prunable import prunable
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -60,8 +48,12 @@ def check(recipe: Any) -> None:
         UserError: the network is one of these.
     """
     if "channels" not in type(recipe.model).model_fields:
-        raise UserError("its channels cannot be pruned", where="model.name",
-                        value=recipe.model.name, remedy="Use convnet or vgg9")  # fmt: skip
+        raise UserError(
+            "its channels cannot be pruned",
+            where="model.name",
+            value=recipe.model.name,
+            remedy="Use convnet or vgg9",
+        )
 
 
 def prepare(plan: Plan, scene: Scene) -> Prepared:
@@ -96,9 +88,12 @@ def channel_counts(scene: Scene, widths: Sequence[int], most: float) -> tuple[in
     low, high = 0, len(shares) - 1  # the number of weights falls along the list
     if weight_count(scene, _counts(widths, shares[high])) > most:
         least = weight_count(scene, _counts(widths, shares[high])) / dense
-        raise UserError("one channel a layer has more weights than that", where="ticket.density",
-                        value=scene.config.density,
-                        remedy=f"The smallest feasible density here is {least:.4g}")  # fmt: skip
+        raise UserError(
+            "one channel a layer has more weights than that",
+            where="ticket.density",
+            value=scene.config.density,
+            remedy=f"The smallest feasible density here is {least:.4g}",
+        )
     while low < high:
         middle = (low + high) // 2
         if weight_count(scene, _counts(widths, shares[middle])) <= most:

@@ -17,8 +17,8 @@ import torch
 from annotated_types import Gt, Interval, Le
 from torch import Tensor, nn
 
-from spiketicket.methods._layers import Scope, largest_masks
-from spiketicket.methods._pruning import (
+from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.pruning import (
     Plan,
     Prepared,
     PruningConfig,
@@ -55,8 +55,13 @@ class Config(PruningConfig, Options):
 
 def plans(config: Any) -> tuple[Plan, ...]:
     """The dense training that stops early, and the ticket's."""
-    reads = {"masks": "early bird", "density": config.density, "scope": config.scope,
-             "distance": config.distance, "count": config.masks}  # fmt: skip
+    reads = {
+        "masks": "early bird",
+        "density": config.density,
+        "scope": config.scope,
+        "distance": config.distance,
+        "count": config.masks,
+    }
     ticket = Plan("ticket", {**reads, "start": config.start}, needs=(SEARCH,))
     return Plan(SEARCH, reads, keeps=True), ticket
 

@@ -26,14 +26,7 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.methods import early_bird as bird
 from spiketicket.methods import imp as iterative
-from spiketicket.methods._pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    weight_start,
-)
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
 from spiketicket.recipe import Epochs
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
@@ -96,11 +89,17 @@ def check(recipe: Any) -> None:
     """
     steps = recipe.model.timesteps
     if steps < 3:
-        raise UserError("needs 3 time steps or more: it looks for fewer of them",
-                        where="model.timesteps", value=steps)  # fmt: skip
+        raise UserError(
+            "needs 3 time steps or more: it looks for fewer of them",
+            where="model.timesteps",
+            value=steps,
+        )
     if recipe.train.timestep_ramp:
-        raise UserError("does not go together with a ramp of time steps",
-                        where="train.timestep_ramp", remedy="Leave the ramp out")  # fmt: skip
+        raise UserError(
+            "does not go together with a ramp of time steps",
+            where="train.timestep_ramp",
+            remedy="Leave the ramp out",
+        )
 
 
 def prepare(plan: Plan, scene: Scene) -> Prepared:
@@ -120,9 +119,11 @@ def _refuse_recordings(scene: Scene) -> None:
     x, _ = next(iter(scene.batches.epoch(0)))
     if x.dim() == 5:
         raise UserError(
-            "needs static images; these are recordings", where="ticket.name", value="early_time",
+            "needs static images; these are recordings",
+            where="ticket.name",
+            value="early_time",
             remedy='Use "imp" or "early_bird"',
-        )  # fmt: skip
+        )
 
 
 def probe(scene: Scene) -> Mapping[str, Any]:

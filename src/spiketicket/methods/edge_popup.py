@@ -33,16 +33,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import (
+from spiketicket.methods.layers import (
     WeightStart,
     fan_in,
     initial_weight,
     kept_count,
     largest_masks,
-    prunable,
 )
-from spiketicket.philox import Stream
+from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig
+from spiketicket.streams import Stream
 
 
 class Config(MethodConfig):

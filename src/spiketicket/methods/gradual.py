@@ -18,8 +18,8 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import model_validator
 
-from spiketicket.methods._layers import Scope, largest_masks
-from spiketicket.methods._pruning import (
+from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.pruning import (
     Plan,
     Prepared,
     PruningConfig,
@@ -55,8 +55,14 @@ class Config(PruningConfig):
 
 def plans(config: Config) -> tuple[Plan, ...]:
     """One training."""
-    reads = {"masks": "gradual", "density": config.density, "scope": config.scope,
-             "begin": config.begin, "end": config.end, "interval": config.interval}  # fmt: skip
+    reads = {
+        "masks": "gradual",
+        "density": config.density,
+        "scope": config.scope,
+        "begin": config.begin,
+        "end": config.end,
+        "interval": config.interval,
+    }
     return (Plan("ticket", reads),)
 
 
@@ -67,9 +73,11 @@ def prepare(plan: Plan, scene: Scene) -> Prepared:
     schedule = Schedule(scene.config, scene.train.epochs, scene.batches.steps)
     pruner = _Pruner(scene.model, schedule)
     return scene.trained(
-        everything, after_step=pruner.after_step, complete_after=schedule.complete_after,
+        everything,
+        after_step=pruner.after_step,
+        complete_after=schedule.complete_after,
         optimizer_made=pruner.optimizer_made,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

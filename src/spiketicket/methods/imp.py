@@ -18,8 +18,8 @@ from annotated_types import Ge, Interval, Lt
 from pydantic import model_validator
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import Scope, largest_masks
-from spiketicket.methods._pruning import (
+from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.pruning import (
     Plan,
     Prepared,
     PruningConfig,
@@ -28,14 +28,14 @@ from spiketicket.methods._pruning import (
     magnitudes_in,
     weight_start,
 )
-from spiketicket.methods._rewinding import (
+from spiketicket.methods.rewinding import (
     PRETRAINED,
     RewindOptions,
     prepare_pretrained,
     pretrained,
     rewound,
 )
-from spiketicket.rounds import MAX_ROUNDS, round_densities
+from spiketicket.methods.rounds import MAX_ROUNDS, round_densities
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -73,8 +73,12 @@ def plans(config: Any) -> tuple[Plan, ...]:
     names = [f"round_{i}" for i in range(1, len(densities))] + ["ticket"]
     found = [pretrained(config)]
     for name, density in zip(names, densities, strict=True):
-        reads = {"masks": "magnitude of the stage before", "density": density,
-                 "scope": config.scope, **found[0].reads}  # fmt: skip
+        reads = {
+            "masks": "magnitude of the stage before",
+            "density": density,
+            "scope": config.scope,
+            **found[0].reads,
+        }
         needs = tuple(dict.fromkeys((PRETRAINED, found[-1].name)))
         found.append(Plan(name, reads, needs, keeps=name != "ticket"))
     return tuple(found)

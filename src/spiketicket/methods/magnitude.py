@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.methods._layers import Scope, largest_masks
-from spiketicket.methods._pruning import (
+from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.pruning import (
     Plan,
     Prepared,
     PruningConfig,
@@ -20,7 +20,7 @@ from spiketicket.methods._pruning import (
     magnitudes_in,
     weight_start,
 )
-from spiketicket.methods._rewinding import (
+from spiketicket.methods.rewinding import (
     PRETRAINED,
     RewindOptions,
     prepare_pretrained,
@@ -43,8 +43,12 @@ class Config(PruningConfig, RewindOptions):
 
 def plans(config: Config) -> tuple[Plan, ...]:
     """The dense training and the ticket's."""
-    reads = {"masks": "magnitude", "density": config.density, "scope": config.scope,
-             "start": config.start}  # fmt: skip
+    reads = {
+        "masks": "magnitude",
+        "density": config.density,
+        "scope": config.scope,
+        "start": config.start,
+    }
     return pretrained(config), Plan("ticket", reads, needs=(PRETRAINED,))
 
 

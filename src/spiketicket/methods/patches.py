@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from spiketicket.methods._ladder import LadderConfig, Rung, attach, weight_start
+from spiketicket.methods.rung_config import LadderConfig, Rung, attach, weight_start
 
 __all__ = ["Config", "attach", "weight_start"]
 

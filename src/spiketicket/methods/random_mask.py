@@ -9,16 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.methods._layers import kept_count, random_masks
-from spiketicket.methods._pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    weight_start,
-)
-from spiketicket.philox import Stream
+from spiketicket.methods.layers import kept_count, random_masks
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.streams import Stream
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Literal
 
 from spiketicket.methods import imp
-from spiketicket.methods._layers import largest_masks
-from spiketicket.methods._pruning import (
+from spiketicket.methods.layers import largest_masks
+from spiketicket.methods.pruning import (
     Plan,
     Prepared,
     PruningConfig,

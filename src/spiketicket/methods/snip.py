@@ -17,18 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spiketicket._forward import drawing
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import Scope, largest_masks, prunable
-from spiketicket.methods._pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    weight_start,
-)
+from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Count
+from spiketicket.training.forward import drawing
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
@@ -44,8 +38,12 @@ class Config(PruningConfig):
 
 def plans(config: Config) -> tuple[Plan, ...]:
     """One training."""
-    reads = {"masks": "snip", "density": config.density, "scope": config.scope,
-             "samples": config.samples}  # fmt: skip
+    reads = {
+        "masks": "snip",
+        "density": config.density,
+        "scope": config.scope,
+        "samples": config.samples,
+    }
     return (Plan("ticket", reads),)
 
 

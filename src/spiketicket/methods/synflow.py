@@ -26,15 +26,9 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods._layers import global_masks, largest_masks, prunable
-from spiketicket.methods._pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    weight_start,
-)
+from spiketicket.methods.layers import global_masks, largest_masks
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.models.prunable import prunable
 
 __all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 _LIBRARIES = ("spikingjelly", "snntorch", "norse")
@@ -114,15 +108,17 @@ class Flow:
         if not bool(torch.isfinite(flow)):
             raise UserError(
                 "the synaptic flow is too large for float32, as where attention multiplies it",
-                where="ticket.name", value="synflow", remedy="Use another method for this network",
-            )  # fmt: skip
+                where="ticket.name",
+                value="synflow",
+                remedy="Use another method for this network",
+            )
         if not bool(flow > 0):
             empty = [name for name, mask in masks.items() if not bool(mask.any())]
             raise UserError(
                 "the layer collapsed: every weight was removed and nothing flows through the net",
                 where=empty[0] if empty else "the network",
                 remedy="Use more ticket.rounds, a higher density, or another method",
-            )  # fmt: skip
+            )
         grads = torch.autograd.grad(flow, list(self.layers.values()))
         return {
             name: (grad * weight).detach().masked_fill(~masks[name], -1.0)
@@ -138,8 +134,12 @@ def linear_twin(model: nn.Module) -> nn.Module:
     for name, module in list(twin.named_modules()):
         library = type(module).__module__
         if library.partition(".")[0] in _LIBRARIES:
-            raise UserError("has neurons that cannot be left out of the flow", where=name,
-                            value=type(module).__name__, remedy="Use another method")  # fmt: skip
+            raise UserError(
+                "has neurons that cannot be left out of the flow",
+                where=name,
+                value=type(module).__name__,
+                remedy="Use another method",
+            )
         if library.startswith("spiketicket.neurons"):
             parent, _, own = name.rpartition(".")
             setattr(twin.get_submodule(parent), own, nn.Identity())

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from torch import Tensor, nn
 
-from spiketicket.models._blocks import (
+from spiketicket.models.blocks import (
     DataShape,
     Pooling,
     conv_block,
@@ -20,8 +20,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
-from spiketicket.plans import CONVNET_PLAN, convnet_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
+from spiketicket.recipe.shapes import CONVNET_PLAN, convnet_pools
 
 Positive = Annotated[int, Interval(ge=1, le=65536)]
 
@@ -49,9 +49,13 @@ class ConvNet(nn.Module):
         widths = config.channels or [scaled(plan, config.width) for plan in CONVNET_PLAN]
         for width, pool in zip(widths, pooled, strict=True):
             block = conv_block(
-                channels, width, make_neuron(neuron, kernel), bn_affine=config.bn_affine,
-                halve=pool, pooling=config.pooling,
-            )  # fmt: skip
+                channels,
+                width,
+                make_neuron(neuron, kernel),
+                bn_affine=config.bn_affine,
+                halve=pool,
+                pooling=config.pooling,
+            )
             blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)

@@ -15,7 +15,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.models._blocks import (
+from spiketicket.models.blocks import (
     Block,
     DataShape,
     fire,
@@ -26,8 +26,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
-from spiketicket.plans import RESNET19_STAGES, resnet19_strides
 from spiketicket.recipe import ModelConfig, NeuronConfig
+from spiketicket.recipe.shapes import RESNET19_STAGES, resnet19_strides
 
 
 class Config(ModelConfig):
@@ -41,9 +41,13 @@ class Residual(nn.Module):
     """Basic block on ``[T, B, C, H, W]``."""
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int, neurons: tuple[nn.Module, nn.Module],
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        neurons: tuple[nn.Module, nn.Module],
         bn_affine: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.first = Block(first, neurons[0], bn_affine=bn_affine, pool=False)

@@ -11,8 +11,8 @@ from typing import Literal
 
 from torch import nn
 
-from spiketicket.models._blocks import DataShape
-from spiketicket.models._transformer import SpikingTransformer, TransformerConfig
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.transformer import SpikingTransformer, TransformerConfig
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import NeuronConfig
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval, Len
 from torch import Tensor, nn
 
-from spiketicket.models._blocks import (
+from spiketicket.models.blocks import (
     Block,
     DataShape,
     Pooling,
@@ -25,8 +25,8 @@ from spiketicket.models._blocks import (
     time_first,
 )
 from spiketicket.neurons.lif import Kernel
-from spiketicket.plans import VGG9_PLAN, vgg9_pools
 from spiketicket.recipe import ModelConfig, NeuronConfig
+from spiketicket.recipe.shapes import VGG9_PLAN, vgg9_pools
 
 
 class Config(ModelConfig):
@@ -60,9 +60,13 @@ class VGG9(nn.Module):
         widths = config.channels or plan
         for width, pool in zip(widths, pooled, strict=False):
             block = conv_block(
-                channels, width, make_neuron(neuron, kernel), bn_affine=affine, halve=pool,
+                channels,
+                width,
+                make_neuron(neuron, kernel),
+                bn_affine=affine,
+                halve=pool,
                 pooling=config.pooling,
-            )  # fmt: skip
+            )
             blocks.append(block)
             channels = width
         self.features = nn.ModuleList(blocks)

@@ -14,10 +14,10 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
-from spiketicket._private import own_compiler_cache
 from spiketicket.errors import UserError
-from spiketicket.neurons import _native
-from spiketicket.neurons._surrogate import SurrogateName, spike
+from spiketicket.machine.private import own_compiler_cache
+from spiketicket.neurons import native
+from spiketicket.neurons.surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
 
 Kernel = Literal["auto", "native", "compile", "eager"]
@@ -117,7 +117,7 @@ class LIF(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         kernel = resolve_kernel(self.kernel, current.device)
         if kernel == "native":
-            return _native.lif(current, self.config)
+            return native.lif(current, self.config)
         if kernel == "compile":
             flat = current.flatten(1)
             return _compiled(self.config, *_kind(flat))(flat).view(current.shape)
@@ -138,12 +138,12 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
         if device.type != "cpu":
             what = "the native neuron kernel runs on a CPU only"
             raise UserError(what, where="train.kernel", value=device.type, remedy='Use "auto"')
-        _native.library()
+        native.library()
         return kernel
     if kernel != "auto":
         return kernel
     if device.type == "cpu":
-        return "native" if _native.available() else "eager"
+        return "native" if native.available() else "eager"
     return "compile" if device.type == "cuda" else "eager"
 
 

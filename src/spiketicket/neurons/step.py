@@ -12,7 +12,7 @@ from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from spiketicket.neurons import lif
-from spiketicket.neurons._surrogate import SurrogateName, spike
+from spiketicket.neurons.surrogate import SurrogateName, spike
 from spiketicket.recipe import NeuronConfig
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spiketicket._run_models import Compared, Operations
-from spiketicket.measure.statistics import Estimate
+from spiketicket.machine.run_models import Compared, Operations
 from spiketicket.report.numbers import (
     between,
     count,
@@ -18,6 +17,7 @@ from spiketicket.report.numbers import (
 )
 from spiketicket.report.runs import Arm, Run
 from spiketicket.report.tables import Cell, Table
+from spiketicket.verdict.intervals import Estimate
 
 _GROUPS = ("conv_pep", "encoder_linear", "attention", "selector")
 
@@ -27,17 +27,26 @@ def arms_table(run: Run) -> Table:
     seeds = run.seeds
     level = f"{100 * run.confidence:g} %"
     columns = (
-        "arm", *(f"seed {seed}" for seed in seeds), "mean", "sd", f"{level} interval\nover seeds",
-        f"{level} Wilson\nover samples", "validation\nmean", "McNemar p\nagainst its ticket",
-    )  # fmt: skip
+        "arm",
+        *(f"seed {seed}" for seed in seeds),
+        "mean",
+        "sd",
+        f"{level} interval\nover seeds",
+        f"{level} Wilson\nover samples",
+        "validation\nmean",
+        "McNemar p\nagainst its ticket",
+    )
     rows = tuple(_arm_row(run, arm) for arm in run.arms)
     main = frozenset(i for i, arm in enumerate(run.arms) if arm.name == run.main)
     samples = f" of {run.samples:,} test samples" if run.samples else ""
     return Table(
-        "arms", columns, rows, main=main,
+        "arms",
+        columns,
+        rows,
+        main=main,
         note=f"Test accuracy in percent{samples}. Interval over seeds: Student's t. Wilson: of the "
         "mean accuracy, the samples counted once. McNemar: exact p of each seed; no rule uses it.",
-    )  # fmt: skip
+    )
 
 
 def _arm_row(run: Run, arm: Arm) -> tuple[Cell, ...]:
@@ -49,7 +58,9 @@ def _arm_row(run: Run, arm: Arm) -> tuple[Cell, ...]:
     validation = sum(arm.validation.values()) / len(arm.validation) if arm.validation else None
     pair = _pair(run, arm.name)
     return (
-        Cell(arm.title), *seeds, Cell(percent(found.mean), found.mean),
+        Cell(arm.title),
+        *seeds,
+        Cell(percent(found.mean), found.mean),
         Cell(percent(found.sd), found.sd),
         Cell(between(found.seeds), found.seeds.low if found.seeds else None),
         Cell(between(found.samples), found.samples.low if found.samples else None),
@@ -59,7 +70,7 @@ def _arm_row(run: Run, arm: Arm) -> tuple[Cell, ...]:
             min(pair.mcnemar_p) if pair and pair.mcnemar_p else None,
             f"against {run.title(pair.ticket)}" if pair else "",
         ),
-    )  # fmt: skip
+    )
 
 
 def _right(accuracy: float | None, run: Run) -> str:
@@ -82,15 +93,23 @@ def comparison_table(run: Run) -> Table | None:
         return None
     rows = tuple(
         (
-            Cell(run.title(p.ticket)), Cell(run.title(p.control)),
-            Cell(signed(p.difference), p.difference), Cell(_interval(p), p.low),
+            Cell(run.title(p.ticket)),
+            Cell(run.title(p.control)),
+            Cell(signed(p.difference), p.difference),
+            Cell(_interval(p), p.low),
             Cell(f"test {p.basis}" if p.basis == "samples" else p.basis or "–"),
             Cell(p_values(p.mcnemar_p), min(p.mcnemar_p) if p.mcnemar_p else None),
         )
         for p in run.pairs
-    )  # fmt: skip
-    columns = ("ticket", "minus", "points", f"{100 * run.confidence:g} % interval",
-               "its width\nis from", "McNemar p\neach seed")  # fmt: skip
+    )
+    columns = (
+        "ticket",
+        "minus",
+        "points",
+        f"{100 * run.confidence:g} % interval",
+        "its width\nis from",
+        "McNemar p\neach seed",
+    )
     return Table("comparisons", columns, rows, words=2, folded="The comparisons in numbers")
 
 
@@ -104,44 +123,78 @@ def size_table(run: Run) -> Table:
     """What every arm keeps and costs; for a ladder the ladder's own columns."""
     if any(arm.facts.tokens for arm in run.arms):
         return _ladder_table(run)
-    columns = ("arm", "density", "weights kept", "weights", "binary", "BatchNorm\ntrained", "file",
-               "epochs")  # fmt: skip
+    columns = (
+        "arm",
+        "density",
+        "weights kept",
+        "weights",
+        "binary",
+        "BatchNorm\ntrained",
+        "file",
+        "epochs",
+    )
     rows = []
     for arm in run.arms:
         f = arm.facts
-        rows.append((
-            Cell(arm.title), Cell(f"{f.density:.4g}", f.density), Cell(f"{f.kept:,.0f}", f.kept),
-            Cell(f"{f.parameters:,.0f}", f.parameters), Cell("yes" if f.binary else "no"),
-            Cell("yes" if f.bn_affine else "no"), Cell(size(f.file_bytes), f.file_bytes),
-            Cell(f"{f.trained_epochs:g}", f.trained_epochs),
-        ))  # fmt: skip
+        rows.append(
+            (
+                Cell(arm.title),
+                Cell(f"{f.density:.4g}", f.density),
+                Cell(f"{f.kept:,.0f}", f.kept),
+                Cell(f"{f.parameters:,.0f}", f.parameters),
+                Cell("yes" if f.binary else "no"),
+                Cell("yes" if f.bn_affine else "no"),
+                Cell(size(f.file_bytes), f.file_bytes),
+                Cell(f"{f.trained_epochs:g}", f.trained_epochs),
+            )
+        )
     return Table("sizes", columns, tuple(rows), main=_main_rows(run))
 
 
 def _ladder_table(run: Run) -> Table:
     columns = (
-        "stage", "accuracy %", "patches", "ConvPEP\ndensity", "pruned of\nthe net", "ConvPEP",
-        "encoder\nlinear", "attention", "selector", "all", "file", "epochs",
-    )  # fmt: skip
+        "stage",
+        "accuracy %",
+        "patches",
+        "ConvPEP\ndensity",
+        "pruned of\nthe net",
+        "ConvPEP",
+        "encoder\nlinear",
+        "attention",
+        "selector",
+        "all",
+        "file",
+        "epochs",
+    )
     rows = []
     for arm in run.arms:
         f = arm.facts
         mean = spread(arm.test, None, run.confidence).mean
         tokens = Cell(f"{f.tokens.kept} of {f.tokens.of}", f.tokens.kept) if f.tokens else Cell("–")
-        rows.append((
-            Cell(arm.title), Cell(percent(mean), mean), tokens,
-            Cell("–" if f.conv_pep_density is None else f"{f.conv_pep_density:.4g}",
-                 f.conv_pep_density),
-            _pruned(f.net_density),
-            *(_operations(f.operations.get(group)) for group in _GROUPS),
-            _operations(_total(f.operations)),
-            Cell(size(f.file_bytes), f.file_bytes), Cell(f"{f.trained_epochs:g}", f.trained_epochs),
-        ))  # fmt: skip
+        rows.append(
+            (
+                Cell(arm.title),
+                Cell(percent(mean), mean),
+                tokens,
+                Cell(
+                    "–" if f.conv_pep_density is None else f"{f.conv_pep_density:.4g}",
+                    f.conv_pep_density,
+                ),
+                _pruned(f.net_density),
+                *(_operations(f.operations.get(group)) for group in _GROUPS),
+                _operations(_total(f.operations)),
+                Cell(size(f.file_bytes), f.file_bytes),
+                Cell(f"{f.trained_epochs:g}", f.trained_epochs),
+            )
+        )
     return Table(
-        "ladder", columns, tuple(rows), main=_main_rows(run),
+        "ladder",
+        columns,
+        tuple(rows),
+        main=_main_rows(run),
         note="Operations per image, from ConvPEP to all: pairs of an input and a weight, neither "
         "of them zero.",
-    )  # fmt: skip
+    )
 
 
 def _pruned(density: float | None) -> Cell:

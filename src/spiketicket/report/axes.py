@@ -79,9 +79,13 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
 
 
 def _curve(
-    key: str, group: Sequence[int], runs: Sequence[Run], tables: Sequence[Mapping[str, Any]],
-    several: bool, keys: Sequence[str],
-) -> Curve:  # fmt: skip
+    key: str,
+    group: Sequence[int],
+    runs: Sequence[Run],
+    tables: Sequence[Mapping[str, Any]],
+    several: bool,
+    keys: Sequence[str],
+) -> Curve:
     order = sorted(group, key=lambda i: (float(tables[i][key]), runs[i].label))
     others = [k for k in keys if k != key and k in tables[order[0]]]
     fixed = ", ".join(f"{k} {plain(tables[order[0]][k])}" for k in others) if several else ""

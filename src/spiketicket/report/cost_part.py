@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket._run_models import Operations, Totals
+from spiketicket.machine.run_models import Operations, Totals
 from spiketicket.report.figures.energy import arm_energy, energy_tables
 from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.numbers import count, energy, share, size
@@ -34,19 +34,29 @@ def operations_table(run: Run) -> Table | None:
             measure = run.measured(arm)
             groups = measure.groups if measure else {}
             for group in sorted(groups, key=lambda name: _ORDER.get(name, len(_ORDER))):
-                every = [s.measure.groups[group] for s in run.stages_of(arm)
-                         if s.measure and group in s.measure.groups]  # fmt: skip
+                every = [
+                    s.measure.groups[group]
+                    for s in run.stages_of(arm)
+                    if s.measure and group in s.measure.groups
+                ]
                 words = Cell(GROUPS.get(group, group))
                 rows.append((Cell(run.title(arm)), words, *_counts(_mean(every))))
     first = run.measured(arms[0])
     columns = (
-        "arm", "part", "multiply-\naccumulate", "accumulate", "accumulate,\nunits",
-        "membrane\nupdates", "were nothing\nzero", "share of it\nleft",
-    )  # fmt: skip
+        "arm",
+        "part",
+        "multiply-\naccumulate",
+        "accumulate",
+        "accumulate,\nunits",
+        "membrane\nupdates",
+        "were nothing\nzero",
+        "share of it\nleft",
+    )
     main = frozenset(
-        i for i, row in enumerate(rows)
+        i
+        for i, row in enumerate(rows)
         if row[0].text == run.title(run.main) and row[1].text == "whole net"
-    )  # fmt: skip
+    )
     return Table("operations", columns, tuple(rows), words=2, main=main, note=_about(first))
 
 
@@ -86,16 +96,31 @@ def energy_table(run: Run) -> Table | None:
                 continue
             total = found["total_pj"]
             against = total / dense["total_pj"] if dense and dense["total_pj"] else None
-            rows.append((
-                Cell(table), Cell(run.title(arm)),
-                *(Cell(energy(found[k]), found[k]) for k in ("macs_pj", "acs_pj", "updates_pj")),
-                Cell(energy(total), total),
-                Cell("–" if against is None else f"{against:.3g}", against),
-                Cell(energy(found["dense_pj"]), found["dense_pj"]) if "dense_pj" in found
-                else Cell("–"),
-            ))  # fmt: skip
-    columns = ("table", "arm", "multiply-\naccumulate", "accumulate", "membranes,\napart",
-               "arithmetic", "times the\ndense net", "all multiplied,\nnothing zero")  # fmt: skip
+            rows.append(
+                (
+                    Cell(table),
+                    Cell(run.title(arm)),
+                    *(
+                        Cell(energy(found[k]), found[k])
+                        for k in ("macs_pj", "acs_pj", "updates_pj")
+                    ),
+                    Cell(energy(total), total),
+                    Cell("–" if against is None else f"{against:.3g}", against),
+                    Cell(energy(found["dense_pj"]), found["dense_pj"])
+                    if "dense_pj" in found
+                    else Cell("–"),
+                )
+            )
+    columns = (
+        "table",
+        "arm",
+        "multiply-\naccumulate",
+        "accumulate",
+        "membranes,\napart",
+        "arithmetic",
+        "times the\ndense net",
+        "all multiplied,\nnothing zero",
+    )
     if not rows:
         return None
     note = "Arithmetic is multiply-accumulate and accumulate, without the membranes. Last column: "
@@ -119,20 +144,32 @@ def sparsity_table(run: Run) -> Table | None:
         if s.channels and s.zero_channels is not None:
             words = f"{s.zero_channels:,.0f} of {s.channels:,.0f}"
             channels = Cell(words, s.zero_channels / s.channels)
-        rows.append((
-            Cell(run.title(arm)), Cell(share(s.mask_density), s.mask_density),
-            Cell(share(s.zero_weights), s.zero_weights),
-            Cell(share(s.activation_sparsity), s.activation_sparsity), filters, channels,
-            Cell(size(s.file_bytes), s.file_bytes), _times(s.fp32_bytes, s.file_bytes),
-            _times(s.file_bytes, s.entropy_bytes),
-        ))  # fmt: skip
+        rows.append(
+            (
+                Cell(run.title(arm)),
+                Cell(share(s.mask_density), s.mask_density),
+                Cell(share(s.zero_weights), s.zero_weights),
+                Cell(share(s.activation_sparsity), s.activation_sparsity),
+                filters,
+                channels,
+                Cell(size(s.file_bytes), s.file_bytes),
+                _times(s.fp32_bytes, s.file_bytes),
+                _times(s.file_bytes, s.entropy_bytes),
+            )
+        )
     if not rows:
         return None
     columns = (
-        "arm", "weights\nin the mask", "weights that\nare zero", "activations that\nare zero",
-        "filters that\nare zero", "channels that\nare zero", "file", "float32 over\nthe file",
+        "arm",
+        "weights\nin the mask",
+        "weights that\nare zero",
+        "activations that\nare zero",
+        "filters that\nare zero",
+        "channels that\nare zero",
+        "file",
+        "float32 over\nthe file",
         "file over the\nentropy bound",
-    )  # fmt: skip
+    )
     arms = measured_arms(run)
     main = frozenset([arms.index(run.main)] if run.main in arms else [])
     note = (

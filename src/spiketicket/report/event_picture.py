@@ -11,10 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spiketicket._files import explained
-from spiketicket._plain import plain
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, plain
 from spiketicket.events import Events
+from spiketicket.machine.files import explained
 
 ON, OFF, BACK = (0.10, 0.45, 0.85), (0.85, 0.25, 0.15), (1.0, 1.0, 1.0)
 """Colours of events that became brighter and darker, and of a pixel without events."""

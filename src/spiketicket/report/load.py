@@ -12,21 +12,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from spiketicket._bounded import parse_json, read_regular
-from spiketicket._run_files import checked_result, read_predictions
-from spiketicket._run_models import (
-    Epoch,
-    Measure,
-    RunResult,
-    StageResult,
-    Totals,
-)
 from spiketicket.errors import UserError
+from spiketicket.machine.bounded import parse_json, read_regular
+from spiketicket.machine.run_files import checked_result, read_predictions
+from spiketicket.machine.run_models import Epoch, Measure, RunResult, StageResult, Totals
+from spiketicket.methods.stages import expected_stages, main_stage
 from spiketicket.recipe import read_tables
 from spiketicket.report.numbers import counted
 from spiketicket.report.runs import Run, Stage
 from spiketicket.report.sample import Sample, read_sample
-from spiketicket.stage_names import expected_stages, main_stage
 
 M = TypeVar("M", bound=BaseModel)
 Note = Callable[[str], None]

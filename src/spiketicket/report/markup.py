@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from spiketicket._plain import plain
+from spiketicket.errors import plain
 
 _ALONE = frozenset(
     ["br", "circle", "image", "line", "link", "meta", "path", "polygon", "polyline", "rect"]

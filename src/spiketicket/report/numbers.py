@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spiketicket.measure import statistics
-from spiketicket.measure.statistics import Estimate
+from spiketicket.verdict import intervals
+from spiketicket.verdict.intervals import Estimate
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _PICO = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
@@ -36,17 +36,17 @@ def spread(accuracy: Mapping[int, float], samples: int | None, confidence: float
     The samples are the same for every seed, so they count once, whatever the number of seeds.
     """
     values = list(accuracy.values())
-    mean = statistics.mean(values)
+    mean = intervals.mean(values)
     several = len(values) > 1
-    seeds = statistics.t_interval(values, confidence) if several else None
+    seeds = intervals.t_interval(values, confidence) if several else None
     if seeds:
         seeds = Estimate(seeds.value, max(0.0, seeds.low), min(100.0, seeds.high))
     wilson = None
     if samples:
         right = min(samples, round(mean * samples / 100))
-        found = statistics.wilson_interval(right, samples, confidence)
+        found = intervals.wilson_interval(right, samples, confidence)
         wilson = Estimate(100 * found.value, 100 * found.low, 100 * found.high)
-    return Spread(mean, statistics.sd(values) if several else None, seeds, wilson)
+    return Spread(mean, intervals.sd(values) if several else None, seeds, wilson)
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from importlib import resources
 from itertools import groupby
 from urllib.parse import quote
 
-from spiketicket import __version__
+from spiketicket._version import __version__
 from spiketicket.report.figures.canvas import Figure, paper_style, stylesheet
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.parts import Part
@@ -21,9 +21,11 @@ _LINK_BYTES = 120_000
 
 
 def html_page(
-    runs: Sequence[Run], head: Sequence[Part], details: Sequence[Sequence[Part]],
+    runs: Sequence[Run],
+    head: Sequence[Part],
+    details: Sequence[Sequence[Part]],
     notes: Sequence[str],
-) -> str:  # fmt: skip
+) -> str:
     """The whole file as text.
 
     ``head`` are the parts about all runs (of one run there are none), ``details`` those of each
@@ -126,8 +128,9 @@ def _links(item: Figure, room: int) -> tuple[Markup, int]:
     content = "" if hopeless else quote(item.csv, safe=",.:;/()_'")
     if hopeless or len(content) > room:
         return element("span", class_="files", data_name=item.name), room
-    link = element("a", "CSV", href=f"data:text/csv;charset=utf-8,{content}",
-                   download=f"{item.name}.csv")  # fmt: skip
+    link = element(
+        "a", "CSV", href=f"data:text/csv;charset=utf-8,{content}", download=f"{item.name}.csv"
+    )
     return element("span", link, class_="files", data_name=item.name), room - len(content)
 
 

@@ -35,11 +35,13 @@ def _environment(run: Run) -> Markup:
     total = _wall_time(run)
     digest = run.result.hash if run.result else ""
     facts: list[tuple[str, Any]] = [
-        ("recipe hash", digest), ("data checksum", run.checksum[:12]),
-        ("device", timing.get("device")), ("threads", timing.get("threads")),
+        ("recipe hash", digest),
+        ("data checksum", run.checksum[:12]),
+        ("device", timing.get("device")),
+        ("threads", timing.get("threads")),
         *((name, timing.get(name)) for name in ("spiketicket", "torch", "numpy", "python")),
         ("training, all arms", total),
-    ]  # fmt: skip
+    ]
     rows = [
         element("div", element("dt", name), element("dd", value)) for name, value in facts if value
     ]

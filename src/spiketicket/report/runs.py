@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket._run_models import (
+from spiketicket.machine.run_models import (
     ArmRow,
     Compared,
     Epoch,
@@ -21,8 +21,8 @@ from spiketicket._run_models import (
     StageResult,
     Totals,
 )
+from spiketicket.methods.stages import expected_stages, is_ladder, main_stage, title
 from spiketicket.report.sample import Sample
-from spiketicket.stage_names import expected_stages, is_ladder, main_stage, title
 
 
 @dataclass(frozen=True, eq=False)

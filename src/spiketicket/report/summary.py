@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from spiketicket.methods.stages import table
 from spiketicket.report.arms_part import overall
 from spiketicket.report.axes import AXES, curves, differing, settings
 from spiketicket.report.figures.canvas import Figure
@@ -15,7 +16,6 @@ from spiketicket.report.parts import Part
 from spiketicket.report.runs import Run
 from spiketicket.report.tables import Cell, Table
 from spiketicket.report.texts import missing
-from spiketicket.stage_names import table
 
 _SAY = {
     "wins": "wins: level with the dense net, and better than every control.",
@@ -41,17 +41,25 @@ def verdict_card(run: Run) -> Markup:
         say = f"Unfinished: {done} of {of} stages{over} are done."
         goes_on = joined([element("code", "spiketicket find"), " with its recipe goes on."])
         return element(
-            "section", element("p", badge("unfinished")), element("p", say, class_="say"),
-            element("p", "There is no verdict yet. ", goes_on), _facts(run), class_="verdict",
-        )  # fmt: skip
+            "section",
+            element("p", badge("unfinished")),
+            element("p", say, class_="say"),
+            element("p", "There is no verdict yet. ", goes_on),
+            _facts(run),
+            class_="verdict",
+        )
     verdict = run.result.verdict
     title = run.title(run.main)
     say = f"The {title} {_SAY[verdict.outcome]}"
     sentences = [element("p", _bare(sentence)) for sentence in verdict.sentences]
     return element(
-        "section", element("p", badge(verdict.outcome)), element("p", say, class_="say"),
-        *sentences, _facts(run), class_="verdict",
-    )  # fmt: skip
+        "section",
+        element("p", badge(verdict.outcome)),
+        element("p", say, class_="say"),
+        *sentences,
+        _facts(run),
+        class_="verdict",
+    )
 
 
 def _bare(sentence: str) -> str:
@@ -130,11 +138,21 @@ def _warnings(runs: Sequence[Run]) -> list[Markup]:
 def _overview(runs: Sequence[Run], detailed: int) -> Table:
     keys = _shown_keys(runs)
     columns = (
-        "run", "verdict", "data", "network", *(key.replace(".", ".\n") for key in keys),
-        "seeds", "ticket %", "interval", "dense %", "difference,\npoints", "its interval",
-    )  # fmt: skip
-    rows = tuple(_overview_row(run, keys, i if i < detailed else None)
-                 for i, run in enumerate(runs))  # fmt: skip
+        "run",
+        "verdict",
+        "data",
+        "network",
+        *(key.replace(".", ".\n") for key in keys),
+        "seeds",
+        "ticket %",
+        "interval",
+        "dense %",
+        "difference,\npoints",
+        "its interval",
+    )
+    rows = tuple(
+        _overview_row(run, keys, i if i < detailed else None) for i, run in enumerate(runs)
+    )
     note = "Keys of the recipe in which the runs differ have a column."
     if detailed < len(runs):
         note += f" Details follow for the first {detailed} of the {len(runs)} runs."
@@ -166,16 +184,18 @@ def _overview_row(run: Run, keys: Sequence[str], index: int | None) -> tuple[Cel
     if index is not None:
         name = element("a", run.label, href=f"#run-{index + 1}")
     return (
-        Cell(name, None, run.label), Cell(badge(run.outcome), None, run.outcome),
+        Cell(name, None, run.label),
+        Cell(badge(run.outcome), None, run.outcome),
         Cell(str(table(run.recipe, "data").get("name", "–"))),
         Cell(str(table(run.recipe, "model").get("name", "–"))),
         *(_setting(values.get(key)) for key in keys),
-        Cell(str(len(run.seeds)), len(run.seeds)), Cell(percent(mean), mean),
+        Cell(str(len(run.seeds)), len(run.seeds)),
+        Cell(percent(mean), mean),
         Cell(between(interval), interval.low if interval else None),
         Cell(percent(dense_mean), dense_mean),
         Cell(signed(pair.difference) if pair else "–", pair.difference if pair else None),
         Cell(low, pair.low if pair else None),
-    )  # fmt: skip
+    )
 
 
 def _setting(value: object) -> Cell:

@@ -44,9 +44,11 @@ class Table:
             for index, row in enumerate(self.rows)
         ]
         table = element(
-            "table", element("thead", element("tr", *head)), element("tbody", *body),
+            "table",
+            element("thead", element("tr", *head)),
+            element("tbody", *body),
             class_=f"words-{self.words}",
-        )  # fmt: skip
+        )
         note = element("p", self.note, class_="note") if self.note else Markup("")
         shown = joined([element("div", table, class_="scroll", tabindex="0"), note])
         if not self.folded:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiketicket._files import write_atomic
-from spiketicket._names import MAX_NAME
 from spiketicket.errors import UserError
+from spiketicket.machine.files import write_atomic
+from spiketicket.machine.names import MAX_NAME
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import counted

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spiketicket import registry
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.recipe import Recipe, parse_recipe, read_tables
+from spiketicket.recipe import Recipe, parse_recipe, read_tables, registry
+from spiketicket.recipe.registry import SHIPPED
 from spiketicket.reproduce.study import (
-    PACKAGE,
     Base,
     Changes,
     Panel,
@@ -79,9 +78,14 @@ def _parts(study: Study, plan: ScalePlan) -> Iterator[tuple[Panel, Series]]:
 
 
 def _cell(
-    study: Study, scale: str, plan: ScalePlan, panel: Panel, series: Series,
-    value: float | None, seeds: int | None,
-) -> Cell:  # fmt: skip
+    study: Study,
+    scale: str,
+    plan: ScalePlan,
+    panel: Panel,
+    series: Series,
+    value: float | None,
+    seeds: int | None,
+) -> Cell:
     base = load_base(scale, panel.base.replace("*", series.base))
     kind = series.events if base.events else series.images
     changes = [base.set, plan.set, panel.set, series.set, kind]
@@ -95,8 +99,17 @@ def _cell(
     x = None if axis is None or value is None else axis.place(value)
     title = panel.title or base.title
     chosen = tuple(range(recipe.seed, recipe.seed + count))
-    return Cell(study.name, panel_key(panel), title, series.name, x, recipe, chosen,
-                panel.published, series.published or series.name)  # fmt: skip
+    return Cell(
+        study.name,
+        panel_key(panel),
+        title,
+        series.name,
+        x,
+        recipe,
+        chosen,
+        panel.published,
+        series.published or series.name,
+    )
 
 
 def panel_key(panel: Panel) -> str:
@@ -106,7 +119,7 @@ def panel_key(panel: Panel) -> str:
 
 
 def _recipe(base: Base, layers: Sequence[Changes], where: str) -> Recipe:
-    tables = read_tables(PACKAGE / "recipes" / f"{base.recipe}.toml")
+    tables = read_tables(SHIPPED / f"{base.recipe}.toml")
     tables["name"] = base.name
     for changes in layers:
         # names first: another choice of a family may have other keys

@@ -32,12 +32,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spiketicket.measure import statistics
-from spiketicket.measure.verdict import Comparison
 from spiketicket.report.numbers import signed
 from spiketicket.reproduce.collect import Row, compared, stage_of
 from spiketicket.reproduce.published import published
 from spiketicket.reproduce.study import Claim, Study, Term
+from spiketicket.verdict import intervals
+from spiketicket.verdict.rules import Comparison
 
 Decision = Literal["shown", "contrary", "undecided", "missing"]
 
@@ -140,8 +140,18 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
         decision = "undecided"
     numbers = f"{signed(pair.difference)} ({signed(low)} to {signed(high)}) points"
     numbers += "" if learned else ", of nets that learned nothing"
-    return Finding(panel, series, x, claim, decision, numbers + _paper(stated, "points", claim),
-                   pair.difference, low, high, stated)  # fmt: skip
+    return Finding(
+        panel,
+        series,
+        x,
+        claim,
+        decision,
+        numbers + _paper(stated, "points", claim),
+        pair.difference,
+        low,
+        high,
+        stated,
+    )
 
 
 def _learned(claim: Claim, row: Row) -> bool:
@@ -180,7 +190,7 @@ def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
     if not ratios:
         told = "operations are not counted yet (spiketicket measure)"
         return Finding(panel, series, None, claim, "missing", told, stated=stated)
-    mean = statistics.mean(ratios)
+    mean = intervals.mean(ratios)
     decision: Decision = "undecided"
     if min(ratios) > 1:
         decision = "shown"
@@ -188,8 +198,9 @@ def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
         decision = "contrary"
     spread = f" ({min(ratios):.2f} to {max(ratios):.2f} over seeds)" if len(ratios) > 1 else ""
     numbers = f"{mean:.2f} times{spread}" + _paper(stated, "times", claim)
-    return Finding(panel, series, None, claim, decision, numbers, mean, min(ratios), max(ratios),
-                   stated)  # fmt: skip
+    return Finding(
+        panel, series, None, claim, decision, numbers, mean, min(ratios), max(ratios), stated
+    )
 
 
 def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding:
@@ -201,8 +212,9 @@ def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding
     better = [r for r, p in pairs if p and p.low is not None and p.low > 0]
     worse = [r for r, p in pairs if p and p.high is not None and p.high < 0]
     sides = [
-        [r for r in others if _place(r) < claim.near], [r for r in others if _place(r) > claim.near]
-    ]  # fmt: skip
+        [r for r in others if _place(r) < claim.near],
+        [r for r in others if _place(r) > claim.near],
+    ]
     both = all(not side or any(r in worse for r in side) for side in sides)
     learned = all(r.learned(claim.a.arm) for r in rows)
     best = max(rows, key=lambda r: _mean(r, claim.a))

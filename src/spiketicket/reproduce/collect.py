@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket._files import read_json
-from spiketicket._run_files import read_predictions, read_result, read_table, required_result
-from spiketicket._run_models import RunResult, StageResult
 from spiketicket.data import load_dataset
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names, condition, is_ladder, main_arm
-from spiketicket.measure import statistics
-from spiketicket.measure.statistics import Estimate
-from spiketicket.measure.verdict import ArmScores, Comparison, compare
+from spiketicket.experiment.record import without_root
+from spiketicket.machine.files import read_json
+from spiketicket.machine.run_files import read_predictions, read_result, read_table, required_result
+from spiketicket.machine.run_models import RunResult, StageResult
+from spiketicket.methods.ladder import arm_names, condition, is_ladder, main_arm
+from spiketicket.methods.stages import title
 from spiketicket.recipe import DataConfig, Recipe, to_dict
-from spiketicket.record import without_root
 from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
-from spiketicket.stage_names import title
+from spiketicket.verdict import intervals
+from spiketicket.verdict.intervals import Estimate
+from spiketicket.verdict.rules import ArmScores, Comparison, compare
 
 ENERGY_TABLE = "45nm-fp32"
 _FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")
@@ -52,7 +52,7 @@ class ArmRow:
     @property
     def mean(self) -> float:
         """Over the seeds, in percent."""
-        return statistics.mean(list(self.accuracy.values()))
+        return intervals.mean(list(self.accuracy.values()))
 
     def interval(self, confidence: float) -> Estimate | None:
         """Over the seeds; with one seed over the test samples; in percent."""
@@ -100,16 +100,23 @@ class Row:
         cell = self.cell
         confidence = cell.recipe.verdict.confidence
         return {
-            "study": cell.study, "panel": cell.panel, "panel_title": cell.title,
-            "series": cell.series, "x": cell.x, "name": cell.recipe.name,
-            "hash": cell.recipe.hash, "condition": condition(cell.recipe),
-            "seeds": list(cell.seeds), "finished": not self.missing, **self.machine,
+            "study": cell.study,
+            "panel": cell.panel,
+            "panel_title": cell.title,
+            "series": cell.series,
+            "x": cell.x,
+            "name": cell.recipe.name,
+            "hash": cell.recipe.hash,
+            "condition": condition(cell.recipe),
+            "seeds": list(cell.seeds),
+            "finished": not self.missing,
+            **self.machine,
             "wall_s": round(sum(arm.wall_s for arm in self.arms.values()), 3),
             "arms": [_arm_dict(arm, confidence) for arm in self.arms.values()],
             "outcome": self.verdict.get("outcome"),
             "sentences": self.verdict.get("sentences", []),
             "recipe": without_root(to_dict(cell.recipe)),
-        }  # fmt: skip
+        }
 
 
 def stage_of(recipe: Recipe, role: str) -> str:
@@ -121,11 +128,18 @@ def stage_of(recipe: Recipe, role: str) -> str:
     main = main_arm(recipe)
     if role == "random":
         patch = is_ladder(recipe) and main == "patch"
-        return "patch_random" if patch else f"{main}_random_trained" if main != "ticket" else (
-            "random_trained"
-        )  # fmt: skip
-    known = {"main": main, "finetuned": f"{main}_finetuned",
-             "finetune_control": f"{main}_finetune_control"}  # fmt: skip
+        return (
+            "patch_random"
+            if patch
+            else f"{main}_random_trained"
+            if main != "ticket"
+            else ("random_trained")
+        )
+    known = {
+        "main": main,
+        "finetuned": f"{main}_finetuned",
+        "finetune_control": f"{main}_finetune_control",
+    }
     return known.get(role, role)
 
 
@@ -236,10 +250,15 @@ def _scores(arm: ArmRow, seeds: Sequence[int]) -> ArmScores:
 def _arm_dict(arm: ArmRow, confidence: float) -> dict[str, Any]:
     interval = arm.interval(confidence)
     found: dict[str, Any] = {
-        "arm": arm.name, "title": title(arm.name), "seeds": list(arm.accuracy),
-        "test_accuracy": list(arm.accuracy.values()), "mean": arm.mean,
-        "low": interval and interval.low, "high": interval and interval.high, **arm.facts,
-    }  # fmt: skip
+        "arm": arm.name,
+        "title": title(arm.name),
+        "seeds": list(arm.accuracy),
+        "test_accuracy": list(arm.accuracy.values()),
+        "mean": arm.mean,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        **arm.facts,
+    }
     if arm.energy_pj:
         found["energy_pj"] = list(arm.energy_pj.values())
     if arm.operations:
@@ -251,5 +270,6 @@ def to_lines(rows: Sequence[Row]) -> str:
     """Rows that have anything, as JSON lines."""
     return "".join(
         json.dumps(row.to_dict(), sort_keys=True, allow_nan=False) + "\n"
-        for row in rows if row.arms
-    )  # fmt: skip
+        for row in rows
+        if row.arms
+    )

@@ -29,13 +29,16 @@ def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
     """Energy of each net over that of the ticket the study is about, a bar each."""
     bars = [
         (row, role, arm)
-        for row in rows for role in study.arms if (arm := row.arm(role)) and arm.energy_pj
-    ]  # fmt: skip
+        for row in rows
+        for role in study.arms
+        if (arm := row.arm(role)) and arm.energy_pj
+    ]
     ticket = study.claims[0].b
     unit = [
-        arm for row, role, arm in bars
+        arm
+        for row, role, arm in bars
         if ticket and (row.cell.series, role) == (ticket.series, ticket.arm)
-    ]  # fmt: skip
+    ]
     if not unit:
         nothing(axes, "operations are not counted yet")
         return
@@ -46,17 +49,28 @@ def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
         is_ticket = stage_of(row.cell.recipe, role) == "ticket"
         axes.barh(place, mean, height=0.55, color=COLOURS[0] if is_ticket else RULE)
         axes.plot([min(values), max(values)], [place, place], color=INK, linewidth=0.9)
-        axes.annotate(f" {energy(mean * one)}", (mean, place), va="center", fontsize=8,
-                      color=MUTED, xytext=(3, 0), textcoords="offset points")  # fmt: skip
+        axes.annotate(
+            f" {energy(mean * one)}",
+            (mean, place),
+            va="center",
+            fontsize=8,
+            color=MUTED,
+            xytext=(3, 0),
+            textcoords="offset points",
+        )
         stated = [
-            c.published for c in study.claims
+            c.published
+            for c in study.claims
             if c.published and (c.a.series, c.a.arm) == (row.cell.series, role)
-        ]  # fmt: skip
+        ]
         for value in stated:
             axes.plot([value], [place + 0.36], color=INK, clip_on=False, **HOLLOW)
             key.add("published ratio (v1 of arXiv 2309.13302)", color=INK, **HOLLOW)
-    axes.set_yticks(range(len(bars)), [f"{r.cell.series}, {role_title(r, role)}" for r, role, _
-                    in bars], fontsize=8)  # fmt: skip
+    axes.set_yticks(
+        range(len(bars)),
+        [f"{r.cell.series}, {role_title(r, role)}" for r, role, _ in bars],
+        fontsize=8,
+    )
     axes.invert_yaxis()
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
@@ -95,15 +109,23 @@ def _forest_row(axes: Any, place: int, finding: Finding, key: Key) -> None:
         axes.plot([finding.value], [place], **style)
         key.add(finding.decision, **style)
     else:
-        axes.annotate("not finished", (0, place), va="center", fontsize=8, color=MUTED,
-                      xytext=(4, 0), textcoords="offset points")  # fmt: skip
+        axes.annotate(
+            "not finished",
+            (0, place),
+            va="center",
+            fontsize=8,
+            color=MUTED,
+            xytext=(4, 0),
+            textcoords="offset points",
+        )
     if finding.stated is not None:
         axes.plot([finding.stated], [place - 0.28], color=INK, **HOLLOW)
         key.add("published", color=INK, **HOLLOW)
     if finding.claim.margin:
         bound = -finding.claim.margin
-        axes.plot([bound, bound], [place - 0.35, place + 0.35], color=MUTED, linewidth=0.9,
-                  linestyle=":")  # fmt: skip
+        axes.plot(
+            [bound, bound], [place - 0.35, place + 0.35], color=MUTED, linewidth=0.9, linestyle=":"
+        )
         key.add("margin", color=MUTED, linewidth=0.9, linestyle=":")
 
 

@@ -33,9 +33,12 @@ def draw(study: Study, rows: Sequence[Row]) -> bytes:
         content = io.BytesIO()
         FigureCanvasSVG(figure)
         figure.savefig(
-            content, format="svg", metadata={"Date": None, "Creator": None},
-            bbox_inches="tight", pad_inches=0.12,
-        )  # fmt: skip
+            content,
+            format="svg",
+            metadata={"Date": None, "Creator": None},
+            bbox_inches="tight",
+            pad_inches=0.12,
+        )
     return content.getvalue()
 
 
@@ -69,6 +72,10 @@ def _head(figure: Figure, text: str) -> None:
     figure.set_layout_engine("none")
     top = figure.get_tightbbox().y1 + 0.1
     figure.text(
-        0.01, top / figure.get_figheight(), text, ha="left", va="bottom",
+        0.01,
+        top / figure.get_figheight(),
+        text,
+        ha="left",
+        va="bottom",
         fontsize=11,
-    )  # fmt: skip
+    )

@@ -10,29 +10,46 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from spiketicket.methods.stages import title
 from spiketicket.reproduce.collect import ArmRow, Row, stage_of
 from spiketicket.reproduce.published import Published
-from spiketicket.stage_names import title
 
 PAPER, INK, MUTED, RULE, HAIR = "#fdfdfb", "#1f2428", "#656d74", "#b9bfc4", "#e6e8e7"
 COLOURS = ("#0a6c8f", "#b3352a", "#8a6100", "#1c7a43", "#6b4a94")
 STYLE: Any = {
-    "svg.hashsalt": "spiketicket", "svg.fonttype": "none", "font.size": 9.0,
+    "svg.hashsalt": "spiketicket",
+    "svg.fonttype": "none",
+    "font.size": 9.0,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
-    "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "axes.titlesize": 9.5,
-    "axes.titlecolor": INK, "axes.facecolor": PAPER, "axes.spines.top": False,
-    "axes.spines.right": False, "figure.facecolor": PAPER, "savefig.facecolor": PAPER,
-    "xtick.color": MUTED, "ytick.color": MUTED, "grid.color": HAIR, "text.color": INK,
-    "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True,
-}  # fmt: skip
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.titlesize": 9.5,
+    "axes.titlecolor": INK,
+    "axes.facecolor": PAPER,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": HAIR,
+    "text.color": INK,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+}
 _LETTERS, _SAMPLE = 60, 8
 """Letters of the legend under a panel, and the room of a line's sample in letters."""
 MARKS = ("o", "s", "^", "v", "D")
 HOLLOW: dict[str, Any] = {
-    "marker": "D", "markersize": 5, "markerfacecolor": PAPER, "markeredgewidth": 1.1,
-    "linestyle": "none", "zorder": 5,
-}  # fmt: skip
+    "marker": "D",
+    "markersize": 5,
+    "markerfacecolor": PAPER,
+    "markeredgewidth": 1.1,
+    "linestyle": "none",
+    "zorder": 5,
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +74,13 @@ def legend(figure: Figure, key: Key, columns: int) -> None:
         longest = max(map(len, key.entries)) + _SAMPLE
         beside = max(1, min(len(key.entries), _LETTERS * columns // longest))
         figure.legend(
-            list(key.entries.values()), list(key.entries), loc="outside lower left",
-            ncols=beside, frameon=False, fontsize=8,
-        )  # fmt: skip
+            list(key.entries.values()),
+            list(key.entries),
+            loc="outside lower left",
+            ncols=beside,
+            frameon=False,
+            fontsize=8,
+        )
 
 
 def draw_published(
@@ -107,9 +128,11 @@ def colour_of(row: Row, role: str) -> str:
 def role_title(row: Row, role: str) -> str:
     """An arm in words."""
     words = {
-        "main": "ticket", "finetuned": "ticket, fine-tuned", "dense": "dense, trained",
+        "main": "ticket",
+        "finetuned": "ticket, fine-tuned",
+        "dense": "dense, trained",
         "finetune_control": "ticket, only the rest trained",
-    }  # fmt: skip
+    }
     stage = stage_of(row.cell.recipe, role)
     if role == "random" and stage != "patch_random":
         return "random mask, trained"

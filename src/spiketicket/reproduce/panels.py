@@ -55,16 +55,24 @@ def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
 
 
 def _curve(
-    axes: Any, points: Sequence[tuple[float, ArmRow, Row]], role: str, place: int, colour: str,
-    beside: float, key: Key,
-) -> list[tuple[float, float, float]]:  # fmt: skip
+    axes: Any,
+    points: Sequence[tuple[float, ArmRow, Row]],
+    role: str,
+    place: int,
+    colour: str,
+    beside: float,
+    key: Key,
+) -> list[tuple[float, float, float]]:
     main = place == 0
     line = "-" if main or role == "dense" else _LINES[place % len(_LINES)]
     style: dict[str, Any] = {
-        "color": colour, "linestyle": line,
-        "linewidth": 1.8 if main else 0.9, "alpha": 1.0 if main else 0.75,
-        "marker": MARKS[0] if main else None, "markersize": 4,
-    }  # fmt: skip
+        "color": colour,
+        "linestyle": line,
+        "linewidth": 1.8 if main else 0.9,
+        "alpha": 1.0 if main else 0.75,
+        "marker": MARKS[0] if main else None,
+        "markersize": 4,
+    }
     spreads = [(x, *spread(arm, row)) for x, arm, row in points]
     axes.plot([s[0] for s in spreads], [s[1] for s in spreads], **style)
     if main:
@@ -99,8 +107,12 @@ def conditions_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> 
             if arm:
                 mean, low, high = spread(arm, row)
                 colour = colour_of(row, role)
-                style = {"color": colour, "marker": MARKS[number % len(MARKS)], "markersize": 5,
-                         "linestyle": "none"}  # fmt: skip
+                style = {
+                    "color": colour,
+                    "marker": MARKS[number % len(MARKS)],
+                    "markersize": 5,
+                    "linestyle": "none",
+                }
                 axes.plot([at, at], [low, high], color=colour, linewidth=0.9, alpha=0.7)
                 axes.plot([at], [mean], **style)
                 key.add(role_title(row, role), **style)

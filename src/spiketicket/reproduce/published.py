@@ -14,14 +14,22 @@ from spiketicket.recipe import read_tables
 _ARMS = {"table1": ("dense", "ticket"), "table2": ("dense", "patch", "pepsp")}
 _PRUNED = {
     # what of the axis' own quantity, in percent, the tables' tickets have pruned
-    ("table1", "ticket"): 50.0, ("table2-tiny", "patch"): 31.4, ("table2-small", "patch"): 37.6,
-    ("table2-tiny", "pepsp"): 48.7, ("table2-small", "pepsp"): 54.9,
-}  # fmt: skip
+    ("table1", "ticket"): 50.0,
+    ("table2-tiny", "patch"): 31.4,
+    ("table2-small", "patch"): 37.6,
+    ("table2-tiny", "pepsp"): 48.7,
+    ("table2-small", "pepsp"): 54.9,
+}
 _NAMES = {
-    "cifar10": "CIFAR10", "cifar100": "CIFAR100", "dvs_gesture": "DVS128Gesture",
-    "cifar10_dvs": "CIFAR10-DVS", "vgg9": "VGG-9", "resnet19": "ResNet-19", "tiny": "TINY",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "dvs_gesture": "DVS128Gesture",
+    "cifar10_dvs": "CIFAR10-DVS",
+    "vgg9": "VGG-9",
+    "resnet19": "ResNet-19",
+    "tiny": "TINY",
     "small": "SMALL",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,12 @@ def published(key: str) -> Published | None:
     rows = _tables().get(table, {}).get(name)
     if rows is None or table not in _ARMS:
         known = [f"{t}.{n}" for t in _ARMS for n in _tables()[t]]
-        raise UserError("there are no published values of that name", where="published",
-                        value=key, remedy=f"There are {', '.join(known)}")  # fmt: skip
+        raise UserError(
+            "there are no published values of that name",
+            where="published",
+            value=key,
+            remedy=f"There are {', '.join(known)}",
+        )
     data, _, net = name.partition("-")
     arms = _ARMS[table]
     values = {series: dict(zip(arms, row, strict=False)) for series, row in rows.items()}

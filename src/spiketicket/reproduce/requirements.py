@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from spiketicket.data import _store, list_datasets
+from spiketicket.data import list_datasets, store
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.recipe import DataConfig
 from spiketicket.reproduce.cells import Cell
@@ -40,7 +40,7 @@ def missing_data(config: DataConfig) -> str:
     info = next(known for known in list_datasets() if known.name == config.name)
     try:
         if info.files:
-            _store.require(info, config.root)
+            store.require(info, config.root)
         elif info.folders:
             _require_folder(info, config)
     except UserError as error:
@@ -50,7 +50,7 @@ def missing_data(config: DataConfig) -> str:
 
 
 def _require_folder(info: Any, config: DataConfig) -> None:
-    base = _store.data_root(config.root, info.name)
+    base = store.data_root(config.root, info.name)
     folder = getattr(config, "folder", "")
     places = [base / folder] if folder else [base / name for name in info.folders]
     if not any(_has_content(place) for place in places):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket._files import explained, write_bytes
-from spiketicket.measuring import measure_run
-from spiketicket.reporting import Reporter
+from spiketicket.experiment.measure import measure_run
+from spiketicket.machine.files import explained, write_bytes
+from spiketicket.progress import Reporter
 from spiketicket.reproduce.cells import Cell, cells_of
 from spiketicket.reproduce.claims import find_all
 from spiketicket.reproduce.collect import Row, collect, to_lines
@@ -58,10 +58,14 @@ class Written:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "study": self.study.name, "title": self.study.title, "runs": len(self.rows),
-            "agreement": dict(self.agreement), "sentences": sentences(self.study, self.rows),
-            "missing": list(self.missing), "files": [str(path) for path in self.files],
-        }  # fmt: skip
+            "study": self.study.name,
+            "title": self.study.title,
+            "runs": len(self.rows),
+            "agreement": dict(self.agreement),
+            "sentences": sentences(self.study, self.rows),
+            "missing": list(self.missing),
+            "files": [str(path) for path in self.files],
+        }
 
 
 def plan_studies(names: Sequence[str], scale: str, seeds: int | None = None) -> Planned:
@@ -89,9 +93,14 @@ def _runs(cells: Sequence[Cell]) -> tuple[Run, ...]:
 
 
 def run_studies(
-    planned: Planned, runs_dir: Path, executor: Executor | None = None, *,
-    observer: Observer | None = None, record: Path | None = None, retry_failed: bool = False,
-) -> SweepResult:  # fmt: skip
+    planned: Planned,
+    runs_dir: Path,
+    executor: Executor | None = None,
+    *,
+    observer: Observer | None = None,
+    record: Path | None = None,
+    retry_failed: bool = False,
+) -> SweepResult:
     """Do what is left to do of some studies; finished runs and stages are not done again.
 
     Raises:
@@ -100,9 +109,13 @@ def run_studies(
     """
     require_data(cell for _, cells in planned.studies for cell in cells)
     return run_runs(
-        planned.runs, runs_dir, executor, observer=observer, record=record,
+        planned.runs,
+        runs_dir,
+        executor,
+        observer=observer,
+        record=record,
         retry_failed=retry_failed,
-    )  # fmt: skip
+    )
 
 
 def count_operations(
@@ -111,7 +124,7 @@ def count_operations(
     """Measure the finished nets of the studies that are about energy; measured ones are read.
 
     Raises:
-        UserError: as :func:`spiketicket.measuring.measure_run`.
+        UserError: as :func:`spiketicket.experiment.measure.measure_run`.
     """
     about = (cells for study, cells in planned.studies if study.metric == "energy")
     recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}

@@ -39,14 +39,17 @@ def sentences(study: Study, rows: Sequence[Row]) -> list[str]:
 
 
 def _overall(findings: Sequence[Finding]) -> str:
-    count = {d: sum(f.decision == d for f in findings) for d in
-             ("shown", "contrary", "undecided", "missing")}  # fmt: skip
+    count = {
+        d: sum(f.decision == d for f in findings)
+        for d in ("shown", "contrary", "undecided", "missing")
+    }
     told = ", ".join(f"{n} {d}" for d, n in count.items() if n) or "no claim"
     words = {
-        "agrees": "agrees with the paper", "disagrees": "disagrees with the paper",
+        "agrees": "agrees with the paper",
+        "disagrees": "disagrees with the paper",
         "undecided": "does not contradict the paper and does not show all of it",
         "unfinished": "unfinished",
-    }  # fmt: skip
+    }
     return f"{words[agreement(findings)]} ({told})."
 
 

@@ -32,7 +32,7 @@ def _dotted(table: Any, prefix: str = "") -> Any:
 Changes = Annotated[dict[str, Any], BeforeValidator(_dotted)]
 """Changes of a recipe; what nests is read as dotted keys."""
 
-PACKAGE = Path(__file__).parent.parent
+_STUDIES = Path(__file__).parent / "studies"
 _BASES = "bases"
 
 
@@ -165,7 +165,7 @@ class Base(Section):
 
 def study_names() -> tuple[str, ...]:
     """The studies there are, in the order of the paper."""
-    found = {path.stem for path in (PACKAGE / "studies").glob("*.toml")} - {_BASES}
+    found = {path.stem for path in _STUDIES.glob("*.toml")} - {_BASES}
     order = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
     return (*(n for n in order if n in found), *sorted(found - set(order)))
 
@@ -179,7 +179,7 @@ def load_study(name: str) -> Study:
     if name not in study_names():
         remedy = f"There are {', '.join(study_names())}"
         raise UserError("there is no such study", where="reproduce", value=name, remedy=remedy)
-    path = PACKAGE / "studies" / f"{name}.toml"
+    path = _STUDIES / f"{name}.toml"
     found: Study = _parsed(Study, {"name": name, **read_tables(path)}, path)
     if not found.of:
         return found
@@ -195,11 +195,14 @@ def load_base(scale: str, name: str) -> Base:
     Raises:
         UserError: there is none of that name.
     """
-    path = PACKAGE / "studies" / f"{_BASES}.toml"
+    path = _STUDIES / f"{_BASES}.toml"
     tables = _all_bases(path).get(scale, {})
     if name not in tables:
-        raise UserError(f"there is no base {scale}.{name}", where=str(path),
-                        remedy=f"There are {', '.join(tables)}")  # fmt: skip
+        raise UserError(
+            f"there is no base {scale}.{name}",
+            where=str(path),
+            remedy=f"There are {', '.join(tables)}",
+        )
     found: Base = _parsed(Base, tables[name], path)
     return found
 

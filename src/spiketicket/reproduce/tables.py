@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spiketicket.methods.stages import title
 from spiketicket.report.csv_text import Cell
 from spiketicket.report.csv_text import to_csv as csv_of
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.published import published, source
 from spiketicket.reproduce.statement import sentences
 from spiketicket.reproduce.study import Study
-from spiketicket.stage_names import title
 
 _COLUMNS = (
-    "panel", "series", "x", "arm", "mean", "low", "high", "seeds", "energy_pj", "published",
-    "published_for", "recipe", "hash",
-)  # fmt: skip
+    "panel",
+    "series",
+    "x",
+    "arm",
+    "mean",
+    "low",
+    "high",
+    "seeds",
+    "energy_pj",
+    "published",
+    "published_for",
+    "recipe",
+    "hash",
+)
 _MEANING = {
     "paper": "",
     "small": "This is a smaller study of the same kind: other data, smaller networks, fewer "
@@ -38,13 +49,22 @@ def to_csv(rows: Sequence[Row]) -> str:
             printed = None
             if known and row.cell.x is None:
                 printed = known.accuracy(row.cell.printed, arm.name)
-            lines.append((
-                row.cell.title, row.cell.series, row.cell.x, arm.name, arm.mean, *ends,
-                " ".join(str(s) for s in arm.accuracy),
-                sum(energies) / len(energies) if energies else None, printed,
-                known.title if known and printed is not None else None,
-                row.cell.recipe.name, row.cell.recipe.hash,
-            ))  # fmt: skip
+            lines.append(
+                (
+                    row.cell.title,
+                    row.cell.series,
+                    row.cell.x,
+                    arm.name,
+                    arm.mean,
+                    *ends,
+                    " ".join(str(s) for s in arm.accuracy),
+                    sum(energies) / len(energies) if energies else None,
+                    printed,
+                    known.title if known and printed is not None else None,
+                    row.cell.recipe.name,
+                    row.cell.recipe.hash,
+                )
+            )
     return csv_of(_COLUMNS, lines)
 
 
@@ -103,11 +123,13 @@ def _table(study: Study, rows: Sequence[Row]) -> str:
             if known and row.cell.x is None:
                 printed = known.accuracy(row.cell.printed, arm.name)
             cells = [
-                row.cell.title, row.cell.series,
+                row.cell.title,
+                row.cell.series,
                 *([f"{row.cell.x:g}"] if axis and row.cell.x is not None else [""] * axis),
-                title(arm.name), f"{arm.mean:.2f}",
+                title(arm.name),
+                f"{arm.mean:.2f}",
                 "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
                 f"{printed:.2f} ({known.title})" if known and printed is not None else "",
-            ]  # fmt: skip
+            ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) if len(lines) > 2 else "Nothing is finished yet."

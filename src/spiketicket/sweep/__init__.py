@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket._files import explained, is_disk_full, read_json, refuse_link, write_json
-from spiketicket._run_files import filled_result
-from spiketicket._run_models import RunResult
-from spiketicket.claim import claimed
-from spiketicket.consent import Consent, given, require_recipe
 from spiketicket.errors import UserError
-from spiketicket.ladder import main_arm
+from spiketicket.experiment.find import is_finished
+from spiketicket.experiment.record import add_record, check_record
+from spiketicket.machine.claims import claimed
+from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
+from spiketicket.machine.run_files import filled_result
+from spiketicket.machine.run_models import RunResult
+from spiketicket.methods.ladder import main_arm
 from spiketicket.recipe import Recipe
-from spiketicket.record import add_record, check_record
-from spiketicket.run import is_finished
+from spiketicket.recipe.consent import Consent, given, require_recipe
 from spiketicket.sweep.axes import Run
 from spiketicket.sweep.driver import Driver, TaskState
 from spiketicket.sweep.executor import Executor
@@ -38,9 +38,16 @@ from spiketicket.sweep.progress import Observer, Silent, tell_kept
 from spiketicket.sweep.ray_cluster import RayCluster
 
 __all__ = [
-    "Executor", "Local", "Observer", "RayCluster", "Run", "Silent", "SweepResult", "run_runs",
+    "Executor",
+    "Local",
+    "Observer",
+    "RayCluster",
+    "Run",
+    "Silent",
+    "SweepResult",
+    "run_runs",
     "run_sweep",
-]  # fmt: skip
+]
 _SAVE_S = 2.0
 
 
@@ -63,15 +70,21 @@ class SweepResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "sweep": self.name, "folder": str(self.folder), "stopped": self.stopped,
-            "runs": list(self.rows), "failed": list(self.failed),
-        }  # fmt: skip
+            "sweep": self.name,
+            "folder": str(self.folder),
+            "stopped": self.stopped,
+            "runs": list(self.rows),
+            "failed": list(self.failed),
+        }
 
 
 def run_sweep(
-    recipes: Sequence[Recipe], seeds: int | Sequence[int] = 1, runs_dir: Path | str = "runs",
-    executor: Executor | None = None, **options: Any,
-) -> SweepResult:  # fmt: skip
+    recipes: Sequence[Recipe],
+    seeds: int | Sequence[int] = 1,
+    runs_dir: Path | str = "runs",
+    executor: Executor | None = None,
+    **options: Any,
+) -> SweepResult:
     """Do what ``find`` does for every recipe, with each of the seeds.
 
     A number of seeds counts from each recipe's own. See :func:`run_runs` for the rest.
@@ -80,11 +93,21 @@ def run_sweep(
 
 
 def run_runs(
-    runs: Sequence[Run], runs_dir: Path | str = "runs", executor: Executor | None = None, *,
-    name: str = "", retry_failed: bool = False, restart_plan: bool = False, retries: int = 2,
-    record: Path | None = None, measure: bool = False, observer: Observer | None = None,
-    network: str = "", options: Mapping[str, Any] | None = None, trust_options: bool = False,
-) -> SweepResult:  # fmt: skip
+    runs: Sequence[Run],
+    runs_dir: Path | str = "runs",
+    executor: Executor | None = None,
+    *,
+    name: str = "",
+    retry_failed: bool = False,
+    restart_plan: bool = False,
+    retries: int = 2,
+    record: Path | None = None,
+    measure: bool = False,
+    observer: Observer | None = None,
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> SweepResult:
     """Do runs in parallel; what is finished is not done again, what several need is done once.
 
     Args:
@@ -138,8 +161,9 @@ def run_runs(
         rows = _rows(runs, place, tasks)
     failed = tuple(
         {"task": s.task.label, "place": str(place / s.task.place), **(s.error or {})}
-        for s in tasks.values() if s.state == "failed"
-    )  # fmt: skip
+        for s in tasks.values()
+        if s.state == "failed"
+    )
     return SweepResult(name, folder, rows, failed, stopped)
 
 
@@ -200,7 +224,7 @@ def require_consent(runs: Sequence[Run]) -> None:
     """Refuse runs of which a recipe has a network of one's own that the user did not name.
 
     Raises:
-        UserError: as :func:`spiketicket.consent.require`.
+        UserError: as :func:`spiketicket.recipe.consent.require`.
     """
     for run in runs:
         require_recipe(run.recipe)
@@ -219,9 +243,12 @@ def _rows(
 def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     recipe, name = run.recipe, run.folder
     row = {
-        "name": recipe.name, "hash": recipe.hash, "folder": str(runs_dir / name),
-        "axes": dict(run.axes), "seeds": list(run.seeds),
-    }  # fmt: skip
+        "name": recipe.name,
+        "hash": recipe.hash,
+        "folder": str(runs_dir / name),
+        "axes": dict(run.axes),
+        "seeds": list(run.seeds),
+    }
     errors = [s.error["message"] for s in own if s.error]
     bad = {s.state for s in own} - {"done", "running"}
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
@@ -230,9 +257,13 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     found = filled_result(runs_dir / name / "result.json", RunResult)
     arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
     return {
-        **row, "state": "done", "errors": [], "ticket": arms[main_arm(recipe)],
-        "dense": arms.get("dense"), "outcome": found["verdict"]["outcome"],
-    }  # fmt: skip
+        **row,
+        "state": "done",
+        "errors": [],
+        "ticket": arms[main_arm(recipe)],
+        "dense": arms.get("dense"),
+        "outcome": found["verdict"]["outcome"],
+    }
 
 
 def _hash(value: Any) -> str:

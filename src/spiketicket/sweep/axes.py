@@ -95,9 +95,13 @@ def count(axes: Sequence[Axis], *, zipped: bool) -> tuple[int, int]:
 
 
 def make_runs(
-    tables: Mapping[str, Any], axes: Sequence[Axis], overrides: Sequence[str] = (), *,
-    zipped: bool = False, source: str = "recipe",
-) -> list[Run]:  # fmt: skip
+    tables: Mapping[str, Any],
+    axes: Sequence[Axis],
+    overrides: Sequence[str] = (),
+    *,
+    zipped: bool = False,
+    source: str = "recipe",
+) -> list[Run]:
     """Every combination of the axes as a run; all of them are validated.
 
     ``tables`` is the recipe's TOML. A run's recipe has the first of its seeds as ``seed``, so that
@@ -187,8 +191,12 @@ def _range(key: str, low: str, high: str, step: str | None) -> list[str]:
     if steps != steps.to_integral_value():
         nearest = start + int(steps) * by
         remedy = f"The range is inclusive: end it at {nearest} or {nearest + by}"
-        raise UserError(f"{high} is not a whole number of steps from {low}", where=where,
-                        value=f"step {by}", remedy=remedy)  # fmt: skip
+        raise UserError(
+            f"{high} is not a whole number of steps from {low}",
+            where=where,
+            value=f"step {by}",
+            remedy=remedy,
+        )
     # As many decimals as were written, so that 1:2:0.5 are all decimals and 1:3:1 whole numbers.
     digits = max(0, *(-int(d.as_tuple().exponent) for d in (start, end, by)))
     return [f"{start + index * by:.{digits}f}" for index in range(int(steps) + 1)]

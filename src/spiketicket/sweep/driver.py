@@ -1,9 +1,9 @@
 """The driver of a sweep: the only one that decides who does what.
 
-It hands a task out under a token of its own (see :class:`spiketicket.claim.Fence`), hears how it
-ended, and hands it out again where its worker was lost. All that matters is in the folder of the
-runs, so a driver that dies is replaced by starting the sweep again. No clock of another host is
-ever read: a worker is lost when its process or node is, not when it has been silent.
+It hands a task out under a token of its own (:class:`spiketicket.machine.claims.Fence`), hears
+how it ended, and hands it out again where its worker was lost. All that matters is in the folder
+of the runs, so a driver that dies is replaced by starting the sweep again. No clock of another
+host is ever read: a worker is lost when its process or node is, not when it has been silent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spiketicket._files import is_disk_full, write_bytes, write_json
-from spiketicket.consent import Consent
 from spiketicket.errors import UserError
+from spiketicket.machine.files import is_disk_full, write_bytes, write_json
+from spiketicket.recipe.consent import Consent
 from spiketicket.sweep.executor import Ended, Executor
 from spiketicket.sweep.plan import Plan, Task, failure
 from spiketicket.sweep.progress import Observer, Pace, View
@@ -155,9 +155,10 @@ class Driver:
             self.observer.message(f"{state.task.label}: {reason}; going on from its checkpoint")
             return
         lost = UserError(
-            f"lost its worker {state.losses} times; {reason}", where=state.task.label,
+            f"lost its worker {state.losses} times; {reason}",
+            where=state.task.label,
             remedy="Is there enough memory? Give --retry-failed to try again",
-        )  # fmt: skip
+        )
         error = {**error_of(lost, socket.gethostname(), state.attempts), "type": "WorkerLost"}
         # Whoever may still be at it must not write from here on.
         (self.folder / "tokens" / state.task.id).unlink(missing_ok=True)
@@ -204,6 +205,7 @@ class Driver:
             (s.task, s.attempts, read_beat(self.folder, s.task.id)) for s in self._running()
         )
         waiting = [s.task for s in self._waiting()]
-        left = self._pace.left_s(waiting, running, min(self.executor.slots(),
-                                 len(waiting) + len(running)))  # fmt: skip
+        left = self._pace.left_s(
+            waiting, running, min(self.executor.slots(), len(waiting) + len(running))
+        )
         return View(Counter(s.state for s in self._tasks.values()), running, left)

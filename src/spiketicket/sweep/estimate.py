@@ -26,22 +26,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spiketicket._run_files import write_result
-from spiketicket.arms import Arm
-from spiketicket.bake import to_ticket
-from spiketicket.budgets import stage_budgets
 from spiketicket.data import load_dataset
-from spiketicket.data._batches import ordered_batches
-from spiketicket.ladder import is_ladder, prepare
-from spiketicket.parts import Context, prepare_experiment
-from spiketicket.pruning import Work, leave_untrained
+from spiketicket.data.batches import ordered_batches
+from spiketicket.experiment.budgets import stage_budgets
+from spiketicket.experiment.keys import StageInputs, stage_inputs
+from spiketicket.experiment.seed import Context, prepare_experiment
+from spiketicket.experiment.stage import Experiment
+from spiketicket.experiment.threads import kept
+from spiketicket.machine.run_files import write_result
+from spiketicket.methods.controls import Arm
+from spiketicket.methods.ladder import is_ladder, prepare
+from spiketicket.methods.trainings import Work, leave_untrained
+from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
-from spiketicket.stage import Experiment
-from spiketicket.stage_names import SCORES
+from spiketicket.recipe.shapes import SCORES
 from spiketicket.sweep.plan import Plan, Task
-from spiketicket.sweep.shared import StageInputs, stage_inputs
-from spiketicket.threads import kept
-from spiketicket.train import (
+from spiketicket.training.loop import (
     STATISTICS_BATCHES,
     Trainee,
     autocast,
@@ -109,10 +109,11 @@ class _Estimator:
         if task.kind == "verdict":
             return 0.0
         left = [
-            name for name in task.stages
+            name
+            for name in task.stages
             if name not in (task.sources or {})
             and not (runs_dir / task.place / name / "result.json").exists()
-        ]  # fmt: skip
+        ]
         recipe = task.recipe
         budgets, keys = stage_budgets(recipe), _cost_keys(recipe)
         sizes = self._measured(recipe, keys, left)
@@ -160,9 +161,11 @@ def _cost_keys(recipe: Recipe) -> dict[str, str]:
 def _costly(inputs: StageInputs) -> dict[str, Any]:
     found = {
         section: {k: v for k, v in value.items() if k not in _FREE}
-        if isinstance(value, dict) else value
-        for section, value in inputs.values.items() if section not in _FREE
-    }  # fmt: skip
+        if isinstance(value, dict)
+        else value
+        for section, value in inputs.values.items()
+        if section not in _FREE
+    }
     train = inputs.values["train"]
     found["train"] = {k: train[k] for k in ("batch_size", "precision", "kernel")} | {
         "optimizers": [train[k]["name"] for k in ("scores", "weights") if k in train],
@@ -213,8 +216,16 @@ class _Bench:
             if not (self.scratch / need).exists():
                 self._leave(need, self._built(need))
         experiment, seed = self.experiment, self.recipe.seed
-        return prepare(name, self.recipe, experiment.shape, seed, experiment.device, self.kept,
-                       self.scratch, Work(self.batches))  # fmt: skip
+        return prepare(
+            name,
+            self.recipe,
+            experiment.shape,
+            seed,
+            experiment.device,
+            self.kept,
+            self.scratch,
+            Work(self.batches),
+        )
 
     def _leave(self, name: str, arm: Arm) -> None:
         folder, model = self.scratch / name, arm.trainee.model

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
-from spiketicket import _cores, _streams
-from spiketicket._apart import apart
 from spiketicket.errors import UserError
+from spiketicket.machine import cores, output
+from spiketicket.machine.apart import apart
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
 
@@ -38,7 +38,7 @@ class Local:
     def __init__(self, workers: int = 1, threads: int | None = None, device: str = "cpu") -> None:
         self.workers, self._device = workers, device
         self._told = threads
-        self.threads = threads or max(1, _cores.cores() // workers)
+        self.threads = threads or max(1, cores.cores() // workers)
         self._running: dict[int, _Worker] = {}
         self._devices = ["cpu"]
         self._place = ("", "")
@@ -109,7 +109,7 @@ class Local:
         device = self._devices[slot % len(self._devices)]
         settings = Settings(*self._place, device, self._told, share=self.threads)
         # A program that loaded PyTorch before us was left as it is; processes of ours wait asleep.
-        _cores.prepare(os.environ)
+        cores.prepare(os.environ)
         # Spawned, not forked: a fork of a process with threads and CUDA may hang.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
@@ -124,7 +124,7 @@ class Local:
 
 
 def _serve(pipe: connection.Connection, settings: Settings) -> None:
-    _streams.prepare()
+    output.prepare()
     # Ctrl-C in a terminal reaches every process of it; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

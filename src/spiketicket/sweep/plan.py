@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from spiketicket._files import read_json
-from spiketicket.budgets import stage_epochs
 from spiketicket.errors import UserError
-from spiketicket.ladder import arm_names
-from spiketicket.parts import seed_folder
+from spiketicket.experiment.budgets import stage_epochs
+from spiketicket.experiment.find import is_finished, stage_folders
+from spiketicket.experiment.keys import stage_inputs, stage_keys
+from spiketicket.experiment.seed import seed_folder
+from spiketicket.experiment.stage import versions
+from spiketicket.machine.files import read_json
+from spiketicket.methods.ladder import arm_names
 from spiketicket.recipe import Recipe
-from spiketicket.run import is_finished, stage_folders
-from spiketicket.stage import versions
 from spiketicket.sweep.axes import Run
-from spiketicket.sweep.shared import stage_inputs, stage_keys
 
 SHARED = ".shared"
 """Folder of the stages that runs have in common, beside the run folders."""
@@ -73,9 +73,13 @@ class Plan:
 
 
 def make_plan(
-    runs: Sequence[Run], runs_dir: Path, device: str = "cpu", *, judge_all: bool = False,
+    runs: Sequence[Run],
+    runs_dir: Path,
+    device: str = "cpu",
+    *,
+    judge_all: bool = False,
     measure: bool = False,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """What is left to do of these runs; ``judge_all`` reads the finished ones' verdicts again, and
     ``measure`` counts the operations of all nets of every run.
 
@@ -115,8 +119,7 @@ class _Planner:
                     open_seeds.append((run, seed, keys))
             if judge_all or self._is_open(run):
                 verdicts.append(run)
-        seeds = {(run.folder, seed): self._seed(run, seed, keys)
-                 for run, seed, keys in open_seeds}  # fmt: skip
+        seeds = {(run.folder, seed): self._seed(run, seed, keys) for run, seed, keys in open_seeds}
         ends = [self._verdict(run, seeds) for run in verdicts]
         return Plan(self.runs, (*self.shared.values(), *_runs_together(seeds.values(), ends)))
 
@@ -153,10 +156,17 @@ class _Planner:
             sources[name], task = self._source(name, run, seed, keys)
             needs += [task] if task else []
         return Task(
-            f"{run.folder}.seed-{seed}", "seed", run.folder, run.recipe, (seed,), str(own),
-            tuple(keys), sources, tuple(needs),
+            f"{run.folder}.seed-{seed}",
+            "seed",
+            run.folder,
+            run.recipe,
+            (seed,),
+            str(own),
+            tuple(keys),
+            sources,
+            tuple(needs),
             sum(epochs[n] for n in left if n not in sources),
-        )  # fmt: skip
+        )
 
     def _is_common(self, key: str) -> bool:
         return key in self.finished or self.wanted[key] > 1
@@ -172,19 +182,32 @@ class _Planner:
             found = {n: self._source(n, run, seed, keys) for n in earlier}
             needs = tuple(task for _, task in found.values() if task)
             self.shared[key] = Task(
-                f"shared-{key}", "stage", run.folder, run.recipe, (seed,), str(place),
-                (*earlier, name), {n: source for n, (source, _) in found.items()}, needs,
+                f"shared-{key}",
+                "stage",
+                run.folder,
+                run.recipe,
+                (seed,),
+                str(place),
+                (*earlier, name),
+                {n: source for n, (source, _) in found.items()},
+                needs,
                 stage_epochs(run.recipe)[name],
-            )  # fmt: skip
+            )
         return str(place / name), self.shared[key].id
 
     def _verdict(self, run: Run, seeds: Mapping[tuple[str, int], Task]) -> Task:
         name = run.folder
         own = [seeds[name, seed] for seed in run.seeds if (name, seed) in seeds]
         return Task(
-            f"{name}.verdict", "verdict", name, run.recipe, run.seeds, name,
-            needs=tuple(task.id for task in own), measure=self.measure,
-        )  # fmt: skip
+            f"{name}.verdict",
+            "verdict",
+            name,
+            run.recipe,
+            run.seeds,
+            name,
+            needs=tuple(task.id for task in own),
+            measure=self.measure,
+        )
 
 
 def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:

@@ -99,9 +99,10 @@ class RayCluster:
                 # execute() lets nothing out: the node could not even call it.
                 cause = str(error.cause or error).splitlines()[-1]
                 raise UserError(
-                    f"a node cannot run spiketicket: {cause}", where="--executor ray",
+                    f"a node cannot run spiketicket: {cause}",
+                    where="--executor ray",
                     remedy="Install the same version on every node",
-                ) from error  # fmt: skip
+                ) from error
             except self._ray.exceptions.RayError as error:
                 ended.append(Ended(order, None, f"{type(error).__name__}: {_first(error)}"))
         return ended

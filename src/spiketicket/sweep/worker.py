@@ -21,22 +21,22 @@ from typing import Any
 
 import torch
 
-from spiketicket._bounded import parse_json, read_regular
-from spiketicket._files import is_disk_full, write_bytes, write_json
-from spiketicket.arms import ArmName
-from spiketicket.claim import Fence, InUseError, SupersededError
-from spiketicket.consent import Consent, given
 from spiketicket.data import Dataset, load_dataset
 from spiketicket.errors import UserError
-from spiketicket.measuring import measure_run
-from spiketicket.parts import Context, prepare_experiment, run_seed, run_stages
+from spiketicket.experiment.find import conclude
+from spiketicket.experiment.measure import measure_run
+from spiketicket.experiment.seed import Context, prepare_experiment, run_seed, run_stages
+from spiketicket.experiment.stage import Experiment
+from spiketicket.experiment.threads import kept
+from spiketicket.machine.bounded import parse_json, read_regular
+from spiketicket.machine.claims import Fence, InUseError, SupersededError
+from spiketicket.machine.files import is_disk_full, write_bytes, write_json
+from spiketicket.methods.controls import ArmName
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import DataConfig
-from spiketicket.reporting import NullReporter
-from spiketicket.run import conclude
-from spiketicket.stage import Experiment
+from spiketicket.recipe.consent import Consent, given
 from spiketicket.sweep.plan import Task
 from spiketicket.sweep.shared import adopt
-from spiketicket.threads import kept
 
 _BEAT_S = 1.0
 """The least time between two reports of progress."""
@@ -118,9 +118,14 @@ def execute(order: Order, settings: Settings) -> Outcome:
     with contextlib.suppress(OSError):
         reporter.file.unlink(missing_ok=True)
     return Outcome(
-        state, host, time.perf_counter() - started, error, tuple(reporter.messages),
-        reporter.epochs, result,
-    )  # fmt: skip
+        state,
+        host,
+        time.perf_counter() - started,
+        error,
+        tuple(reporter.messages),
+        reporter.epochs,
+        result,
+    )
 
 
 class _HaltError(Exception):
@@ -160,17 +165,24 @@ def _do(
     task: Task, settings: Settings, fence: Fence, reporter: _Reporter
 ) -> Mapping[str, Any] | None:
     context = Context(
-        settings.device, settings.threads, reporter, fence, _Adopter(settings, task),
-        settings.sweep, _load,
-    )  # fmt: skip
+        settings.device,
+        settings.threads,
+        reporter,
+        fence,
+        _Adopter(settings, task),
+        settings.sweep,
+        _load,
+    )
     runs_dir = Path(settings.runs_dir)
     if task.kind == "verdict":
         found = conclude(task.recipe, task.seeds, runs_dir=runs_dir, context=context)
         if task.measure:
             measured = measure_run(
-                found.folder, device=settings.device, reporter=reporter,
+                found.folder,
+                device=settings.device,
+                reporter=reporter,
                 dataset=_load(task.recipe.data),
-            )  # fmt: skip
+            )
             reporter.messages += measured.failed
         return {"found": found.to_dict(), "record": found.record()}
     experiment = prepare_experiment(task.recipe, context)
@@ -227,9 +239,13 @@ class _Reporter(NullReporter):
                 write_bytes(self.file, json.dumps(asdict(beat)).encode())
 
     def epoch_finished(
-        self, epoch: int, train_loss: float, train_accuracy: float, val_accuracy: float,
+        self,
+        epoch: int,
+        train_loss: float,
+        train_accuracy: float,
+        val_accuracy: float,
         seconds: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Counts."""
         self.epochs += 1
 

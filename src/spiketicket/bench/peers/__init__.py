@@ -47,11 +47,12 @@ PEERS: dict[str, Peer] = {
         Peer("engine-generic", "engine", "engine, portable C", "exact"),
         Peer("torch-fp32", "torch_fp32", "PyTorch float32", "exact", ("torch",)),
         Peer("torch-bf16", "torch_bf16", "PyTorch bfloat16", "reduced", ("torch",)),
+        Peer("torch-compiled", "torch_compiled", "PyTorch compiled", "float32", ("torch",), 120.0),
         Peer(
-            "torch-compiled", "torch_compiled", "PyTorch compiled", "float32", ("torch",), 120.0
-        ),
-        Peer(
-            "spikingjelly", "spikingjelly", "SpikingJelly", "float32",
+            "spikingjelly",
+            "spikingjelly",
+            "SpikingJelly",
+            "float32",
             ("torch", "spikingjelly", "loguru"),
         ),
         Peer("onnxruntime-fp32", "onnxruntime_fp32", "ONNX Runtime float32", "float32", _ORT),
@@ -59,7 +60,7 @@ PEERS: dict[str, Peer] = {
         Peer("openvino-fp32", "openvino_fp32", "OpenVINO float32", "float32", _OPENVINO),
         Peer("openvino-int8", "openvino_int8", "OpenVINO int8", "reduced", _OPENVINO),
     )
-}  # fmt: skip
+}
 GROUPS = {"engine": tuple(name for name in PEERS if name.startswith("engine-"))}
 """Names for several peers."""
 

@@ -16,11 +16,11 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from spiketicket import _processor
 from spiketicket.bench.job import Array, Job
 from spiketicket.bench.onnx_graph import INPUT, OUTPUT
 from spiketicket.bench.onnx_program import to_onnx
 from spiketicket.bench.peers._program import program_of
+from spiketicket.machine import processor
 
 _QUANTISED = ("Conv", "Gemm")
 
@@ -41,16 +41,22 @@ def int8_model(job: Job) -> tuple[Path, dict[str, Any]]:
     # overflow.
     seven_bits = not has_dot_products()
     quantize_static(
-        float_model(job), path, _Calibration(job), quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(_QUANTISED), per_channel=True, reduce_range=seven_bits,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-    )  # fmt: skip
+        float_model(job),
+        path,
+        _Calibration(job),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(_QUANTISED),
+        per_channel=True,
+        reduce_range=seven_bits,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
     return path, {"weight bits": 7 if seven_bits else 8, "calibration": "min-max"}
 
 
 def has_dot_products() -> bool:
     """Whether the processor adds four 8-bit products into 32 bits at once (VNNI, ARM dot)."""
-    known = set(_processor.features().split())
+    known = set(processor.features().split())
     return bool(known & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 

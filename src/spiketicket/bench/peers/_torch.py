@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spiketicket._allocator import keep_freed_memory
-from spiketicket.bake import from_ticket
 from spiketicket.bench.job import Array, Job, Prepared
-from spiketicket.neurons import _native
+from spiketicket.machine.allocator import keep_freed_memory
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.neurons import native
 from spiketicket.neurons.lif import Kernel
 from spiketicket.ticket import Ticket
 
@@ -35,7 +35,7 @@ def fastest_of(
     """The changed model of the ticket with the kernel and memory layout that are fastest."""
     set_up(job)
     ticket = Ticket.load(job.ticket)
-    kernels: tuple[Kernel, ...] = ("native", "eager") if _native.available() else ("eager",)
+    kernels: tuple[Kernel, ...] = ("native", "eager") if native.available() else ("eager",)
     ways = {
         (kernel, memory): runner(
             change(from_ticket(ticket, kernel)).to(memory_format=layout)  # type: ignore[call-overload]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from spiketicket._private import own_compiler_cache
-from spiketicket.bake import from_ticket
 from spiketicket.bench.job import Job, Prepared
 from spiketicket.bench.peers._torch import MEMORY, runner, set_up
+from spiketicket.machine.private import own_compiler_cache
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 
 

@@ -19,7 +19,7 @@ from spiketicket.engine.compile._net import Net
 from spiketicket.engine.compile._settings import Table, read_neuron
 from spiketicket.engine.program import MAX_STEPS, Program
 from spiketicket.errors import UserError
-from spiketicket.plans import DataShape
+from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketError
 
 __all__ = ["compile_ticket", "normalisation", "supported_networks"]
@@ -48,9 +48,11 @@ def compile_ticket(ticket: Ticket) -> Program:
     steps = model.whole("timesteps", 4, low=1, high=64)
     if steps > MAX_STEPS:
         raise UserError(
-            f"the engine runs at most {MAX_STEPS} time steps", where="model.timesteps",
-            value=steps, remedy='Evaluate this ticket with PyTorch: "spiketicket eval"',
-        )  # fmt: skip
+            f"the engine runs at most {MAX_STEPS} time steps",
+            where="model.timesteps",
+            value=steps,
+            remedy='Evaluate this ticket with PyTorch: "spiketicket eval"',
+        )
     net = Net(ticket, shape, steps, neuron, _table(ticket, shape.channels))
     importlib.import_module(f"{__name__}.{name}").compile_network(net, model)
     model.done()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spiketicket.engine import ops
 from spiketicket.engine.compile._settings import NeuronSettings, Table
 from spiketicket.engine.program import Builder, Program
-from spiketicket.plans import DataShape
+from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketError
 
 F32 = NDArray[np.float32]
@@ -24,32 +24,55 @@ class Net:
     """A program in the making, with the ticket's arrays by the names of the network's modules."""
 
     def __init__(
-        self, ticket: Ticket, shape: DataShape, steps: int, neuron: NeuronSettings,
+        self,
+        ticket: Ticket,
+        shape: DataShape,
+        steps: int,
+        neuron: NeuronSettings,
         lut: F32 | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.shape, self.neuron = shape, neuron
         self._layers = {layer.name: layer for layer in ticket.layers}
         self._tensors = ticket.tensors
         self._unused = {*self._layers, *self._tensors}
         self.builder = Builder(
-            steps=steps, frames=shape.frames, channels=shape.channels, height=shape.height,
-            width=shape.width, classes=shape.classes, lut=lut,
-        )  # fmt: skip
+            steps=steps,
+            frames=shape.frames,
+            channels=shape.channels,
+            height=shape.height,
+            width=shape.width,
+            classes=shape.classes,
+            lut=lut,
+        )
 
     def has(self, name: str) -> bool:
         """Whether the ticket has a layer of this name."""
         return name in self._layers or f"{name}.weight" in self._tensors
 
     def synapse(
-        self, name: str, x: int, *, norm: str = "", stride: int = 1, pad: int = 0,
+        self,
+        name: str,
+        x: int,
+        *,
+        norm: str = "",
+        stride: int = 1,
+        pad: int = 0,
         flatten: bool = False,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """A convolution or linear layer, with the BatchNorm ``norm`` after it."""
         a, b = self._affine(norm) if norm else (None, None)
         return self.builder.add(
-            ops.Synapse, x, name=name, stride=stride, pad=pad, flatten=flatten, a=a, b=b,
-            bias=self._maybe(f"{name}.bias"), **self._weight(name),
-        )  # fmt: skip
+            ops.Synapse,
+            x,
+            name=name,
+            stride=stride,
+            pad=pad,
+            flatten=flatten,
+            a=a,
+            b=b,
+            bias=self._maybe(f"{name}.bias"),
+            **self._weight(name),
+        )
 
     def fire(self, neuron: NeuronSettings, name: str, *inputs: int) -> int:
         """A neuron on one register, or on the sum of two."""

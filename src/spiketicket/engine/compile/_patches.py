@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spiketicket.engine import ops
 from spiketicket.errors import UserError
-from spiketicket.philox import Stream
+from spiketicket.streams import Stream
 
 if TYPE_CHECKING:
     from spiketicket.engine.compile._transformer import Parts

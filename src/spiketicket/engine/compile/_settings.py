@@ -140,9 +140,12 @@ def read_neuron(table: Table) -> NeuronSettings:
         if not 0 <= decay < 1:
             raise TicketError("must be from 0 to below 1", where="neuron.decay", value=decay)
         settings = NeuronSettings(
-            kind, table.number("v_threshold", 1.0), decay, table.flag("decay_input", False),
+            kind,
+            table.number("v_threshold", 1.0),
+            decay,
+            table.flag("decay_input", False),
             table.reset(),
-        )  # fmt: skip
+        )
     elif kind is NeuronKind.STEP:
         settings = NeuronSettings(kind, table.number("v_threshold", 0.0))
     else:

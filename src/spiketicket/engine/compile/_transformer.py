@@ -14,7 +14,7 @@ from spiketicket.engine.compile._patches import choose_tokens
 from spiketicket.engine.compile._settings import NEURONS, NeuronSettings, Table
 from spiketicket.engine.ops import NeuronKind
 from spiketicket.errors import UserError
-from spiketicket.plans import (
+from spiketicket.recipe.shapes import (
     CONV_PEP_STAGES,
     TRANSFORMER_PRESETS,
     conv_pep_pools,
@@ -23,9 +23,16 @@ from spiketicket.plans import (
 )
 
 _RANKINGS = (
-    "none", "random", "fixed", "center", "pixel_energy",
-    "firing_rate", "embedding_norm", "attention_first", "attention_last",
-)  # fmt: skip
+    "none",
+    "random",
+    "fixed",
+    "center",
+    "pixel_energy",
+    "firing_rate",
+    "embedding_norm",
+    "attention_first",
+    "attention_last",
+)
 _DEFAULTS = {
     "lif": NeuronSettings(NeuronKind.LIF, 1.0, 0.5),
     "step": NeuronSettings(NeuronKind.STEP),

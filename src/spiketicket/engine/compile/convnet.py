@@ -5,7 +5,7 @@ from __future__ import annotations
 from spiketicket.engine import ops
 from spiketicket.engine.compile._net import Net
 from spiketicket.engine.compile._settings import Table
-from spiketicket.plans import convnet_pools
+from spiketicket.recipe.shapes import convnet_pools
 
 
 def compile_network(net: Net, model: Table) -> None:

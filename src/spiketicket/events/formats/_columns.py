@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import TimeUnit
-from spiketicket.events._stores import Columns
-from spiketicket.events._types import LARGEST_SENSOR
+from spiketicket.events.reading import TimeUnit
+from spiketicket.events.stores import Columns
+from spiketicket.events.types import LARGEST_SENSOR
 
 _LARGEST: Final = 1 << 53
 """Whole numbers up to here are exact as float64: 285 years of microseconds."""
@@ -101,8 +101,9 @@ class Plain:
         if coarse.any():
             what = f"are stored as {stored}, which cannot hold times of this size exactly"
             remedy = "Save them as int64 or float64"
-            raise UserError(what, where=f"{self._where}: t", value=t[coarse][0].item(),
-                            remedy=remedy)  # fmt: skip
+            raise UserError(
+                what, where=f"{self._where}: t", value=t[coarse][0].item(), remedy=remedy
+            )
         scaled = t * scale
         whole = np.rint(scaled)
         broken = np.abs(scaled - whole) > (0 if unit == "us" else _room(steps * scale))
@@ -127,8 +128,12 @@ class Plain:
         self._polarities |= {value for value, at in ((0, off), (-1, minus)) if at.any()}
         if len(self._polarities) > 1:
             what = "must be 0 and 1, or -1 and 1: -1 and 0 in one file do not say which is OFF"
-            raise UserError(what, where=f"{self._where}: p", value=[-1, 0],
-                            remedy="Leave out or correct the events of the wrong one")  # fmt: skip
+            raise UserError(
+                what,
+                where=f"{self._where}: p",
+                value=[-1, 0],
+                remedy="Leave out or correct the events of the wrong one",
+            )
         return on.astype(np.uint8)
 
 

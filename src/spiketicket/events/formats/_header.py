@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
-from spiketicket.events._types import check_sensor
+from spiketicket.events.types import check_sensor
+from spiketicket.machine.bounded import open_regular
 
 _LONGEST_LINE: Final = 1 << 16
 _LONGEST_HEADER: Final = 1 << 20

@@ -25,9 +25,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Recording, Unwrap, read_chunks
-from spiketicket.events._stores import Columns
 from spiketicket.events.formats._header import SIZES, agreed_sensor, named_sensor, text_lines
+from spiketicket.events.reading import Recording, Unwrap, read_chunks
+from spiketicket.events.stores import Columns
 
 TITLE: Final = "AEDAT 2.0"
 SUFFIXES: Final = (".aedat", ".dat")

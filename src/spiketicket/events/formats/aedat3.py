@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events._reading import CHUNK, Recording
-from spiketicket.events._stores import Columns
 from spiketicket.events.formats._header import agreed_sensor, named_sensor, text_lines
+from spiketicket.events.reading import CHUNK, Recording
+from spiketicket.events.stores import Columns
 
 TITLE: Final = "AEDAT 3.1"
 SUFFIXES: Final = (".aedat",)

@@ -20,12 +20,12 @@ from typing import IO, Any, Final, cast
 
 import numpy as np
 
-from spiketicket._bounded import MEMORY_VARIABLE, max_memory, parse_json
 from spiketicket.errors import UserError
-from spiketicket.events._reading import Recording
-from spiketicket.events._stores import Columns
-from spiketicket.events._types import EVENT
 from spiketicket.events.formats._header import agreed_sensor
+from spiketicket.events.reading import Recording
+from spiketicket.events.stores import Columns
+from spiketicket.events.types import EVENT
+from spiketicket.machine.bounded import MEMORY_VARIABLE, max_memory, parse_json
 
 TITLE: Final = "AEDAT 4"
 SUFFIXES: Final = (".aedat4", ".aedat")

@@ -20,8 +20,8 @@ from typing import Final
 
 import numpy as np
 
-from spiketicket.events._reading import Recording, Unwrap, read_chunks
-from spiketicket.events._stores import Columns
+from spiketicket.events.reading import Recording, Unwrap, read_chunks
+from spiketicket.events.stores import Columns
 
 TITLE: Final = "5-byte events (N-MNIST, N-Caltech101)"
 SUFFIXES: Final = (".bin",)

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
-from spiketicket.events._reading import CHUNK, Recording, TimeUnit
-from spiketicket.events._stores import Columns
 from spiketicket.events.formats._columns import Plain
 from spiketicket.events.formats._npy import NpyRows
+from spiketicket.events.reading import CHUNK, Recording, TimeUnit
+from spiketicket.events.stores import Columns
+from spiketicket.machine.bounded import open_regular
 
 TITLE: Final = "numpy array (tonic's DVSGesture)"
 SUFFIXES: Final = (".npy",)

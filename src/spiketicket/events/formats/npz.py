@@ -16,12 +16,12 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from spiketicket._bounded import open_regular
 from spiketicket.errors import UserError
-from spiketicket.events._reading import CHUNK, Recording
-from spiketicket.events._stores import Columns
 from spiketicket.events.formats._columns import Plain
 from spiketicket.events.formats._npy import NpyRows
+from spiketicket.events.reading import CHUNK, Recording
+from spiketicket.events.stores import Columns
+from spiketicket.machine.bounded import open_regular
 
 TITLE: Final = "numpy archive (SpikingJelly)"
 SUFFIXES: Final = (".npz",)

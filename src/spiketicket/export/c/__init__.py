@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiketicket._files import write_bytes
 from spiketicket.engine.program import Program
-from spiketicket.export._staged import staged
 from spiketicket.export.c.chain import ExportError, read_chain
 from spiketicket.export.c.names import c_name, check_name
 from spiketicket.export.c.writer import Sizes, write_source
+from spiketicket.export.staged import staged
+from spiketicket.machine.files import write_bytes
 
 __all__ = ["ExportError", "Exported", "Sizes", "c_name", "export_c"]
 

@@ -146,10 +146,18 @@ class _Reader:
         self._take(neuron)
         register, output = self.register, self._value()
         layer = Layer(
-            name=self.name, register=register, input=given, output=output, signs=signs,
-            affine=_affine(synapse), stride=synapse.stride, pad=synapse.pad,
-            v_threshold=neuron.v_threshold, memory=memory, pool=self._pool(),
-        )  # fmt: skip
+            name=self.name,
+            register=register,
+            input=given,
+            output=output,
+            signs=signs,
+            affine=_affine(synapse),
+            stride=synapse.stride,
+            pad=synapse.pad,
+            v_threshold=neuron.v_threshold,
+            memory=memory,
+            pool=self._pool(),
+        )
         self._check(layer, first)
         return layer
 
@@ -227,9 +235,12 @@ class _Reader:
         if self.at != len(self.program.ops):
             self._refuse("the classifier must be the last layer")
         return Readout(
-            name=self.name, signs=signs.reshape(len(signs), -1), affine=_affine(synapse),
-            positions=positions, divisor=divisor,
-        )  # fmt: skip
+            name=self.name,
+            signs=signs.reshape(len(signs), -1),
+            affine=_affine(synapse),
+            positions=positions,
+            divisor=divisor,
+        )
 
 
 def _affine(synapse: Synapse) -> Affine:

@@ -21,9 +21,11 @@ def encode_layer(signs: Signs, pad: int) -> tuple[bytes, bool]:
     order = [pad, *(kx for kx in range(signs.shape[3]) if kx != pad)]
     columns = signs[..., order].transpose(0, 3, 2, 1).reshape(len(signs), signs.shape[3], -1)
     lists = [
-        np.flatnonzero(column == sign) for channel in columns for column in channel
+        np.flatnonzero(column == sign)
+        for channel in columns
+        for column in channel
         for sign in (-1, 1)
-    ]  # fmt: skip
+    ]
     wide = b"".join(_count(at) + _gaps(at, 255).tobytes() for at in lists)
     narrow = b"".join(_count(at) + _halves(_gaps(at, 15)) for at in lists)
     return (narrow, True) if len(narrow) < 0.8 * len(wide) else (wide, False)

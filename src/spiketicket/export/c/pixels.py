@@ -58,9 +58,13 @@ def first_layer(chain: Chain, out: Map) -> End:
         size += sum(4 * values.size for values in arrays.values())
     ram = 0 if found is None else 4 * program.frames * layer.output.width
     return End(
-        macros=macros, arrays=text, weight_bytes=len(weights), table_bytes=size, ram_bytes=ram,
+        macros=macros,
+        arrays=text,
+        weight_bytes=len(weights),
+        table_bytes=size,
+        ram_bytes=ram,
         floats=floats,
-    )  # fmt: skip
+    )
 
 
 def _pixel_arrays(found: PixelThresholds) -> tuple[str, int]:
@@ -89,10 +93,13 @@ def readout(chain: Chain, features: Map) -> End:
     text = f"typedef {count} count_of;\n" + array("uint8_t", "readout_weights", weights)
     text += "".join(array("float", f"readout_{name}", values) for name, values in parts.items())
     return End(
-        macros=macros, arrays=text, weight_bytes=len(weights),
+        macros=macros,
+        arrays=text,
+        weight_bytes=len(weights),
         table_bytes=sum(4 * values.size for values in parts.values()),
-        ram_bytes=end.signs.shape[1] * (1 if most < 256 else 2), floats=not end.whole,
-    )  # fmt: skip
+        ram_bytes=end.signs.shape[1] * (1 if most < 256 else 2),
+        floats=not end.whole,
+    )
 
 
 def _affine_macros(prefix: str, parts: dict[str, NDArray[np.float32]]) -> str:

@@ -135,19 +135,32 @@ def layer_tables(
         for name in ("thresholds", "bands", "offsets", "bias", "scale", "shift")
     ]
     numbers = (
-        layer.signs.shape[3], layer.stride, layer.output.height, layer.output.width,
-        planes.planes, planes.fraction, int(layer.pool), int(layer.memory),
+        layer.signs.shape[3],
+        layer.stride,
+        layer.output.height,
+        layer.output.width,
+        planes.planes,
+        planes.fraction,
+        int(layer.pool),
+        int(layer.memory),
         int(narrow),
-    )  # fmt: skip
+    )
     fields = [
-        f"layer{index}_weights", *pointers, number(layer.affine.alpha),
-        number(layer.v_threshold), *(m.text for m in maps), *map(str, numbers),
-    ]  # fmt: skip
+        f"layer{index}_weights",
+        *pointers,
+        number(layer.affine.alpha),
+        number(layer.v_threshold),
+        *(m.text for m in maps),
+        *map(str, numbers),
+    ]
     return LayerTables(
-        planes=planes, narrow=narrow, arrays=text, entry=f"    {{{', '.join(fields)}}},\n",
+        planes=planes,
+        narrow=narrow,
+        arrays=text,
+        entry=f"    {{{', '.join(fields)}}},\n",
         weight_bytes=len(weights),
         table_bytes=sum(_BYTES[kind] * values.size for kind, values in parts.values()),
-    )  # fmt: skip
+    )
 
 
 def affine_arrays(affine: Affine) -> dict[str, NDArray[np.float32]]:

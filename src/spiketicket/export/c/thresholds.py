@@ -95,9 +95,13 @@ def plane_thresholds(layer: Layer, steps: int) -> PlaneThresholds:
             break
         fraction -= 1  # fewer bits, coarser units: a narrow band is stored in bytes
     return PlaneThresholds(
-        planes=planes, fraction=fraction, thresholds=made[0], bands=made[1], minus=minus,
+        planes=planes,
+        fraction=fraction,
+        thresholds=made[0],
+        bands=made[1],
+        minus=minus,
         turned=turned,
-    )  # fmt: skip
+    )
 
 
 def _planes(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from spiketicket import __version__
+from spiketicket._version import __version__
 from spiketicket.export.c.chain import Chain, Layer
 from spiketicket.export.c.example import example
 from spiketicket.export.c.names import name_array
@@ -101,8 +101,11 @@ def _sizes(
     if tables:
         words += (limits["GROUP"] * limits["SLOTS"] + limits["WORDS"]) * limits["PLANES"]
         words += limits["KERNEL"] * limits["WORDS"]
-    floats = [layer.name for layer, table in zip(chain.layers[1:], tables, strict=True)
-              if table.planes.bands.any()]  # fmt: skip
+    floats = [
+        layer.name
+        for layer, table in zip(chain.layers[1:], tables, strict=True)
+        if table.planes.bands.any()
+    ]
     named = [*([chain.layers[0].name] if ends[0].floats else []), *floats]
     parts: list[LayerTables | End] = [*tables, *ends]
     return Sizes(
@@ -129,11 +132,14 @@ def _header(chain: Chain, name: str, sizes: Sizes, classes: Sequence[str]) -> st
     program, upper = chain.program, name.upper()
     pixel, logit = _kinds(chain)
     facts = {
-        "STEPS": program.steps, "FRAMES": program.frames, "CHANNELS": program.channels,
-        "HEIGHT": program.height, "WIDTH": program.width,
+        "STEPS": program.steps,
+        "FRAMES": program.frames,
+        "CHANNELS": program.channels,
+        "HEIGHT": program.height,
+        "WIDTH": program.width,
         "PIXELS": program.frames * program.channels * program.height * program.width,
         "CLASSES": program.classes,
-    }  # fmt: skip
+    }
     macros = "".join(define(f"{upper}_{key}", value) for key, value in facts.items())
     if chain.readout.whole:
         scale = float(chain.readout.affine.alpha) / chain.readout.divisor
@@ -207,9 +213,11 @@ def _exactness(sizes: Sizes) -> str:
 
 
 def _source(
-    chain: Chain, name: str, sizes: Sizes,
+    chain: Chain,
+    name: str,
+    sizes: Sizes,
     parts: tuple[str, str, tuple[LayerTables, ...], tuple[End, End]],
-) -> str:  # fmt: skip
+) -> str:
     macros, types, tables, (first, last) = parts
     program, upper = chain.program, name.upper()
     input_macros = "".join(

@@ -107,10 +107,16 @@ def px(value: float) -> str:
 def drawing(height: float, *parts: object, label: str, width: float = WIDTH) -> Markup:
     """The ``svg`` element; ``label`` says what is to be seen."""
     return element(
-        "svg", *parts, xmlns="http://www.w3.org/2000/svg", class_="fig", role="img",
-        viewBox=f"0 0 {px(width)} {px(height)}", width=px(width), height=px(height),
+        "svg",
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        class_="fig",
+        role="img",
+        viewBox=f"0 0 {px(width)} {px(height)}",
+        width=px(width),
+        height=px(height),
         aria_label=label,
-    )  # fmt: skip
+    )
 
 
 def text(x: float, y: float, content: object, class_: str = "", anchor: str = "") -> Markup:
@@ -126,16 +132,28 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def rect(
-    x: float, y: float, width: float, height: float, class_: str, tip: object = None,
-    opacity: float | None = None, rx: float | None = None,
-) -> Markup:  # fmt: skip
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    class_: str,
+    tip: object = None,
+    opacity: float | None = None,
+    rx: float | None = None,
+) -> Markup:
     """A rectangle; ``tip`` is shown where the pointer is on it."""
     shown = () if tip is None else (element("title", tip),)
     return element(
-        "rect", *shown, x=px(x), y=px(y), width=px(max(width, 0)), height=px(max(height, 0)),
-        class_=class_, fill_opacity=None if opacity is None else f"{opacity:.2f}".rstrip("0"),
+        "rect",
+        *shown,
+        x=px(x),
+        y=px(y),
+        width=px(max(width, 0)),
+        height=px(max(height, 0)),
+        class_=class_,
+        fill_opacity=None if opacity is None else f"{opacity:.2f}".rstrip("0"),
         rx=None if rx is None else px(rx),
-    )  # fmt: skip
+    )
 
 
 def polyline(points: Sequence[tuple[float, float]], class_: str, tip: object = None) -> Markup:

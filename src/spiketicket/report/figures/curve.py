@@ -119,8 +119,9 @@ def _drawn(ln: _Line, scale_x: Scale, scale_y: Scale) -> Markup:
     parts = []
     for x, s, _ in ln.points:
         if s.interval:
-            low, high = (min(max(v, scale_y.low), scale_y.high) for v in (s.interval.low,
-                         s.interval.high))  # fmt: skip
+            low, high = (
+                min(max(v, scale_y.low), scale_y.high) for v in (s.interval.low, s.interval.high)
+            )
             at = scale_x(x) + aside
             parts.append(line(at, scale_y(low), at, scale_y(high), f"whisker s-{kind}"))
     parts.append(polyline([(scale_x(x), scale_y(s.mean)) for x, s, _ in ln.points], f"s-{kind}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spiketicket._run_models import Compared
+from spiketicket.machine.run_models import Compared
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,
@@ -83,10 +83,11 @@ def _row(pair: Compared, scale: Scale, y: float, title: Callable[[str], str]) ->
     words = joined(
         [
             text(0, y + 13, name),
-            text(WIDTH, y + 13, joined([_bold(signed(pair.difference)), f"  {bounds}"]), "dim",
-                 "end"),
+            text(
+                WIDTH, y + 13, joined([_bold(signed(pair.difference)), f"  {bounds}"]), "dim", "end"
+            ),
         ]
-    )  # fmt: skip
+    )
     middle = y + 23
     if abs(pair.difference) > scale.high:
         return joined([words, _arrow(scale, middle, pair.difference > 0, kind, tip)])

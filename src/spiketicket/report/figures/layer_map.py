@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spiketicket._run_models import Measure
+from spiketicket.machine.run_models import Measure
 from spiketicket.report.figures.canvas import WIDTH, Figure, brief, drawing, px, text
 from spiketicket.report.figures.layers import Step, density, steps
 from spiketicket.report.markup import Markup, element, joined
@@ -50,11 +50,23 @@ def layer_map(measure: Measure, arm: str, title: str) -> Figure | None:
         caption += f" The first {_MOST_ROWS} of {len(every)} rows."
     drawn = drawing(_TOP + len(shown) * _ROW + 2, joined(parts), label=f"Layers of {title}")
     return Figure(
-        f"layers-{arm}", f"Layer by layer: {title}", caption, drawn,
-        ("name", "group", "weights", "kept", "nonzero", "input", "input_density", "time_step",
-         "firing_rate"),
+        f"layers-{arm}",
+        f"Layer by layer: {title}",
+        caption,
+        drawn,
+        (
+            "name",
+            "group",
+            "weights",
+            "kept",
+            "nonzero",
+            "input",
+            "input_density",
+            "time_step",
+            "firing_rate",
+        ),
         _rows(every),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -109,15 +121,23 @@ def _shade(level: int) -> float:
 def _row(step: Step, cells: list[_Cell], y: float) -> Markup:
     """A row's words, and its tip on all of it."""
     words = [
-        element("tspan", cell.words, x=px(cell.x + cell.width / 2),
-                class_="on" if cell.strength > 0.62 else None)
-        for cell in cells if cell.words
-    ]  # fmt: skip
+        element(
+            "tspan",
+            cell.words,
+            x=px(cell.x + cell.width / 2),
+            class_="on" if cell.strength > 0.62 else None,
+        )
+        for cell in cells
+        if cell.words
+    ]
     return element(
-        "g", element("title", _words(step)), text(0, y + 12.5, brief(step.name, 20)),
+        "g",
+        element("title", _words(step)),
+        text(0, y + 12.5, brief(step.name, 20)),
         element("text", *words, y=px(y + 12), class_="mid"),
-        element("path", d=f"M0 {px(y)}h{px(WIDTH)}v{px(_ROW)}H0z", class_="hit"), class_="small",
-    )  # fmt: skip
+        element("path", d=f"M0 {px(y)}h{px(WIDTH)}v{px(_ROW)}H0z", class_="hit"),
+        class_="small",
+    )
 
 
 def _words(step: Step) -> str:
@@ -137,10 +157,17 @@ def _rows(every: list[Step]) -> tuple[tuple[str | float | int | None, ...], ...]
     for step in every:
         layer, neurons = step.layer, step.neurons
         facts = (
-            (layer.group, layer.weights, layer.kept, layer.nonzero, layer.input,
-             layer.input_density)
-            if layer else (None,) * 6
-        )  # fmt: skip
+            (
+                layer.group,
+                layer.weights,
+                layer.kept,
+                layer.nonzero,
+                layer.input,
+                layer.input_density,
+            )
+            if layer
+            else (None,) * 6
+        )
         rates = list(enumerate(neurons.rate, start=1)) if neurons else [(None, None)]
         rows += [(step.full, *facts, t, rate) for t, rate in rates]
     return tuple(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spiketicket._run_models import Layer, Measure, Neurons
+from spiketicket.machine.run_models import Layer, Measure, Neurons
 
 _ROLES = frozenset(
     ["block", "blocks", "conv", "convs", "layers", "linear", "neuron", "neurons", "synapse"]
@@ -52,8 +52,9 @@ def short_name(name: str) -> str:
     ``encoder.0.q``, and so are its neurons.
     """
     first, *rest = name.split(".")
-    kept = [part.removesuffix("_conv").removesuffix("_neuron") for part in rest
-            if part not in _ROLES]  # fmt: skip
+    kept = [
+        part.removesuffix("_conv").removesuffix("_neuron") for part in rest if part not in _ROLES
+    ]
     # the product of queries, keys and values is what the neurons of the attention come after
     return ".".join([first, *("attention" if part == "product" else part for part in kept)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket._run_models import Layer, Measure, Tokens
+from spiketicket.machine.run_models import Layer, Measure, Tokens
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,
@@ -25,10 +25,15 @@ _MOST = 64
 _MASKED = ("conv_pep", "conv", "linear")
 """Groups that a ticket may make binary, for files that do not say it of each layer."""
 GROUPS = {
-    "conv": "convolutions", "linear": "linear layers", "classifier": "classifier",
-    "conv_pep": "ConvPEP: image to patches", "encoder_linear": "encoder, linear layers",
-    "attention": "encoder, attention", "head": "head", "selector": "selector: ranks the patches",
-}  # fmt: skip
+    "conv": "convolutions",
+    "linear": "linear layers",
+    "classifier": "classifier",
+    "conv_pep": "ConvPEP: image to patches",
+    "encoder_linear": "encoder, linear layers",
+    "attention": "encoder, attention",
+    "head": "head",
+    "selector": "selector: ranks the patches",
+}
 """The groups of operations in words."""
 
 
@@ -58,12 +63,24 @@ def network_picture(run: Run, measure: Measure, arm: str, title: str) -> Figure 
     if len(every) > _MOST:
         caption += f" The first {_MOST} of {len(every)} layers."
     return Figure(
-        f"network-{arm}", f"The network: {title}", caption,
+        f"network-{arm}",
+        f"The network: {title}",
+        caption,
         drawing(classes + 2, joined(parts), label=f"The network of {title}, block by block"),
-        ("name", "group", "kind", "shape", "weights", "kept", "input", "calls", "neuron",
-         "neurons"),
+        (
+            "name",
+            "group",
+            "kind",
+            "shape",
+            "weights",
+            "kept",
+            "input",
+            "calls",
+            "neuron",
+            "neurons",
+        ),
         tuple(_csv_row(step) for step in every),
-    )  # fmt: skip
+    )
 
 
 def _is_binary(layer: Layer | None, any_is: bool) -> bool:
@@ -148,5 +165,14 @@ def _csv_row(step: Step) -> tuple[str | float | None, ...]:
     if layer is None:
         return (step.full, *(None,) * 7, *kind)
     shape = "x".join(map(str, layer.shape)) if layer.shape else None
-    return (step.full, layer.group, layer.kind, shape, layer.weights, layer.kept, layer.input,
-            layer.calls, *kind)  # fmt: skip
+    return (
+        step.full,
+        layer.group,
+        layer.kind,
+        shape,
+        layer.weights,
+        layer.kept,
+        layer.input,
+        layer.calls,
+        *kind,
+    )

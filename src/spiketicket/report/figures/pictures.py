@@ -52,10 +52,13 @@ def pictures(sample: Sample, arm: str) -> Figure:
         what = f"Outlined: the {sample.kept.shape[1]} of {all_of} patches that are kept. {what}"
     title = "Kept patches" if sample.kept is not None else "Test images"
     return Figure(
-        f"images-{arm}", title, f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
+        f"images-{arm}",
+        title,
+        f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
         drawing(lines * (height + 22), joined(parts), label=title),
-        ("image", "class", "patch_row", "patch_column"), tuple(rows),
-    )  # fmt: skip
+        ("image", "class", "patch_row", "patch_column"),
+        tuple(rows),
+    )
 
 
 def _which(ids: tuple[int, ...]) -> str:
@@ -68,9 +71,15 @@ def _which(ids: tuple[int, ...]) -> str:
 def _image(frames: NDArray[Any], x: float, y: float, height: float) -> Markup:
     """Frames [F, C, H, W] as one image: colours, grey, or polarities summed over time."""
     return element(
-        "image", x=px(x), y=px(y), width=px(_SIDE), height=px(height), class_="pixels",
-        preserveAspectRatio="none", href=f"data:image/png;base64,{_png(_colours(frames))}",
-    )  # fmt: skip
+        "image",
+        x=px(x),
+        y=px(y),
+        width=px(_SIDE),
+        height=px(height),
+        class_="pixels",
+        preserveAspectRatio="none",
+        href=f"data:image/png;base64,{_png(_colours(frames))}",
+    )
 
 
 def _colours(frames: NDArray[Any]) -> NDArray[np.uint8]:

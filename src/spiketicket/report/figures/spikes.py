@@ -55,11 +55,14 @@ def raster(sample: Sample, arm: str) -> Figure | None:
         for t, n in zip(*(i.tolist() for i in spikes.nonzero()), strict=True)
     ]
     return Figure(
-        f"raster-{arm}", "Spikes", f"Test sample {sample.index}: at most 128 evenly chosen neurons "
+        f"raster-{arm}",
+        "Spikes",
+        f"Test sample {sample.index}: at most 128 evenly chosen neurons "
         "a layer, a mark for each spike.",
         drawing(y + 32, joined(parts), label="Spikes of each layer over time"),
-        ("layer", "time_step", "neuron"), tuple(rows),
-    )  # fmt: skip
+        ("layer", "time_step", "neuron"),
+        tuple(rows),
+    )
 
 
 def _marks(spikes: NDArray[np.bool_], y: float, cell: float) -> Markup:
@@ -100,17 +103,24 @@ def membranes(sample: Sample, arm: str) -> Figure | None:
         y += 50
     parts.append(x_axis(scale_x, y, "time step", _steps(times)))
     return Figure(
-        f"membranes-{arm}", "Membranes", f"Potential before firing of {neurons} neurons of "
+        f"membranes-{arm}",
+        "Membranes",
+        f"Potential before firing of {neurons} neurons of "
         f"{short_name(sample.membrane_name)}, test sample {sample.index}. Dashed: the threshold. "
         "Filled: the neuron fires.",
         drawing(y + 38, joined(parts), label="Membrane potentials over time"),
         ("neuron", "time_step", "potential", "fires"),
         tuple(
-            (n + 1, t + 1, float(potential[t, n]) if math.isfinite(potential[t, n]) else None,
-             int(fired[t, n]))
-            for n in range(neurons) for t in range(times)
+            (
+                n + 1,
+                t + 1,
+                float(potential[t, n]) if math.isfinite(potential[t, n]) else None,
+                int(fired[t, n]),
+            )
+            for n in range(neurons)
+            for t in range(times)
         ),
-    )  # fmt: skip
+    )
 
 
 def answer(sample: Sample, arm: str) -> Figure | None:
@@ -135,11 +145,13 @@ def answer(sample: Sample, arm: str) -> Figure | None:
     if not right:
         words += f": it is {sample.class_name(sample.label)}"
     return Figure(
-        f"answer-{arm}", "Its answer", f"Test sample {sample.index}: {words}.",
+        f"answer-{arm}",
+        "Its answer",
+        f"Test sample {sample.index}: {words}.",
         drawing(194, joined(parts), label="The value of each class"),
         ("class", "logit"),
         tuple((sample.class_name(c), v) for c, v in enumerate(logits)),
-    )  # fmt: skip
+    )
 
 
 def _steps(times: int) -> list[float]:

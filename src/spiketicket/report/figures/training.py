@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spiketicket._run_models import Epoch
+from spiketicket.machine.run_models import Epoch
 from spiketicket.report.figures.canvas import (
     Figure,
     Scale,
@@ -82,8 +82,11 @@ def _figure(
         faint += " earlier" if kind == "ticket" and ln.arm != run.main else ""
         parts.append(polyline(points, f"s-{kind}{faint}", ln.title))
         if len(points) == 1:
-            parts.append(element("circle", cx=px(points[0][0]), cy=px(points[0][1]), r=2.5,
-                                 class_=f"f-{kind}"))  # fmt: skip
+            parts.append(
+                element(
+                    "circle", cx=px(points[0][0]), cy=px(points[0][1]), r=2.5, class_=f"f-{kind}"
+                )
+            )
     parts.append(_labels(run, lines, scale_x, scale_y))
     seeds = len({s.seed for s in run.stages if s.history})
     caption = f"Mean over {seeds} seeds." if seeds > 1 else "One seed."

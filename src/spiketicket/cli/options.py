@@ -1,0 +1,184 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
+from spiketicket.recipe.consent import Consent
+from spiketicket.recipe.registry import SHIPPED
+
+DEFAULT_RECIPE = "digits-binw"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help=f"A TOML file, or the name of a recipe in the package. Default: {DEFAULT_RECIPE}.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Replace a value of the recipe; repeatable."
+    ),
+]
+RunsOption = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
+]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", help="Add the result to this file, one line of JSON a recipe."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+RootOption = Annotated[
+    str,
+    typer.Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
+]
+
+
+MaxMemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=set_max_memory,
+        help=f"Memory that reading one file may take. Default: {DEFAULT_MEMORY}.",
+    ),
+]
+
+NetworkOption = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        metavar="MODULE:FUNCTION",
+        help="Your own network, as the file names it: its code is run.",
+    ),
+]
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--options",
+        metavar="KEY=VALUE",
+        help="An argument of your own network, as the file states it; repeatable.",
+    ),
+]
+TrustOptionsOption = Annotated[
+    bool,
+    typer.Option("--trust-options", help="Take the arguments of your own network from the file."),
+]
+
+
+def consent_to(network: str, options: Sequence[str] | None, trust_options: bool) -> Consent:
+    """What the user allows by ``--network``, ``--options`` and ``--trust-options``.
+
+    Raises:
+        UserError: they do not go together, or are not of the form they must have.
+    """
+    from spiketicket.recipe.parsing import toml_value
+
+    given: dict[str, Any] = {}
+    for text in options or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip() or key.strip() in given:
+            what = "is given twice" if equals and key.strip() else "must have the form key=value"
+            raise UserError(what, where="--options", value=text)
+        given[key.strip()] = toml_value(value.strip())
+    return Consent(network, given if options else None, trust_options)
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def recipe_path(text: str) -> Path:
+    """The file a person means by ``text``: a path, or else the name of a packaged recipe.
+
+    Raises:
+        UserError: there is no such file and no such name.
+    """
+    path = Path(text)
+    if path.exists():
+        return path
+    packaged = packaged_recipes()
+    if text in packaged:
+        return packaged[text]
+    near = difflib.get_close_matches(path.stem, packaged, n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]}? " if near else ""
+    remedy += f"Recipes in the package: {', '.join(packaged)}"
+    raise UserError("no such recipe file", where=text, remedy=remedy)
+
+
+def require_device(device: Device) -> str:
+    """The device's name, once it is sure that PyTorch is there and has it.
+
+    Raises:
+        UserError: PyTorch is not installed, or sees no such device.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(NO_TORCH) from error
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise UserError(
+            "PyTorch sees no CUDA device", where="--device", value=str(device), remedy="Use cpu"
+        )
+    return str(device)
+
+
+class Where(StrEnum):
+    """What carries the runs out."""
+
+    local = "local"
+    ray = "ray"
+
+
+ExecutorOption = Annotated[Where, typer.Option("--executor", help="Where to run.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
+]
+CpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus-per-run",
+        min=1,
+        help="CPU threads of a run. Default: local, at most an equal share; ray, 1.",
+    ),
+]
+GpusOption = Annotated[
+    float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
+]
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
+]

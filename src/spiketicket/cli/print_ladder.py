@@ -1,0 +1,122 @@
+"""The ladder of a transformer's tickets as a person reads it: a row per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spiketicket.cli.console import print_line, print_table, size_text, time_text
+from spiketicket.machine.run_models import PATCHES
+
+GROUPS = {
+    "conv_pep": "ConvPEP",
+    "encoder_linear": "encoder linear",
+    "attention": "attention",
+    "head": "head",
+    "selector": "selector",
+}
+_RULES = {
+    "firing_rate": "firing rate of its tokens in a trained selector",
+    "embedding_norm": "norm of its tokens in a trained selector",
+    "attention_first": "attention they get in a trained selector's first block",
+    "attention_last": "attention they get in a trained selector's last block",
+}
+
+
+def is_ladder(arms: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the rows are those of a ladder."""
+    return any(arm.get("tokens") for arm in arms)
+
+
+def print_ladder(
+    arms: Sequence[Mapping[str, Any]], accuracy: Sequence[tuple[str, str]], *, title: str
+) -> None:
+    """Print the stages and what they cost; ``accuracy`` is the test and validation text a row."""
+    columns = (
+        "",
+        "test %",
+        "validation %",
+        "tokens",
+        "ConvPEP\ndensity",
+        "pruned\nConvPEP %",
+        "pruned\nnet %",
+        "file",
+        "epochs",
+        "time",
+    )
+    rows = [_row(arm, *text) for arm, text in zip(arms, accuracy, strict=True)]
+    print_table(columns, rows, title=title)
+    _print_operations(arms)
+    for line in _kept(arms):
+        print_line(line)
+
+
+def print_rungs(verdict: Mapping[str, Any]) -> None:
+    """Print every rung against its controls, and fine-tuning against what it started from."""
+    rows = []
+    for rung in verdict["rungs"].values():
+        for kind in ("comparisons", "fine_tuning"):
+            rows += [_comparison(row) for row in rung.get(kind, {}).values()]
+    interval = f"{100 * verdict['confidence']:g} % interval"
+    print_table(("", "points", interval, "from", "McNemar p"), rows)
+
+
+def _comparison(row: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['of']} - {row['title']}",
+        f"{row['difference']:+.2f}",
+        "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
+        row["basis"] or "-",
+        ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
+    ]
+
+
+def _row(arm: Mapping[str, Any], test: str, validation: str) -> list[str]:
+    tokens, whole = arm["tokens"], arm["conv_pep_density"] == 1
+    return [
+        arm["title"],
+        test,
+        validation,
+        f"{tokens['kept']} of {tokens['of']}",
+        f"{arm['conv_pep_density']:.4g}",
+        "-" if whole else f"{100 * (1 - arm['conv_pep_density']):.4g}",
+        "-" if whole else f"{100 * (1 - arm['net_density']):.4g}",
+        size_text(arm["file_bytes"]),
+        f"{arm['trained_epochs']:g}",
+        time_text(arm["wall_s"]),
+    ]
+
+
+def _print_operations(arms: Sequence[Mapping[str, Any]]) -> None:
+    counted = [(arm["title"], arm["operations"]) for arm in arms if arm.get("operations")]
+    if not counted:
+        return
+    names = [g for g in GROUPS if any(g in found for _, found in counted)]
+    rows = []
+    for title, found in counted:
+        groups = [found.get(name) for name in names]
+        total = [sum(g[k] for g in groups if g) for k in ("acs", "macs", "dense")]
+        cells = ["-" if g is None else _million(g["acs"] + g["macs"]) for g in groups]
+        rows.append([title, *cells, _million(total[0] + total[1]), _million(total[2])])
+    images = counted[0][1].get("images", "?")
+    print_table(
+        ("", *(GROUPS[name].replace(" ", "\n") for name in names), "all", "were none\nzero"),
+        rows,
+        title=f"Operations per image with no zero factor, million (mean of {images} test images)",
+    )
+
+
+def _million(count: float) -> str:
+    return f"{count / 1e6:.3g}"
+
+
+def _kept(arms: Sequence[Mapping[str, Any]]) -> list[str]:
+    patch = next((arm for arm in arms if arm["arm"] in PATCHES), None)
+    if patch is None:
+        return []
+    tokens = patch["tokens"]
+    rules = {_RULES.get(r, r) for r in patch.get("rankings") or [patch["ranking"]]}
+    return [
+        f"Kept: {tokens['kept']} of {tokens['of']} patches an image, by the "
+        f"{' or the '.join(sorted(rules))}; the same rule in training, validation and test."
+    ]

@@ -1,0 +1,162 @@
+"""Results of a run as a person reads them; accuracies are in percent."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
+from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
+
+_STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "unproven": "bold"}
+
+
+def print_find(result: Mapping[str, Any]) -> None:
+    """Print the arms, the verdict, and where everything is."""
+    seeds = ", ".join(str(seed) for seed in result["seeds"])
+    title = f"{result['name']}: {result['condition']}, seed{'s' * (len(result['seeds']) > 1)} "
+    print_arms(result["arms"], title=title + seeds)
+    if result["verdict"].get("rungs"):
+        print_rungs(result["verdict"])
+    else:
+        _print_comparisons(result["verdict"])
+    print_verdict(result["verdict"])
+    for note in result.get("notes", ()):
+        print_line(f"data     {note}")
+    for path in result["tickets"]:
+        print_line(f"ticket   {path}")
+    print_line(f"run      {result['folder']}")
+
+
+def print_arms(arms: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Print one column for each of the nets that were compared: so it fits a terminal.
+
+    A ladder has many, and a row for each.
+    """
+    if is_ladder(arms):
+        accuracy = [
+            (percent(arm["test_accuracy"]), percent(arm["validation_accuracy"])) for arm in arms
+        ]
+        print_ladder(arms, accuracy, title=title)
+        return
+    searched = [arm for arm in arms if arm.get("is_search")]
+    if searched:
+        _print_search(searched, f"{title}, the search")
+        arms = [arm for arm in arms if not arm.get("is_search")]
+        searched = searched + [arm for arm in arms if arm["arm"] == "ticket"]
+    columns = ("", *(arm["title"].replace(", ", ",\n") for arm in arms))
+    facts = [_facts(arm) for arm in arms]
+    print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
+    if searched:
+        print_line(_whole_cost(searched))
+
+
+def _print_search(arms: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A row for each training before the ticket's."""
+    rows = [
+        [
+            arm["title"],
+            percent(arm["test_accuracy"]),
+            percent(arm["validation_accuracy"]),
+            f"{arm['density']:.4g}",
+            f"{arm['trained_epochs']:.4g}",
+            time_text(arm["wall_s"]),
+            ", ".join(f"{k} {_found(v)}" for k, v in arm.get("search", {}).items()),
+        ]
+        for arm in arms
+    ]
+    columns = ("", "test %", "validation %", "density", "epochs", "time", "found")
+    print_table(columns, rows, title=title)
+
+
+def _found(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{key}: {_found(inner)}" for key, inner in value.items()) + ")"
+    if isinstance(value, list):
+        return " ".join(_found(inner) for inner in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _whole_cost(arms: Sequence[Mapping[str, Any]]) -> str:
+    """What the ticket cost, its search included."""
+    epochs = sum(arm["trained_epochs"] for arm in arms)
+    passes = sum(arm["sample_passes"] for arm in arms)
+    times = [arm["wall_s"] for arm in arms]
+    wall = time_text(None if None in times else sum(times))
+    return (
+        f"search   {len(arms)} trainings with the ticket's, {epochs:.4g} epochs, {passes:,.0f}"
+        f" samples forward and back a seed, {wall} for all seeds"
+    )
+
+
+def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
+    """Print what the controls say, as :meth:`spiketicket.verdict.rules.Verdict.to_dict` has it.
+
+    The verdict may come out of a file that any program wrote: what is not there is left out.
+    ``stated`` is whether it is its maker's word.
+    """
+    style = "" if stated else _STYLES.get(str(verdict.get("outcome")), "")
+    before = "stated: " if stated else ""
+    sentences = verdict.get("sentences")
+    for sentence in sentences if isinstance(sentences, list) else []:
+        print_line(f"{before}{sentence}", style)
+        style = ""
+
+
+def _print_comparisons(verdict: Mapping[str, Any]) -> None:
+    compared = [("ticket", control, row) for control, row in verdict["comparisons"].items()]
+    tuned = verdict.get("fine_tuning", {})
+    compared += [("fine-tuned", other, row) for other, row in tuned.items()]
+    rows = [
+        [
+            f"{of} - {other.replace('_', ' ')}",
+            f"{row['difference']:+.2f}",
+            "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
+            row["basis"] or "-",
+            ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
+        ]
+        for of, other, row in compared
+    ]
+    if rows:
+        interval = f"{100 * verdict['confidence']:g} % interval"
+        print_table(("", "points", interval, "from", "McNemar p"), rows)
+
+
+def print_evaluation(result: Mapping[str, Any], *, title: str) -> None:
+    """Print the result of an evaluation, one fact a line."""
+    print_facts(
+        [(key.replace("_", " "), _value(key, value)) for key, value in result.items()], title=title
+    )
+
+
+def percent(values: Sequence[float]) -> str:
+    """Mean of percentages, with the standard deviation over several seeds."""
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _facts(arm: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "test accuracy %": percent(arm["test_accuracy"]),
+        "validation accuracy %": percent(arm["validation_accuracy"]),
+        "density": f"{arm['density']:.4g}",
+        "pruned %": f"{100 * (1 - arm['density']):.4g}",
+        "binary weights": "yes" if arm["binary"] else "no",
+        "BatchNorm trained": "yes" if arm["bn_affine"] else "no",
+        "parameters": f"{arm['parameters']:,}",
+        "parameters kept": f"{arm['kept']:,}",
+        "file": size_text(arm["file_bytes"]),
+        "epochs": f"{arm['trained_epochs']:g}",
+        "time": time_text(arm["wall_s"]),
+    }
+
+
+def _value(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f} %" if "accuracy" in key else f"{value:.6g}"
+    return "-" if value is None else str(value)

@@ -1,0 +1,187 @@
+"""A run folder as a person reads it in the terminal: what it comes to, or how far it is."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spiketicket.cli.console import print_facts, print_line, print_table
+from spiketicket.cli.print_result import percent, print_find
+from spiketicket.errors import UserError
+from spiketicket.machine.files import read_json
+from spiketicket.machine.output import say_json
+from spiketicket.machine.run_files import filled_result
+from spiketicket.machine.run_models import RunResult
+from spiketicket.methods.stages import title
+from spiketicket.report.figures.energy import arm_energy
+from spiketicket.report.load import read_run
+from spiketicket.report.numbers import count, counted, energy
+from spiketicket.report.runs import Run, Stage
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_WIDEST = 24
+
+
+def show_run(folder: Path, *, as_json: bool) -> None:
+    """Print a run's essence; of an unfinished one what is done, begun and missing.
+
+    Raises:
+        UserError: it is no run folder.
+    """
+    run = read_run(folder)
+    if as_json:
+        say_json(_facts(run, folder))
+        return
+    if run.result:
+        print_find(_result(run, folder))
+    else:
+        _print_progress(run, folder)
+    _print_training(run)
+    _print_cost(run)
+    for note in run.notes:
+        print_line(f"note     {note}")
+
+
+def _result(run: Run, folder: Path) -> dict[str, Any]:
+    """The run's ``result.json`` as ``FindResult.to_dict`` has it, with times and places."""
+    stored = filled_result(folder / "result.json", RunResult)
+    for arm in stored["arms"]:
+        times = [s.timing.get("wall_s") for s in run.stages_of(arm["arm"]) if s.timing]
+        known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
+        arm["wall_s"] = sum(known) if known else None
+    tickets = [str(folder / Path(name).name) for name in stored["tickets"]]
+    return {**stored, "folder": str(folder), "tickets": tickets}
+
+
+def _print_progress(run: Run, folder: Path) -> None:
+    seeds = run.seeds or (0,)
+    done = sum(stage.result is not None for stage in run.stages)
+    of = len(run.expected) * len(seeds)
+    print_line(f"{run.name}: unfinished, {done} of {of} stages are done", "bold")
+    rows = []
+    for arm in dict.fromkeys((*run.expected, *(s.arm for s in run.stages))):
+        stages = {stage.seed: stage for stage in run.stages_of(arm)}
+        tested = [s.result.test_accuracy for s in stages.values() if s.result]
+        states = [_state(stages.get(seed)) for seed in seeds]
+        rows.append([title(arm), *states, percent(tested)])
+    columns = ("arm", *(f"seed {seed}" for seed in seeds), "test accuracy %")
+    print_table(columns, rows, left=1 + len(seeds))
+    print_facts([("process", _process(folder)), ("run", str(folder))])
+    print_line("`spiketicket find` with its recipe goes on where it was.")
+
+
+def _state(stage: Stage | None) -> str:
+    if stage is None:
+        return "missing"
+    if stage.result:
+        return "done"
+    return f"begun, {counted(len(stage.history), 'epoch')} done"
+
+
+def _process(folder: Path) -> str:
+    """Who works in the folder, as far as this machine can tell."""
+    try:
+        owner = read_json(folder / ".claimed-by")
+    except (OSError, UserError):
+        owner = None
+    if not isinstance(owner, dict) or not isinstance(owner.get("pid"), int):
+        return "none: it was stopped"
+    who = f"{owner['pid']} on {owner.get('host', '?')}"
+    if owner.get("host") != socket.gethostname():
+        return f"{who}, another machine"
+    return f"{who}, running" if _alive(owner["pid"]) else f"{who}, which has ended"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _print_training(run: Run) -> None:
+    rows = []
+    for arm in dict.fromkeys(stage.arm for stage in run.stages if stage.history):
+        stage = next(s for s in run.stages_of(arm) if s.history)
+        loss = [epoch.loss for epoch in stage.history]
+        validation = [100 * epoch.validation_accuracy for epoch in stage.history]
+        rows.append(
+            [
+                run.title(arm),
+                sparkline(loss),
+                f"{loss[-1]:.3g}",
+                sparkline(validation),
+                f"{validation[-1]:.2f}",
+            ]
+        )
+    if rows:
+        title = "Training, first seed"
+        print_table(("", "loss", "last", "validation %", "last"), rows, title=title, left=2)
+
+
+def _print_cost(run: Run) -> None:
+    arms = {
+        arm: [s.measure for s in run.stages_of(arm) if s.measure] for arm in (run.main, "dense")
+    }
+    if not any(arms.values()):
+        print_line(f"cost     not measured: spiketicket measure {run.folder}")
+        return
+    for arm, measured in arms.items():
+        if not measured:
+            continue
+        sums = ((m.total.ac_units, m.total.macs) for m in measured)
+        accumulations, macs = (statistics.fmean(values) for values in zip(*sums, strict=True))
+        words = [f"{count(accumulations)} accumulations", f"{count(macs)} multiplications"]
+        table = next((row.table for row in measured[0].energy), None)
+        found = arm_energy(run, arm, table) if table else None
+        if found:
+            words.append(f"{energy(found['total_pj'])} by {table}")
+        print_line(f"cost     {run.title(arm)}: {', '.join(words)} an image")
+
+
+def sparkline(values: Sequence[float], widest: int = _WIDEST) -> str:
+    """Values as blocks from the least to the most; what is no number is a question mark."""
+    if len(values) > widest:
+        values = [values[round(i * (len(values) - 1) / (widest - 1))] for i in range(widest)]
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return "?" * len(values)
+    low, span = min(finite), max(finite) - min(finite)
+    return "".join(_block(value, low, span) for value in values)
+
+
+def _block(value: float, low: float, span: float) -> str:
+    if not math.isfinite(value):
+        return "?"
+    part = (value - low) / span if span else 0.0
+    return _BLOCKS[min(int(part * len(_BLOCKS)), len(_BLOCKS) - 1)]
+
+
+def _facts(run: Run, folder: Path) -> Mapping[str, Any]:
+    if run.result:
+        return _result(run, folder)
+    stages = [
+        {
+            "arm": s.arm,
+            "seed": s.seed,
+            "done": s.result is not None,
+            "epochs": len(s.history),
+            "test_accuracy": s.result.test_accuracy if s.result else None,
+        }
+        for s in run.stages
+    ]
+    return {
+        "name": run.name,
+        "folder": str(folder),
+        "expected": list(run.expected),
+        "stages": stages,
+        "notes": list(run.notes),
+    }

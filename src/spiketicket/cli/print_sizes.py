@@ -1,0 +1,34 @@
+"""What a ticket's file weighs, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spiketicket.cli.console import size_text
+
+if TYPE_CHECKING:
+    from spiketicket.ticket import TicketSummary
+
+
+def size_facts(summary: TicketSummary, path: Path) -> list[tuple[str, str]]:
+    """Name and value of each size, beside what no code can beat where that is known."""
+    ratio = summary.dense_bytes / summary.file_bytes
+    masks = _beside(summary.mask_bytes, summary.mask_entropy_bytes)
+    layers = _beside(summary.packed_bytes, summary.entropy_bytes)
+    drawn = sum(layer.drawn for layer in summary.layers)
+    facts = [
+        ("file", f"{path}, {size_text(summary.file_bytes)}, checked"),
+        ("dense float32", f"{size_text(summary.dense_bytes)}, {ratio:.1f} times the file"),
+        ("pruned", f"{100 * (1 - summary.density):.2f} %"),
+        ("masks", f"{size_text(summary.mask_bytes)}{masks}"),
+        ("pruned layers", f"{size_text(summary.packed_bytes)}{layers}"),
+        ("BN and biases", size_text(summary.state_bytes)),
+    ]
+    if drawn:
+        facts.append(("signs", f"drawn from the seed in {drawn} of {len(summary.layers)} layers"))
+    return facts
+
+
+def _beside(size: float, entropy: float) -> str:
+    return f", {size / entropy:.3f} times the entropy" if entropy else ""

@@ -1,0 +1,278 @@
+"""The C library, through ctypes.
+
+The interface is ``csrc/spiketicket_engine.h``. ctypes releases the interpreter's lock for the
+length of a call, and a loaded net may be run by several threads at once.
+
+The library lies in this package where the installation could build it; without it
+:func:`available` is False. ``SPIKETICKET_ENGINE_LIBRARY`` names another file,
+``SPIKETICKET_ENGINE_LEVEL`` (generic, avx2 or avx512) forces a level of the processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiketicket.errors import UserError
+
+LEVELS: Final = ("generic", "avx2", "avx512")
+"""Levels of a processor, the slowest first: 64-bit words, 256-bit and 512-bit vectors."""
+
+_FILES = ("libspiketicket_engine.so", "libspiketicket_engine.dylib", "spiketicket_engine.dll")
+_ERROR_BYTES = 512
+_KEEP_REGISTERS, _LATENCY = 1, 2
+_INSTALL = "Reinstall spiketicket where a C compiler is, or use the numpy backend"
+
+_Pointer = ctypes.c_void_p
+_Text = ctypes.c_char_p
+_Size = ctypes.c_size_t
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "st_load": (_Pointer, [_Text, _Size, ctypes.c_int, ctypes.c_uint, _Text, _Size]),
+    "st_free": (None, [_Pointer]),
+    "st_run": (
+        ctypes.c_int,
+        [_Pointer, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int, _Text, _Size],
+    ),
+    "st_run_u8": (
+        ctypes.c_int,
+        [_Pointer, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int, _Text, _Size],
+    ),
+    "st_trace": (
+        ctypes.c_int,
+        [_Pointer, _Pointer, ctypes.c_uint32, _Pointer, _Size, _Text, _Size],
+    ),
+    "st_tune": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Text, _Size]),
+    "st_plan": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Pointer, _Size]),
+    "st_levels": (ctypes.c_uint, []),
+}
+
+
+def available() -> bool:
+    """Whether the C library is there and can be loaded."""
+    try:
+        _library()
+    except UserError:
+        return False
+    return True
+
+
+def levels() -> tuple[str, ...]:
+    """The levels that this processor runs, the slowest first.
+
+    Raises:
+        UserError: there is no C library.
+    """
+    mask = int(_library().st_levels())
+    return tuple(name for i, name in enumerate(LEVELS) if mask >> i & 1)
+
+
+class Net:
+    """A program, ready to run.
+
+    Args:
+        program: its bytes (``Program.to_bytes()``); they are copied.
+        level: one of :data:`LEVELS`, or None: ``SPIKETICKET_ENGINE_LEVEL``, else the best.
+        keep_registers: run every op by itself, which :meth:`trace` needs. Slower.
+        latency: the threads of a run work on one input together.
+
+    Raises:
+        UserError: there is no C library, the program is refused, or this processor lacks the
+            level.
+    """
+
+    def __init__(
+        self,
+        program: bytes,
+        level: str | None = None,
+        *,
+        keep_registers: bool = False,
+        latency: bool = False,
+    ) -> None:
+        self._handle: int | None = None
+        self._lib = _library()
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        flags = (_KEEP_REGISTERS if keep_registers else 0) | (_LATENCY if latency else 0)
+        self._handle = self._lib.st_load(
+            program, len(program), _level_number(level), flags, error, len(error)
+        )
+        if not self._handle:
+            raise UserError(error.value.decode(errors="replace"), where="engine program")
+        words = np.frombuffer(program, "<u4", 16)
+        steps, frames, channels, height, width, classes = (int(word) for word in words[3:9])
+        self.steps, self.classes = steps, classes
+        self.input_shape = (frames, channels, height, width)
+
+    def run(self, x: NDArray[Any], threads: int = 1) -> NDArray[np.float32]:
+        """Logits float32 ``[N, classes]`` of ``x`` ``[N, frames, channels, height, width]``.
+
+        ``x`` is C-contiguous, float32 or uint8; bytes go through the program's table.
+
+        Raises:
+            UserError: another shape, dtype or layout; no table for bytes; no memory.
+        """
+        self._check(x)
+        if threads < 1:
+            raise UserError("must be at least 1", where="threads", value=threads)
+        out = np.empty((len(x), self.classes), np.float32)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        run = self._lib.st_run_u8 if x.dtype == np.uint8 else self._lib.st_run
+        if run(self._open(), x.ctypes.data, len(x), out.ctypes.data, threads, error, len(error)):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+        return out
+
+    def tune(self, x: NDArray[np.float32]) -> None:
+        """Time the kernels that can compute each layer on ``x`` and keep the fastest.
+
+        ``x`` is float32 ``[N, frames, channels, height, width]``, N at least 1; the first 8 are
+        used. Not while another thread uses the net.
+
+        Raises:
+            UserError: another shape, dtype or layout; no input; no memory.
+        """
+        self._check_floats(x)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        if self._lib.st_tune(self._open(), x.ctypes.data, len(x), error, len(error)):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+
+    def trace(self, x: NDArray[np.float32], register: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Register ``[S, C, H, W]`` (its ``shape``) of one input, as float32.
+
+        ``x`` is float32 ``[frames, channels, height, width]``.
+
+        Raises:
+            UserError: the net was not loaded with ``keep_registers``, or the register has
+                another size.
+        """
+        self._check_floats(x[None])
+        out = np.empty(shape, np.float32)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        if self._lib.st_trace(
+            self._open(), x.ctypes.data, register, out.ctypes.data, out.size, error, len(error)
+        ):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+        return out
+
+    def plan(self, x: NDArray[np.float32] | None = None) -> dict[str, Any]:
+        """Level and steps: ops, kernel, shapes, density, and microseconds.
+
+        ``x`` is float32 ``[N, frames, channels, height, width]``: each step is timed on it, the
+        best of N. Without it the times are 0.
+
+        Raises:
+            UserError: another shape, dtype or layout; no memory.
+        """
+        count, data = 0, None
+        if x is not None:
+            self._check_floats(x)
+            count, data = len(x), x.ctypes.data
+        size = 1 << 16
+        while True:
+            text = ctypes.create_string_buffer(size)
+            needed = int(self._lib.st_plan(self._open(), data, count, text, size))
+            if needed < 0:
+                raise UserError("no memory to plan", where="engine")
+            if needed < size:
+                plan: dict[str, Any] = json.loads(text.value)
+                return plan
+            size = needed + 1024
+
+    def close(self) -> None:
+        """Free the net; it cannot be run afterwards. Closing twice does nothing."""
+        handle, self._handle = self._handle, None
+        if handle:
+            self._lib.st_free(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self) -> int:
+        if self._handle is None:
+            raise UserError("the net is closed", where="engine")
+        return self._handle
+
+    def _check_floats(self, x: NDArray[Any]) -> None:
+        self._check(x)
+        if x.dtype != np.float32:
+            raise UserError("must be float32", where="input of the engine", value=str(x.dtype))
+
+    def _check(self, x: NDArray[Any]) -> None:
+        if x.dtype not in (np.float32, np.uint8):
+            what = "must be float32 or uint8"
+            raise UserError(what, where="input of the engine", value=str(x.dtype))
+        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
+            shape = ", ".join(map(str, self.input_shape))
+            what = f"must have the shape [N, {shape}]"
+            raise UserError(what, where="input of the engine", value=x.shape)
+        if not (x.flags.c_contiguous and x.flags.aligned):
+            remedy = "Use numpy.ascontiguousarray"
+            raise UserError("must be C-contiguous", where="input of the engine", remedy=remedy)
+
+
+def _level_number(level: str | None) -> int:
+    where = "level"
+    if level is None:
+        level, where = (
+            os.environ.get("SPIKETICKET_ENGINE_LEVEL") or None,
+            "SPIKETICKET_ENGINE_LEVEL",
+        )
+    if level is None:
+        return -1
+    if level not in LEVELS:
+        raise UserError(f"must be one of {', '.join(LEVELS)}", where=where, value=level)
+    if level not in levels():
+        what = "this processor or this build of the library lacks the level"
+        remedy = f"It runs {', '.join(levels())}"
+        raise UserError(what, where=where, value=level, remedy=remedy)
+    return LEVELS.index(level)
+
+
+def _library() -> ctypes.CDLL:
+    return _loaded(os.environ.get("SPIKETICKET_ENGINE_LIBRARY") or None)
+
+
+@functools.cache
+def _loaded(named: str | None) -> ctypes.CDLL:
+    path = Path(named) if named else _packaged()
+    try:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        what = f"is not the engine's C library: {error}"
+        raise UserError(what, where=str(path), remedy=_INSTALL) from error
+    return library
+
+
+def _packaged() -> Path:
+    folders = dict.fromkeys(Path(entry) for entry in _package_folders())
+    found = (folder / name for folder in folders for name in _FILES)
+    for path in found:
+        if path.is_file():
+            return path
+    raise UserError("the C library of the engine is not installed", remedy=_INSTALL)
+
+
+def _package_folders() -> list[str]:
+    # an editable installation has the sources in one folder and what was built in another
+    package = __import__("spiketicket.engine", fromlist=["__path__"])
+    return [str(Path(__file__).parent), *package.__path__]

@@ -1,0 +1,391 @@
+"""Measure tickets and runs: operations, activity, sparsity and energy on test images.
+
+A ticket is measured as its file says: the plain model made from it, in float32, on the first test
+images, normalised and batched as in its test. Of a run, every finished stage gets
+
+measure.json    what :func:`measure_ticket` returns, without times and paths
+sample.npz      of some stages of the first seed: images, patches kept, spikes and potentials
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from spiketicket.data import load_dataset
+from spiketicket.data import place as _data_place
+from spiketicket.data.of_ticket import TicketData, find_test_data
+from spiketicket.data.types import Dataset
+from spiketicket.errors import UserError
+from spiketicket.experiment.stage import machine, versions
+from spiketicket.machine.claims import claimed
+from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
+from spiketicket.machine.run_files import read_predictions
+from spiketicket.measure import energy
+from spiketicket.measure.activity import Operations
+from spiketicket.measure.files import FORMAT, Measured, is_whole
+from spiketicket.measure.observe import observed
+from spiketicket.measure.samples import drawn_sample, sample_file
+from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
+from spiketicket.methods.ladder import arm_names, main_arm
+from spiketicket.methods.stages import title
+from spiketicket.models.of_ticket import from_ticket, own_name
+from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
+from spiketicket.recipe import Recipe, load_recipe
+from spiketicket.recipe.registry import is_own
+from spiketicket.ticket import Ticket, TicketError, read_metadata
+
+USUAL_IMAGES = 256
+"""First test images that are measured unless a number is given; all of a smaller set."""
+
+_TOLERATED_POINTS = 1.0
+"""A device that rounds otherwise may decide a few images otherwise."""
+_DRAWN = ("dense", "patch", "pepsp", "multisp")
+
+
+@dataclass(frozen=True)
+class StageMeasured:
+    """A finished stage of a run with what was measured on its ticket."""
+
+    arm: str
+    seed: int
+    folder: Path
+    measured: Measured
+    new: bool
+    """Whether it was measured now, and not read from an earlier ``measure.json``."""
+
+
+@dataclass(frozen=True)
+class RunMeasured:
+    """The finished stages of a run folder, seed after seed, stages in the order they ran."""
+
+    folder: Path
+    recipe: Recipe
+    stages: tuple[StageMeasured, ...]
+    missing: tuple[str, ...]
+    """Stages without a result, as ``seed-0/dense``."""
+    failed: tuple[str, ...] = ()
+    """What is wrong with the stages whose tickets cannot be measured: a line each."""
+
+
+def measure_ticket(
+    path: Path | str,
+    *,
+    images: int | str | None = None,
+    root: str = "",
+    device: str = "cpu",
+    dataset: Dataset | None = None,
+) -> Measured:
+    """Measure a ticket file; values are means over the images, energies in picojoules an image.
+
+    No code of a network of one's own is run: such tickets are refused.
+
+    Args:
+        path: the ticket.
+        images: how many of the first test images; "all"; None is 256, or all of a smaller set.
+        root: folder with the data.
+        device: where to compute.
+        dataset: the data where it is loaded already.
+
+    Raises:
+        TicketError: the file is no sound ticket, or not of a network of this package, or computes
+            something that is not a finite number.
+        UserError: the data is missing or not that of the ticket, or there are fewer images than
+            asked for.
+    """
+    ticket = Ticket.load(path)
+    model = _network(ticket).to(device)
+    data = find_test_data(ticket, path, root=root, dataset=dataset)
+    return _measure(ticket, model, data, _image_count(images, data.dataset), Path(path), device)
+
+
+def _network(ticket: Ticket) -> nn.Module:
+    _require_counted(own_name(ticket))
+    return from_ticket(ticket)
+
+
+def _require_counted(network: str, where: str = "") -> None:
+    if is_own(network):
+        raise TicketError(
+            "operations and energy are counted of this package's networks alone",
+            where=where,
+            value=network,
+            remedy="Test such a ticket with eval, and its --network",
+        )
+
+
+def measured_record(
+    recipe: Mapping[str, Any],
+    recipe_hash: str,
+    rows: Sequence[tuple[str, int | None, Measured]],
+    device: str,
+    wall_s: float | None,
+) -> dict[str, Any]:
+    """The line for ``results/``: what was measured of one recipe's nets, with the machine.
+
+    ``rows`` are (arm, seed, measured); ``wall_s`` is the time in seconds that measuring them took,
+    None where some were measured earlier.
+    """
+    first = rows[0][2]
+    kept = ("ticket_digest", "accuracy", "total", "groups", "sparsity", "energy")
+    return {
+        "name": recipe.get("name"),
+        "hash": recipe_hash,
+        "recipe": dict(recipe),
+        "set": first["set"],
+        "wall_s": wall_s if wall_s is None else round(wall_s, 3),
+        **machine(torch.device(device)),
+        "arms": [
+            {"arm": arm, "seed": seed, **{k: found[k] for k in kept}} for arm, seed, found in rows
+        ],
+    }
+
+
+def measure_run(
+    folder: Path | str,
+    *,
+    images: int | str | None = None,
+    sample: int = 0,
+    root: str = "",
+    device: str = "cpu",
+    reporter: Reporter | None = None,
+    dataset: Dataset | None = None,
+) -> RunMeasured:
+    """Measure every finished stage of a run, and write what was measured into its folder.
+
+    Stages whose file was measured before on as many images are read. ``sample`` is the index of the
+    test image whose spikes go into ``sample.npz``; the other arguments are those of
+    :func:`measure_ticket`. A stage whose ticket is lost or damaged is left out and told of in
+    ``failed``.
+
+    Raises:
+        UserError: as :func:`measure_ticket`; no run folder, or none of its stages is finished;
+            another process works in the folder.
+        TicketError: not one of the tickets can be measured.
+    """
+    folder, reporter = Path(folder), reporter or NullReporter()
+    recipe = _recipe(folder)
+    _require_counted(recipe.model.name, str(folder))
+    stages, missing = _stages(folder, recipe)
+    for name in missing:
+        reporter.message(f"{name} is not finished and is left out")
+    run = _Run(Path(folder), recipe, root, device, images, sample, reporter, dataset)
+    first = min(seed for seed, _, _ in stages)
+    shown = (*_DRAWN, main_arm(recipe))
+    found: dict[Path, Measured | TicketError | None] = {}
+    for seed, arm, place in stages:
+        found[place] = run.tried(run.read, arm, seed, place, drawn=seed == first and arm in shown)
+    new = {place for place, measured in found.items() if measured is None}
+    if new:
+        left = [(seed, arm) for seed, arm, place in stages if place in new]
+        titles = [PlannedStage(f"measure {title(arm)}", seed, 0) for seed, arm in left]
+        tell_plan(reporter, titles)
+        with claimed(folder):
+            for seed, arm, place in stages:
+                if place in new:
+                    drawn = seed == first and arm in shown
+                    found[place] = run.tried(run.measure, arm, seed, place, drawn=drawn)
+    failed = [e for e in found.values() if isinstance(e, TicketError)]
+    if len(failed) == len(stages):
+        raise failed[0]
+    rows = [
+        StageMeasured(arm, seed, place, measured, place in new)
+        for seed, arm, place in stages
+        if isinstance(measured := found[place], dict)
+    ]
+    return RunMeasured(folder, recipe, tuple(rows), tuple(missing), tuple(map(str, failed)))
+
+
+_Step = Callable[[str, int, Path, bool], Measured | None]
+
+
+@dataclass
+class _Run:
+    folder: Path
+    recipe: Recipe
+    root: str
+    device: str
+    images: int | str | None
+    sample: int
+    reporter: Reporter
+    _loaded: Dataset | None = None
+
+    def data(self) -> Dataset:
+        if self._loaded is None:
+            # Not the recipe's: a run folder may be a stranger's.
+            root = self.root or _data_place.recorded(self.folder)
+            self._loaded = load_dataset(self.recipe.data.model_copy(update={"root": root}))
+        return self._loaded
+
+    @staticmethod
+    def tried(
+        step: _Step, arm: str, seed: int, place: Path, *, drawn: bool
+    ) -> Measured | TicketError | None:
+        """What a step gives, or what is wrong with the stage's ticket."""
+        try:
+            return step(arm, seed, place, drawn)
+        except TicketError as error:
+            return error
+
+    def read(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured | None:
+        """What is in the stage's folder, if it is about its ticket and the images asked for."""
+        if not (place / "model.ticket").is_file():
+            remedy = f"Delete {place} and run spiketicket find again"
+            raise TicketError(
+                "the stage has lost its model.ticket", where=str(place), remedy=remedy
+            )
+        digest = read_metadata(place / "model.ticket")["digest"]
+        try:
+            found: Measured | None = read_json(place / "measure.json")
+        except UserError:
+            return None
+        if found is None or not is_whole(found) or found["ticket_digest"] != digest:
+            return None
+        images, of = found["set"]["images"], found["set"]["of"]
+        wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
+        if images != (self.images if wanted is None else wanted):
+            return None
+        if drawn and drawn_sample(place / "sample.npz") != (digest, self.sample):
+            return None
+        return found
+
+    def measure(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured:
+        """Measure the stage's ticket and write what was found."""
+        refuse_link(place.parent, place)
+        path, dataset = place / "model.ticket", self.data()
+        self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
+        ticket = Ticket.load(path)
+        model = _network(ticket).to(self.device)
+        data = find_test_data(ticket, path, dataset=dataset)
+        images = _image_count(self.images, dataset)
+        found = _measure(ticket, model, data, images, path, self.device)
+        if drawn:
+            write_bytes(
+                place / "sample.npz",
+                sample_file(model, data, self.sample, found["ticket_digest"], self.device),
+            )
+        write_json(place / "measure.json", found)
+        then = _accuracy_then(place / "predictions.npy", dataset, images)
+        if then is not None and abs(then - found["accuracy"]) > _TOLERATED_POINTS:
+            self.reporter.message(
+                f"{place}: {found['accuracy']:.2f} % of these images are right now, {then:.2f} %"
+                " were when the stage ended: another version of spiketicket made it"
+            )
+        done = f"{found['accuracy']:.2f}% of {images} images"
+        self.reporter.stage_finished(f"measure {title(arm)}", done)
+        return found
+
+
+def _recipe(folder: Path) -> Recipe:
+    path = folder / "recipe.toml"
+    if not path.is_file():
+        remedy = "Give the folder that spiketicket find made, as runs/digits-binw-..."
+        raise UserError("is no run folder: it has no recipe.toml", where=str(folder), remedy=remedy)
+    return load_recipe(path)
+
+
+def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], list[str]]:
+    """Finished stages as seed, arm and folder; and the names of the others."""
+    seeds = sorted(
+        int(found[1])
+        for path in folder.iterdir()
+        if (found := re.fullmatch(r"seed-(\d+)", path.name)) and path.is_dir()
+    )
+    stages, missing = [], []
+    for seed in seeds:
+        for arm in arm_names(recipe):
+            place = folder / f"seed-{seed}" / arm
+            if not (place / "result.json").is_file():
+                missing.append(f"seed-{seed}/{arm}")
+                continue
+            stages.append((seed, arm, place))
+    if not stages:
+        remedy = "Run spiketicket find with its recipe first"
+        raise UserError("has no finished stage", where=str(folder), remedy=remedy)
+    return stages, missing
+
+
+def _image_count(images: int | str | None, dataset: Dataset) -> int:
+    available = len(dataset.test)
+    if images is None:
+        return min(USUAL_IMAGES, available)
+    if images == "all":
+        return available
+    if not isinstance(images, int) or not 1 <= images <= available:
+        raise UserError(
+            f"must be from 1 to the {available} test images of {dataset.name}, or all",
+            where="--images",
+            value=images,
+        )
+    return images
+
+
+def _measure(
+    ticket: Ticket, model: nn.Module, data: TicketData, images: int, path: Path, device: str
+) -> Measured:
+    right = 0
+    with observed(model) as seen:
+        for x, y in data.batches(device, images):
+            logits = model(x)
+            if not bool(torch.isfinite(logits).all()):
+                raise TicketError("computes values that are not finite numbers", where=str(path))
+            right += int((logits.argmax(1) == y).sum())
+    counted, dataset = seen.operations(), data.dataset
+    weights = layer_sparsity(model, ticket)
+    layers = _layer_rows(counted, weights)
+    found: Measured = {
+        "format": FORMAT,
+        "ticket_digest": ticket.digest(),
+        "set": {
+            "name": dataset.name,
+            "part": "test",
+            "checksum": dataset.checksum,
+            "images": images,
+            "of": len(dataset.test),
+        },
+        "timesteps": int(cast("Any", model).timesteps),
+        "static": dataset.test.x.ndim == 4,
+        "accuracy": 100 * right / images,
+        "layers": layers,
+        "neurons": _neuron_rows(counted),
+        "groups": counted.groups(),
+        "total": counted.total(),
+        "sparsity": summary(weights, ticket, counted.activation_sparsity),
+        "versions": versions(),
+    }
+    found["energy"] = [energy.price(found, table) for table in energy.TABLES.values()]
+    return found
+
+
+def _layer_rows(counted: Operations, weights: Mapping[str, LayerSparsity]) -> list[Measured]:
+    none = LayerSparsity("", (), 0, 0, 0, 0, 0, 0, 0, binary=False)
+    rows = []
+    for layer in counted.layers:
+        own = asdict(weights.get(layer.name, none))
+        rows.append({**own, "shape": list(own["shape"]) or None, **asdict(layer)})
+    return rows
+
+
+def _neuron_rows(counted: Operations) -> list[Measured]:
+    rows = []
+    for neuron in counted.neurons:
+        row = asdict(neuron)
+        del row["outputs"], row["active"]
+        rows.append({**row, "rate": list(neuron.rate)})
+    return rows
+
+
+def _accuracy_then(path: Path, dataset: Dataset, images: int) -> float | None:
+    """Percent of the same images by the predictions that the stage stored, where they fit."""
+    try:
+        predicted = read_predictions(path)[:images]
+    except (OSError, UserError):
+        return None
+    truth = dataset.test.y[:images]
+    return 100 * float((predicted == truth).mean()) if predicted.shape == truth.shape else None

@@ -1,0 +1,1 @@
+"""What the machine gives: files, claims, processors, memory, worker processes, output."""

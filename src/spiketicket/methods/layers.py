@@ -1,0 +1,145 @@
+"""Which layers a ticket covers, and what it keeps of them.
+
+A ticket is made on the ``weight`` of every convolution and linear layer of a plain module, by
+``torch.nn.utils.parametrize``; nothing else of the module is touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spiketicket.errors import UserError
+from spiketicket.streams import Stream
+
+Scope = Literal["layer", "global"]
+"""One threshold a layer, or one for all layers."""
+
+
+def kept_count(size: int, density: float, where: str) -> int:
+    """``density * size`` weights, rounded half up: the exact number that a ticket keeps.
+
+    Raises:
+        UserError: the number would be 0; names the smallest density that keeps one.
+    """
+    # The decimal number as it is written: 0.29 * 50 is 14.5, where floats say 14.499999999999998.
+    kept = math.floor(Decimal(repr(density)) * size + Decimal("0.5"))
+    if kept < 1:
+        raise UserError(
+            f"keeps no weight of the {size} of {where}",
+            where="ticket.density",
+            value=density,
+            remedy=f"The smallest feasible density here is {math.ceil(5e9 / size) / 1e10:.10g}",
+        )
+    return kept
+
+
+def top_mask(magnitude: Tensor, kept: int) -> Tensor:
+    """Boolean mask of exactly ``kept`` largest entries; among equals the earlier one is kept.
+
+    ``magnitude``: float32, any shape, no NaN. Memory layout does not matter: the order is that
+    of the logical index.
+    """
+    flat = magnitude.detach().reshape(-1)
+    size = flat.numel()
+    if kept >= size:
+        return torch.ones_like(magnitude, dtype=torch.bool)
+    if flat.device.type == "cpu":
+        values = flat.numpy()
+        threshold = torch.from_numpy(
+            np.partition(values, size - kept)[size - kept : size - kept + 1]
+        )
+    else:
+        threshold = torch.topk(flat, kept, sorted=True).values[-1:]
+    mask = flat > threshold
+    missing = kept - int(mask.sum())
+    if missing:
+        mask[torch.nonzero(flat == threshold)[:missing, 0]] = True
+    return mask.view(magnitude.shape)
+
+
+def largest_masks(
+    magnitudes: Mapping[str, Tensor], density: float, scope: Scope
+) -> dict[str, Tensor]:
+    """A boolean mask per layer that keeps the largest magnitudes: exactly ``density`` of them, of
+    each layer or of all layers together.
+
+    Raises:
+        UserError: nothing would be kept, or a global threshold would empty a layer.
+    """
+    if scope == "layer":
+        return {
+            name: top_mask(m, kept_count(m.numel(), density, f"layer {name}"))
+            for name, m in magnitudes.items()
+        }
+    masks = global_masks(magnitudes, density)
+    for name, mask in masks.items():
+        if not bool(mask.any()):
+            raise UserError(
+                "the global threshold removed every weight of this layer",
+                where=name,
+                remedy='Use ticket.scope = "layer" or a higher density',
+            )
+    return masks
+
+
+def global_masks(magnitudes: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+    """The same over all layers together, even where nothing is left of a layer."""
+    flat = torch.cat([m.detach().reshape(-1) for m in magnitudes.values()])
+    chosen = top_mask(flat, kept_count(flat.numel(), density, "the network"))
+    parts = chosen.split([m.numel() for m in magnitudes.values()])
+    return {n: part.view(m.shape) for (n, m), part in zip(magnitudes.items(), parts, strict=True)}
+
+
+def random_masks(
+    shapes: Mapping[str, tuple[int, ...]], kept: Mapping[str, int], stream: Stream
+) -> dict[str, Tensor]:
+    """A uniformly random mask per layer with exactly ``kept[name]`` entries."""
+    masks = {}
+    for name, shape in shapes.items():
+        flat = np.zeros(math.prod(shape), dtype=bool)
+        flat[stream.child(name).permutation(flat.size)[: kept[name]]] = True
+        masks[name] = torch.from_numpy(flat.reshape(shape))
+    return masks
+
+
+@dataclass(frozen=True)
+class WeightStart:
+    """How weights start: ``kaiming_normal`` is N(0, 2/fan), ``signed_constant`` +-sqrt(2/fan).
+
+    ``fan`` is the fan-in times ``fan_scale`` (the density, in the "scaled" initialisation of
+    Ramanujan et al. 2020).
+    """
+
+    kind: Literal["kaiming_normal", "signed_constant"]
+    fan_scale: float = 1.0
+
+
+def initial_weight(start: WeightStart, shape: tuple[int, ...], stream: Stream) -> Tensor:
+    """A random weight from our own counter stream: the same bytes everywhere."""
+    count, std = math.prod(shape), math.sqrt(2.0 / (fan_in(shape) * start.fan_scale))
+    values: NDArray[np.float32]
+    if start.kind == "signed_constant":
+        values = stream.signs(count).astype(np.float32) * np.float32(std)
+    else:
+        values = stream.normal(count) * np.float32(std)
+    return torch.from_numpy(values.reshape(shape))
+
+
+def fan_in(shape: tuple[int, ...]) -> int:
+    """Inputs of one output: all axes of a weight but the first."""
+    return math.prod(shape[1:])
+
+
+def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Scales and shifts of all normalisation layers."""
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    return [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters()]

@@ -1,0 +1,58 @@
+"""The fields of the transformer tickets' configs, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt, Le
+from torch import nn
+
+from spiketicket.errors import UserError
+from spiketicket.methods.layers import WeightStart
+from spiketicket.recipe import Epochs, MethodConfig
+
+Rung = Literal["patch", "pepsp", "multisp"]
+PatchControl = Literal["random", "fixed", "center", "pixel_energy"]
+
+
+class LadderConfig(MethodConfig):
+    """Patch tickets and what stands on them; ``density`` is ConvPEP's.
+
+    Every stage has the recipe's whole budget of epochs, except where a share is named.
+    """
+
+    keep: Annotated[float, Gt(0), Le(1)] = 0.5
+    """Fraction of the tokens kept; the same rule in training, validation and test."""
+    score: Literal["auto", "firing_rate", "embedding_norm", "attention_first", "attention_last"] = (
+        "firing_rate"
+    )
+    """What the trained selector ranks by; ``auto`` tries all four and takes the best by
+    validation accuracy."""
+    selector_share: Annotated[float, Gt(0), Le(1)] = 0.25
+    """Epochs of the selector, and of each trial of ``auto``, as a share of ``train.epochs``."""
+    patch_controls: tuple[PatchControl, ...] = ("random", "fixed", "center", "pixel_energy")
+    fine_tune_epochs: Epochs = 0
+    """Extra epochs for the surviving weights of the last ticket, mask fixed; 0 is none."""
+    fine_tune_bn_affine: bool = False
+    """Whether fine-tuning trains BatchNorm's scale and shift as well."""
+
+
+def attach(model: nn.Module, config: LadderConfig, **rest: Any) -> Any:
+    """There is no such ticket outside the ladder.
+
+    Raises:
+        UserError: always; these tickets need a spiking transformer of this package.
+    """
+    del model, rest
+    raise UserError(
+        "needs a network with patches",
+        where="ticket.name",
+        value=config.name,
+        remedy='Use model.name = "spikformer" or "sdt", or ticket.name = "edge_popup"',
+    )
+
+
+def weight_start(config: LadderConfig, binary: bool) -> WeightStart:
+    """How the frozen weights of a ConvPEP ticket start: as those of edge-popup."""
+    del config
+    return WeightStart("signed_constant" if binary else "kaiming_normal")

@@ -1,0 +1,296 @@
+"""Turning tables and ``section.key=value`` texts into validated sections, with every mistake.
+
+Knows nothing about the sections themselves: :mod:`spiketicket.recipe` brings the types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from spiketicket.errors import UNSET, RecipeError, UserError
+from spiketicket.machine.bounded import MAX_DEPTH
+from spiketicket.recipe import registry
+
+R = TypeVar("R", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
+Choices = Mapping[str, tuple[str, type[BaseModel]]]
+"""Section -> (family of the registry, base class of its configs)."""
+MAX_BYTES: Final = 1 << 18
+"""Of a recipe's file; the package's longest has less than 1 kB."""
+MAX_DOTS: Final = 1000
+MAX_TABLE_KEYS: Final = 1000
+"""Of all tables together; each one that is unknown is compared with those that are known."""
+MAX_BITS: Final = 1000
+"""Of a whole number; more are beyond every float."""
+MAX_KEYS: Final = 16
+"""Parts of a key on the command line."""
+
+_TEXTS = {
+    "missing": "is missing",
+    "extra_forbidden": "unknown key",
+    "greater_than": "must be > {gt}",
+    "greater_than_equal": "must be >= {ge}",
+    "less_than": "must be < {lt}",
+    "less_than_equal": "must be <= {le}",
+    "literal_error": "must be {expected}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "string_pattern_mismatch": "must match {pattern}",
+    "tuple_type": "must be a list",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "value_error": "{error}",
+}
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text of bounded size, depth and digits.
+
+    Raises:
+        ValueError: it is not TOML, or is beyond a bound; one line says which.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"is longer than {MAX_BYTES} characters")
+    # Before it is read: reading a key takes as many steps as the square of its parts.
+    if any(line.count(".") > MAX_DOTS for line in text.split("\n")):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from error
+    except ValueError as error:  # Python's own bound of whole numbers
+        raise ValueError("a whole number has thousands of digits") from error
+    _check_values(tables)
+    return tables
+
+
+def _check_values(tables: dict[str, Any]) -> None:
+    """Refuse what is nested too deep, too large a number or too many keys, without recursion."""
+    level: list[Any] = [tables]
+    keys = 0
+    for _ in range(MAX_DEPTH):
+        keys += sum(len(value) for value in level if isinstance(value, dict))
+        if keys > MAX_TABLE_KEYS:
+            raise ValueError(f"it has more than {MAX_TABLE_KEYS} keys")
+        if any(type(value) is int and value.bit_length() > MAX_BITS for value in level):
+            raise ValueError(f"a whole number has more than {MAX_BITS} bits")
+        inner = [
+            value.values() if isinstance(value, dict) else value
+            for value in level
+            if isinstance(value, dict | list)
+        ]
+        level = [value for values in inner for value in values]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+
+
+class Overrides:
+    """Parsed ``section.key=value`` texts.
+
+    A value is a TOML value; what is not one is taken as a text, so that bare words work.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.problems: list[str] = []
+        self._values: dict[tuple[str, ...], Any] = {}
+        self._made: set[KeyPath] = set()
+        for text in texts:
+            self._add(text)
+
+    def _add(self, text: str) -> None:
+        dotted, equals, value = text.partition("=")
+        keys = tuple(part.strip() for part in dotted.split("."))
+        where = f"--set {dotted.strip()}"
+        if not equals or not all(keys) or len(keys) > MAX_KEYS:
+            what = "must have the form section.key=value"
+            self.problems.append(str(UserError(what, where="--set", value=text)))
+        elif keys in self._values:
+            self.problems.append(str(UserError("is given twice", where=where)))
+        elif clash := next((k for k in self._values if _within(k, keys) or _within(keys, k)), None):
+            what = f"overlaps with --set {'.'.join(clash)}"
+            self.problems.append(str(UserError(what, where=where)))
+        else:
+            self._values[keys] = toml_value(value.strip())
+
+    def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the tables with the values put in; adds to ``problems`` what cannot be."""
+        tables = _copied(data)
+        for keys, value in self._values.items():
+            table = tables
+            for depth, key in enumerate(keys[:-1], start=1):
+                if key not in table:
+                    self._made.add(keys[:depth])
+                    table[key] = {}
+                if not isinstance(table[key], dict):
+                    what = f"{'.'.join(keys[:depth])} is not a table"
+                    where = f"--set {'.'.join(keys)}"
+                    self.problems.append(str(UserError(what, where=where)))
+                    break
+                table = table[key]
+            else:
+                table[keys[-1]] = value
+        return tables
+
+    def where(self, source: str, path: KeyPath) -> str:
+        """The place of ``path`` for a message: in the overrides if they gave it, or the source."""
+        given = path in self._made or any(_within(path, keys) for keys in self._values)
+        return f"--set {_dotted(path)}" if given else _in_source(source, path)
+
+
+def build(
+    recipe: type[R], choices: Choices, data: Mapping[str, Any], source: str, texts: Sequence[str]
+) -> R:
+    """Validate ``data`` with the overrides ``texts`` as a ``recipe``.
+
+    Raises:
+        RecipeError: a line for every mistake.
+    """
+    overrides = Overrides(texts)
+    parts = overrides.applied_to(data)
+    found = overrides.problems
+    for section, (family, base) in choices.items():
+        if section in parts:
+            parts[section] = _section(section, family, base, parts[section], source, overrides)
+    try:
+        made = recipe.model_validate(parts)
+    except ValidationError as error:
+        found += _lines(error, recipe, (), source, overrides)
+    if found:
+        raise RecipeError(found)
+    return made
+
+
+def build_section(
+    section: str, choices: Choices, table: Mapping[str, Any], texts: Sequence[str]
+) -> BaseModel:
+    """Validate one section by itself, with the overrides ``texts`` (``section.key=value``).
+
+    Raises:
+        RecipeError: a line for every mistake.
+    """
+    overrides = Overrides(texts)
+    tables = overrides.applied_to({section: table})
+    family, base = choices[section]
+    made = _section(section, family, base, tables.pop(section), "", overrides)
+    for other in tables:
+        line = UserError("is of another section", where=f"--set {other}", remedy=f"Set {section}.*")
+        overrides.problems.append(str(line))
+    if overrides.problems:
+        raise RecipeError(overrides.problems)
+    return made
+
+
+def _section(
+    section: str,
+    family: str,
+    base: type[BaseModel],
+    table: object,
+    source: str,
+    overrides: Overrides,
+) -> BaseModel:
+    """The section as its choice's config; on mistakes, noted in ``overrides``, an empty base."""
+    config, unknown = base, False
+    if isinstance(table, dict) and isinstance(table.get("name"), str):
+        try:
+            load = registry.load_network if family == "models" else partial(registry.load, family)
+            config = load(table["name"]).Config
+        except UserError as error:
+            unknown = True
+            where = overrides.where(source, (section, "name"))
+            line = UserError(error.what, where=where, value=error.value, remedy=error.remedy)
+            overrides.problems.append(str(line))
+    try:
+        made = config.model_validate(table)
+    except ValidationError as error:
+        skip = "extra_forbidden" if config is base else ""
+        overrides.problems += _lines(error, config, (section,), source, overrides, skip)
+    else:
+        if not unknown and config is not base:
+            return made
+    return base.model_construct()
+
+
+def _lines(
+    error: ValidationError,
+    model: type[BaseModel],
+    prefix: KeyPath,
+    source: str,
+    overrides: Overrides,
+    skip: str = "",
+) -> Iterable[str]:
+    for detail in error.errors(include_url=False):
+        if detail["type"] != skip:
+            path = prefix + detail["loc"]
+            missing = detail["type"] == "missing"
+            where = _in_source(source, path) if missing else overrides.where(source, path)
+            yield str(_problem(detail, model, where))
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel], where: str) -> UserError:
+    kind, given = detail["type"], detail["input"]
+    limits = {key: _plain(limit) for key, limit in detail.get("ctx", {}).items()}
+    what = _TEXTS[kind].format(**limits) if kind in _TEXTS else detail["msg"].lower()
+    hidden = kind in ("missing", "extra_forbidden") or isinstance(given, dict | BaseModel)
+    remedy = ""
+    if kind == "extra_forbidden":
+        remedy = _nearest_key(model, detail["loc"])
+    elif kind == "missing" and detail["loc"][-1:] == ("name",):
+        remedy = "It says which choice to take"
+    return UserError(what, where=where, value=UNSET if hidden else given, remedy=remedy)
+
+
+def _plain(limit: object) -> object:
+    """Limits of a float field come back as floats: 1.0 reads better as 1."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
+def _nearest_key(model: type[BaseModel], path: KeyPath) -> str:
+    for key in path[:-1]:
+        field = model.model_fields.get(str(key))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        model = inner
+    known = sorted(model.model_fields)
+    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}"
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value; what is none is taken as a text, so that bare words work."""
+    try:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in value.items()}
+
+
+def _within(path: KeyPath, outer: KeyPath) -> bool:
+    return path[: len(outer)] == outer
+
+
+def _in_source(source: str, path: KeyPath) -> str:
+    return ": ".join(part for part in (source, _dotted(path)) if part)
+
+
+def _dotted(path: KeyPath) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")

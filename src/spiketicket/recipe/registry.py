@@ -1,0 +1,107 @@
+"""Families are folders, choices are files, and the name is the file name.
+
+``spiketicket/models/vgg9.py`` is the choice ``vgg9`` of the family ``models``. The list of names
+comes from the folder alone: nothing is imported for it. A choice is a module with a ``Config`` of
+its own; the others are what the choices of a folder share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Final, cast
+
+from spiketicket.errors import NO_TORCH, UserError
+
+FAMILIES: Final = {
+    "data": "dataset",
+    "neurons": "neuron",
+    "models": "network",
+    "methods": "ticket search method",
+}
+"""Family (the folder's name) -> what one of its choices is called in a message."""
+
+SHIPPED: Final = Path(__file__).parent / "shipped"
+"""Folder of the recipes that come with the package."""
+
+_PACKAGE = __name__.partition(".")[0]
+_CHOICE = re.compile(rb"^class Config\(", re.MULTILINE)
+
+OWN_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
+_OWN = re.compile(OWN_PATTERN)
+_LONGEST = 500
+
+
+def names(family: str) -> tuple[str, ...]:
+    """The choices of a family, sorted; imports nothing.
+
+    Raises:
+        UserError: no such family.
+    """
+    if family not in FAMILIES:
+        raise UserError("unknown family", value=family, remedy=_suggest(family, tuple(FAMILIES)))
+    return _names(family)
+
+
+@functools.cache
+def _names(family: str) -> tuple[str, ...]:
+    folder = Path(__file__).parent.parent / family
+    return tuple(
+        sorted(path.stem for path in folder.glob("*.py") if _CHOICE.search(path.read_bytes()))
+    )
+
+
+def load(family: str, name: str) -> ModuleType:
+    """Import one choice of this package and return its module.
+
+    Raises:
+        UserError: unknown family or name (with the nearest names), or a package that the choice
+            needs is not installed.
+    """
+    known = names(family)
+    # The name may come from a file, and be anything.
+    if not isinstance(cast("object", name), str) or name not in known:
+        raise UserError(f"unknown {FAMILIES[family]}", value=name, remedy=_suggest(name, known))
+    return _module(family, name)
+
+
+def load_network(name: str) -> ModuleType:
+    """As :func:`load` of ``models``, or what makes a network of the user's own.
+
+    Nothing of the user's is imported: its ``build`` does that, and asks for consent first.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    return _module("models", "custom") if is_own(name) else load("models", name)
+
+
+def is_own(name: object) -> bool:
+    """Whether it is ``module:function``, and so names a network of the user's own."""
+    return isinstance(name, str) and len(name) <= _LONGEST and _OWN.fullmatch(name) is not None
+
+
+def _module(family: str, name: str) -> ModuleType:
+    module = f"{_PACKAGE}.{family}.{name}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "torch":
+            raise UserError(NO_TORCH) from error
+        if missing in ("", _PACKAGE):
+            raise
+        raise UserError(
+            f"the {FAMILIES[family]} {name} needs the Python package {missing}",
+            remedy="Install it and try again",
+        ) from error
+
+
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    listed = ", ".join(known) or "none"
+    near = difflib.get_close_matches(str(name)[:_LONGEST], known, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}? Known: {listed}" if near else f"Known: {listed}"

@@ -1,0 +1,334 @@
+"""A recipe: everything that decides a result, as frozen types and one TOML file.
+
+A section that chooses from a family (``[data]``, ``[model]``, ``[neuron]``, ``[ticket]``) has a
+``name``; the rest of its keys are the fields of the ``Config`` class in that choice's file, which
+derives from the base class here. Nothing in a recipe depends on the machine: device and thread
+count are arguments of the run, and the folder with the data (``data.root``) is not hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import tomli_w
+from annotated_types import Ge, Gt, Interval, Le, Lt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    model_validator,
+)
+
+from spiketicket.errors import UserError
+from spiketicket.machine.bounded import read_regular
+from spiketicket.machine.names import path_inside, path_on_machine
+from spiketicket.recipe import registry
+from spiketicket.recipe.parsing import MAX_BYTES, build, build_section, parse_toml
+
+FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
+Count = Annotated[int, Interval(ge=1, le=2**31 - 1)]
+"""Of samples or optimizer steps."""
+Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]
+Microseconds = Annotated[int, Interval(ge=0, le=10**15)]
+"""Up to 30 years."""
+Inside = Annotated[str, AfterValidator(path_inside)]
+"""A path that stays below a folder the user has named."""
+
+
+class Section(BaseModel):
+    """Base of every part of a recipe: frozen, exact types, no unknown keys, no NaN or infinity.
+
+    A list given for a tuple field is accepted (TOML and JSON have no tuples). A field that may be
+    ``None`` must default to it, because TOML cannot say ``None``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_to_tuples(cls, data: Any) -> Any:
+        return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+
+class DataConfig(Section):
+    """Which data, how it is split and augmented."""
+
+    name: str
+    root: Annotated[str, AfterValidator(path_on_machine)] = Field(
+        default="", json_schema_extra={"hashed": False}
+    )
+    """Folder with the files; empty means the one named by SPIKETICKET_DATA. A relative one is
+    relative to the recipe's file, or to the working directory where no file gave it."""
+    validation: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Fraction of the training samples held out for every choice made before the test."""
+    pad_crop: Annotated[int, Interval(ge=0, le=32)] = 0
+    """Pixels of zero padding for random crops; 0 turns them off."""
+    flip: bool = False
+    """Whether to mirror images left to right at random."""
+    train_limit: Count | None = None
+    """Number of training samples to use, drawn evenly over classes by seed; None is all."""
+
+
+class ModelConfig(Section):
+    """Which network, over how many timesteps, with which kind of weights."""
+
+    name: str
+    timesteps: Annotated[int, Interval(ge=1, le=64)] = 4
+    weights: Literal["float", "binary"] = "binary"
+    bn_affine: bool = False
+    """Whether BatchNorm trains its scale and shift; if so they are weights that were trained."""
+    width: Annotated[float, Gt(0), Le(64)] = 1.0
+    """Multiplies the number of channels of every hidden layer."""
+
+
+class NeuronConfig(Section):
+    """Which activation; its parameters are fields of the choice's own ``Config``."""
+
+    name: str
+
+
+class MethodConfig(Section):
+    """Which ticket search, and the fraction of the weights the ticket keeps."""
+
+    name: str
+    density: Annotated[float, Gt(0), Le(1)]
+
+
+Rate = Annotated[float, Interval(gt=0, le=1e6)]
+
+
+class OptimizerConfig(Section):
+    """An optimizer; ``momentum`` is read by ``sgd`` only."""
+
+    name: Literal["sgd", "adam", "adamw"]
+    lr: Rate
+    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+
+
+class ScoreOptimizerConfig(OptimizerConfig):
+    """The optimizer of the scores, for a ticket search."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: Rate = 0.02
+
+
+class WeightOptimizerConfig(OptimizerConfig):
+    """The optimizer of the weights, for the dense net and the random-mask control."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Rate = 2e-3
+    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.01
+
+
+RampStep = tuple[Annotated[Epochs, Ge(1)], Annotated[int, Interval(ge=1, le=64)]]
+
+
+class TrainConfig(Section):
+    """The budget and the loop, the same for the ticket and for every control."""
+
+    epochs: Annotated[Epochs, Ge(1)]
+    batch_size: Annotated[int, Interval(ge=1, le=1 << 20)]
+    precision: Literal["fp32", "bf16"] = "fp32"
+    warmup: Annotated[float, Interval(ge=0, le=1)] = 0.1
+    """Fraction of all steps with a rising learning rate; a cosine to zero follows."""
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    scores: ScoreOptimizerConfig = ScoreOptimizerConfig()
+    weights: WeightOptimizerConfig = WeightOptimizerConfig()
+    kernel: Literal["auto", "native", "compile", "eager"] = "auto"
+    """How the neuron is computed; ``auto`` takes the fastest that works here."""
+    checkpoint_steps: Count = 200
+    """Optimizer steps between two checkpoints."""
+    sync_batch_norm: bool = True
+    """Whether BatchNorm's statistics are those of the whole batch where several processes share
+    it; else each takes those of its own rows."""
+    timestep_ramp: tuple[RampStep, ...] = ()
+    """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
+    remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
+    neighbouring frames are added up."""
+
+    @model_validator(mode="after")
+    def _ramp_leaves_epochs(self) -> TrainConfig:
+        ramp = sum(epochs for epochs, _ in self.timestep_ramp)
+        if ramp >= self.epochs:
+            raise ValueError(
+                f"timestep_ramp takes {ramp} of {self.epochs} epochs; "
+                "at least one must remain at model.timesteps"
+            )
+        return self
+
+
+class ControlsConfig(Section):
+    """Which controls run beside the ticket, each with the same budget."""
+
+    dense: bool = True
+    """The dense net of the same condition, trained."""
+    random_trained: bool = True
+    """A random mask of the same density whose weights are trained: what sparsity alone gives."""
+    random_frozen: bool = True
+    """A random mask on the frozen random weights: the floor."""
+    bn_affine: bool | None = None
+    """BatchNorm of the trained controls; None is as in the ticket's model."""
+
+
+class VerdictConfig(Section):
+    """What counts as winning."""
+
+    margin: Annotated[float, Ge(0), Le(100)] = 1.0
+    """Percentage points below the dense net that still count as a tie."""
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
+
+
+class Recipe(Section):
+    """One experiment. Made by :func:`load_recipe` or :func:`parse_recipe`."""
+
+    name: FileSafe
+    seed: Seed = 0
+    data: SerializeAsAny[DataConfig]
+    model: SerializeAsAny[ModelConfig]
+    neuron: SerializeAsAny[NeuronConfig]
+    ticket: SerializeAsAny[MethodConfig]
+    train: TrainConfig
+    controls: ControlsConfig = ControlsConfig()
+    verdict: VerdictConfig = VerdictConfig()
+
+    @property
+    def hash(self) -> str:
+        """First 10 hex digits of the sha256 of the recipe.
+
+        Fields at their defaults and fields marked as not hashed are left out, so a field that is
+        added later with a default keeps every old hash.
+        """
+        text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the run folder: ``<name>-<hash>``."""
+        return f"{self.name}-{self.hash}"
+
+
+_CHOICES: dict[str, tuple[str, type[Section]]] = {
+    "data": ("data", DataConfig),
+    "model": ("models", ModelConfig),
+    "neuron": ("neurons", NeuronConfig),
+    "ticket": ("methods", MethodConfig),
+}
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a TOML recipe; ``overrides`` are ``section.key=value`` texts that replace its values.
+
+    Raises:
+        UserError: the file cannot be read or is not TOML.
+        RecipeError: it does not describe a valid recipe; every mistake is listed.
+    """
+    return parse_recipe(recipe_tables(path), source=str(path), overrides=overrides)
+
+
+def recipe_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a recipe's file; a relative ``data.root`` in it is made absolute.
+
+    Raises:
+        UserError: as :func:`read_tables`.
+    """
+    tables = read_tables(path)
+    data = tables.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        folder = Path(path).absolute().parent
+        return {**tables, "data": {**data, "root": placed_root(data["root"], folder)}}
+    return tables
+
+
+def placed_root(root: str, folder: Path) -> str:
+    """``data.root`` as seen from a folder: absolute, unless it is empty or in a home folder."""
+    if not root or root.startswith("~") or "\0" in root:
+        return root
+    return str(folder / root)
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, as :func:`parse_recipe` takes them.
+
+    Raises:
+        UserError: the file cannot be read, is no regular one, or is not TOML within bounds.
+    """
+    try:
+        # Some editors put a byte order mark first.
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+        return parse_toml(text)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UserError("is not a UTF-8 text file", where=str(path)) from error
+    except ValueError as error:
+        raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
+
+
+def parse_recipe(
+    data: Mapping[str, Any], source: str = "recipe", overrides: Sequence[str] = ()
+) -> Recipe:
+    """Build a recipe from nested tables; ``source`` says in errors where they came from.
+
+    Raises:
+        RecipeError: one line for every mistake, in the tables and in the overrides.
+    """
+    return build(Recipe, _CHOICES, data, source, overrides)
+
+
+def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> DataConfig:
+    """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
+
+    Raises:
+        UserError: unknown dataset.
+        RecipeError: one line for every mistake in the overrides.
+    """
+    registry.load("data", name)
+    table = {"name": name, **({"root": root} if root else {})}
+    made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
+    if made.name != name:
+        raise UserError(f"the dataset is {name}", where="--set data.name", value=made.name)
+    return made
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values, defaults included; :func:`parse_recipe` reads it back."""
+    return recipe.model_dump(mode="json")
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML, defaults included except those that are None; it loads back equal."""
+    return tomli_w.dumps(_without_none(to_dict(recipe)))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _hashed(section: BaseModel) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("hashed") is False:
+            continue
+        # A choice's name may be its default in its own Config, and still decides everything.
+        if key == "name" or value != field.get_default(call_default_factory=True):
+            kept[key] = _hashed(value) if isinstance(value, BaseModel) else value
+    return kept
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }

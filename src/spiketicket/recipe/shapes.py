@@ -1,0 +1,155 @@
+"""What a network's name and settings stand for, without PyTorch: layer plans, sizes, grids.
+
+Both who builds a network (``models/``) and who compiles its ticket (``engine/``) read them here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, get_args
+
+from spiketicket.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a network is built for: channels, height and width of its input, and its classes.
+
+    ``frames`` is the number of time steps at which its input differs: 1 for a static image.
+    """
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+    frames: int = 1
+
+
+VGG9_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
+"""Channels of the convolutions at width 1, and whether a pool always follows."""
+CONVNET_PLAN = (32, 64, 128)
+RESNET19_STAGES = ((3, 128), (3, 256), (2, 512))
+"""Blocks and channels of every stage, the channels at width 1."""
+TRANSFORMER_PRESETS = {
+    # dim, depth, heads, scale of the attention
+    "nano": (64, 2, 4, 0.125),
+    "tiny": (192, 12, 3, 0.125),
+    "small": (384, 12, 6, 0.125),
+    "4-384": (384, 4, 12, 0.125),
+    "2-256": (256, 2, 16, 0.25),
+    "2-512": (512, 2, 8, 0.125),
+}
+CONV_PEP_STAGES = 4
+GRID = 8
+"""Tokens a side, as published, unless ``pools`` says otherwise."""
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times the width factor, at least 1."""
+    return max(1, round(channels * width))
+
+
+def vgg9_pools(shape: DataShape, pools: int | None) -> tuple[bool, ...]:
+    """After which convolutions a 2x2 pool stands; ``pools`` None leads to 4x4 positions.
+
+    Raises:
+        UserError: the pools do not divide the image.
+    """
+    count = _vgg9_pool_count(shape) if pools is None else pools
+    if shape.height % 2**count or shape.width % 2**count:
+        raise UserError(
+            f"vgg9 pools {count} times: image height and width must be multiples of {2**count}",
+            where="model.name",
+            value=(shape.height, shape.width),
+            remedy="Choose another network or another image size, or set model.pools",
+        )
+    extra, pooled = count - 3, []
+    for _, pool in VGG9_PLAN:
+        more = not pool and extra > 0
+        extra -= more
+        pooled.append(pool or more)
+    return tuple(pooled)
+
+
+def _vgg9_pool_count(shape: DataShape) -> int:
+    ideal = min(6, max(3, round(math.log2(min(shape.height, shape.width) / 4))))
+    fit = [n for n in range(ideal, 3, -1) if not (shape.height % 2**n or shape.width % 2**n)]
+    return fit[0] if fit else 3
+
+
+def convnet_pools(shape: DataShape) -> tuple[bool, ...]:
+    """After which convolutions a 2x2 pool stands.
+
+    Raises:
+        UserError: the pools do not divide the image.
+    """
+    whole = shape.height % 8 == 0 and shape.width % 8 == 0
+    pools = 3 if whole and min(shape.height, shape.width) >= 16 else 2
+    if shape.height % 2**pools or shape.width % 2**pools:
+        raise UserError(
+            f"convnet pools {pools} times: image sides must be multiples of {2**pools}",
+            where="model.name",
+            value=(shape.height, shape.width),
+            remedy="Choose another network or another image size",
+        )
+    return tuple(i < pools for i in range(len(CONVNET_PLAN)))
+
+
+def resnet19_strides(first_stride: int) -> tuple[int, ...]:
+    """The stride of every block."""
+    return tuple(
+        1 if index else (2 if stage else first_stride)
+        for stage, (count, _) in enumerate(RESNET19_STAGES)
+        for index in range(count)
+    )
+
+
+def conv_pep_pools(shape: DataShape, pools: int | None) -> int:
+    """ConvPEP's pools: as asked, or as many as lead to 8x8 tokens, or as near as 4 pools come."""
+    if pools is not None:
+        return pools
+    near = round(math.log2(min(shape.height, shape.width) / GRID))
+    return min(CONV_PEP_STAGES, max(0, near))
+
+
+def token_grid(shape: DataShape, pools: int | None) -> tuple[int, int]:
+    """Rows and columns of tokens; ``pools`` as in :func:`conv_pep_pools`.
+
+    Raises:
+        UserError: the pools do not divide the image.
+    """
+    side = 2 ** conv_pep_pools(shape, pools)
+    if shape.height % side or shape.width % side:
+        raise UserError(
+            f"image height and width must be multiples of {side}, for ConvPEP's pools",
+            where="model.pools",
+            value=(shape.height, shape.width),
+            remedy="Set model.pools, or resize the images",
+        )
+    return shape.height // side, shape.width // side
+
+
+def kept_tokens(tokens: int, keep: float) -> int:
+    """``keep * tokens``, rounded half up: k.
+
+    Raises:
+        UserError: no token would be left.
+    """
+    kept = math.floor(Decimal(repr(keep)) * tokens + Decimal("0.5"))
+    if kept < 1:
+        raise UserError(
+            f"leaves none of the {tokens} tokens",
+            where="ticket.keep",
+            value=keep,
+            remedy=f"The smallest feasible keep here is {0.5 / tokens:.4g}",
+        )
+    return kept
+
+
+Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_last"]
+
+
+SCORES: tuple[Score, ...] = get_args(Score)
+"""What a trained selector can rank patches by."""

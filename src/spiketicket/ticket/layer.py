@@ -1,0 +1,241 @@
+"""One pruned layer of a ticket, and how it lies in the file (see ``ticket.py``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
+
+import numpy as np
+
+from spiketicket.errors import UNSET
+from spiketicket.ticket import codec
+from spiketicket.ticket import drawn_signs as draws
+from spiketicket.ticket.codec import TicketError
+from spiketicket.ticket.mask_code import decode_mask, encode_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TicketLayer:
+    """One pruned layer, whose weight is alpha * sign * mask, or value * mask.
+
+    Args:
+        name: module path, e.g. ``features.0.conv``; the weight's key is ``name + ".weight"``.
+        shape: shape of the weight.
+        kind: ``binary`` (takes ``alpha`` and ``signs``) or ``float`` (takes ``values``).
+        mask: bool array of ``shape``, true where the weight is kept.
+        alpha: scale of a binary layer, rounded to float32; finite and not negative.
+        signs: int8 array of ``shape``: -1 or +1 where kept, 0 elsewhere.
+        values: float32 array of ``shape``: finite where kept, 0 elsewhere.
+
+    The arrays are copied and made read-only. Raises TicketError for anything else.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Literal["binary", "float"]
+    mask: NDArray[np.bool_]
+    alpha: float | None = None
+    signs: NDArray[np.int8] | None = None
+    values: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        codec.entry_count(self.shape, self.name)
+        object.__setattr__(self, "shape", tuple(self.shape))
+        mask = self._own("mask", np.bool_)
+        if self.kind == "binary" and self.values is None:
+            signs = self._own("signs", np.int8)
+            if not np.array_equal(np.abs(signs).view(np.uint8), mask.view(np.uint8)):
+                self._refuse("signs must be -1 or +1 where the mask keeps, 0 elsewhere")
+            alpha = self._scale()
+            object.__setattr__(self, "alpha", alpha)
+        elif self.kind == "float" and self.signs is None and self.alpha is None:
+            values = self._own("values", np.float32)
+            if not np.isfinite(values).all():
+                self._refuse("values must be finite")
+            if np.any((values != 0) & ~mask):
+                self._refuse("values must be 0 where the mask prunes")
+        else:
+            self._refuse("kind binary takes alpha and signs, kind float takes values", self.kind)
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return self.mask.size
+
+    @property
+    def kept(self) -> int:
+        """Number of weights kept."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def density(self) -> float:
+        """Fraction of the weights kept."""
+        return self.kept / self.size
+
+    def weight(self) -> NDArray[np.float32]:
+        """The layer's weight, a new float32 array of ``shape``: exactly what was searched."""
+        if self.values is not None:
+            return np.where(self.mask, self.values, np.float32(0.0))
+        signs, alpha = cast("NDArray[np.int8]", self.signs), np.float32(cast("float", self.alpha))
+        return np.multiply(signs, alpha, dtype=np.float32)
+
+    def _own(self, attribute: str, dtype: type[np.generic]) -> Any:
+        """Check an array argument, keep a read-only copy of it and return that."""
+        given = getattr(self, attribute)
+        if not isinstance(given, np.ndarray) or given.dtype != dtype or given.shape != self.shape:
+            found = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else given
+            self._refuse(f"{attribute} must be {np.dtype(dtype)} of shape {self.shape}", found)
+        own = np.array(given, dtype=dtype, order="C", copy=True)
+        own.setflags(write=False)
+        object.__setattr__(self, attribute, own)
+        return own
+
+    def _scale(self) -> float:
+        try:
+            with np.errstate(over="ignore"):
+                alpha = float(np.float32(self.alpha))
+        except (TypeError, ValueError):
+            alpha = math.nan
+        if not 0 <= alpha < math.inf:
+            self._refuse("alpha must be a finite float32, not negative", self.alpha)
+        return alpha
+
+    def _refuse(self, what: str, value: object = UNSET) -> NoReturn:
+        raise TicketError(what, where=self.name, value=value)
+
+
+def layer_entry(layer: TicketLayer) -> dict[str, Any]:
+    """The layer's entry in the header."""
+    return {
+        "name": layer.name,
+        "shape": list(layer.shape),
+        "kind": layer.kind,
+        "kept": layer.kept,
+        "alpha": layer.alpha,
+    }
+
+
+def plain_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
+    """The layer's arrays in format 1, by name: what the digest covers."""
+    arrays: dict[str, codec.Array] = {f"mask/{layer.name}": codec.pack_bits(layer.mask)}
+    if layer.signs is not None:
+        arrays[f"signs/{layer.name}"] = codec.pack_bits(_positive(layer))
+        arrays[f"alpha/{layer.name}"] = np.array(layer.alpha, np.float32)
+    elif layer.values is not None:
+        arrays[f"values/{layer.name}"] = layer.values.reshape(-1).take(_places(layer.mask))
+    return arrays
+
+
+def coded_arrays(
+    layer: TicketLayer, plain: Mapping[str, codec.Array], seed: int | None = None
+) -> dict[str, codec.Array]:
+    """The layer's arrays in format 2, by name, made from those of format 1.
+
+    With a seed, its signs are left out if that is shorter. Raises TicketError if the seed draws
+    other signs.
+    """
+    name = layer.name
+    arrays = {key: array for key, array in plain.items() if key.partition("/")[2] == name}
+    arrays[f"mask/{name}"] = encode_mask(layer.mask)
+    if seed is not None and layer.signs is not None:
+        short = draws.as_drawn(name, _places(layer.mask), _positive(layer), seed)
+        if short is None:
+            raise TicketError(
+                f"its signs are not those that seed {seed} draws: it was trained, or fine-tuned",
+                where=name,
+                remedy="Keep the signs in the file (raw)",
+            )
+        if short.nbytes < arrays[f"signs/{name}"].nbytes:
+            del arrays[f"signs/{name}"]
+            arrays[f"drawn/{name}"] = short
+    return arrays
+
+
+def read_layer(
+    entry: object, arrays: dict[str, codec.Array], version: int, room: int
+) -> TicketLayer:
+    """Take one layer's arrays, of a file of format ``version``, out of ``arrays``.
+
+    Raises TicketError unless all of it agrees, and where it has more than ``room`` weights.
+    """
+    if not isinstance(entry, dict):
+        raise TicketError("a layer's entry must be a table", value=entry)
+    name, shape, kind = check_name(entry.get("name")), entry.get("shape", ()), entry.get("kind")
+    if kind not in ("binary", "float"):
+        raise TicketError("kind must be binary or float", where=name, value=kind)
+    size = codec.entry_count(shape, name)
+    if size > room:
+        raise TicketError(f"a ticket has at most {codec.MAX_WEIGHTS} weights", where=name)
+    mask = _read_mask(_take(arrays, f"mask/{name}"), size, entry.get("kept"), name, version)
+    places = _places(mask)
+    parts: dict[str, Any] = {"mask": mask.reshape(shape)}
+    if kind == "binary":
+        signs = np.zeros(size, np.int8)
+        signs[places] = 2 * _read_signs(arrays, places, name, version).view(np.int8) - 1
+        parts["signs"] = signs.reshape(shape)
+        parts["alpha"] = float(_take(arrays, f"alpha/{name}", ()))
+    else:
+        values = np.zeros(size, np.float32)
+        values[places] = _take(arrays, f"values/{name}", (places.size,))
+        parts["values"] = values.reshape(shape)
+    layer = TicketLayer(name=name, shape=tuple(shape), kind=kind, **parts)
+    if entry != layer_entry(layer):
+        raise TicketError("the header contradicts the arrays", where=name, value=entry)
+    return layer
+
+
+def _positive(layer: TicketLayer) -> NDArray[np.bool_]:
+    """Whether each kept weight of a binary layer is positive, bool [kept]."""
+    signs = cast("NDArray[np.int8]", layer.signs).reshape(-1)
+    positive: NDArray[np.bool_] = signs.take(_places(layer.mask)) > 0
+    return positive
+
+
+def _places(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where the kept weights are, in C order: many times faster to index with than the mask."""
+    return np.flatnonzero(mask)
+
+
+def _read_mask(
+    stored: codec.Array, size: int, kept: object, name: str, version: int
+) -> NDArray[np.bool_]:
+    if version == 1:
+        return codec.unpack_bits(stored, size, f"mask/{name}")
+    if type(kept) is not int or not 0 <= kept <= size:
+        raise TicketError("kept must count its weights", where=name, value=kept)
+    return decode_mask(stored, size, kept, f"mask/{name}")
+
+
+def _read_signs(
+    arrays: dict[str, codec.Array], places: NDArray[np.int64], name: str, version: int
+) -> NDArray[np.bool_]:
+    if version > 1 and f"drawn/{name}" in arrays:
+        return draws.drawn(_take(arrays, f"drawn/{name}"), name, places, f"drawn/{name}")
+    return codec.unpack_bits(_take(arrays, f"signs/{name}"), places.size, f"signs/{name}")
+
+
+def _take(
+    arrays: dict[str, codec.Array], name: str, shape: tuple[int, ...] | None = None
+) -> codec.Array:
+    """Take an array out; with ``shape`` it must be float32 of that shape."""
+    array = arrays.pop(name, None)
+    if array is None:
+        raise TicketError("is missing", where=name)
+    if shape is not None and (array.dtype != np.float32 or array.shape != shape):
+        found = f"{array.dtype} {array.shape}"
+        raise TicketError(f"must be float32 of shape {shape}", where=name, value=found)
+    return array
+
+
+def check_name(name: object) -> str:
+    """``name`` if it can name a layer or an array, else a TicketError."""
+    # Printable, because names are shown and a foreign file could hold terminal commands.
+    if not isinstance(name, str) or not 0 < len(name) <= 1000 or not name.isprintable():
+        raise TicketError("a name must be 1 to 1000 printable characters", value=name)
+    return name
