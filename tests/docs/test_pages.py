@@ -57,6 +57,22 @@ def test_the_drawing_of_the_layers_and_its_page_name_the_same_folders():
     assert len([row for row in rows if row.startswith("|")]) == 2 + 10
 
 
+def test_the_drawing_of_the_layers_is_the_import_contract():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contract = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    drawing = (ROOT / "docs" / "layers.svg").read_text()
+    rows: dict[str, list[str]] = {}
+    for y, name in re.findall(r'<text class="t" x="[^"]*" y="(\d+)"[^>]*>(\w+)<', drawing):
+        rows.setdefault(y, []).append(f"spiketicket.{name}")
+    assert [sorted(layer.split(" | ")) for layer in contract] == [sorted(r) for r in rows.values()]
+    package = ROOT / "src" / "spiketicket"
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    loose = {path.stem for path in package.glob("*.py")} - {"__init__", "_version"}
+    drawn = {name.partition(".")[2] for row in rows.values() for name in row}
+    assert folders | loose == drawn
+    assert loose == {"streams", "progress", "errors"}
+
+
 IMPORT = r"^from (spiketicket\.[\w.]+) import (.*)$"
 
 
