@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from spiketicket.cli.measure import Row
-from spiketicket.cli.print_measure import print_measured
+from spiketicket.cli.print_measure import Row, print_measured
 from spiketicket.experiment.find import find
 from spiketicket.experiment.measure import measure_ticket
 from spiketicket.measure.energy import DEFAULT, TABLES

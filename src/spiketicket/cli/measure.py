@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,23 +22,11 @@ from spiketicket.cli.options import (
     ThreadsOption,
     require_device,
 )
+from spiketicket.cli.print_measure import Row
 from spiketicket.machine.output import fail, say_whole
 
 if TYPE_CHECKING:
     from spiketicket.progress import Reporter
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured net; ``recipe`` as plain values, and what tells it from others."""
-
-    source: str
-    arm: str
-    seed: int | None
-    recipe: dict[str, Any]
-    recipe_hash: str
-    measured: dict[str, Any]
-    new: bool
 
 
 def measure(

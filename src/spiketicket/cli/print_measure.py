@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text
 from spiketicket.cli.print_result import percent
 from spiketicket.measure.energy import TABLES, Table, formula, price
-
-if TYPE_CHECKING:
-    from spiketicket.cli.measure import Row
 
 Measured = Mapping[str, Any]
 
@@ -236,3 +234,16 @@ def _thousand(count: float) -> str:
 
 def _nanojoule(picojoules: float) -> str:
     return _thousand(picojoules)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured net; ``recipe`` as plain values, and what tells it from others."""
+
+    source: str
+    arm: str
+    seed: int | None
+    recipe: dict[str, Any]
+    recipe_hash: str
+    measured: dict[str, Any]
+    new: bool

@@ -22,8 +22,8 @@ from typing import Final, Protocol, cast
 
 from spiketicket.errors import UserError
 from spiketicket.events import order, reading
-from spiketicket.events.reading import Gathered, Recording, Span, TimeUnit
-from spiketicket.events.types import EVENT, EventArray, Events, check_sensor
+from spiketicket.events.reading import Gathered, Recording, Span
+from spiketicket.events.types import EVENT, EventArray, Events, TimeUnit, check_sensor
 from spiketicket.machine.bounded import need_memory, open_regular
 
 __all__ = [

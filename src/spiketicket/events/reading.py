@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,6 @@ CHUNK: Final = 1 << 15
 MOST_OUTSIDE: Final = 0.01
 """Fraction of the events that may lie outside the sensor."""
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
-"""What times in a file are counted in."""
 
 Span = tuple[int, int]
 """From the first microsecond to the one behind the last."""

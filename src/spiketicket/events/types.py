@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,3 +126,7 @@ def check_sensor(sensor: tuple[Any, Any], *, where: str) -> None:
 def _backwards(index: int, t: int) -> UserError:
     where, what = f"Events.data[{index}].t", "runs backwards: it is before the event ahead of it"
     return UserError(what, where=where, value=t, remedy="Sort the events by t")
+
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+"""What times in a file are counted in."""

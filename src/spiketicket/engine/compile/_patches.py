@@ -12,7 +12,7 @@ from spiketicket.errors import UserError
 from spiketicket.streams import Stream
 
 if TYPE_CHECKING:
-    from spiketicket.engine.compile._transformer import Parts
+    from spiketicket.engine.compile._parts import Parts
 
 
 def choose_tokens(

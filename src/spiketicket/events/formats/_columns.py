@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
-from spiketicket.events.reading import TimeUnit
 from spiketicket.events.stores import Columns
-from spiketicket.events.types import LARGEST_SENSOR
+from spiketicket.events.types import LARGEST_SENSOR, TimeUnit
 
 _LARGEST: Final = 1 << 53
 """Whole numbers up to here are exact as float64: 285 years of microseconds."""

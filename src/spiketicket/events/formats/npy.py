@@ -21,8 +21,9 @@ from typing import Final
 from spiketicket.errors import UserError
 from spiketicket.events.formats._columns import Plain
 from spiketicket.events.formats._npy import NpyRows
-from spiketicket.events.reading import CHUNK, Recording, TimeUnit
+from spiketicket.events.reading import CHUNK, Recording
 from spiketicket.events.stores import Columns
+from spiketicket.events.types import TimeUnit
 from spiketicket.machine.bounded import open_regular
 
 TITLE: Final = "numpy array (tonic's DVSGesture)"
