@@ -22,14 +22,6 @@ void contexts_free(st_net *net) {
     }
 }
 
-uint8_t *aligned_room(uint64_t bytes) {
-    return aligned_alloc(ALIGN, round_up((size_t)bytes + SLACK, ALIGN));
-}
-
-size_t own_scratch(const st_net *net) {
-    return round_up((size_t)net->scratch.own + SLACK, ALIGN);
-}
-
 static Context *context_make(const st_net *net, int threads) {
     Context *c = calloc(1, sizeof *c);
     if (!c) return NULL;

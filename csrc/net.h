@@ -114,7 +114,9 @@ static inline void *reg_out(const st_net *net, const Context *c, uint32_t r) {
     return c->arena + net->place[r];
 }
 
-/* layer.c */
+static inline size_t out_positions(const Layer *l) { return (size_t)l->y.ho * l->y.wo; }
+
+/* layer.c, emit.c */
 Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
                   const Neuron *neuron, const Pool *pool, const Error *e);
 /* The same layer, computed in another way; NULL without memory. */

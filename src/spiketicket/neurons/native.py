@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,8 +29,29 @@ from torch import Tensor
 from spiketicket.errors import UserError
 from spiketicket.machine import private, processor
 
-if TYPE_CHECKING:
-    from spiketicket.neurons.lif import Config
+
+class Settings(Protocol):
+    """What the kernel reads of a neuron's ``Config`` (``lif.py``)."""
+
+    @property
+    def decay(self) -> float: ...
+    @property
+    def decay_input(self) -> bool: ...
+    @property
+    def tau(self) -> float: ...
+    @property
+    def v_threshold(self) -> float: ...
+    @property
+    def v_rest(self) -> float: ...
+    @property
+    def v_reset(self) -> float | str: ...
+    @property
+    def surrogate(self) -> str: ...
+    @property
+    def alpha(self) -> float: ...
+    @property
+    def detach_reset(self) -> bool: ...
+
 
 # No fused multiply-add: the kernel rounds exactly where the definition in lif.py does.
 _FLAGS = "-O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -shared -fPIC"
@@ -78,7 +99,7 @@ def library() -> ctypes.CDLL:
     return found
 
 
-def lif(current: Tensor, config: Config) -> Tensor:
+def lif(current: Tensor, config: Settings) -> Tensor:
     """Spikes ``[T, ...]`` of ``current`` ``[T, ...]``; float32 or bfloat16, else via float32."""
     work = current if current.dtype in _SUFFIX else current.float()
     steps, count = work.shape[0], work[0].numel()
@@ -97,7 +118,7 @@ def norm_lif_pool(
     b: Tensor,
     stats: tuple[Tensor, Tensor] | None,
     shape: Shape,
-    config: Config,
+    config: Settings,
 ) -> Tensor:
     """Spikes of ``LIF(a*y + b)``, pooled 2x2 where the shape says so.
 
@@ -145,7 +166,7 @@ class _Fused(torch.autograd.Function):
         mean: Tensor | None,
         rstd: Tensor | None,
         shape: Shape,
-        config: Config,
+        config: Settings,
     ) -> Tensor:
         a, b = a.detach().contiguous(), b.detach().contiguous()
         if a.dtype != torch.float32 or b.dtype != torch.float32 or a.shape != b.shape:
@@ -216,7 +237,7 @@ class _Fused(torch.autograd.Function):
         return gz, grad_a, total.float(), None, None, None, None
 
 
-def _lif(config: Config) -> Lif:
+def _lif(config: Settings) -> Lif:
     charge = 2 if config.decay_input else 1 if config.v_rest else 0
     return Lif(
         config.decay,
