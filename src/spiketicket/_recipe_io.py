@@ -48,6 +48,7 @@ _TEXTS = {
     "string_type": "must be a text",
     "string_pattern_mismatch": "must match {pattern}",
     "tuple_type": "must be a list",
+    "too_long": "must have at most {max_length} entries",
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
     "value_error": "{error}",

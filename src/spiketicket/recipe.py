@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import tomli_w
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -150,7 +150,7 @@ class TrainConfig(Section):
     sync_batch_norm: bool = True
     """Whether BatchNorm's statistics are those of the whole batch where several processes share
     it; else each takes those of its own rows."""
-    timestep_ramp: tuple[RampStep, ...] = ()
+    timestep_ramp: Annotated[tuple[RampStep, ...], Len(0, 100)] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
     remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
     neighbouring frames are added up."""
