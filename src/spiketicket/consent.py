@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,9 +30,9 @@ import tomli_w
 from spiketicket import registry
 from spiketicket._bounded import open_regular
 from spiketicket._private import why_not_private
+from spiketicket._toml import MAX_BYTES, parse_toml
 from spiketicket.errors import UserError
 
-_MAX_CONFIG_BYTES = 1 << 20
 _MOST_SHOWN = 1000
 
 
@@ -156,12 +155,12 @@ def trusted() -> frozenset[str]:
             for folder in {path.parent.resolve(), path.resolve().parent}:
                 if why := why_not_private(folder):
                     raise _not_own(path, why, f"chmod go-w {folder}")
-            if size > _MAX_CONFIG_BYTES:
+            if size > MAX_BYTES:
                 raise UserError("is too large", where=str(path), value=size)
-            names = tomllib.loads(file.read(_MAX_CONFIG_BYTES).decode()).get("trust", [])
+            names = parse_toml(file.read(MAX_BYTES).decode()).get("trust", [])
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
     if not isinstance(names, list) or not all(registry.is_own(name) for name in names):
         raise UserError("must be a list of module:function", where=f"{path}: trust", value=names)

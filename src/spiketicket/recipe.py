@@ -29,7 +29,8 @@ from pydantic import (
 from spiketicket import registry
 from spiketicket._bounded import read_regular
 from spiketicket._names import path_inside, path_on_machine
-from spiketicket._recipe_io import MAX_BYTES, build, build_section, parse_toml
+from spiketicket._recipe_io import build, build_section
+from spiketicket._toml import MAX_BYTES, parse_toml
 from spiketicket.errors import UserError
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
