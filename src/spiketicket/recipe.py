@@ -38,6 +38,8 @@ Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
 Count = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 """Of samples or optimizer steps."""
 Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]
+MOST_SEEDS = 10_000
+"""Repetitions of a run, and each is some trainings."""
 Microseconds = Annotated[int, Interval(ge=0, le=10**15)]
 """Up to 30 years."""
 Inside = Annotated[str, AfterValidator(path_inside)]
@@ -210,6 +212,18 @@ class Recipe(Section):
         """
         text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def repetitions(self, count: int) -> tuple[int, ...]:
+        """The seeds of so many repetitions.
+
+        Raises:
+            UserError: they are more than anybody trains, or beyond the largest seed.
+        """
+        if not 1 <= count <= MOST_SEEDS:
+            raise UserError(f"must be from 1 to {MOST_SEEDS}", where="--seeds", value=count)
+        if self.seed + count > 2**63:
+            raise UserError("has no such seeds after it", where="seed", value=self.seed)
+        return tuple(range(self.seed, self.seed + count))
 
     @property
     def folder_name(self) -> str:

@@ -66,7 +66,7 @@ def make_entries(
                 raise UserError("makes patch tickets, which have another comparison",
                                 where="--methods", value=method,
                                 remedy="Use `spiketicket find`")  # fmt: skip
-            numbers = tuple(range(recipe.seed, recipe.seed + seeds))
+            numbers = recipe.repetitions(seeds)
             axes = {"method": method, "density": f"{density:g}"}
             found.append(Entry(method, density, Run(recipe, numbers, axes)))
     if problems:
