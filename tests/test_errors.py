@@ -43,3 +43,11 @@ def test_errors_travel_between_processes(error: UserError) -> None:
 def test_a_recipe_error_has_a_line_for_every_problem() -> None:
     assert RecipeError(["a", "b"]).problems == ("a", "b")
     assert str(RecipeError(["a", "b"])) == "a\nb"
+
+
+def test_a_value_that_python_does_not_show_is_no_reason_to_fail() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    for value, told in ((1 << 100_000, "a int too large"), (nested, "a list too large")):
+        assert f"(got {told} to be shown)" in str(UserError("is wrong", value=value))

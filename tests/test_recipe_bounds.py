@@ -73,6 +73,12 @@ def test_an_override_is_bounded_as_a_recipe_is(override: str) -> None:
     assert len(line) < 300
 
 
+def test_a_ramp_has_bounds() -> None:
+    (line,) = problems("train.timestep_ramp=[" + "[1, 1]," * 101 + "]", "train.epochs=1000")
+    assert line.startswith("--set train.timestep_ramp: must have at most 100 entries")
+    assert len(line) < 300
+
+
 @pytest.mark.parametrize(
     "override",
     [

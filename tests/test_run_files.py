@@ -308,6 +308,33 @@ def test_a_checkpoint_with_wrong_types_or_shapes_is_refused(tmp_path, change):
         checkpoint.load(path, "key", *small())
 
 
+def repacked(payload, packing):
+    """The same archive of PyTorch's with other packing, and a digest that fits it."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(payload)) as old, zipfile.ZipFile(content, "w", packing) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member))
+    return hashlib.sha256(content.getvalue()).digest() + content.getvalue()
+
+
+def test_a_checkpoint_is_not_unpacked_beyond_its_size(tmp_path):
+    """2 MB were 2 GB."""
+    path = tmp_path / "checkpoint.pt"
+    model, optimizer = small()
+    checkpoint.save(path, "key", checkpoint.Progress(), model, optimizer, {})
+    payload = path.read_bytes()[32:]
+    path.write_bytes(repacked(payload, zipfile.ZIP_STORED))
+    assert checkpoint.load(path, "key", model, optimizer) is not None
+    path.write_bytes(repacked(payload, zipfile.ZIP_DEFLATED))
+    with pytest.raises(UserError, match="does not fit: ValueError: it is packed"):
+        checkpoint.load(path, "key", model, optimizer)
+    old = io.BytesIO()
+    torch.save({"format": 2}, old, _use_new_zipfile_serialization=False)
+    path.write_bytes(hashlib.sha256(old.getvalue()).digest() + old.getvalue())
+    with pytest.raises(UserError, match="does not fit: BadZipFile"):
+        checkpoint.load(path, "key", model, optimizer)
+
+
 def test_a_checkpoint_as_it_is_written_is_taken(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(stored(lambda content: None))

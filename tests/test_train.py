@@ -21,6 +21,7 @@ from spiketicket.training.evaluate import Evaluation
 from spiketicket.training.loop import (
     Stage,
     Trainee,
+    epochs_of_timesteps,
     estimate_statistics,
     fit,
     learning_rate,
@@ -69,6 +70,12 @@ def test_learning_rate_rises_then_falls_to_zero():
 def test_timesteps_follow_the_ramp():
     config = TrainConfig(epochs=5, batch_size=1, timestep_ramp=((2, 1), (1, 2)))
     assert [timesteps_at(e, config, 4) for e in range(6)] == [1, 1, 2, 4, 4, 4]
+    assert epochs_of_timesteps(config, 4) == {1: 2, 2: 1, 4: 2}
+    # Of fine-tuning, the epochs may end within the ramp. And counting takes no time an epoch.
+    shorter = config.model_copy(update={"epochs": 1})
+    assert epochs_of_timesteps(shorter, 4) == {1: 1}
+    longer = config.model_copy(update={"epochs": 10**15})
+    assert epochs_of_timesteps(longer, 1) == {1: 10**15 - 1, 2: 1}
 
 
 def test_same_recipe_gives_the_same_bytes(tmp_path):

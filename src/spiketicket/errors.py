@@ -63,10 +63,17 @@ class DataNote(UserWarning):
     """Says which data was taken where the user named none; a command prints it as a note."""
 
 
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits; nested deep
+        return f"a {type(value).__name__} too large to be shown"
+
+
 def _text(what: str, where: str, value: object, remedy: str) -> str:
     text = f"{where}: {what}" if where else what
     if value is not UNSET:
-        shown = repr(value)
+        shown = _shown(value)
         if len(shown) > _LONGEST_VALUE:
             shown = shown[: _LONGEST_VALUE - 3] + "..."
         text += f" (got {shown})"

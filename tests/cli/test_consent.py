@@ -277,6 +277,8 @@ def test_a_file_of_another_user_trusts_nobody(here, monkeypatch):
         ('trust = ["a"]', "must be a list of module:function"),
         ("trust = [[]]", "must be a list of module:function"),
         ("trust =", "is not valid TOML"),
+        (".".join(["a"] * 5000) + "=1", "more than 1000 dots"),
+        ("trust = 0x" + "f" * 20_000, "more than 1000 bits"),
         ("x = " + 500 * "[" + 500 * "]", "is not valid TOML"),
     ],
 )

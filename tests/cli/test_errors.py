@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.zoo import find_ticket
 
 Run = Callable[..., Result]
 
@@ -214,3 +215,30 @@ def test_a_recipe_has_one_line_a_mistake_whatever_its_values_are(
     lines = result.stderr.splitlines()
     assert all(line.startswith("error: ") and line.isprintable() for line in lines)
     assert not any(line.startswith("error: forged") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pack", "{}", "-o", "OUT/a.ticket"],
+        *(["export", "{}", "--to", to, "-o", "OUT"] for to in ("c", "torch", "pt2", "hub")),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_finds_no_room_is_named_with_a_remedy(
+    spike: Run, tmp_path: Path, arguments: list[str]
+) -> None:
+    """PyTorch itself ended the process where it could not write."""
+    resource = pytest.importorskip("resource")
+    places = {"{}": str(find_ticket("digits-binw").path), "OUT": str(tmp_path)}
+    given = [places.get(a, a.replace("OUT", str(tmp_path))) for a in arguments]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        done = spike(*given)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.exit_code == 2
+    assert "is larger than a file may be here" in done.stderr
+    assert "Make room" in done.stderr
+    assert not list(tmp_path.iterdir())

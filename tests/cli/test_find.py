@@ -136,3 +136,16 @@ def test_a_network_that_no_memory_holds_is_not_built(spike, tmp_path, monkeypatc
     assert "model: the network's 377,833,472 weights and their training need" in done.stderr
     assert "Use a smaller network. SPIKETICKET_MAX_MEMORY allows more" in done.stderr
     assert not list(tmp_path.rglob("recipe.toml"))
+
+
+@pytest.mark.parametrize("command", ["find", "compare"])
+def test_seeds_that_nobody_trains_are_refused(spike: Run, tmp_path: Path, command: str) -> None:
+    """A list of them took 14 GB."""
+    more = ["--dry-run"] if command == "compare" else []
+    done = spike(command, "digits-binw", "--seeds", str(10**9), "--runs", str(tmp_path), *more)
+    assert done.exit_code == 2
+    assert "--seeds: must be from 1 to 10000 (got 1000000000)" in done.stderr
+    late = ["--set", f"seed={2**63 - 1}", "--seeds", "2"]
+    done = spike(command, "digits-binw", *late, "--runs", str(tmp_path), *more)
+    assert done.exit_code == 2
+    assert "seed: has no such seeds after it" in done.stderr

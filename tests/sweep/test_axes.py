@@ -106,6 +106,7 @@ def test_a_run_is_the_folder_that_find_makes():
         ("a.b=0.1:0.5", "needs a step"),
         ("a.b=1:5:0", "never gets"),
         ("a.b=5:1", "never gets"),
+        ("a.b=0:1:1e-999", "more than 1,000,000 values"),
         ("a.b=0.2:0.8:0.25", r"step 0.25.*end it at 0.70 or 0.95"),
         ("a.b=0:1e9:1", "more than"),
         ("name=x,y", "no axis"),
@@ -157,3 +158,9 @@ def test_counting_builds_nothing():
     assert count([*axes[:2], Axis("seed", ("0", "1"))], zipped=False) == (10_000, 2)
     with pytest.raises(UserError, match=r"makes 100,000,000 runs"):
         count([*axes, Axis("a.4", axes[0].values)], zipped=False)
+
+
+@pytest.mark.parametrize("text", ["0:1e9999999999999999999999:1", f"0:{'9' * 500}:1"])
+def test_what_is_no_number_of_this_world_is_a_text(text):
+    (axis,) = parse_axes([f"a.b={text}"])
+    assert axis.values == (text,)

@@ -37,15 +37,14 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Write a ticket in the newest format: the same ticket, with the same digest."""
-    from spiketicket.machine.files import write_atomic
+    from spiketicket.machine.files import write_bytes
     from spiketicket.ticket import Ticket, describe
     from spiketicket.ticket.codec import located
 
     loaded, before = Ticket.load(ticket), ticket.stat().st_size
     with located(ticket):
         content = loaded.to_bytes(signs=signs.value)
-    with located(output):
-        write_atomic(output, content)
+    write_bytes(output, content, "--output")
     # Read back, so that a file that this machine cannot read is noticed here.
     summary, digest = describe(output), Ticket.load(output).digest()
     if as_json:

@@ -75,7 +75,7 @@ def make_entries(
                     value=method,
                     remedy="Use `spiketicket find`",
                 )
-            numbers = tuple(range(recipe.seed, recipe.seed + seeds))
+            numbers = recipe.repetitions(seeds)
             axes = {"method": method, "density": f"{density:g}"}
             found.append(Entry(method, density, Run(recipe, numbers, axes)))
     if problems:

@@ -113,10 +113,10 @@ def find(
     consent = Consent(network, options, trust_options)
     with given(consent), kept(), joined(device) as workers:
         require_recipe(recipe)
+        chosen = recipe.repetitions(seeds)
         context = _context(device, threads, reporter, workers)
         experiment = prepare_experiment(recipe, context)
         folder = Path(runs_dir) / recipe.folder_name
-        chosen = tuple(range(recipe.seed, recipe.seed + seeds))
         if experiment.dataset.train.groups is not None:
             for seed in chosen:  # a split that cannot be shows now, not hours later
                 training_split(experiment.dataset, recipe.data, seed)

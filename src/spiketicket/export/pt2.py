@@ -6,6 +6,7 @@ batch size, and returns logits ``[batch, classes]``. It needs PyTorch and nothin
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from spiketicket.errors import UserError
 from spiketicket.export.needs import foreign
 from spiketicket.export.staged import staged
 from spiketicket.export.trace import portable, traced
-from spiketicket.machine.files import explained
+from spiketicket.machine.files import write_bytes
 
 FACTS = "facts.json"
 """Name of the metadata among the archive's extra files."""
@@ -50,9 +51,11 @@ def write_pt2(
             # Paths of this machine: they say nothing of the network.
             node.meta.pop("stack_trace", None)
     with staged(path) as folder:
-        made = folder / path.name
-        with explained(path, "--output"), foreign("torch.export.save cannot write the network"):
-            torch.export.save(program, made, extra_files={FACTS: json.dumps(dict(facts))})
+        made, content = folder / path.name, io.BytesIO()
+        with foreign("torch.export.save cannot write the network"):
+            torch.export.save(program, content, extra_files={FACTS: json.dumps(dict(facts))})
+        # Not by PyTorch: on a full disk it ends the process.
+        write_bytes(made, content.getvalue(), "--output")
         _require_equal(made, model, example, path)
     return path
 

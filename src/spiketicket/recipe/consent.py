@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,8 +31,8 @@ from spiketicket.errors import UserError
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.private import why_not_private
 from spiketicket.recipe import registry
+from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 
-_MAX_CONFIG_BYTES = 1 << 20
 _MOST_SHOWN = 1000
 
 
@@ -156,12 +155,12 @@ def trusted() -> frozenset[str]:
             for folder in {path.parent.resolve(), path.resolve().parent}:
                 if why := why_not_private(folder):
                     raise _not_own(path, why, f"chmod go-w {folder}")
-            if size > _MAX_CONFIG_BYTES:
+            if size > MAX_BYTES:
                 raise UserError("is too large", where=str(path), value=size)
-            names = tomllib.loads(file.read(_MAX_CONFIG_BYTES).decode()).get("trust", [])
+            names = parse_toml(file.read(MAX_BYTES).decode()).get("trust", [])
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
     if not isinstance(names, list) or not all(registry.is_own(name) for name in names):
         raise UserError("must be a list of module:function", where=f"{path}: trust", value=names)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import tomli_w
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,13 +30,16 @@ from spiketicket.errors import UserError
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.names import path_inside, path_on_machine
 from spiketicket.recipe import registry
-from spiketicket.recipe.parsing import MAX_BYTES, build, build_section, parse_toml
+from spiketicket.recipe.parsing import build, build_section
+from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
 Count = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 """Of samples or optimizer steps."""
 Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]
+MOST_SEEDS = 10_000
+"""Repetitions of a run, and each is some trainings."""
 Microseconds = Annotated[int, Interval(ge=0, le=10**15)]
 """Up to 30 years."""
 Inside = Annotated[str, AfterValidator(path_inside)]
@@ -150,7 +153,7 @@ class TrainConfig(Section):
     sync_batch_norm: bool = True
     """Whether BatchNorm's statistics are those of the whole batch where several processes share
     it; else each takes those of its own rows."""
-    timestep_ramp: tuple[RampStep, ...] = ()
+    timestep_ramp: Annotated[tuple[RampStep, ...], Len(0, 100)] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
     remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
     neighbouring frames are added up."""
@@ -209,6 +212,18 @@ class Recipe(Section):
         """
         text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def repetitions(self, count: int) -> tuple[int, ...]:
+        """The seeds of so many repetitions.
+
+        Raises:
+            UserError: they are more than anybody trains, or beyond the largest seed.
+        """
+        if not 1 <= count <= MOST_SEEDS:
+            raise UserError(f"must be from 1 to {MOST_SEEDS}", where="--seeds", value=count)
+        if self.seed + count > 2**63:
+            raise UserError("has no such seeds after it", where="seed", value=self.seed)
+        return tuple(range(self.seed, self.seed + count))
 
     @property
     def folder_name(self) -> str:

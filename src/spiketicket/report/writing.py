@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spiketicket.errors import UserError
-from spiketicket.machine.files import write_atomic
+from spiketicket.machine.files import explained, write_atomic
 from spiketicket.machine.names import MAX_NAME
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.load import read_run
@@ -69,7 +68,7 @@ def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None
     if figures is not None:
         whole = [run_parts(run) for run in read[:detailed]] if spared else details
         _write_figures(figures, read, head, whole)
-    with _explained(output):
+    with explained(output, "--output"):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, content)
     return Written(output, len(content), len(read), detailed, tuple(notes))
@@ -141,7 +140,7 @@ def _write_item(folder: Path, item: Figure | Table) -> None:
     files = {f"{stem}.csv": item.csv}
     if isinstance(item, Figure):
         files[f"{stem}.svg"] = item.file
-    with _explained(folder):
+    with explained(folder, "--figures"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content.encode())
@@ -152,13 +151,3 @@ def _stem(label: str) -> str:
         "".join(c if c.isalnum() or c in "-_." else "_" for c in label).lstrip(".")[:MAX_NAME]
         or "run"
     )
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = "Choose another place, or change its permissions"
-        what = f"cannot be written: {error.strerror}"
-        raise UserError(what, where=str(path), remedy=remedy) from error

@@ -98,7 +98,7 @@ def _cell(
     count = seeds or plan.seeds
     x = None if axis is None or value is None else axis.place(value)
     title = panel.title or base.title
-    chosen = tuple(range(recipe.seed, recipe.seed + count))
+    chosen = recipe.repetitions(count)
     return Cell(
         study.name,
         panel_key(panel),

@@ -22,7 +22,7 @@ from spiketicket.recipe import Recipe, parse_recipe
 SEED = "seed"
 MOST_VALUES = 1_000_000
 """Values of one axis, and runs of a sweep."""
-_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?"
 _RANGE = re.compile(rf"\s*({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?\s*")
 
 

@@ -16,7 +16,6 @@ import functools
 import json
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +44,9 @@ from spiketicket.training.loop import (
     STATISTICS_BATCHES,
     Trainee,
     autocast,
+    epochs_of_timesteps,
     fewer_frames,
     make_optimizer,
-    timesteps_at,
 )
 
 _TRAINED_S, _TESTED_S = 0.2, 0.1
@@ -140,8 +139,7 @@ def stage_s(cost: StageCost, budget: TrainConfig, sizes: _Sizes, final: int) -> 
     total = cost.test_s[final] * (sizes.test + (0 if cost.train_s else statistics))
     if not cost.train_s:
         return total + cost.test_s[final] * sizes.validation
-    epochs = Counter(timesteps_at(epoch, budget, final) for epoch in range(budget.epochs))
-    for steps, count in epochs.items():
+    for steps, count in epochs_of_timesteps(budget, final).items():
         step = cost.step_s + cost.batch_s + sizes.batch * cost.train_s[steps]
         judged = sizes.validation + (statistics if steps == final else 0)
         total += count * (sizes.steps * step + judged * cost.test_s[steps])
@@ -196,7 +194,7 @@ class _Bench:
         """Build a stage, after those it needs, and time it."""
         arm = self._built(name)
         trainee, budget, final = arm.trainee, self.budgets[name], self.recipe.model.timesteps
-        ramp = {timesteps_at(epoch, budget, final) for epoch in range(budget.epochs)} | {final}
+        ramp = {*epochs_of_timesteps(budget, final), final}
         train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
         merging = trainee.model.register_forward_pre_hook(fewer_frames)
         for steps in sorted(ramp, reverse=True):  # the most first: it warms up

@@ -93,7 +93,7 @@ def merged(recipes: Sequence[Recipe], seeds: int | Sequence[int]) -> list[Run]:
     """Recipes as runs; a number of seeds counts from each recipe's own. Equal recipes are one."""
     found: dict[str, Run] = {}
     for recipe in recipes:
-        own = range(recipe.seed, recipe.seed + seeds) if isinstance(seeds, int) else seeds
+        own = recipe.repetitions(seeds) if isinstance(seeds, int) else seeds
         run = Run(recipe, tuple(sorted(set(own))), {})
         found.setdefault(run.folder, run)
     return list(found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def load(
     if hashlib.sha256(payload).digest() != stored[:_DIGEST]:
         raise UserError("the checkpoint is damaged", where=str(path), remedy=remedy)
     try:
+        _require_unpacked(payload)
         content: dict[str, Any] = torch.load(
             io.BytesIO(payload), map_location="cpu", weights_only=True
         )
@@ -102,6 +104,15 @@ def load(
         what = f"the checkpoint does not fit: {type(error).__name__}: {error}"
         raise UserError(what, where=str(path), remedy=remedy) from error
     return progress, best
+
+
+def _require_unpacked(payload: bytes) -> None:
+    """Refuse what takes more memory than the file: PyTorch unpacks, and writes nothing packed."""
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        members = archive.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > len(payload):
+        raise ValueError("it is packed")
 
 
 def _progress(values: Any) -> Progress:

@@ -359,6 +359,16 @@ def timesteps_at(epoch: int, config: TrainConfig, final: int) -> int:
     return final
 
 
+def epochs_of_timesteps(config: TrainConfig, final: int) -> dict[int, int]:
+    """How many epochs :func:`timesteps_at` gives each number of timesteps, the ramp's first."""
+    found: dict[int, int] = {}
+    left = config.epochs
+    for epochs, timesteps in (*config.timestep_ramp, (left, final)):
+        found[timesteps] = found.get(timesteps, 0) + min(epochs, left)
+        left -= min(epochs, left)
+    return {timesteps: epochs for timesteps, epochs in found.items() if epochs}
+
+
 def learning_rate(step: int, total: int, warmup: float) -> float:
     """Factor in (0, 1]: linear rise over the first ``warmup * total`` steps, then a cosine to 0."""
     rise = warmup * total
