@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from spiketicket.errors import NO_TORCH, UserError
-from spiketicket.zoo import find_ticket
+from spiketicket.ticket.zoo import find_ticket
 
 Run = Callable[..., Result]
 
