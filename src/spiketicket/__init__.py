@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from spiketicket._version import __version__
+from spiketicket._version import __version__ as __version__
 from spiketicket.machine import cores
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _HOME = {
 }
 
 __all__ = [
-    "__version__",
     "Engine",
     "Ticket",
     "evaluate_ticket",
