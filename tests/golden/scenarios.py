@@ -253,12 +253,17 @@ def _command(*arguments: str) -> None:
 
 
 def _key() -> str:
-    """What the numbers may depend on beside this package."""
+    """What the numbers may depend on beside this package: numpy and the C library, too, choose
+    their code by the processor, and cannot all be held to one.
+    """
     import platform
 
     import torch
 
-    return f"torch {torch.__version__.split('+')[0]}, {platform.machine()}"
+    from spiketicket.machine import processor
+
+    vectors = "AVX-512" if "avx512f" in processor.features() else "no AVX-512"
+    return f"torch {torch.__version__.split('+')[0]}, {platform.machine()}, {vectors}"
 
 
 def main(run: Callable[[Path], dict[str, str]] = digests) -> None:
