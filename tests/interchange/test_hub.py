@@ -1,5 +1,6 @@
 """A Hugging Face folder: what is in it, that a changed file is noticed, push and pull."""
 
+import importlib
 import json
 import os
 import shutil
@@ -210,8 +211,9 @@ def test_the_real_package_takes_these_arguments():
 
 
 def test_a_hub_that_cannot_be_reached(folder, monkeypatch):
-    real = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(real.constants, "ENDPOINT", "http://127.0.0.1:9")
+    pytest.importorskip("huggingface_hub")
+    constants = importlib.import_module("huggingface_hub.constants")  # the package loads it late
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="user/digits: the Hub did not do it"):
         hub.push(folder, "user/digits")
     with pytest.raises(UserError, match="user/digits: the Hub did not do it"):
