@@ -22,7 +22,7 @@ from spiketicket.cli.options import packaged_recipes
 from spiketicket.experiment.stage import machine
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [f"controls.{arm}=false" for arm in ("dense", "random_trained", "random_frozen")]
+SETTINGS = [f"controls.{stage}=false" for stage in ("dense", "random_trained", "random_frozen")]
 IMAGES = 360
 Write = Callable[[Path, Path, str, str, str, int], dict[str, Any]]
 

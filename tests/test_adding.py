@@ -107,13 +107,13 @@ def added(folder, paths, overrides, program="more = None", tests=()):
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found, told, shown, more = json.loads(ended.stdout.splitlines()[-1])
-    assert [arm["arm"] for arm in found["arms"]] == [
+    assert [stage["stage"] for stage in found["stages"]] == [
         "ticket",
         "dense",
         "random_trained",
         "random_frozen",
     ]
-    assert found["arms"][0]["density"] == pytest.approx(0.2, abs=1e-3)
+    assert found["stages"][0]["density"] == pytest.approx(0.2, abs=1e-3)
     assert found["verdict"]["outcome"] in ("wins", "ties", "loses")
     for path, text in zip(paths, told, strict=True):
         assert f"Did you mean {Path(path).stem}" in text

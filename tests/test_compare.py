@@ -11,7 +11,7 @@ from spiketicket.cli import app
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.experiment.budgets import stage_epochs
 from spiketicket.experiment.keys import stage_keys
-from spiketicket.methods.ladder import arm_names
+from spiketicket.methods.ladder import stage_names
 from spiketicket.methods.stages import expected_stages
 from spiketicket.recipe import to_dict
 from spiketicket.sweep.plan import make_plan
@@ -110,7 +110,7 @@ def test_a_report_expects_the_stages_that_are_run():
         for density in (0.75, 0.42, 0.05):
             ticket = {"name": method, "density": density, **options}
             recipe = parse_recipe({**TABLES, "ticket": ticket})
-            assert expected_stages(to_dict(recipe)) == arm_names(recipe), (method, density)
+            assert expected_stages(to_dict(recipe)) == stage_names(recipe), (method, density)
 
 
 @pytest.fixture(scope="module")

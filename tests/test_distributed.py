@@ -58,15 +58,15 @@ def find(runs: Path, processes: int, *settings: str) -> dict[str, object]:
     return found
 
 
-def logs(runs: Path, arm: str) -> list[dict[str, float]]:
-    (log,) = runs.glob(f"*/seed-0/{arm}/log.jsonl")
+def logs(runs: Path, stage: str) -> list[dict[str, float]]:
+    (log,) = runs.glob(f"*/seed-0/{stage}/log.jsonl")
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arm", ["ticket", "dense"])
-def test_two_processes_train_as_one_does(both: tuple[Path, Path], arm: str) -> None:
-    one, two = (logs(runs, arm) for runs in both)
+@pytest.mark.parametrize("stage", ["ticket", "dense"])
+def test_two_processes_train_as_one_does(both: tuple[Path, Path], stage: str) -> None:
+    one, two = (logs(runs, stage) for runs in both)
     assert len(one) == len(two) == 2
     for a, b in zip(one, two, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-4)

@@ -58,8 +58,8 @@ def recipe(root, **sections):
 
 def test_a_ticket_on_recordings_learns_and_its_file_is_tested_alone(root, tmp_path):
     result = find(recipe(root), runs_dir=tmp_path)
-    arms = {row["arm"]: row for row in result.to_dict()["arms"]}
-    assert arms["dense"]["test_accuracy"][0] > 70
+    stages = {row["stage"]: row for row in result.to_dict()["stages"]}
+    assert stages["dense"]["test_accuracy"][0] > 70
     again = evaluate_ticket(result.tickets[0], root=str(root))
     assert again.test_accuracy == again.stated_accuracy
     shape = Ticket.load(result.tickets[0]).metadata["network"]["args"]["shape"]
@@ -80,14 +80,14 @@ def test_the_ladder_climbs_on_recordings_and_counts_every_frame(root, tmp_path):
         }
     )
     result = find(made, runs_dir=tmp_path)
-    arms = {row["arm"]: row for row in result.to_dict()["arms"]}
-    assert arms["multisp"]["tokens"] == {"kept": 8, "of": 16}
+    stages = {row["stage"]: row for row in result.to_dict()["stages"]}
+    assert stages["multisp"]["tokens"] == {"kept": 8, "of": 16}
     for name in ("dense", "pepsp", "multisp"):
-        pep = arms[name]["operations"]["conv_pep"]
+        pep = stages[name]["operations"]["conv_pep"]
         # the first convolution meets whole counts, at every frame, whatever the activation
         assert pep["macs"] == 0
-        assert pep["dense"] == arms[name]["macs"]["conv_pep"]
-    assert arms["multisp"]["macs"]["conv_pep"] == arms["pepsp"]["macs"]["conv_pep"]
+        assert pep["dense"] == stages[name]["macs"]["conv_pep"]
+    assert stages["multisp"]["macs"]["conv_pep"] == stages["pepsp"]["macs"]["conv_pep"]
 
 
 @pytest.mark.parametrize(

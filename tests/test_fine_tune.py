@@ -33,20 +33,20 @@ def tickets(folder, seed=0):
     return {p.parent.name: Ticket.load(p) for p in folder.glob(f"seed-{seed}/*/model.ticket")}
 
 
-def test_no_fine_tuning_leaves_hash_and_arms_as_they_were():
+def test_no_fine_tuning_leaves_hash_and_stages_as_they_were():
     without = recipe(ticket={"fine_tune_epochs": 0})
     plain = parse_recipe({**BASE, "ticket": {"name": "edge_popup", "density": 0.3}})
     assert without.hash == plain.hash != recipe().hash
-    assert not set(controls.arm_names(without)) & {TUNED, CONTROL}
+    assert not set(controls.stage_names(without)) & {TUNED, CONTROL}
 
 
 def test_there_is_a_control_only_where_it_has_something_to_train():
     resnet = {"name": "resnet19", "width": 0.0625}
-    assert CONTROL not in controls.arm_names(recipe())
-    assert CONTROL not in controls.arm_names(recipe(model={"name": "vgg9", "pools": 6}))
-    assert CONTROL in controls.arm_names(recipe(model=resnet))  # its linear layers have biases
-    assert CONTROL in controls.arm_names(recipe(model={"bn_affine": True}))
-    assert CONTROL in controls.arm_names(recipe(ticket={"fine_tune_bn_affine": True}))
+    assert CONTROL not in controls.stage_names(recipe())
+    assert CONTROL not in controls.stage_names(recipe(model={"name": "vgg9", "pools": 6}))
+    assert CONTROL in controls.stage_names(recipe(model=resnet))  # its linear layers have biases
+    assert CONTROL in controls.stage_names(recipe(model={"bn_affine": True}))
+    assert CONTROL in controls.stage_names(recipe(ticket={"fine_tune_bn_affine": True}))
     for made in (
         recipe(),
         recipe(model={"name": "vgg9"}),
@@ -55,7 +55,7 @@ def test_there_is_a_control_only_where_it_has_something_to_train():
         recipe(ticket={"fine_tune_bn_affine": True}),
         recipe(model={"name": "spikformer", "width": 1.0}),
     ):
-        assert expected_stages(to_dict(made)) == controls.arm_names(made)
+        assert expected_stages(to_dict(made)) == controls.stage_names(made)
 
 
 @pytest.mark.parametrize("weights", ["float", "binary"])
@@ -64,11 +64,11 @@ def test_the_mask_stays_and_the_surviving_weights_move(tmp_path, weights):
         model={"weights": weights}, train={"epochs": 2, "batch_size": 50, "weights": {"lr": 0.05}}
     )
     found = find(made, runs_dir=tmp_path, threads=1)
-    assert list(found.arms)[-1] == TUNED
-    assert found.arms[TUNED][0].facts["trained_epochs"] == 2
-    by_arm = tickets(found.folder)
+    assert list(found.stages)[-1] == TUNED
+    assert found.stages[TUNED][0].facts["trained_epochs"] == 2
+    by_stage = tickets(found.folder)
     moved = 0
-    for before, after in zip(by_arm["ticket"].layers, by_arm[TUNED].layers, strict=True):
+    for before, after in zip(by_stage["ticket"].layers, by_stage[TUNED].layers, strict=True):
         assert np.array_equal(before.mask, after.mask)
         assert after.kind == before.kind == weights
         assert not after.weight()[~after.mask].any()
@@ -82,17 +82,17 @@ def test_the_mask_stays_and_the_surviving_weights_move(tmp_path, weights):
 def test_the_control_moves_all_but_the_tickets_weights(tmp_path, capsys):
     made = recipe(ticket={"fine_tune_bn_affine": True})
     found = find(made, runs_dir=tmp_path, threads=1)
-    by_arm = tickets(found.folder)
-    for before, after in zip(by_arm["ticket"].layers, by_arm[CONTROL].layers, strict=True):
+    by_stage = tickets(found.folder)
+    for before, after in zip(by_stage["ticket"].layers, by_stage[CONTROL].layers, strict=True):
         assert np.array_equal(before.weight(), after.weight())
-    scale = by_arm[CONTROL].tensors["features.0.norm.weight"]
+    scale = by_stage[CONTROL].tensors["features.0.norm.weight"]
     assert not np.allclose(scale, 1)
-    assert found.arms[CONTROL][0].facts["bn_affine"]
-    assert not found.arms["ticket"][0].facts["bn_affine"]
-    assert found.arms[CONTROL][0].facts["trained_epochs"] == 2
+    assert found.stages[CONTROL][0].facts["bn_affine"]
+    assert not found.stages["ticket"][0].facts["bn_affine"]
+    assert found.stages[CONTROL][0].facts["trained_epochs"] == 2
     verdict = json.loads(json.dumps(found.verdict))
     rows = verdict["fine_tuning"]
-    tuned, control = (found.arms[n][0].test_accuracy for n in (TUNED, CONTROL))
+    tuned, control = (found.stages[n][0].test_accuracy for n in (TUNED, CONTROL))
     assert rows[CONTROL]["difference"] == pytest.approx(tuned - control)
     assert "against training only the rest" in verdict["sentences"][-1]
     # fine-tuning decides nothing about the ticket

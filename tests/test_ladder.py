@@ -44,7 +44,7 @@ def recipe(**sections):
 
 
 def names(**sections):
-    return ladder.arm_names(recipe(**sections))
+    return ladder.stage_names(recipe(**sections))
 
 
 def layers(folder, stage, prefix="conv_pep."):
@@ -120,7 +120,7 @@ def test_condition_names_what_is_binary_and_what_is_float():
 
 
 def test_every_stage_has_its_own_facts(found):
-    rows = {row["arm"]: row for row in json.loads(json.dumps(found.to_dict()))["arms"]}
+    rows = {row["stage"]: row for row in json.loads(json.dumps(found.to_dict()))["stages"]}
     assert list(rows) == list(names())
     full, half = {"kept": 16, "of": 16}, {"kept": 8, "of": 16}
     for name, row in rows.items():
@@ -139,7 +139,7 @@ def test_every_stage_has_its_own_facts(found):
 
 
 def test_sparsity_against_the_module_and_against_the_whole_net(found):
-    row = next(r for r in found.to_dict()["arms"] if r["arm"] == "pepsp")
+    row = next(r for r in found.to_dict()["stages"] if r["stage"] == "pepsp")
     model = from_ticket(Ticket.load(found.folder / "seed-0" / "pepsp" / "model.ticket"))
     pep = sum(m.weight.numel() for m in model.conv_pep.modules() if hasattr(m, "stride"))
     pruned = pep - sum(
@@ -151,7 +151,7 @@ def test_sparsity_against_the_module_and_against_the_whole_net(found):
 
 
 def test_step_runs_conv_pep_once_and_has_half_the_dense_operations(found):
-    rows = {row["arm"]: row for row in found.to_dict()["arms"]}
+    rows = {row["stage"]: row for row in found.to_dict()["stages"]}
     lif, step = (rows[n]["operations"]["conv_pep"]["dense"] for n in ("pepsp", "multisp"))
     first = 8 * 8 * 9 * 2
     assert lif - first == 2 * (step - first)
@@ -174,7 +174,7 @@ def test_the_verdict_has_every_rung_with_its_own_controls(found):
 
 def test_the_final_ticket_is_the_last_rung_and_evaluates_to_what_it_states(found):
     (path,) = found.tickets
-    assert Ticket.load(path).metadata["arm"] == "multisp"
+    assert Ticket.load(path).metadata["stage"] == "multisp"
     result = evaluate_ticket(path)
     assert result.test_accuracy == result.stated_accuracy
 
@@ -297,7 +297,7 @@ def test_auto_takes_the_best_score_on_validation(other):
         p.name.removeprefix("try_"): json.loads((p / "result.json").read_text())
         for p in folder.glob("try_*")
     }
-    (used,) = {r["ranking"] for r in other.to_dict()["arms"] if r["arm"] == "patch"}
+    (used,) = {r["ranking"] for r in other.to_dict()["stages"] if r["stage"] == "patch"}
     best = max(r["validation_accuracy"] for r in reached.values())
     assert reached[used]["validation_accuracy"] == best
 
@@ -344,16 +344,16 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path)
     one = recipe(train={"checkpoint_steps": 1})
     dataset = load_dataset(one.data)
     experiment = Experiment(one, dataset, CPU)
-    from spiketicket.experiment.stage import run_arm
+    from spiketicket.experiment.stage import run_stage
 
     for run in ("whole", "stopped"):
         shutil.copytree(seed / "selector", tmp_path / run / "selector")
-    whole = run_arm(experiment, stage, 0, tmp_path / "whole" / stage, None, NullReporter())
+    whole = run_stage(experiment, stage, 0, tmp_path / "whole" / stage, None, NullReporter())
     stopped = tmp_path / "stopped" / stage
     with pytest.raises(KeyboardInterrupt):
-        run_arm(experiment, stage, 0, stopped, None, _StopAt(title(stage), 1))
+        run_stage(experiment, stage, 0, stopped, None, _StopAt(title(stage), 1))
     assert (stopped / "checkpoint.pt").exists()
-    again = run_arm(experiment, stage, 0, stopped, None, NullReporter())
+    again = run_stage(experiment, stage, 0, stopped, None, NullReporter())
     for name in ("model.ticket", "predictions.npy", "result.json"):
         assert (whole.folder / name).read_bytes() == (again.folder / name).read_bytes(), name
 
@@ -372,8 +372,8 @@ def test_a_ticket_file_gives_exactly_the_same_logits(model, execution, weights, 
     to_ticket(plain.trainee.model, {"tokens": {"of": 16}}).save(
         tmp_path / "selector" / "model.ticket"
     )
-    arm = ladder.prepare("multisp", made, SHAPE, 0, CPU, None, tmp_path)
-    trained = arm.trainee.model
+    stage = ladder.prepare("multisp", made, SHAPE, 0, CPU, None, tmp_path)
+    trained = stage.trainee.model
     x = torch.randn(6, 1, 8, 8)
     trained.train()
     trained(x)  # moves BatchNorm's statistics
@@ -381,7 +381,7 @@ def test_a_ticket_file_gives_exactly_the_same_logits(model, execution, weights, 
         "network": {
             "name": model,
             "args": {
-                "model": arm.model.model_dump(mode="json"),
+                "model": stage.model.model_dump(mode="json"),
                 "neuron": made.neuron.model_dump(mode="json"),
                 "shape": SHAPE.__dict__,
             },
@@ -454,8 +454,8 @@ def test_these_methods_need_a_transformer_of_this_package(name):
 def test_a_masked_conv_pep_is_judged_with_fresh_statistics(tmp_path, seed):
     wanted = {}
     for plan in ladder.plans(recipe()):
-        arm = ladder.prepare(plan.name, recipe(), SHAPE, 0, CPU, None, seed)
-        wanted[plan.name] = arm.trainee.fresh_statistics
+        stage = ladder.prepare(plan.name, recipe(), SHAPE, 0, CPU, None, seed)
+        wanted[plan.name] = stage.trainee.fresh_statistics
     plain = {"selector", "dense"} | {n for n in wanted if n.startswith("patch")}
     assert {n for n, fresh in wanted.items() if not fresh} == plain
 

@@ -63,8 +63,8 @@ def run(made, tmp_path):
     return shutil.copytree(made, tmp_path / made.name)
 
 
-def ticket_of(run, arm="ticket", seed=0):
-    return run / f"seed-{seed}" / arm / "model.ticket"
+def ticket_of(run, stage="ticket", seed=0):
+    return run / f"seed-{seed}" / stage / "model.ticket"
 
 
 def new(found):
@@ -73,10 +73,10 @@ def new(found):
 
 def test_every_stage_gets_its_file_with_numbers_a_plain_loop_finds(run):
     found = measure_run(run)
-    assert [(s.seed, s.arm) for s in found.stages] == [
-        (seed, arm)
+    assert [(s.seed, s.stage) for s in found.stages] == [
+        (seed, stage)
         for seed in (0, 1)
-        for arm in ("ticket", "dense", "random_trained", "random_frozen")
+        for stage in ("ticket", "dense", "random_trained", "random_frozen")
     ]
     assert (new(found), found.missing) == (8, ())
     data = load_dataset(make_config("digits"))
@@ -193,7 +193,7 @@ def test_a_large_sample_holds_fewer_images(run, monkeypatch):
 @pytest.mark.slow
 def test_a_ladder(tmp_path):
     run = find(parse_recipe(LADDER), runs_dir=tmp_path).folder
-    found = {stage.arm: stage.measured for stage in measure_run(run).stages}
+    found = {stage.stage: stage.measured for stage in measure_run(run).stages}
     assert list(found) == ["selector", "dense", "patch"]
     patch = found["patch"]
     assert list(patch["groups"]) == ["conv_pep", "encoder_linear", "attention", "head", "selector"]

@@ -1,4 +1,4 @@
-"""A run folder from end to end: arms, exactness of the saved ticket, claims, bad places."""
+"""A run folder from end to end: stages, exactness of the saved ticket, claims, bad places."""
 
 import errno
 import json
@@ -46,17 +46,17 @@ def found(tmp_path_factory):
     return find(recipe(), seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
-def test_every_arm_is_there_with_its_own_facts(found):
+def test_every_stage_is_there_with_its_own_facts(found):
     result = json.loads(json.dumps(found.to_dict()))
-    arms = {row["arm"]: row for row in result["arms"]}
-    assert list(arms) == ["ticket", "dense", "random_trained", "random_frozen"]
-    assert arms["dense"]["density"] == 1
+    stages = {row["stage"]: row for row in result["stages"]}
+    assert list(stages) == ["ticket", "dense", "random_trained", "random_frozen"]
+    assert stages["dense"]["density"] == 1
     for name in ("ticket", "random_trained", "random_frozen"):
-        assert arms[name]["density"] == pytest.approx(0.3, abs=1e-3)
-        assert arms[name]["kept"] == arms["ticket"]["kept"]
-    assert all(len(row["test_accuracy"]) == 2 for row in arms.values())
-    assert arms["random_frozen"]["trained_epochs"] == 0
-    assert max(arms["random_frozen"]["test_accuracy"]) < 35
+        assert stages[name]["density"] == pytest.approx(0.3, abs=1e-3)
+        assert stages[name]["kept"] == stages["ticket"]["kept"]
+    assert all(len(row["test_accuracy"]) == 2 for row in stages.values())
+    assert stages["random_frozen"]["trained_epochs"] == 0
+    assert max(stages["random_frozen"]["test_accuracy"]) < 35
     assert result["condition"] == "BinW-SNN"
     assert result["verdict"]["outcome"] in ("wins", "ties", "loses")
     assert [Path(t).name for t in result["tickets"]] == [
@@ -68,13 +68,13 @@ def test_every_arm_is_there_with_its_own_facts(found):
 def test_random_masks_have_the_tickets_count_in_every_layer(found):
     folder = found.folder / "seed-0"
     counts = [
-        [layer.kept for layer in Ticket.load(folder / arm / "model.ticket").layers]
-        for arm in ("ticket", "random_trained", "random_frozen")
+        [layer.kept for layer in Ticket.load(folder / stage / "model.ticket").layers]
+        for stage in ("ticket", "random_trained", "random_frozen")
     ]
     assert counts[0] == counts[1] == counts[2]
     masks = [
-        Ticket.load(folder / arm / "model.ticket").layers[1].mask
-        for arm in ("ticket", "random_trained", "random_frozen")
+        Ticket.load(folder / stage / "model.ticket").layers[1].mask
+        for stage in ("ticket", "random_trained", "random_frozen")
     ]
     assert np.array_equal(masks[1], masks[2])
     assert not np.array_equal(masks[0], masks[1])
@@ -83,7 +83,7 @@ def test_random_masks_have_the_tickets_count_in_every_layer(found):
 def test_the_frozen_control_and_the_ticket_share_their_random_weights(found):
     folder = found.folder / "seed-0"
     ticket, frozen = (
-        Ticket.load(folder / arm / "model.ticket") for arm in ("ticket", "random_frozen")
+        Ticket.load(folder / stage / "model.ticket") for stage in ("ticket", "random_frozen")
     )
     for a, b in zip(ticket.layers, frozen.layers, strict=True):
         both = a.mask & b.mask
@@ -124,9 +124,9 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
 
     made = recipe(model={"weights": weights}, neuron={"name": neuron})
     shape = DataShape(1, 8, 8, 10)
-    arm = prepare("ticket", made, shape, 3, torch.device("cpu"), None)
+    stage = prepare("ticket", made, shape, 3, torch.device("cpu"), None)
     x = torch.randn(32, 1, 8, 8)
-    model = arm.trainee.model.train()
+    model = stage.trainee.model.train()
     with torch.no_grad():
         for _ in range(5):
             model(x)
@@ -150,12 +150,12 @@ def test_every_network_is_a_function_of_the_seed(name):
 
     made = recipe(model={"name": name, "bn_affine": True}, ticket={"scale_fan": True})
 
-    def states(arm, kept=None):
+    def states(stage, kept=None):
         found = []
         for _ in range(2):
             torch.rand(1)
             args = (DataShape(1, 16, 16, 10), 3, torch.device("cpu"), kept)
-            found.append(prepare(arm, made, *args).trainee)
+            found.append(prepare(stage, made, *args).trainee)
         first, second = (trainee.model.state_dict() for trainee in found)
         assert all(torch.equal(first[key], second[key]) for key in first)
         return found[0], first
@@ -180,7 +180,7 @@ def test_the_best_epoch_is_one_with_the_density_and_the_timesteps_asked_for(tmp_
         train={"epochs": 4, "timestep_ramp": [[3, 1]]},
         controls={"dense": False, "random_trained": False},
     )
-    result = find(made, runs_dir=tmp_path).arms["ticket"][0]
+    result = find(made, runs_dir=tmp_path).stages["ticket"][0]
     assert result.facts["best_epoch"] == 3
     assert result.facts["density"] == pytest.approx(0.2, abs=1e-4)
 
@@ -226,9 +226,9 @@ def test_a_result_that_was_edited_is_not_believed(found, tmp_path, place):
 
 def test_a_dense_net_trained_alone_can_be_recorded(found):
     alone = train_dense(found.recipe, runs_dir=found.folder.parent)
-    line = json.loads(json.dumps(run.arm_record(found.recipe, alone)))
-    (row,) = line["arms"]
-    assert row["test_accuracy"] == [found.arms["dense"][0].test_accuracy]
+    line = json.loads(json.dumps(run.stage_record(found.recipe, alone)))
+    (row,) = line["stages"]
+    assert row["test_accuracy"] == [found.stages["dense"][0].test_accuracy]
     assert (line["hash"], line["seeds"], line["threads"]) == (
         found.recipe.hash,
         [0],
@@ -268,13 +268,13 @@ def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
 def test_the_other_conditions_run(tmp_path, sections, name):
     result = find(recipe(**sections, train={"epochs": 1}), runs_dir=tmp_path).to_dict()
     assert result["condition"] == name
-    assert max(result["arms"][0]["test_accuracy"]) > 5
+    assert max(result["stages"][0]["test_accuracy"]) > 5
 
 
 def test_affine_batchnorm_is_trained_and_named(tmp_path):
     made = recipe(model={"bn_affine": True}, controls={"dense": False, "random_trained": False})
     result = find(made, runs_dir=tmp_path)
-    row = result.to_dict()["arms"][0]
+    row = result.to_dict()["stages"][0]
     assert row["bn_affine"] is True
     tensors = Ticket.load(result.tickets[0]).tensors
     assert not np.all(tensors["features.0.norm.weight"] == 1)
@@ -282,9 +282,9 @@ def test_affine_batchnorm_is_trained_and_named(tmp_path):
     assert result.verdict["outcome"] == "unproven"
 
 
-def test_dense_training_alone_is_the_dense_arm_of_find(tmp_path, found):
+def test_dense_training_alone_is_the_dense_stage_of_find(tmp_path, found):
     alone = train_dense(recipe(), runs_dir=tmp_path)
-    assert alone.test_accuracy == found.arms["dense"][0].test_accuracy
+    assert alone.test_accuracy == found.stages["dense"][0].test_accuracy
 
 
 def test_a_ticket_for_another_network_names_what_differs(found):

@@ -36,7 +36,7 @@ from spiketicket.training import checkpoint
 
 resource = pytest.importorskip("resource")
 FACTS = {
-    "arm": "ticket",
+    "stage": "ticket",
     "density": 0.5,
     "binary": True,
     "kept": 5,

@@ -19,8 +19,8 @@ from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_to
 from spiketicket.training import checkpoint
 from spiketicket.training.evaluate import Evaluation
 from spiketicket.training.loop import (
-    Stage,
     Trainee,
+    Training,
     epochs_of_timesteps,
     estimate_statistics,
     fit,
@@ -249,8 +249,8 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
     trainee = Trainee(
         model, list(model.parameters()), config.weights, complete_after=lambda e: e >= complete
     )
-    stage = Stage("toy", 0, tmp_path, "key")
-    fitted = fit(trainee, FourBatches(), Falling(), config, stage, NullReporter())
+    training = Training("toy", 0, tmp_path, "key")
+    fitted = fit(trainee, FourBatches(), Falling(), config, training, NullReporter())
     assert fitted.best_epoch == best
     assert fitted.validation == 1 / (best + 1)
     assert model.timesteps == 4
@@ -343,7 +343,7 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         fresh_statistics=fresh,
         complete_after=lambda epoch: epoch >= 1,
     )
-    fit(trainee, _Draws(), validate, config, Stage("x", 0, tmp_path, "k"), NullReporter())
+    fit(trainee, _Draws(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
     estimated = []
     for epoch, state in enumerate(judged):
         again = _normed()

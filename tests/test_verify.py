@@ -109,7 +109,7 @@ def test_a_search_that_cannot_be_repeated_says_why(tiny, tmp_path):
     for meta, told in (
         ({"recipe": None}, "names no recipe and seed"),
         ({"seed": None}, "names no recipe and seed"),
-        ({"arm": "other"}, "has no such stage"),
+        ({"stage": "other"}, "has no such stage"),
         ({"data": {**whole.metadata["data"], "checksum": "0"}}, "not the data the ticket"),
     ):
         changed(whole, **meta).save(tmp_path / "x.ticket")
@@ -179,7 +179,7 @@ def test_settings_that_make_no_sense_are_no_traceback(zoo, ticket):
 
 
 def test_trained_weights_are_said_to_be_trained(zoo):
-    assert "trained, not drawn" in weights_check(changed(zoo, arm="dense")).text
+    assert "trained, not drawn" in weights_check(changed(zoo, stage="dense")).text
 
 
 def test_an_accuracy_that_is_not_reached_does_not_fit(zoo, tmp_path):

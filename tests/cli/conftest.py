@@ -12,12 +12,12 @@ from typer.testing import CliRunner, Result
 import spiketicket.experiment
 from spiketicket.cli import app
 from spiketicket.cli import find as find_command
-from spiketicket.verdict.rules import ArmScores, judge
+from spiketicket.verdict.rules import StageScores, judge
 
 Run = Callable[..., Result]
 
 ARM = {
-    "arm": "ticket",
+    "stage": "ticket",
     "title": "ticket",
     "density": 0.5,
     "binary": True,
@@ -46,10 +46,10 @@ def spike() -> Run:
 
 
 VERDICT = judge(
-    ArmScores([97.0, 98.0]),
-    ArmScores([97.5, 98.0]),
-    ArmScores([90.0, 92.0]),
-    ArmScores([10.0, 12.0]),
+    StageScores([97.0, 98.0]),
+    StageScores([97.5, 98.0]),
+    StageScores([90.0, 92.0]),
+    StageScores([10.0, 12.0]),
     margin=5.0,
     confidence=0.95,
 ).to_dict()
@@ -77,7 +77,7 @@ class FakeRun:
         return types.SimpleNamespace(to_dict=lambda: answer, folder=Path("runs/x"))
 
     def find(self, recipe: Any, **given: Any) -> Any:
-        control = {**ARM, "arm": "dense", "title": "dense, trained", "density": 1.0}
+        control = {**ARM, "stage": "dense", "title": "dense, trained", "density": 1.0}
         answer = {
             "name": recipe.name,
             "hash": recipe.hash,
@@ -87,7 +87,7 @@ class FakeRun:
             "device": given["device"],
             "threads": 2,
             "verdict": self.verdict,
-            "arms": [ARM, control],
+            "stages": [ARM, control],
             "tickets": ["runs/x/a.ticket"],
         }
         return self._answer(recipe, given, answer)

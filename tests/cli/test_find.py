@@ -55,7 +55,7 @@ def test_a_file_goes_before_a_packaged_name(
     assert fake_run.calls[0][0].name == "mine"
 
 
-def test_find_prints_the_arms_and_where_things_are(spike: Run, fake_run: Any) -> None:
+def test_find_prints_the_stages_and_where_things_are(spike: Run, fake_run: Any) -> None:
     result = spike("find")
     for text in (
         "97.50 ± 0.71",
@@ -103,10 +103,10 @@ def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> 
 
 
 def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -> None:
-    from spiketicket.verdict.rules import ArmScores, judge
+    from spiketicket.verdict.rules import StageScores, judge
 
     fake_run.verdict = judge(
-        ArmScores([97.0]), None, None, None, margin=1.0, confidence=0.95
+        StageScores([97.0]), None, None, None, margin=1.0, confidence=0.95
     ).to_dict()
     assert "Unproven: the ticket was not compared with" in spike("find").stdout
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spiketicket.cli.print_result import print_find
-from spiketicket.verdict.rules import ArmScores
+from spiketicket.verdict.rules import StageScores
 from spiketicket.verdict.rungs import judge_ladder
 
 LEVELS = {
@@ -20,9 +20,9 @@ LEVELS = {
 GROUPS = {"dense": 4e6, "acs": 1e6, "macs": 5e5}
 
 
-def row(arm: str, title: str, **facts: Any) -> dict[str, Any]:
+def row(stage: str, title: str, **facts: Any) -> dict[str, Any]:
     return {
-        "arm": arm,
+        "stage": stage,
         "title": title,
         "density": 0.5,
         "binary": True,
@@ -55,7 +55,7 @@ def result() -> dict[str, Any]:
         ("patch_finetune_control", "patch"),
     ]
     scores = {
-        name: ArmScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
+        name: StageScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
         for turn, (name, level) in enumerate(LEVELS.items())
     }
     dense = row(
@@ -72,7 +72,7 @@ def result() -> dict[str, Any]:
         "name": "x",
         "condition": "spiking spikformer, keep 0.69",
         "seeds": [0, 1],
-        "arms": [dense, patch],
+        "stages": [dense, patch],
         "verdict": judge_ladder(scores, stages, 1.0, 0.95),
         "tickets": ["runs/x/a.ticket"],
         "folder": "runs/x",

@@ -40,8 +40,8 @@ def run(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / made.name)
 
 
-def ticket(run: Path, arm: str = "ticket") -> str:
-    return str(run / "seed-0" / arm / "model.ticket")
+def ticket(run: Path, stage: str = "ticket") -> str:
+    return str(run / "seed-0" / stage / "model.ticket")
 
 
 def test_one_ticket_in_full(spike: Run, run: Path) -> None:
@@ -74,7 +74,7 @@ def test_several_tickets_against_the_first(spike: Run, run: Path, tmp_path: Path
     arguments = [ticket(run, "dense"), ticket(run), "--images", "40"]
     result = spike("measure", *arguments, "-o", str(out))
     dense, own = json.loads(out.read_text())
-    assert dense["arm"] == "dense"
+    assert dense["stage"] == "dense"
     ratio = own["energy"][0]["total_pj"] / dense["energy"][0]["total_pj"]
     rows = [line.split() for line in result.stdout.splitlines() if "model.ticket" in line]
     assert [row[0] for row in rows] == ["dense/model.ticket", "ticket/model.ticket"]
@@ -98,7 +98,7 @@ def test_nets_of_other_images_are_not_to_be_compared(
     assert words not in spike("measure", ticket(run), ticket(run, "dense"), "-o", str(out)).stdout
     own, dense = json.loads(out.read_text())
     dense["set"] |= {"name": "mnist", "checksum": "0"}
-    rows = [[Row(m["arm"], m["arm"], 0, {}, "", m, True)] for m in (own, dense)]
+    rows = [[Row(m["stage"], m["stage"], 0, {}, "", m, True)] for m in (own, dense)]
     print_measured(rows, TABLES[DEFAULT], every=False, memory=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "test images of digits; first" in shown
@@ -115,7 +115,7 @@ def test_a_run_with_its_files_and_its_record(spike: Run, run: Path, tmp_path: Pa
     assert len(list(run.rglob("measure.json"))) == 4
     (line,) = record.read_text().splitlines()
     row = json.loads(line)
-    assert [(arm["arm"], arm["seed"]) for arm in row["arms"]] == [
+    assert [(stage["stage"], stage["seed"]) for stage in row["stages"]] == [
         ("ticket", 0),
         ("ticket", 1),
         ("dense", 0),
@@ -137,7 +137,7 @@ def test_a_damaged_ticket_of_a_run_is_an_error_at_the_end(
     out = tmp_path / "found.json"
     result = spike("measure", str(run), "--images", "5", "-o", str(out), "--json")
     assert result.exit_code == 1
-    assert [row["arm"] for row in json.loads(result.stdout)] == ["ticket", "ticket", "dense"]
+    assert [row["stage"] for row in json.loads(result.stdout)] == ["ticket", "ticket", "dense"]
     assert json.loads(out.read_text()) == json.loads(result.stdout)
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"error: {ticket(run, 'dense')}: ")

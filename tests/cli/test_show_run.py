@@ -15,7 +15,7 @@ import pytest
 from typer.testing import Result
 
 from spiketicket.cli.print_run import sparkline
-from spiketicket.verdict.rules import ArmScores, judge
+from spiketicket.verdict.rules import StageScores, judge
 
 Run = Callable[..., Result]
 
@@ -31,7 +31,7 @@ density = 0.5
 [train]
 epochs = 3
 """
-ARMS = {"ticket": 97.0, "dense": 98.0, "random_trained": 90.0, "random_frozen": 10.0}
+STAGES = {"ticket": 97.0, "dense": 98.0, "random_trained": 90.0, "random_frozen": 10.0}
 
 
 def write(path: Path, value: Any) -> None:
@@ -39,9 +39,9 @@ def write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def stage(folder: Path, arm: str) -> dict[str, Any]:
+def stage(folder: Path, name: str) -> dict[str, Any]:
     facts = {
-        "arm": arm,
+        "stage": name,
         "density": 0.5,
         "binary": True,
         "bn_affine": False,
@@ -53,13 +53,13 @@ def stage(folder: Path, arm: str) -> dict[str, Any]:
     history = [
         {"epoch": e, "loss": 2.0 / (e + 1), "validation_accuracy": 0.3 * (e + 1)} for e in range(3)
     ]
-    accuracy = {"test_accuracy": ARMS[arm], "validation_accuracy": 90.0}
+    accuracy = {"test_accuracy": STAGES[name], "validation_accuracy": 90.0}
     write(folder / "result.json", {**facts, **accuracy, "history": history})
     write(folder / "timing.json", {"wall_s": 75.0, "device": "a CPU", "threads": 1})
     return {
         **facts,
-        "title": arm.replace("_", " "),
-        "test_accuracy": [ARMS[arm]],
+        "title": name.replace("_", " "),
+        "test_accuracy": [STAGES[name]],
         "validation_accuracy": [90.0],
     }
 
@@ -70,8 +70,8 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "small-0123456789"
     made.mkdir()
     (made / "recipe.toml").write_text(RECIPE)
-    rows = [stage(made / "seed-0" / arm, arm) for arm in ARMS]
-    scores = [ArmScores([accuracy, accuracy - 1]) for accuracy in ARMS.values()]
+    rows = [stage(made / "seed-0" / name, name) for name in STAGES]
+    scores = [StageScores([accuracy, accuracy - 1]) for accuracy in STAGES.values()]
     verdict = judge(*scores, margin=2.0, confidence=0.95).to_dict()
     write(
         made / "result.json",
@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
             "device": "a CPU",
             "threads": 1,
             "verdict": verdict,
-            "arms": rows,
+            "stages": rows,
             "tickets": ["small-seed0.ticket"],
         },
     )
@@ -148,8 +148,8 @@ def test_what_was_measured_is_one_line(spike: Run, folder: Path) -> None:
 
 def test_what_an_earlier_version_left_out_is_filled_in(spike: Run, folder: Path) -> None:
     whole = json.loads((folder / "result.json").read_text())
-    for arm in whole["arms"]:
-        del arm["title"], arm["bn_affine"]
+    for row in whole["stages"]:
+        del row["title"], row["bn_affine"]
     del whole["tickets"], whole["notes"]
     for compared in whole["verdict"]["comparisons"].values():
         del compared["mcnemar_p"]
@@ -181,7 +181,7 @@ def test_a_row_that_cannot_be_shown_is_told(
     spike: Run, folder: Path, change: dict[str, Any], told: str
 ) -> None:
     whole = json.loads((folder / "result.json").read_text())
-    whole["arms"][0] |= change
+    whole["stages"][0] |= change
     write(folder / "result.json", whole)
     done = spike("show", str(folder))
     assert done.exit_code == 0
@@ -226,10 +226,10 @@ def test_who_works_in_a_run(spike: Run, folder: Path, host: str, pid: Any, words
 def test_json(spike: Run, folder: Path) -> None:
     found = json.loads(spike("show", str(folder), "--json").stdout)
     assert found["verdict"]["outcome"] == "unproven"
-    assert found["arms"][0]["wall_s"] == 75.0
+    assert found["stages"][0]["wall_s"] == 75.0
     (folder / "result.json").unlink()
     found = json.loads(spike("show", str(folder), "--json").stdout)
-    assert found["expected"] == list(ARMS)
+    assert found["expected"] == list(STAGES)
     assert [row["done"] for row in found["stages"]] == [True] * 4
 
 

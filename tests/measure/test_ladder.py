@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spiketicket.verdict.rules import ArmScores
+from spiketicket.verdict.rules import StageScores
 from spiketicket.verdict.rungs import judge_ladder
 
 STAGES = [
@@ -34,7 +34,7 @@ SPREAD = np.array([-0.1, 0.0, 0.1])
 def judged(margin=1.0, **changed):
     levels = {k: v for k, v in (LEVELS | changed).items() if v is not None}
     scores = {
-        name: ArmScores(tuple(level + np.roll(SPREAD, turn)))
+        name: StageScores(tuple(level + np.roll(SPREAD, turn)))
         for turn, (name, level) in enumerate(levels.items())
     }
     return judge_ladder(scores, STAGES, margin, 0.95)
@@ -80,13 +80,13 @@ def test_a_dense_net_that_learned_nothing_is_nothing_to_match():
 def test_one_seed_has_intervals_from_its_samples():
     right = np.arange(1000) < 970
     scores = {
-        name: ArmScores([97.0], [right])
+        name: StageScores([97.0], [right])
         if name != "patch_random"
-        else ArmScores([80.0], [np.arange(1000) < 800])
+        else StageScores([80.0], [np.arange(1000) < 800])
         for name in LEVELS
         if name != "constant"
     }
-    scores["constant"] = ArmScores([10.0], [np.arange(1000) < 100])
+    scores["constant"] = StageScores([10.0], [np.arange(1000) < 100])
     verdict = judge_ladder(scores, STAGES, 1.0, 0.95)
     row = verdict["rungs"]["patch"]["comparisons"]["patch_random"]
     assert (row["basis"], row["samples"], row["difference"]) == ("samples", 1000, 17.0)

@@ -12,21 +12,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.verdict.rules import ArmScores, judge
+from spiketicket.verdict.rules import StageScores, judge
 
 RANK = {"loses": 0, "ties": 1, "wins": 2}
 T2 = 4.302652729749464  # Student's t, 2 degrees of freedom, 97.5 %, from a table
 Z = 1.959963984540054
 
 
-def scores(*accuracy: float) -> ArmScores:
-    return ArmScores(accuracy)
+def scores(*accuracy: float) -> StageScores:
+    return StageScores(accuracy)
 
 
-def arm(right: int, of: int, start: int = 0) -> ArmScores:
+def stage(right: int, of: int, start: int = 0) -> StageScores:
     """One seed that gets ``right`` samples of ``of`` right, from number ``start`` on."""
     correct = np.roll(np.arange(of) < right, start)
-    return ArmScores([100 * right / of], [correct])
+    return StageScores([100 * right / of], [correct])
 
 
 def verdict(ticket, dense, trained, frozen, margin=1.0, confidence=0.95):
@@ -113,7 +113,9 @@ def test_sparsity_alone(trained, words):
 
 def test_one_seed_uses_the_test_samples():
     # ticket right on 0..949, dense on 10..959: 10 a side differ; n = 1002
-    result = verdict(arm(950, 1000), arm(950, 1000, 10), arm(800, 1000), arm(100, 1000), margin=1.5)
+    result = verdict(
+        stage(950, 1000), stage(950, 1000, 10), stage(800, 1000), stage(100, 1000), margin=1.5
+    )
     dense, trained, _ = result.comparisons
     half = 100 * Z * math.sqrt(21 / 1002 / 1002)
     assert dense.difference == 0
@@ -129,20 +131,20 @@ def test_one_seed_uses_the_test_samples():
     )
     assert (
         verdict(
-            arm(950, 1000), arm(950, 1000, 10), arm(800, 1000), arm(100, 1000), margin=0.5
+            stage(950, 1000), stage(950, 1000, 10), stage(800, 1000), stage(100, 1000), margin=0.5
         ).outcome
         == "ties"
     )
 
 
-def several(*arms: ArmScores) -> ArmScores:
-    return ArmScores([a.accuracy[0] for a in arms], [a.correct[0] for a in arms])
+def several(*stages: StageScores) -> StageScores:
+    return StageScores([a.accuracy[0] for a in stages], [a.correct[0] for a in stages])
 
 
 def test_equal_seeds_do_not_give_an_interval_of_no_width():
-    three = [several(*[arm(right, 100)] * 3) for right in (95, 96, 60, 10)]
+    three = [several(*[stage(right, 100)] * 3) for right in (95, 96, 60, 10)]
     result = verdict(*three)
-    one = verdict(*(arm(right, 100) for right in (95, 96, 60, 10)))
+    one = verdict(*(stage(right, 100) for right in (95, 96, 60, 10)))
     for pooled, single in zip(result.comparisons, one.comparisons, strict=True):
         assert pooled.basis == "samples"
         assert pooled.high - pooled.low == pytest.approx(single.high - single.low)
@@ -152,9 +154,9 @@ def test_equal_seeds_do_not_give_an_interval_of_no_width():
 
 
 def test_the_samples_are_a_floor_and_no_ceiling():
-    noisy = several(arm(90, 100), arm(80, 100), arm(99, 100))
-    steady = several(*[arm(90, 100)] * 3)
-    result = verdict(noisy, steady, steady, several(*[arm(10, 100)] * 3))
+    noisy = several(stage(90, 100), stage(80, 100), stage(99, 100))
+    steady = several(*[stage(90, 100)] * 3)
+    result = verdict(noisy, steady, steady, several(*[stage(10, 100)] * 3))
     assert {c.basis for c in result.comparisons} == {"seeds"}
     assert result.comparisons[0].mcnemar_p == (1.0, pytest.approx(2 / 1024), pytest.approx(2 / 512))
     assert len(result.sentences) == 1
@@ -164,9 +166,9 @@ def test_without_a_control_nothing_is_proven():
     full = [scores(98.0, 98.1), scores(98.0, 98.2), scores(90.0, 90.1), scores(10.0, 11.0)]
     names = ("the dense net", "trained weights", "frozen random weights")
     for missing in range(1, 4):
-        arms = [*full]
-        arms[missing] = None
-        result = verdict(*arms)
+        stages = [*full]
+        stages[missing] = None
+        result = verdict(*stages)
         assert result.outcome == "unproven"
         assert names[missing - 1] in result.sentence
         assert len(result.comparisons) == 2
@@ -196,7 +198,7 @@ def test_without_an_interval_nothing_is_proven():
 
 
 def test_a_single_test_sample_decides_nothing():
-    right, wrong = arm(1, 1), arm(0, 1)
+    right, wrong = stage(1, 1), stage(0, 1)
     result = verdict(right, right, wrong, wrong)
     assert result.outcome == "ties"
     assert result.comparisons[0].low < -1
@@ -228,8 +230,8 @@ percents = st.floats(20, 80).map(lambda x: round(x, 2))
 @st.composite
 def trials(draw):
     seeds = draw(st.integers(2, 5))
-    arms = [draw(st.lists(percents, min_size=seeds, max_size=seeds)) for _ in range(4)]
-    return arms, draw(st.floats(0, 5)), draw(st.sampled_from([0.5, 0.8, 0.95, 0.99]))
+    stages = [draw(st.lists(percents, min_size=seeds, max_size=seeds)) for _ in range(4)]
+    return stages, draw(st.floats(0, 5)), draw(st.sampled_from([0.5, 0.8, 0.95, 0.99]))
 
 
 @settings(deadline=None)
@@ -246,9 +248,9 @@ def test_a_better_ticket_is_never_judged_worse(trial, gain):
 @settings(deadline=None)
 @given(trials(), st.floats(0.01, 20))
 def test_a_wider_margin_is_never_judged_worse(trial, more):
-    arms, margin, confidence = trial
-    before = verdict(*(scores(*a) for a in arms), margin, confidence).outcome
-    after = verdict(*(scores(*a) for a in arms), margin + more, confidence).outcome
+    stages, margin, confidence = trial
+    before = verdict(*(scores(*a) for a in stages), margin, confidence).outcome
+    after = verdict(*(scores(*a) for a in stages), margin + more, confidence).outcome
     assume(before != "unproven")
     assert RANK[after] >= RANK[before]
 
@@ -256,19 +258,19 @@ def test_a_wider_margin_is_never_judged_worse(trial, more):
 @settings(deadline=None)
 @given(trials())
 def test_more_confidence_never_turns_a_tie_into_a_decision(trial):
-    arms, margin, _ = trial
-    loose = verdict(*(scores(*a) for a in arms), margin, 0.6).outcome
-    strict = verdict(*(scores(*a) for a in arms), margin, 0.99).outcome
+    stages, margin, _ = trial
+    loose = verdict(*(scores(*a) for a in stages), margin, 0.6).outcome
+    strict = verdict(*(scores(*a) for a in stages), margin, 0.99).outcome
     assert strict in {loose, "ties"}
 
 
 @settings(deadline=None)
 @given(trials(), st.permutations(range(5)))
 def test_the_order_of_seeds_does_not_matter(trial, order):
-    arms, margin, confidence = trial
-    places = [i for i in order if i < len(arms[0])]
-    before = verdict(*(scores(*a) for a in arms), margin, confidence)
-    after = verdict(*(scores(*(a[i] for i in places)) for a in arms), margin, confidence)
+    stages, margin, confidence = trial
+    places = [i for i in order if i < len(stages[0])]
+    before = verdict(*(scores(*a) for a in stages), margin, confidence)
+    after = verdict(*(scores(*(a[i] for i in places)) for a in stages), margin, confidence)
     assert before.outcome == after.outcome
     for x, y in zip(before.comparisons, after.comparisons, strict=True):
         assert x.difference == pytest.approx(y.difference, abs=1e-9)
@@ -279,8 +281,8 @@ def test_the_order_of_seeds_does_not_matter(trial, order):
 @given(trials())
 def test_the_outcome_follows_from_the_printed_intervals(trial):
     """The module's docstring again, from ``to_dict`` alone."""
-    arms, margin, confidence = trial
-    plain = verdict(*(scores(*a) for a in arms), margin, confidence).to_dict()
+    stages, margin, confidence = trial
+    plain = verdict(*(scores(*a) for a in stages), margin, confidence).to_dict()
     c = plain["comparisons"]
     if any(row["low"] is None for row in c.values()):
         expected = "unproven"
@@ -301,10 +303,10 @@ def test_the_outcome_follows_from_the_printed_intervals(trial):
 
 def test_no_win_without_being_above_the_floor():
     """A budget too small to learn anything: dense and trained mask at chance, the floor not."""
-    result = verdict(arm(60, 100), arm(11, 100, 3), arm(10, 100, 5), arm(59, 100, 1))
+    result = verdict(stage(60, 100), stage(11, 100, 3), stage(10, 100, 5), stage(59, 100, 1))
     assert result.outcome == "ties"
     assert "budget may be too small" in result.sentence
-    result = verdict(arm(60, 100), arm(11, 100, 3), arm(10, 100, 5), arm(10, 100, 1))
+    result = verdict(stage(60, 100), stage(11, 100, 3), stage(10, 100, 5), stage(10, 100, 1))
     assert result.outcome == "ties"
     assert "the dense net itself is not shown to be above" in result.sentence
 
@@ -313,8 +315,8 @@ def test_no_win_without_being_above_the_floor():
 @given(st.lists(st.booleans(), min_size=60, max_size=60), st.integers(0, 59))
 def test_one_more_right_sample_is_never_judged_worse(correct, place):
     def judged(correct):
-        ticket = ArmScores([100 * sum(correct) / 60], [np.array(correct)])
-        return verdict(ticket, arm(40, 60), arm(30, 60, 7), arm(6, 60, 3), margin=10)
+        ticket = StageScores([100 * sum(correct) / 60], [np.array(correct)])
+        return verdict(ticket, stage(40, 60), stage(30, 60, 7), stage(6, 60, 3), margin=10)
 
     better = [*correct]
     better[place] = True
@@ -322,7 +324,7 @@ def test_one_more_right_sample_is_never_judged_worse(correct, place):
 
 
 def test_to_dict_is_plain_and_complete():
-    result = verdict(*(several(arm(r, 100), arm(r - 1, 100)) for r in (95, 96, 60, 10)))
+    result = verdict(*(several(stage(r, 100), stage(r - 1, 100)) for r in (95, 96, 60, 10)))
     plain = result.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert set(plain) == {"outcome", "sentences", "comparisons", "margin", "confidence", "seeds"}
@@ -343,19 +345,25 @@ GOOD = scores(90.0, 91.0)
     [
         (lambda: verdict(GOOD, scores(90.0), GOOD, GOOD), "dense: must have as many seeds"),
         (lambda: verdict(GOOD, GOOD, scores(1, 2, 3), GOOD), "random_trained: must have"),
-        (lambda: verdict(arm(5, 10), arm(6, 12), arm(5, 10), arm(5, 10)), "as many test samples"),
+        (
+            lambda: verdict(stage(5, 10), stage(6, 12), stage(5, 10), stage(5, 10)),
+            "as many test samples",
+        ),
         (lambda: verdict(GOOD, GOOD, GOOD, GOOD, margin=-1), "margin must be 0 or more"),
         (lambda: verdict(GOOD, GOOD, GOOD, GOOD, margin=math.nan), "margin must be 0 or more"),
         (lambda: verdict(GOOD, GOOD, GOOD, GOOD, confidence=95), "confidence must be between"),
         (lambda: verdict(GOOD, None, None, None, confidence=1), "confidence must be between"),
-        (lambda: ArmScores([]), "accuracy must be one percentage or more"),
-        (lambda: ArmScores([math.nan]), "accuracy must be"),
-        (lambda: ArmScores([101]), "accuracy must be"),
-        (lambda: ArmScores([50.0], [np.array([1, 0])]), "correct must be bool"),
-        (lambda: ArmScores([50.0], []), "correct must have an array a seed"),
-        (lambda: ArmScores([0.5], [np.array([True, False])]), "share of correct samples (got 0.5)"),
-        (lambda: ArmScores([50.0], [np.zeros(0, bool)]), "share of correct samples"),
-        (lambda: ArmScores([0.0, 0.0], [np.zeros(2, bool), np.zeros(3, bool)]), "N the same"),
+        (lambda: StageScores([]), "accuracy must be one percentage or more"),
+        (lambda: StageScores([math.nan]), "accuracy must be"),
+        (lambda: StageScores([101]), "accuracy must be"),
+        (lambda: StageScores([50.0], [np.array([1, 0])]), "correct must be bool"),
+        (lambda: StageScores([50.0], []), "correct must have an array a seed"),
+        (
+            lambda: StageScores([0.5], [np.array([True, False])]),
+            "share of correct samples (got 0.5)",
+        ),
+        (lambda: StageScores([50.0], [np.zeros(0, bool)]), "share of correct samples"),
+        (lambda: StageScores([0.0, 0.0], [np.zeros(2, bool), np.zeros(3, bool)]), "N the same"),
     ],
 )
 def test_bad_input(call, text):

@@ -11,7 +11,7 @@ from spiketicket.experiment.seed import Context, prepare_experiment
 from spiketicket.methods import trainings
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import Recipe, parse_recipe
-from spiketicket.training.loop import Stage, fit
+from spiketicket.training.loop import Training, fit
 
 BASE: dict[str, Any] = {
     "name": "tiny",
@@ -51,10 +51,10 @@ class Search:
         self.experiment = prepare_experiment(self.recipe, Context())
         self.batches, self.validation = self.experiment.split(self.seed)
 
-    def prepare(self, stage: str) -> Any:
-        (self.folder / stage).mkdir(exist_ok=True, parents=True)
+    def prepare(self, name: str) -> Any:
+        (self.folder / name).mkdir(exist_ok=True, parents=True)
         return trainings.prepare(
-            stage,
+            name,
             self.recipe,
             self.experiment.shape,
             self.seed,
@@ -63,13 +63,13 @@ class Search:
             trainings.Work(self.batches),
         )
 
-    def train(self, stage: str, arm: Any = None) -> Any:
+    def train(self, name: str, stage: Any = None) -> Any:
         """Train a stage, and leave what later ones need."""
-        arm = arm or self.prepare(stage)
-        place = Stage(stage, self.seed, self.folder / stage, stage)
-        fit(arm.trainee, self.batches, None, arm.train, place, NullReporter())
-        trainings.keep_weights(arm, self.folder / stage, trainings.Work(self.batches))
-        return arm
+        stage = stage or self.prepare(name)
+        place = Training(name, self.seed, self.folder / name, name)
+        fit(stage.trainee, self.batches, None, stage.train, place, NullReporter())
+        trainings.keep_weights(stage, self.folder / name, trainings.Work(self.batches))
+        return stage
 
 
 @pytest.fixture

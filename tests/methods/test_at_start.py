@@ -56,23 +56,23 @@ def test_snip_is_the_gradient_of_a_connection_that_is_there(search, weights):
     flat = np.concatenate([v.ravel() for v in scores.values()])
     kept = math.floor(0.3 * flat.size + 0.5)
     threshold = np.sort(flat)[-kept]
-    arm = s.prepare("ticket")
-    assert arm.search_passes == 30
+    stage = s.prepare("ticket")
+    assert stage.search_passes == 30
     near = 0
-    for name, (weight, mask) in masked(arm.trainee.model).items():
+    for name, (weight, mask) in masked(stage.trainee.model).items():
         clear = np.abs(scores[name] - threshold) > 1e-4 * threshold
         near += int((~clear).sum())
         assert np.array_equal(mask.numpy()[clear], (scores[name] > threshold)[clear])
         if weights == "float":
             assert torch.equal(weight.detach(), start[name] * mask)
     assert near < 0.02 * flat.size
-    assert sum(int(m.sum()) for _, m in masked(arm.trainee.model).values()) == kept
+    assert sum(int(m.sum()) for _, m in masked(stage.trainee.model).values()) == kept
 
 
 def test_snip_leaves_batchnorm_as_it_starts_and_refuses_too_few_samples(search):
     s = search(made("snip", 0.3, options={"samples": 30}))
-    arm = s.prepare("ticket")
-    assert arm.trainee.model.state_dict()["features.0.norm.num_batches_tracked"] == 0
+    stage = s.prepare("ticket")
+    assert stage.trainee.model.state_dict()["features.0.norm.num_batches_tracked"] == 0
     s = search(made("snip", 0.3, options={"samples": 100}))
     with pytest.raises(UserError, match=r"ticket.samples.*only 60 training samples.*100"):
         s.prepare("ticket")
@@ -175,15 +175,15 @@ def test_synflow_leaves_neurons_and_statistics_out(search, neuron):
     )
     own = {f"{n}.weight": w for n, w in zip(prunable(net), fresh(s).values(), strict=True)}
     expected = synflow.Flow(net, own, torch.ones(1, 1, 8, 8)).masks(0.2, 5)
-    arm = s.prepare("ticket")
-    assert arm.search_passes == 5
-    found = {name: mask for name, (_, mask) in masked(arm.trainee.model).items()}
+    stage = s.prepare("ticket")
+    assert stage.search_passes == 5
+    found = {name: mask for name, (_, mask) in masked(stage.trainee.model).items()}
     # BatchNorm divides by sqrt(1 + eps), which is not quite 1: a tie may fall otherwise
     differ = sum(int((found[n] != m).sum()) for n, m in zip(names, expected.values(), strict=True))
     assert differ <= 2
-    assert arm.trainee.model.state_dict()["features.0.norm.num_batches_tracked"] == 0
-    assert arm.trainee.model.timesteps == 3
-    assert type(arm.trainee.model.features[0].neuron).__name__.lower() == neuron
+    assert stage.trainee.model.state_dict()["features.0.norm.num_batches_tracked"] == 0
+    assert stage.trainee.model.timesteps == 3
+    assert type(stage.trainee.model.features[0].neuron).__name__.lower() == neuron
 
 
 def test_synflow_refuses_neurons_of_another_library():
@@ -195,5 +195,5 @@ def test_synflow_refuses_neurons_of_another_library():
 
 
 def test_the_twin_that_is_measured_is_not_the_net_that_is_trained(search):
-    arm = search(made("snip", 0.3, options={"samples": 20})).prepare("ticket")
-    assert all(p.grad is None for p in arm.trainee.model.parameters())
+    stage = search(made("snip", 0.3, options={"samples": 20})).prepare("ticket")
+    assert all(p.grad is None for p in stage.trainee.model.parameters())

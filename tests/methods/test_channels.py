@@ -33,14 +33,14 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
     s = search(made("channels", 0.4, model=model, data=data, train={"epochs": 1}))
     s.train("pretrained")
     dense = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
-    arm = s.prepare("ticket")
-    small = plain_state(arm.trainee.model)
+    stage = s.prepare("ticket")
+    small = plain_state(stage.trainee.model)
     names = [k for k in small if k.endswith("synapse.weight")]
     counts = tuple(len(small[k]) for k in names)
-    assert arm.model.channels == counts
+    assert stage.model.channels == counts
     size = sum(v.numel() for k, v in dense.items() if "synapse" in k or "classifier" in k)
     kept = sum(v.numel() for k, v in small.items() if "synapse" in k or "classifier" in k)
-    assert arm.dense_weights == size
+    assert stage.dense_weights == size
     assert 0.2 * size < kept <= 0.4 * size
     # zeroing what went, in the large net, computes the same
     large = dict(dense)
@@ -69,7 +69,7 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
     net.load_state_dict({k: v for k, v in large.items() if "mask:" not in k})
     x, _ = next(s.batches.epoch(0))
     with torch.no_grad():
-        torch.testing.assert_close(arm.trainee.model.eval()(x), net.eval()(x))
+        torch.testing.assert_close(stage.trainee.model.eval()(x), net.eval()(x))
 
 
 def some_images():
@@ -79,7 +79,7 @@ def some_images():
 def test_the_ticket_is_smaller_saved_loaded_and_judged_like_any_other(tmp_path):
     recipe = made("channels", 0.3, model={"weights": "binary"})
     found = find(recipe, runs_dir=tmp_path, threads=1)
-    rows = {row["arm"]: row for row in found.to_dict()["arms"]}
+    rows = {row["stage"]: row for row in found.to_dict()["stages"]}
     assert list(rows) == ["pretrained", "ticket", "dense", "random_trained", "random_frozen"]
     ticket = Ticket.load(found.tickets[0])
     model = from_ticket(ticket)

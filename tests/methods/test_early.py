@@ -48,7 +48,7 @@ def masks_of(found, stage):
 
 def test_the_search_ends_when_the_mask_no_longer_changes(tmp_path):
     found = find(early_bird(distance=1.0), runs_dir=tmp_path, threads=1)
-    (search,) = found.arms["search"]
+    (search,) = found.stages["search"]
     assert search.facts["best_epoch"] == 1
     assert search.facts["trained_epochs"] == 2
     assert search.facts["search"]["converged"] is True
@@ -66,12 +66,12 @@ def test_the_search_ends_when_the_mask_no_longer_changes(tmp_path):
 
 def test_a_search_that_never_settles_takes_the_last_mask_and_says_so(tmp_path):
     found = find(early_bird(distance=1e-9), runs_dir=tmp_path, threads=1)
-    (search,) = found.arms["search"]
+    (search,) = found.stages["search"]
     assert search.facts["search"]["converged"] is False
     assert search.facts["search"]["distance"] > 0
     assert search.facts["best_epoch"] == 3
     few = find(early_bird(masks=9), runs_dir=tmp_path, threads=1)
-    assert few.arms["search"][0].facts["search"]["distance"] is None
+    assert few.stages["search"][0].facts["search"]["distance"] is None
 
 
 @pytest.mark.parametrize("when", [2, 5])
@@ -159,17 +159,17 @@ def test_the_search_runs_at_fewer_steps_and_the_ticket_at_all(tmp_path, search):
         train={"epochs": 2, "weights": {"lr": 0.02}},
     )
     found = find(recipe, runs_dir=tmp_path, threads=1)
-    chosen = found.arms["probe"][0].facts["search"]
+    chosen = found.stages["probe"][0].facts["search"]
     kl = {int(t): value for t, value in chosen["kl"].items()}
     assert chosen["timesteps"] == chosen_timesteps(kl, 4, 1.0)
     steps = {}
-    for name in found.arms:
+    for name in found.stages:
         meta = Ticket.load(found.folder / f"seed-0/{name}/model.ticket").metadata
         steps[name] = meta["network"]["args"]["model"]["timesteps"]
     searched = {"imp": ["pretrained", "round_1"], "early_bird": ["search"]}[search]
     assert {steps[name] for name in searched} == {chosen["timesteps"]}
     assert {steps[n] for n in ("probe", "ticket", "dense", "random_trained")} == {4}
-    assert found.arms["probe"][0].facts["trained_epochs"] == 1
+    assert found.stages["probe"][0].facts["trained_epochs"] == 1
     assert found.verdict["outcome"] in ("wins", "ties", "loses")
 
 

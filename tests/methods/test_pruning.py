@@ -102,11 +102,11 @@ def test_magnitude_goes_on_from_the_trained_weights_under_their_largest(search, 
     s = search(made("magnitude", 0.3, options={"scope": scope}))
     s.train("pretrained")
     trained = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
-    arm = s.prepare("ticket")
-    assert arm.trainee.start_step == 0
+    stage = s.prepare("ticket")
+    assert stage.trainee.start_step == 0
     expected = oracle_masks(weights_in(trained), 0.3, scope)
-    own = plain_state(arm.trainee.model)
-    for name, (weight, mask) in masked(arm.trainee.model).items():
+    own = plain_state(stage.trainee.model)
+    for name, (weight, mask) in masked(stage.trainee.model).items():
         assert torch.equal(mask, expected[name])
         assert torch.equal(weight, trained[f"{name}.weight"] * mask)
     for key in own:
@@ -178,9 +178,9 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
 
     end = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
     masks = oracle_masks(weights_in(end), 0.75, "global")
-    arm = s.prepare("round_1")
-    assert arm.trainee.start_step == 2
-    start = plain_state(arm.trainee.model)
+    stage = s.prepare("round_1")
+    assert stage.trainee.start_step == 2
+    start = plain_state(stage.trainee.model)
     for name, mask in masks.items():
         assert torch.equal(start[f"{name}.weight"], rewound[f"{name}.weight"] * mask)
     same(
@@ -189,10 +189,10 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
         exact=True,
     )
 
-    s.train("round_1", arm)
+    s.train("round_1", stage)
     after = PlainLoop(s, masks, rewound).run(2, 6)
-    same(after, plain_state(arm.trainee.model))
-    for name, (weight, _) in masked(arm.trainee.model).items():
+    same(after, plain_state(stage.trainee.model))
+    for name, (weight, _) in masked(stage.trainee.model).items():
         assert not weight[~masks[name]].any()
 
     # the next round prunes among what is left, never bringing a weight back
@@ -208,11 +208,11 @@ def test_rewinding_to_the_start_needs_no_file_and_has_the_whole_schedule(search)
     s = search(made("imp", 0.75, options={"rewind_step": 0}))
     s.train("pretrained")
     assert not (s.folder / "pretrained" / REWIND).exists()
-    arm = s.prepare("ticket")
+    stage = s.prepare("ticket")
     fresh = PlainLoop(s).model.state_dict()
-    own = plain_state(arm.trainee.model)
-    assert arm.trainee.start_step == 0
-    for name, (_, mask) in masked(arm.trainee.model).items():
+    own = plain_state(stage.trainee.model)
+    assert stage.trainee.start_step == 0
+    for name, (_, mask) in masked(stage.trainee.model).items():
         assert torch.equal(own[f"{name}.weight"], fresh[f"{name}.weight"] * mask)
     assert own["features.0.norm.num_batches_tracked"] == 0
     with pytest.raises(UserError, match=r"rewind_step.*before the last of the training's 6"):
@@ -230,14 +230,14 @@ def test_new_random_weights_have_the_mask_of_imp(search):
     s.train("pretrained")
     ticket = masked(s.prepare("ticket").trainee.model)
     s.recipe = made("random_reinit", 0.75, options={"rewind_step": 0})
-    arm = s.prepare("ticket")
-    for name, (weight, mask) in masked(arm.trainee.model).items():
+    stage = s.prepare("ticket")
+    for name, (weight, mask) in masked(stage.trainee.model).items():
         other, its_mask = ticket[name]
         assert torch.equal(mask, its_mask)
         assert not torch.equal(weight, other)
         std, its = (w.detach()[mask].std().item() for w in (weight, other))
         assert std == pytest.approx(its, rel=0.4)
-    assert plain_state(arm.trainee.model)["features.0.norm.num_batches_tracked"] == 0
+    assert plain_state(stage.trainee.model)["features.0.norm.num_batches_tracked"] == 0
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -252,13 +252,13 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
             train={"epochs": 4, "weights": {"name": optimizer, "lr": 0.05}},
         )
     )
-    arm = s.prepare("ticket")
-    size = sum(w.numel() for w, _ in masked(arm.trainee.model).values())
+    stage = s.prepare("ticket")
+    size = sum(w.numel() for w, _ in masked(stage.trainee.model).values())
     counts, masks, kept = [], [], {}
 
-    def watch(epochs, inner=arm.trainee.after_step):
+    def watch(epochs, inner=stage.trainee.after_step):
         inner(epochs)
-        layers = masked(arm.trainee.model)
+        layers = masked(stage.trainee.model)
         masks.append({n: m.clone() for n, (_, m) in layers.items()})
         counts.append(sum(int(m.sum()) for m in masks[-1].values()))
         for weight, mask in layers.values():
@@ -267,14 +267,14 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
                 if value.shape == weight.shape:
                     assert not value[~mask].any()
 
-    def made_with(optimizer, inner=arm.trainee.optimizer_made):
+    def made_with(optimizer, inner=stage.trainee.optimizer_made):
         kept["optimizer"] = optimizer
         inner(optimizer)
 
     from dataclasses import replace
 
-    trainee = replace(arm.trainee, after_step=watch, optimizer_made=made_with)
-    s.train("ticket", replace(arm, trainee=trainee))
+    trainee = replace(stage.trainee, after_step=watch, optimizer_made=made_with)
+    s.train("ticket", replace(stage, trainee=trainee))
     assert len(counts) == 12
     expected, density = [], 1.0
     for t in range(1, 13):
@@ -368,12 +368,12 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(search):
 def test_a_training_that_starts_late_counts_its_own_epochs(search):
     s = search(made("imp", 0.75, options={"rewind_step": 4}))
     s.train("pretrained")
-    arm = s.prepare("ticket")
+    stage = s.prepare("ticket")
     from spiketicket.progress import NullReporter
-    from spiketicket.training.loop import Stage
+    from spiketicket.training.loop import Training
 
-    stage = Stage("ticket", 0, s.folder / "ticket", "k")
-    fitted = fit(arm.trainee, s.batches, None, arm.train, stage, NullReporter())
+    training = Training("ticket", 0, s.folder / "ticket", "k")
+    fitted = fit(stage.trainee, s.batches, None, stage.train, training, NullReporter())
     assert fitted.epochs == pytest.approx(2 / 3)
     assert [record["epoch"] for record in fitted.history] == [1]
 
@@ -391,7 +391,7 @@ def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, 
     place = found.folder / "seed-0" / "dense"
     for name in ("model.ticket", "predictions.npy", "result.json"):
         assert (place / name).read_bytes() == (alone.folder / name).read_bytes(), name
-    assert found.arms["dense"][0].timing.get("shared", False) is (bn_affine is None)
+    assert found.stages["dense"][0].timing.get("shared", False) is (bn_affine is None)
     assert trainings.dense_twin(recipe) == ("pretrained" if bn_affine is None else "")
     assert not trainings.dense_twin(made("early_time", model={"timesteps": 4}))
     assert not trainings.dense_twin(made("imp", options={"budget": "total"}, train={"epochs": 9}))

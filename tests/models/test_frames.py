@@ -12,7 +12,7 @@ from spiketicket.neurons import lif
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, registry
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import Stage, Trainee, estimate_statistics, fit
+from spiketicket.training.loop import Trainee, Training, estimate_statistics, fit
 
 
 def build(name, shape, **options):
@@ -148,7 +148,7 @@ def test_a_ramp_adds_up_neighbouring_frames(tmp_path):
     net = Net()
     config = TrainConfig(epochs=3, batch_size=2, timestep_ramp=((1, 1), (1, 2)))
     trainee = Trainee(net, list(net.parameters()), OptimizerConfig(name="adam", lr=0.1))
-    fit(trainee, Batches(), validate, config, Stage("x", 0, tmp_path, "k"), NullReporter())
+    fit(trainee, Batches(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
     assert [(t, len(h)) for t, h in seen] == [(1, 1)] * 2 + [(2, 2)] * 2 + [(4, 4)] * 2
     assert torch.equal(seen[0][1], x.sum(0, keepdim=True))
     assert torch.equal(seen[2][1], torch.stack([x[0] + x[1], x[2] + x[3]]))

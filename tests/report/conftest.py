@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from spiketicket.verdict.rules import ArmScores, judge
+from spiketicket.verdict.rules import StageScores, judge
 from spiketicket.verdict.rungs import judge_ladder
 
 SAMPLES, CLASSES = 100, 4
@@ -157,7 +157,7 @@ def write_stage(
     (place / "log.jsonl").write_text("".join(json.dumps(h) + "\n" for h in history))
     sparse = name in ("ticket", "random_trained", "random_frozen") or "pepsp" in name
     facts: dict[str, Any] = {
-        "arm": name,
+        "stage": name,
         "density": recipe["ticket"]["density"] if sparse else 1.0,
         "binary": sparse,
         "bn_affine": False,
@@ -228,7 +228,7 @@ def result_of(
 ) -> dict[str, Any]:
     seeds = range(made.seeds)
     scores = {
-        n: ArmScores(
+        n: StageScores(
             [rows[n, s]["test_accuracy"] for s in seeds],
             [rows[n, s]["predictions"] == truth for s in seeds],
         )
@@ -236,7 +236,7 @@ def result_of(
     }
     rules = recipe["verdict"]
     if made.ladder:
-        scores["constant"] = ArmScores([25.0] * made.seeds, [truth == 0] * made.seeds)
+        scores["constant"] = StageScores([25.0] * made.seeds, [truth == 0] * made.seeds)
         stages = [(n, n.split("_")[0]) for n in names if n not in ("selector", "dense")]
         verdict = judge_ladder(scores, stages, rules["margin"], rules["confidence"])
     else:
@@ -248,7 +248,7 @@ def result_of(
             rules["margin"],
             rules["confidence"],
         ).to_dict()
-    arms = [
+    stages = [
         {k: v for k, v in rows[n, 0].items() if k != "predictions"}
         | {k: [rows[n, s][k] for s in seeds] for k in ("test_accuracy", "validation_accuracy")}
         for n in names
@@ -262,7 +262,7 @@ def result_of(
         "device": "a CPU",
         "threads": 1,
         "verdict": verdict,
-        "arms": arms,
+        "stages": stages,
         "tickets": [f"{made.name}-seed{s}.ticket" for s in seeds],
     }
 

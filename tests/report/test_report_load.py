@@ -10,7 +10,8 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.machine.run_models import Measure
-from spiketicket.methods.stages import expected_stages, main_stage
+from spiketicket.methods.stages import expected_stages
+from spiketicket.methods.stages import main_stage as main_of_table
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.load import read_run
 
@@ -21,15 +22,20 @@ RECIPES = Path(__file__).parents[2] / "src" / "spiketicket" / "recipe" / "shippe
 def test_a_finished_run(make_run: MakeRun) -> None:
     run = read_run(make_run(seeds=3))
     assert run.notes == ()
-    assert [arm.name for arm in run.arms] == ["ticket", "dense", "random_trained", "random_frozen"]
-    assert run.arms[0].test == {0: 92.0, 1: 93.0, 2: 94.0}
+    assert [row.name for row in run.rows] == [
+        "ticket",
+        "dense",
+        "random_trained",
+        "random_frozen",
+    ]
+    assert run.rows[0].test == {0: 92.0, 1: 93.0, 2: 94.0}
     assert run.samples == 100
     assert isinstance(run.layers_of("ticket"), Measure)
     assert run.sample is not None
     assert run.sample[0] == "ticket"
 
 
-def test_comparisons_come_in_the_order_of_the_arms(make_run: MakeRun) -> None:
+def test_comparisons_come_in_the_order_of_the_stages(make_run: MakeRun) -> None:
     folder = make_run(ladder=True)
     path = folder / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
@@ -48,7 +54,7 @@ def test_a_summary_reads_no_stage(make_run: MakeRun) -> None:
     run = read_run(make_run(), details=False)
     assert run.stages == ()
     assert run.samples == 100
-    assert len(run.arms) == 4
+    assert len(run.rows) == 4
 
 
 @pytest.mark.parametrize("what", ["missing", "a file", "an empty folder"])
@@ -67,7 +73,7 @@ def test_a_run_without_a_result(make_run: MakeRun) -> None:
     (folder / "seed-1" / "dense" / "result.json").unlink()
     run = read_run(folder)
     assert run.outcome == "unfinished"
-    assert {arm.name: list(arm.test) for arm in run.arms} == {
+    assert {stage.name: list(stage.test) for stage in run.rows} == {
         "ticket": [0, 1],
         "dense": [0],
         "random_trained": [0, 1],
@@ -125,7 +131,7 @@ def test_a_damaged_file_is_named_and_the_rest_read(
     assert len(run.notes) == 1
     assert run.notes[0].startswith(f"seed-0/ticket/{name}: ")
     assert str(folder) not in run.notes[0]
-    assert len(run.arms) == 4
+    assert len(run.rows) == 4
     if name == "measure.json":
         assert run.measured("dense") is not None
     if name == "sample.npz":
@@ -136,10 +142,10 @@ def test_a_damaged_file_is_named_and_the_rest_read(
 @pytest.mark.parametrize(
     "change",
     [
-        {"arms": []},
+        {"stages": []},
         {"seeds": [0]},
         {"verdict": {"outcome": "triumphs"}},
-        {"arms": "x"},
+        {"stages": "x"},
         {"threads": None},
     ],
     ids=str,
@@ -151,7 +157,7 @@ def test_a_foreign_result_is_as_none(make_run: MakeRun, change: dict[str, Any]) 
     run = read_run(folder)
     assert run.outcome == "unfinished"
     assert run.notes[0].startswith("result.json: ")
-    assert len(run.arms) == 4
+    assert len(run.rows) == 4
 
 
 def test_a_damaged_recipe(make_run: MakeRun) -> None:
@@ -204,12 +210,13 @@ OVERRIDES = [
 
 
 def _both(recipe: Recipe) -> None:
-    from spiketicket.methods.ladder import arm_names, main_arm
+    from spiketicket.methods.ladder import main_stage as of_recipe
+    from spiketicket.methods.ladder import stage_names
     from spiketicket.recipe import to_dict
 
     plain = to_dict(recipe)
-    assert expected_stages(plain) == arm_names(recipe)
-    assert main_stage(plain) == main_arm(recipe)
+    assert expected_stages(plain) == stage_names(recipe)
+    assert main_of_table(plain) == of_recipe(recipe)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)

@@ -136,8 +136,8 @@ def test_names_are_never_markup(tmp_path: Path, make_run: MakeRun) -> None:
     result = json.loads(path.read_text())
     result["condition"] = result["verdict"]["sentences"][0] = HOSTILE
     result["notes"] = [HOSTILE]
-    for arm in result["arms"]:
-        arm["title"] = HOSTILE
+    for stage in result["stages"]:
+        stage["title"] = HOSTILE
     path.write_text(json.dumps(result))
     for measure in folder.glob("seed-*/*/measure.json"):
         found = json.loads(measure.read_text())
@@ -169,7 +169,7 @@ def test_files_of_figures_and_their_data(tmp_path: Path, make_run: MakeRun) -> N
     write_report(runs, tmp_path / "report.html", figures)
     names = {str(path.relative_to(figures)) for path in figures.rglob("*.*")}
     assert {"runs.csv", "curve-1-ticket-density.svg", "curve-1-ticket-density.csv"} <= names
-    for stem in ("arms", "operations", "energy", "sparsity", "comparisons", "sizes"):
+    for stem in ("stages", "operations", "energy", "sparsity", "comparisons", "sizes"):
         assert f"r0-0123456789/{stem}.csv" in names
     for stem in ("raster-ticket", "layers-ticket", "network-ticket", "training-loss"):
         assert {f"r1-0123456789/{stem}.{kind}" for kind in ("svg", "csv")} <= names

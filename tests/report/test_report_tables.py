@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spiketicket.report.arms_part import arms_table, comparison_table, never_predicted, size_table
 from spiketicket.report.cost_part import energy_table, operations_table, sparsity_table
 from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import spread
+from spiketicket.report.stages_part import (
+    comparison_table,
+    never_predicted,
+    size_table,
+    stages_table,
+)
 from spiketicket.report.tables import Cell, Table
 
 MakeRun = Callable[..., Path]
@@ -25,7 +30,7 @@ def words(table: Table) -> list[dict[str, str]]:
     return [dict(zip(columns, (str(cell.text) for cell in row), strict=True)) for row in table.rows]
 
 
-def test_the_intervals_of_an_arm() -> None:
+def test_the_intervals_of_a_stage() -> None:
     found = spread({0: 91.0, 1: 94.0, 2: 92.5}, 200, 0.9)
     values = [91.0, 94.0, 92.5]
     mean, error = statistics.fmean(values), statistics.stdev(values) / 3**0.5
@@ -56,10 +61,10 @@ def test_an_interval_stays_within_all_percentages() -> None:
     assert (found.seeds.low, found.seeds.high) == (0.0, 100.0)
 
 
-def test_the_arms_and_their_p_values(make_run: MakeRun) -> None:
+def test_the_stages_and_their_p_values(make_run: MakeRun) -> None:
     folder = make_run(seeds=2)
-    rows = words(arms_table(read_run(folder)))
-    assert [row["arm"] for row in rows] == [
+    rows = words(stages_table(read_run(folder)))
+    assert [row["stage"] for row in rows] == [
         "ticket",
         "dense",
         "random trained",
@@ -68,8 +73,8 @@ def test_the_arms_and_their_p_values(make_run: MakeRun) -> None:
     assert (rows[0]["seed 0"], rows[0]["seed 1"], rows[0]["mean"]) == ("92.00", "93.00", "92.50")
     truth = np.arange(100) % 4
     right = {
-        arm: np.load(folder / "seed-1" / arm / "predictions.npy") == truth
-        for arm in ("ticket", "random_trained")
+        stage: np.load(folder / "seed-1" / stage / "predictions.npy") == truth
+        for stage in ("ticket", "random_trained")
     }
     better = int((right["ticket"] & ~right["random_trained"]).sum())
     worse = int((right["random_trained"] & ~right["ticket"]).sum())
@@ -79,9 +84,9 @@ def test_the_arms_and_their_p_values(make_run: MakeRun) -> None:
     assert rows[0]["McNemar p against its ticket"] == "–"
 
 
-def test_a_ladder_compares_each_arm_with_its_own_rung(make_run: MakeRun) -> None:
+def test_a_ladder_compares_each_stage_with_its_own_rung(make_run: MakeRun) -> None:
     run = read_run(make_run(ladder=True))
-    table = arms_table(run)
+    table = stages_table(run)
     tips = {str(row[0].text): row[-1].tip for row in table.rows}
     assert tips["patch random"] == "against patch"
     assert tips["pepsp random trained"] == "against pepsp"
@@ -111,7 +116,7 @@ def test_operations_are_means_over_seeds(make_run: MakeRun) -> None:
     assert table is not None
     rows = words(table)
     whole = [row for row in rows if row["part"] == "whole net"]
-    assert [row["arm"] for row in whole] == ["ticket", "dense", "random trained", "random frozen"]
+    assert [row["stage"] for row in whole] == ["ticket", "dense", "random trained", "random frozen"]
     measure = run.layers_of("ticket")
     assert measure is not None
     done = sum(layer.macs + layer.acs for layer in measure.layers)
@@ -122,7 +127,7 @@ def test_operations_are_means_over_seeds(make_run: MakeRun) -> None:
 def test_parts_come_as_the_data_flows(make_run: MakeRun) -> None:
     table = operations_table(read_run(make_run(ladder=True)))
     assert table is not None
-    parts = [row["part"] for row in words(table) if row["arm"] == "dense"]
+    parts = [row["part"] for row in words(table) if row["stage"] == "dense"]
     assert parts == ["whole net", *(name for name in GROUPS.values() if name in parts)]
     assert len(parts) > 3
 

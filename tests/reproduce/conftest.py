@@ -12,7 +12,7 @@ import pytest
 
 from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
-from spiketicket.reproduce.collect import ArmRow, Row
+from spiketicket.reproduce.collect import Row, StageRow
 
 RECIPE = parse_recipe(
     {
@@ -41,15 +41,17 @@ def _one_thread(one_thread):
     """Some tests here train."""
 
 
-def _arm(name: str, *accuracy: float, energy: tuple[float, ...] = (), samples: int = 0) -> ArmRow:
+def _stage(
+    name: str, *accuracy: float, energy: tuple[float, ...] = (), samples: int = 0
+) -> StageRow:
     seeds = range(len(accuracy))
     right = {s: np.arange(samples) < round(accuracy[s] * samples / 100) for s in seeds if samples}
     pj = dict(enumerate(energy))
-    return ArmRow(name, dict(zip(seeds, accuracy, strict=True)), right, pj, {}, {}, 1.0)
+    return StageRow(name, dict(zip(seeds, accuracy, strict=True)), right, pj, {}, {}, 1.0)
 
 
 def _row(
-    *arms: ArmRow,
+    *stages: StageRow,
     series: str = "SNN",
     x: float | None = None,
     panel: str = "p",
@@ -59,20 +61,20 @@ def _row(
     ladder: bool = False,
 ) -> Row:
     recipe = LADDER if ladder else RECIPE
-    count = max((len(a.accuracy) for a in arms), default=1)
+    count = max((len(a.accuracy) for a in stages), default=1)
     cell = Cell("made-up", panel, title, series, x, recipe, tuple(range(count)), published, series)
-    return Row(cell, Path("nowhere"), {a.name: a for a in arms}, {}, {}, constant)
+    return Row(cell, Path("nowhere"), {a.name: a for a in stages}, {}, {}, constant)
 
 
 @pytest.fixture
-def arm() -> Callable[..., ArmRow]:
-    """An arm with an accuracy a seed."""
-    return _arm
+def stage() -> Callable[..., StageRow]:
+    """A stage with an accuracy a seed."""
+    return _stage
 
 
 @pytest.fixture
 def row() -> Callable[..., Row]:
-    """A row of some arms."""
+    """A row of some stages."""
     return _row
 
 

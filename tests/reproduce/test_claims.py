@@ -17,14 +17,14 @@ def study(*claims, metric="accuracy"):
         place="Table 0",
         states="",
         series=series,
-        arms=("ticket",),
+        stages=("ticket",),
         claims=claims,
         metric=metric,
     )
 
 
 def claim(expect, margin=2.0, **rest):
-    given = {"text": "c", "a": Term(arm="ticket"), "b": Term(arm="dense"), **rest}
+    given = {"text": "c", "a": Term(stage="ticket"), "b": Term(stage="dense"), **rest}
     return Claim(expect=expect, margin=margin, **given)
 
 
@@ -44,10 +44,10 @@ def claim(expect, margin=2.0, **rest):
         ("above", -0.3, "contrary"),
     ],
 )
-def test_differences(arm, row, expect, difference, decision):
+def test_differences(stage, row, expect, difference, decision):
     dense = (90.0, 90.0, 90.0)
     ticket = tuple(90 + difference + d for d in (-0.1, 0.0, 0.1))
-    rows = [row(arm("ticket", *ticket), arm("dense", *dense))]
+    rows = [row(stage("ticket", *ticket), stage("dense", *dense))]
     (found,) = find_all(study(claim(expect)), rows)
     assert found.decision == decision
     assert found.value == pytest.approx(difference)
@@ -55,61 +55,64 @@ def test_differences(arm, row, expect, difference, decision):
 
 
 @pytest.mark.parametrize("expect", ["holds", "falls"])
-def test_nets_that_learned_nothing_show_nothing(arm, row, expect):
-    rows = [row(arm("ticket", 10.0, 11.0, 12.0), arm("dense", 10.1, 11.1, 12.2))]
+def test_nets_that_learned_nothing_show_nothing(stage, row, expect):
+    rows = [row(stage("ticket", 10.0, 11.0, 12.0), stage("dense", 10.1, 11.1, 12.2))]
     (found,) = find_all(study(claim(expect)), rows)
     assert found.decision == "undecided"
     assert "learned nothing" in found.numbers
-    (found,) = find_all(study(claim(expect)), [row(*rows[0].arms.values(), constant=1.0)])
+    (found,) = find_all(study(claim(expect)), [row(*rows[0].stages.values(), constant=1.0)])
     assert found.decision != "undecided"
 
 
-def test_above_asks_what_is_above_to_have_learned(arm, row):
-    low = arm("dense", 1.0, 2.1, 3.2)
-    rows = [row(arm("ticket", 9.0, 10.0, 11.0), low)]
+def test_above_asks_what_is_above_to_have_learned(stage, row):
+    low = stage("dense", 1.0, 2.1, 3.2)
+    rows = [row(stage("ticket", 9.0, 10.0, 11.0), low)]
     assert find_all(study(claim("above")), rows)[0].decision == "undecided"
-    rows = [row(arm("ticket", 59.0, 60.0, 61.0), low)]
+    rows = [row(stage("ticket", 59.0, 60.0, 61.0), low)]
     assert find_all(study(claim("above")), rows)[0].decision == "shown"
 
 
-def test_two_series_are_one_claim(arm, row):
-    a, b = Term(arm="ticket", series="SNN"), Term(arm="ticket", series="ANN")
+def test_two_series_are_one_claim(stage, row):
+    a, b = Term(stage="ticket", series="SNN"), Term(stage="ticket", series="ANN")
     rows = [
-        row(arm("ticket", 90.0, 91.0, 92.0), series="SNN"),
-        row(arm("ticket", 80.0, 81.1, 82.2), series="ANN"),
+        row(stage("ticket", 90.0, 91.0, 92.0), series="SNN"),
+        row(stage("ticket", 80.0, 81.1, 82.2), series="ANN"),
     ]
     (found,) = find_all(study(claim("above", a=a, b=b)), rows)
     assert (found.series, found.decision) == ("SNN", "shown")
     assert found.value == pytest.approx(9.9)
 
 
-def test_pairs_are_of_the_same_value_of_the_axis(arm, row):
+def test_pairs_are_of_the_same_value_of_the_axis(stage, row):
     rows = [
-        row(arm("ticket", 80 + x, 81 + x, 82 + x), series=s, x=float(x))
+        row(stage("ticket", 80 + x, 81 + x, 82 + x), series=s, x=float(x))
         for s, xs in (("SNN", (2, 1)), ("ANN", (1, 2)))
         for x in xs
     ]
-    a, b = Term(arm="ticket", series="SNN"), Term(arm="ticket", series="ANN")
+    a, b = Term(stage="ticket", series="SNN"), Term(stage="ticket", series="ANN")
     found = find_all(study(claim("holds", a=a, b=b)), rows)
     assert [f.x for f in found] == [1.0, 2.0]
     # equal seeds leave no interval of seeds, and there are no samples: nothing to decide with
     assert [f.value for f in found] == [None, None]
 
 
-def test_first_and_last(arm, row):
-    rows = [row(arm("ticket", 80 + x, 81.1 + x, 82 + 1.1 * x), x=float(x)) for x in (8, 1, 4)]
+def test_first_and_last(stage, row):
+    rows = [row(stage("ticket", 80 + x, 81.1 + x, 82 + 1.1 * x), x=float(x)) for x in (8, 1, 4)]
     gain = claim(
-        "above", a=Term(arm="ticket", at="last"), b=Term(arm="ticket", at="first"), published=2.3
+        "above",
+        a=Term(stage="ticket", at="last"),
+        b=Term(stage="ticket", at="first"),
+        published=2.3,
     )
     (found,) = find_all(study(gain), rows)
     assert found.value == pytest.approx(7 + 0.7 / 3, abs=1e-6)
     assert "the paper up to +2.30" in found.numbers
 
 
-def curve(arm, row, values):
+def curve(stage, row, values):
     spread = ((-0.1, 0.0, 0.1), (-0.1, 0.05, 0.1), (0.0, -0.1, 0.1), (0.1, 0.0, -0.1))
     return [
-        row(arm("ticket", *(mean + d for d in spread[i % 4])), x=x)
+        row(stage("ticket", *(mean + d for d in spread[i % 4])), x=x)
         for i, (x, mean) in enumerate(values.items())
     ]
 
@@ -123,9 +126,9 @@ def curve(arm, row, values):
         ({20.0: 85.0, 50.0: 90.0, 80.0: 95.0}, "contrary"),
     ],
 )
-def test_peak(arm, row, values, decision):
-    peak = Claim(kind="peak", text="p", a=Term(arm="ticket"), near=50.0)
-    (found,) = find_all(study(peak), curve(arm, row, values))
+def test_peak(stage, row, values, decision):
+    peak = Claim(kind="peak", text="p", a=Term(stage="ticket"), near=50.0)
+    (found,) = find_all(study(peak), curve(stage, row, values))
     assert found.decision == decision
 
 
@@ -139,9 +142,9 @@ def test_peak(arm, row, values, decision):
         ({20.0: 90.0, 30.0: 89.5, 40.0: 88.0, 60.0: 88.1}, "undecided"),
     ],
 )
-def test_cliff(arm, row, values, decision):
-    cliff = Claim(kind="cliff", text="c", a=Term(arm="ticket"), near=30.0, until=50.0, margin=2.0)
-    (found,) = find_all(study(cliff), curve(arm, row, values))
+def test_cliff(stage, row, values, decision):
+    cliff = Claim(kind="cliff", text="c", a=Term(stage="ticket"), near=30.0, until=50.0, margin=2.0)
+    (found,) = find_all(study(cliff), curve(stage, row, values))
     assert found.decision == decision
 
 
@@ -154,17 +157,17 @@ def test_cliff(arm, row, values, decision):
         ((), "missing"),
     ],
 )
-def test_ratio_of_energies(arm, row, energies, decision):
+def test_ratio_of_energies(stage, row, energies, decision):
     ratio = Claim(
         kind="ratio",
         text="r",
-        a=Term(arm="dense", series="ANN"),
-        b=Term(arm="ticket", series="SNN"),
+        a=Term(stage="dense", series="ANN"),
+        b=Term(stage="ticket", series="SNN"),
         published=8.92,
     )
     rows = [
-        row(arm("dense", 90.0, 91.0, energy=energies), series="ANN"),
-        row(arm("ticket", 90.0, 91.0, energy=(100.0, 100.0)), series="SNN"),
+        row(stage("dense", 90.0, 91.0, energy=energies), series="ANN"),
+        row(stage("ticket", 90.0, 91.0, energy=(100.0, 100.0)), series="SNN"),
     ]
     (found,) = find_all(study(ratio), rows)
     assert found.decision == decision
@@ -173,12 +176,12 @@ def test_ratio_of_energies(arm, row, energies, decision):
         assert "2.10 times (2.00 to 2.20 over seeds); the paper 8.92" in found.numbers
 
 
-def test_what_a_panel_comes_to(arm, row):
-    shown = row(arm("ticket", 90.0, 90.1, 90.3), arm("dense", 90.0, 90.0, 90.1))
+def test_what_a_panel_comes_to(stage, row):
+    shown = row(stage("ticket", 90.0, 90.1, 90.3), stage("dense", 90.0, 90.0, 90.1))
     contrary = row(
-        arm("ticket", 80.0, 80.1, 80.3), arm("dense", 90.0, 90.0, 90.1), panel="q", title="Q"
+        stage("ticket", 80.0, 80.1, 80.3), stage("dense", 90.0, 90.0, 90.1), panel="q", title="Q"
     )
-    missing = row(arm("ticket", 80.0, 80.1, 80.3), panel="m", title="M")
+    missing = row(stage("ticket", 80.0, 80.1, 80.3), panel="m", title="M")
     made = study(claim("holds"))
     by_panel = {
         panel: agreement(
@@ -193,10 +196,10 @@ def test_what_a_panel_comes_to(arm, row):
     assert "SNN missing, not finished" in told
 
 
-def test_the_papers_difference_stands_beside_ours(arm, row):
+def test_the_papers_difference_stands_beside_ours(stage, row):
     made = row(
-        arm("ticket", 90.0, 90.1, 90.3),
-        arm("dense", 90.0, 90.0, 90.1),
+        stage("ticket", 90.0, 90.1, 90.3),
+        stage("dense", 90.0, 90.0, 90.1),
         published="table1.cifar10-vgg9",
     )
     (found,) = find_all(study(claim("holds")), [made])

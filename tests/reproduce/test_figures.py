@@ -17,12 +17,12 @@ def text(svg: bytes) -> str:
 
 
 @pytest.fixture
-def conditions(arm, row):
+def conditions(stage, row):
     return [
         row(
-            arm("ticket", 87.0, 88.0),
-            arm("dense", 88.0, 88.5),
-            arm("random_trained", 80.0, 81.0),
+            stage("ticket", 87.0, 88.0),
+            stage("dense", 88.0, 88.5),
+            stage("random_trained", 80.0, 81.0),
             series=name,
             panel="cifar10-vgg9",
             title="A panel",
@@ -48,12 +48,12 @@ def test_conditions(conditions):
     assert "dc:date" not in svg.decode()
 
 
-def test_published_values_far_from_ours_have_a_scale_of_their_own(conditions, arm, row):
+def test_published_values_far_from_ours_have_a_scale_of_their_own(conditions, stage, row):
     near = draw(load_study("table1"), conditions)
     far = [
         row(
-            arm("ticket", 37.0, 38.0),
-            arm("dense", 38.0, 38.5),
+            stage("ticket", 37.0, 38.0),
+            stage("dense", 38.0, 38.5),
             series=name,
             panel="cifar10-vgg9",
             published="table1.cifar10-vgg9",
@@ -64,11 +64,11 @@ def test_published_values_far_from_ours_have_a_scale_of_their_own(conditions, ar
     assert draw(load_study("table1"), far).count(b'id="axes_') == 2
 
 
-def test_curves(arm, row):
+def test_curves(stage, row):
     rows = [
         row(
-            arm("ticket", 80.0 + x / 10, 81.0),
-            arm("dense", 90.0, 91.0),
+            stage("ticket", 80.0 + x / 10, 81.0),
+            stage("dense", 90.0, 91.0),
             series=name,
             x=x,
             panel="cifar10-vgg9/pruned",
@@ -82,11 +82,11 @@ def test_curves(arm, row):
         assert word in seen
 
 
-def test_a_series_has_one_colour_in_all_panels(arm, row):
+def test_a_series_has_one_colour_in_all_panels(stage, row):
     """Of panels that do not show the same series, under one legend."""
     panels = {"a/timesteps": ("images", "events"), "b/timesteps": ("digits", "events")}
     rows = [
-        row(arm("ticket", 80.0, 81.0), arm("dense", 90.0, 91.0), series=name, x=x, panel=panel)
+        row(stage("ticket", 80.0, 81.0), stage("dense", 90.0, 91.0), series=name, x=x, panel=panel)
         for panel, names in panels.items()
         for name in names
         for x in (1.0, 8.0)
@@ -111,11 +111,15 @@ def test_what_is_not_there_is_said(row):
     assert "not finished" in text(forest)
 
 
-def test_energies_are_shares_of_the_tickets(arm, row):
+def test_energies_are_shares_of_the_tickets(stage, row):
     rows = [
-        row(arm("dense", 90.0, energy=(8e6,)), arm("ticket", 89.0, energy=(4e6,)), series="ANN"),
         row(
-            arm("dense", 90.0, energy=(3e6,)), arm("ticket", 89.0, energy=(1e6,)), series="BinW-SNN"
+            stage("dense", 90.0, energy=(8e6,)), stage("ticket", 89.0, energy=(4e6,)), series="ANN"
+        ),
+        row(
+            stage("dense", 90.0, energy=(3e6,)),
+            stage("ticket", 89.0, energy=(1e6,)),
+            series="BinW-SNN",
         ),
     ]
     seen = text(draw(load_study("energy"), rows))
@@ -123,10 +127,12 @@ def test_energies_are_shares_of_the_tickets(arm, row):
     assert "published ratio" in seen
 
 
-def test_differences(arm, row):
+def test_differences(stage, row):
     rows = [
-        row(arm("ticket", 87.0, 88.0, 89.1), arm("dense", 88.0, 88.5, 89.0), series="BinW-SNN"),
-        row(arm("ticket", 57.0, 58.0, 58.2), arm("dense", 88.0, 88.5, 89.0), series="BinAct-BNN"),
+        row(stage("ticket", 87.0, 88.0, 89.1), stage("dense", 88.0, 88.5, 89.0), series="BinW-SNN"),
+        row(
+            stage("ticket", 57.0, 58.0, 58.2), stage("dense", 88.0, 88.5, 89.0), series="BinAct-BNN"
+        ),
     ]
     seen = text(draw(load_study("reward1"), rows))
     assert "shown" in seen

@@ -50,10 +50,10 @@ def test_table_2():
         ("Spikeformer", "pepsp"),
     ]
     for data, pairs in cells(TRANSFORMERS):
-        for (series, arm), pair in zip(columns, pairs, strict=True):
+        for (series, stage), pair in zip(columns, pairs, strict=True):
             for net, value in zip(("tiny", "small"), pair, strict=True):
                 known = published(f"table2.{data}-{net}")
-                assert known.accuracy(series, arm) == value
+                assert known.accuracy(series, stage) == value
     assert published("table2.cifar10-tiny").pruned == {"patch": 31.4, "pepsp": 48.7}
     assert published("table2.cifar10-small").pruned == {"patch": 37.6, "pepsp": 54.9}
 

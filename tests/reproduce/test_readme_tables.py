@@ -14,20 +14,20 @@ from spiketicket.reproduce.tables import to_page
 
 
 @pytest.fixture
-def results(tmp_path, row, arm):
+def results(tmp_path, row, stage):
     """A study of two made-up runs, one that no run of is there, and one of another scale."""
     small = tmp_path / "results" / "small"
     small.mkdir(parents=True)
     study = load_study("table1")
-    good = (arm("ticket", 90.0, 91.0, samples=1000), arm("dense", 90.0, 90.5, samples=1000))
-    bad = (arm("ticket", 60.0, 61.0, samples=1000), arm("dense", 90.0, 90.5, samples=1000))
+    good = (stage("ticket", 90.0, 91.0, samples=1000), stage("dense", 90.0, 90.5, samples=1000))
+    bad = (stage("ticket", 60.0, 61.0, samples=1000), stage("dense", 90.0, 90.5, samples=1000))
     controls = (
-        arm("random_trained", 80.0, 80.0, samples=1000),
-        arm("random_frozen", 20.0, 20.0, samples=1000),
+        stage("random_trained", 80.0, 80.0, samples=1000),
+        stage("random_frozen", 20.0, 20.0, samples=1000),
     )
     rows = [
-        row(*arms, *controls, series=series.name, panel=panel, title=panel)
-        for panel, arms in (("one", good), ("two", bad))
+        row(*stages, *controls, series=series.name, panel=panel, title=panel)
+        for panel, stages in (("one", good), ("two", bad))
         for series in study.series
     ]
     (small / "table1.md").write_text(to_page(study, "small", rows))

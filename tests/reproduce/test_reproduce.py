@@ -132,9 +132,9 @@ def test_rows_hold_what_the_run_folders_do(tmp_path, inline):
     (row,) = collect(cells, tmp_path)
     folder = tmp_path / cells[0].recipe.folder_name
     judged = json.loads((folder / "result.json").read_text())
-    for found in judged["arms"]:
-        assert list(row.arms[found["arm"]].accuracy.values()) == found["test_accuracy"]
-        assert 100 * row.arms[found["arm"]].right[0].mean() == pytest.approx(
+    for found in judged["stages"]:
+        assert list(row.stages[found["stage"]].accuracy.values()) == found["test_accuracy"]
+        assert 100 * row.stages[found["stage"]].right[0].mean() == pytest.approx(
             found["test_accuracy"][0]
         )
     line = row.to_dict()
@@ -148,8 +148,8 @@ def test_rows_hold_what_the_run_folders_do(tmp_path, inline):
     measured = {"total": {"acs": 5.0}, "energy": [{"table": "45nm-fp32", "total_pj": 7e6}]}
     (folder / "seed-0" / "ticket" / "measure.json").write_text(json.dumps(measured))
     (row,) = collect(cells, tmp_path)
-    assert row.arms["ticket"].energy_pj == {0: 7e6}
-    assert not row.arms["dense"].energy_pj
+    assert row.stages["ticket"].energy_pj == {0: 7e6}
+    assert not row.stages["dense"].energy_pj
     # another seed's verdict is not this row's
     (wider,) = collect([cells[0].__class__(**{**cells[0].__dict__, "seeds": (0, 1)})], tmp_path)
     assert wider.verdict == {}

@@ -9,7 +9,7 @@ import torch
 
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.ladder import arm_names, check
+from spiketicket.methods.ladder import check, stage_names
 from spiketicket.models.blocks import DataShape
 from spiketicket.reproduce import SCALES, cells_of, load_study, study_names
 from spiketicket.reproduce import cells as cells_module
@@ -72,13 +72,13 @@ def test_every_cell_is_a_network_that_fits_its_data(name, scale):
     assert len(places) == len(cells)
     # two panels may meet in one run, as Fig. 4's in T = 4 with decay 0.99; one panel has no twins
     assert len({(c.panel, c.recipe.folder_name) for c in cells}) == len(cells)
-    arms = {stage_of(c.recipe, role) for c in cells for role in study.arms}
-    run = {name for c in cells for name in arm_names(c.recipe)}
-    assert arms & run
+    stages = {stage_of(c.recipe, role) for c in cells for role in study.stages}
+    run = {name for c in cells for name in stage_names(c.recipe)}
+    assert stages & run
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_claims_are_about_arms_that_are_run(name):
+def test_claims_are_about_stages_that_are_run(name):
     study = load_study(name)
     for scale in SCALES:
         cells = cells_of(study, scale)
@@ -93,7 +93,7 @@ def test_claims_are_about_arms_that_are_run(name):
             for cell in about:
                 for term in filter(None, (claim.a, claim.b)):
                     if term.series in ("", cell.series):
-                        hits += stage_of(cell.recipe, term.arm) in arm_names(cell.recipe)
+                        hits += stage_of(cell.recipe, term.stage) in stage_names(cell.recipe)
             assert hits, (name, scale, claim.text)
 
 
@@ -105,7 +105,7 @@ def test_the_papers_own_differences_are_on_the_side_of_the_margin_that_is_stated
                 known = published(cell.published)
                 if claim.series and cell.series not in claim.series:
                     continue
-                a, b = (known.accuracy(cell.printed, t.arm) for t in (claim.a, claim.b))
+                a, b = (known.accuracy(cell.printed, t.stage) for t in (claim.a, claim.b))
                 if a is None or b is None:
                     continue
                 inside = a - b >= -claim.margin
@@ -167,7 +167,7 @@ def test_mistakes_in_cells_are_told_together(changed):
 def test_a_study_that_names_what_is_not_there_is_no_study(tmp_path):
     table = load_study("fig2").model_dump(mode="json")
     for change, told in (
-        ({"claims": [{"text": "x", "a": {"arm": "ticket"}, "series": ["XYZ"]}]}, "XYZ"),
+        ({"claims": [{"text": "x", "a": {"stage": "ticket"}, "series": ["XYZ"]}]}, "XYZ"),
         ({"axes": {}}, "no axis"),
         ({"typo": 1}, "typo"),
     ):

@@ -18,9 +18,9 @@ def run(data, *, seeds, kept, accuracy, net="convnet", width=1.0):
         "model": {"name": net, "width": width},
         "ticket": {"density": 0.5},
     }
-    arms = [{"arm": name, "kept": kept, "test_accuracy": [accuracy] * seeds} for name in stages]
+    stages = [{"stage": name, "kept": kept, "test_accuracy": [accuracy] * seeds} for name in stages]
     verdict = {"outcome": "ties"}
-    return {"recipe": recipe, "seeds": [*range(seeds)], "arms": arms, "verdict": verdict}
+    return {"recipe": recipe, "seeds": [*range(seeds)], "stages": stages, "verdict": verdict}
 
 
 def test_the_run_with_the_most_seeds_then_the_largest_is_chosen(made):

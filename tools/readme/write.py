@@ -10,16 +10,15 @@ every study's figure.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from readme_tables import engine, exports, speed
 from readme_tables.costs import energy_table
 from readme_tables.experiments import find_table, outcome_table, train_table
 from readme_tables.five_rows import five_rows
+from readme_tables.lines import read_lines
 from readme_tables.methods import comparison_table
 from readme_tables.studies import read_studies, studies_table, study_part
 
@@ -54,11 +53,6 @@ def rewritten(page: str, results: Path = RESULTS) -> str:
     return f"{start}{BEGIN}\n{body}{END}{end}"
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The results in a file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def tables(results: Path, place: Path) -> list[str]:
     """All tables, as Markdown; links to studies start at ``place``."""
     return [part for parts in sections(results, place).values() for part in parts]
@@ -68,11 +62,11 @@ def sections(results: Path, place: Path) -> dict[str, list[str]]:
     """The tables by the headings they stand under."""
 
     def made(pattern: str, make: Callable[..., str]) -> list[str]:
-        return [make(rows_of(path), path) for path in sorted(results.glob(pattern))]
+        return [make(read_lines(path), path) for path in sorted(results.glob(pattern))]
 
     def each(pattern: str, make: Callable[..., str]) -> list[str]:
         paths = sorted(results.glob(pattern))
-        return [make(row, path) for path in paths for row in rows_of(path)]
+        return [make(row, path) for path in paths for row in read_lines(path)]
 
     def timed(makers: Mapping[str, Callable[..., str]]) -> list[str]:
         return [part for name, make in makers.items() for part in made(f"{name}.jsonl", make)]
@@ -95,14 +89,14 @@ def summary(results: Path, place: Path) -> list[str]:
     """One row per outcome: each ticket, and each rung of a ladder, beside its controls; then one
     row per study, and one per net in the packed engine.
     """
-    found = [row for path in sorted(results.glob("find-*.jsonl")) for row in rows_of(path)]
+    found = [row for path in sorted(results.glob("find-*.jsonl")) for row in read_lines(path)]
     parts = [outcome_table(found, place, ROOT)] if found else []
     studies = read_studies(results)
     if studies:
         parts.append(studies_table(studies, place))
     timed = results / "engine.jsonl"
     if timed.exists():
-        parts.append(engine.short_table(rows_of(timed), timed))
+        parts.append(engine.short_table(read_lines(timed), timed))
     return parts
 
 

@@ -123,14 +123,14 @@ def _images(text: str) -> int | str | None:
 
 def _ticket_row(path: Path, images: int | str | None, root: str, device: str) -> Row:
     from spiketicket.experiment.measure import measure_ticket
-    from spiketicket.ticket import read_metadata
+    from spiketicket.ticket import read_metadata, stage_in
 
     measured = measure_ticket(path, images=images, root=root, device=device)
     meta = read_metadata(path)
     recipe, seed = meta.get("recipe"), meta.get("seed")
     return Row(
         str(path),
-        str(meta.get("arm", "ticket")),
+        stage_in(meta),
         seed if isinstance(seed, int) else None,
         recipe if isinstance(recipe, dict) else {},
         str(meta.get("recipe_hash", "")),
@@ -149,25 +149,25 @@ def _run_rows(
     failed: list[str],
 ) -> list[Row]:
     from spiketicket.experiment.measure import measure_run
-    from spiketicket.methods.ladder import main_arm
+    from spiketicket.methods.ladder import main_stage
     from spiketicket.recipe import to_dict
 
     found = measure_run(
         folder, images=images, sample=sample, root=root, device=device, reporter=reporter
     )
     failed += found.failed
-    recipe, ticket = to_dict(found.recipe), main_arm(found.recipe)
+    recipe, ticket = to_dict(found.recipe), main_stage(found.recipe)
     return [
         Row(
             str(stage.folder),
-            stage.arm,
+            stage.stage,
             stage.seed,
             recipe,
             found.recipe.hash,
             stage.measured,
             stage.new,
         )
-        for stage in sorted(found.stages, key=lambda stage: stage.arm != ticket)
+        for stage in sorted(found.stages, key=lambda stage: stage.stage != ticket)
     ]
 
 
@@ -179,8 +179,8 @@ def _record(path: Path, rows: Sequence[Row], device: str, started: float) -> Non
     wall_s = took if all(row.new for row in rows) else None
     for recipe_hash in dict.fromkeys(row.recipe_hash for row in rows):
         own = [row for row in rows if row.recipe_hash == recipe_hash]
-        arms = [(row.arm, row.seed, row.measured) for row in own]
-        add_record(path, measured_record(own[0].recipe, recipe_hash, arms, device, wall_s))
+        stages = [(row.stage, row.seed, row.measured) for row in own]
+        add_record(path, measured_record(own[0].recipe, recipe_hash, stages, device, wall_s))
 
 
 def _plain(row: Row, memory: bool) -> dict[str, Any]:
@@ -189,4 +189,4 @@ def _plain(row: Row, memory: bool) -> dict[str, Any]:
     measured = dict(row.measured)
     if memory:
         measured["energy"] = [price(measured, t, memory=True) for t in TABLES.values()]
-    return {"source": row.source, "arm": row.arm, "seed": row.seed, **measured}
+    return {"source": row.source, "stage": row.stage, "seed": row.seed, **measured}

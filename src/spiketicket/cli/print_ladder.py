@@ -23,13 +23,13 @@ _RULES = {
 }
 
 
-def is_ladder(arms: Sequence[Mapping[str, Any]]) -> bool:
+def is_ladder(stages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the rows are those of a ladder."""
-    return any(arm.get("tokens") for arm in arms)
+    return any(stage.get("tokens") for stage in stages)
 
 
 def print_ladder(
-    arms: Sequence[Mapping[str, Any]], accuracy: Sequence[tuple[str, str]], *, title: str
+    stages: Sequence[Mapping[str, Any]], accuracy: Sequence[tuple[str, str]], *, title: str
 ) -> None:
     """Print the stages and what they cost; ``accuracy`` is the test and validation text a row."""
     columns = (
@@ -44,10 +44,10 @@ def print_ladder(
         "epochs",
         "time",
     )
-    rows = [_row(arm, *text) for arm, text in zip(arms, accuracy, strict=True)]
+    rows = [_row(stage, *text) for stage, text in zip(stages, accuracy, strict=True)]
     print_table(columns, rows, title=title)
-    _print_operations(arms)
-    for line in _kept(arms):
+    _print_operations(stages)
+    for line in _kept(stages):
         print_line(line)
 
 
@@ -71,24 +71,24 @@ def _comparison(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _row(arm: Mapping[str, Any], test: str, validation: str) -> list[str]:
-    tokens, whole = arm["tokens"], arm["conv_pep_density"] == 1
+def _row(stage: Mapping[str, Any], test: str, validation: str) -> list[str]:
+    tokens, whole = stage["tokens"], stage["conv_pep_density"] == 1
     return [
-        arm["title"],
+        stage["title"],
         test,
         validation,
         f"{tokens['kept']} of {tokens['of']}",
-        f"{arm['conv_pep_density']:.4g}",
-        "-" if whole else f"{100 * (1 - arm['conv_pep_density']):.4g}",
-        "-" if whole else f"{100 * (1 - arm['net_density']):.4g}",
-        size_text(arm["file_bytes"]),
-        f"{arm['trained_epochs']:g}",
-        time_text(arm["wall_s"]),
+        f"{stage['conv_pep_density']:.4g}",
+        "-" if whole else f"{100 * (1 - stage['conv_pep_density']):.4g}",
+        "-" if whole else f"{100 * (1 - stage['net_density']):.4g}",
+        size_text(stage["file_bytes"]),
+        f"{stage['trained_epochs']:g}",
+        time_text(stage["wall_s"]),
     ]
 
 
-def _print_operations(arms: Sequence[Mapping[str, Any]]) -> None:
-    counted = [(arm["title"], arm["operations"]) for arm in arms if arm.get("operations")]
+def _print_operations(stages: Sequence[Mapping[str, Any]]) -> None:
+    counted = [(stage["title"], stage["operations"]) for stage in stages if stage.get("operations")]
     if not counted:
         return
     names = [g for g in GROUPS if any(g in found for _, found in counted)]
@@ -110,8 +110,8 @@ def _million(count: float) -> str:
     return f"{count / 1e6:.3g}"
 
 
-def _kept(arms: Sequence[Mapping[str, Any]]) -> list[str]:
-    patch = next((arm for arm in arms if arm["arm"] in PATCHES), None)
+def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    patch = next((stage for stage in stages if stage["stage"] in PATCHES), None)
     if patch is None:
         return []
     tokens = patch["tokens"]

@@ -30,9 +30,9 @@ def print_measured(
         _print_comparison(names, [[net.measured] for net in nets], table, memory=memory)
     for part in sources:
         if len(part) > 1:
-            arms = list(dict.fromkeys(row.arm for row in part))
-            by_arm = [[row.measured for row in part if row.arm == arm] for arm in arms]
-            _print_comparison(arms, by_arm, table, memory=memory, title=_run_title(part))
+            stages = list(dict.fromkeys(row.stage for row in part))
+            by_stage = [[row.measured for row in part if row.stage == stage] for stage in stages]
+            _print_comparison(stages, by_stage, table, memory=memory, title=_run_title(part))
 
 
 def _run_title(rows: Sequence[Row]) -> str:
@@ -241,7 +241,7 @@ class Row:
     """One measured net; ``recipe`` as plain values, and what tells it from others."""
 
     source: str
-    arm: str
+    stage: str
     seed: int | None
     recipe: dict[str, Any]
     recipe_hash: str

@@ -13,10 +13,10 @@ _STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "un
 
 
 def print_find(result: Mapping[str, Any]) -> None:
-    """Print the arms, the verdict, and where everything is."""
+    """Print the stages, the verdict, and where everything is."""
     seeds = ", ".join(str(seed) for seed in result["seeds"])
     title = f"{result['name']}: {result['condition']}, seed{'s' * (len(result['seeds']) > 1)} "
-    print_arms(result["arms"], title=title + seeds)
+    print_stages(result["stages"], title=title + seeds)
     if result["verdict"].get("rungs"):
         print_rungs(result["verdict"])
     else:
@@ -29,42 +29,43 @@ def print_find(result: Mapping[str, Any]) -> None:
     print_line(f"run      {result['folder']}")
 
 
-def print_arms(arms: Sequence[Mapping[str, Any]], *, title: str) -> None:
+def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """Print one column for each of the nets that were compared: so it fits a terminal.
 
     A ladder has many, and a row for each.
     """
-    if is_ladder(arms):
+    if is_ladder(stages):
         accuracy = [
-            (percent(arm["test_accuracy"]), percent(arm["validation_accuracy"])) for arm in arms
+            (percent(stage["test_accuracy"]), percent(stage["validation_accuracy"]))
+            for stage in stages
         ]
-        print_ladder(arms, accuracy, title=title)
+        print_ladder(stages, accuracy, title=title)
         return
-    searched = [arm for arm in arms if arm.get("is_search")]
+    searched = [stage for stage in stages if stage.get("is_search")]
     if searched:
         _print_search(searched, f"{title}, the search")
-        arms = [arm for arm in arms if not arm.get("is_search")]
-        searched = searched + [arm for arm in arms if arm["arm"] == "ticket"]
-    columns = ("", *(arm["title"].replace(", ", ",\n") for arm in arms))
-    facts = [_facts(arm) for arm in arms]
+        stages = [stage for stage in stages if not stage.get("is_search")]
+        searched = searched + [stage for stage in stages if stage["stage"] == "ticket"]
+    columns = ("", *(stage["title"].replace(", ", ",\n") for stage in stages))
+    facts = [_facts(stage) for stage in stages]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
     if searched:
         print_line(_whole_cost(searched))
 
 
-def _print_search(arms: Sequence[Mapping[str, Any]], title: str) -> None:
+def _print_search(stages: Sequence[Mapping[str, Any]], title: str) -> None:
     """A row for each training before the ticket's."""
     rows = [
         [
-            arm["title"],
-            percent(arm["test_accuracy"]),
-            percent(arm["validation_accuracy"]),
-            f"{arm['density']:.4g}",
-            f"{arm['trained_epochs']:.4g}",
-            time_text(arm["wall_s"]),
-            ", ".join(f"{k} {_found(v)}" for k, v in arm.get("search", {}).items()),
+            stage["title"],
+            percent(stage["test_accuracy"]),
+            percent(stage["validation_accuracy"]),
+            f"{stage['density']:.4g}",
+            f"{stage['trained_epochs']:.4g}",
+            time_text(stage["wall_s"]),
+            ", ".join(f"{k} {_found(v)}" for k, v in stage.get("search", {}).items()),
         ]
-        for arm in arms
+        for stage in stages
     ]
     columns = ("", "test %", "validation %", "density", "epochs", "time", "found")
     print_table(columns, rows, title=title)
@@ -78,14 +79,14 @@ def _found(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _whole_cost(arms: Sequence[Mapping[str, Any]]) -> str:
+def _whole_cost(stages: Sequence[Mapping[str, Any]]) -> str:
     """What the ticket cost, its search included."""
-    epochs = sum(arm["trained_epochs"] for arm in arms)
-    passes = sum(arm["sample_passes"] for arm in arms)
-    times = [arm["wall_s"] for arm in arms]
+    epochs = sum(stage["trained_epochs"] for stage in stages)
+    passes = sum(stage["sample_passes"] for stage in stages)
+    times = [stage["wall_s"] for stage in stages]
     wall = time_text(None if None in times else sum(times))
     return (
-        f"search   {len(arms)} trainings with the ticket's, {epochs:.4g} epochs, {passes:,.0f}"
+        f"search   {len(stages)} trainings with the ticket's, {epochs:.4g} epochs, {passes:,.0f}"
         f" samples forward and back a seed, {wall} for all seeds"
     )
 
@@ -138,19 +139,19 @@ def percent(values: Sequence[float]) -> str:
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def _facts(arm: Mapping[str, Any]) -> dict[str, str]:
+def _facts(stage: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "test accuracy %": percent(arm["test_accuracy"]),
-        "validation accuracy %": percent(arm["validation_accuracy"]),
-        "density": f"{arm['density']:.4g}",
-        "pruned %": f"{100 * (1 - arm['density']):.4g}",
-        "binary weights": "yes" if arm["binary"] else "no",
-        "BatchNorm trained": "yes" if arm["bn_affine"] else "no",
-        "parameters": f"{arm['parameters']:,}",
-        "parameters kept": f"{arm['kept']:,}",
-        "file": size_text(arm["file_bytes"]),
-        "epochs": f"{arm['trained_epochs']:g}",
-        "time": time_text(arm["wall_s"]),
+        "test accuracy %": percent(stage["test_accuracy"]),
+        "validation accuracy %": percent(stage["validation_accuracy"]),
+        "density": f"{stage['density']:.4g}",
+        "pruned %": f"{100 * (1 - stage['density']):.4g}",
+        "binary weights": "yes" if stage["binary"] else "no",
+        "BatchNorm trained": "yes" if stage["bn_affine"] else "no",
+        "parameters": f"{stage['parameters']:,}",
+        "parameters kept": f"{stage['kept']:,}",
+        "file": size_text(stage["file_bytes"]),
+        "epochs": f"{stage['trained_epochs']:g}",
+        "time": time_text(stage["wall_s"]),
     }
 
 

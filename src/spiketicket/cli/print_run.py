@@ -18,7 +18,7 @@ from spiketicket.machine.output import say_json
 from spiketicket.machine.run_files import filled_result
 from spiketicket.machine.run_models import RunResult
 from spiketicket.methods.stages import title
-from spiketicket.report.figures.energy import arm_energy
+from spiketicket.report.figures.energy import stage_energy
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import count, counted, energy
 from spiketicket.report.runs import Run, Stage
@@ -50,10 +50,10 @@ def show_run(folder: Path, *, as_json: bool) -> None:
 def _result(run: Run, folder: Path) -> dict[str, Any]:
     """The run's ``result.json`` as ``FindResult.to_dict`` has it, with times and places."""
     stored = filled_result(folder / "result.json", RunResult)
-    for arm in stored["arms"]:
-        times = [s.timing.get("wall_s") for s in run.stages_of(arm["arm"]) if s.timing]
+    for row in stored["stages"]:
+        times = [s.timing.get("wall_s") for s in run.stages_of(row["stage"]) if s.timing]
         known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
-        arm["wall_s"] = sum(known) if known else None
+        row["wall_s"] = sum(known) if known else None
     tickets = [str(folder / Path(name).name) for name in stored["tickets"]]
     return {**stored, "folder": str(folder), "tickets": tickets}
 
@@ -64,12 +64,12 @@ def _print_progress(run: Run, folder: Path) -> None:
     of = len(run.expected) * len(seeds)
     print_line(f"{run.name}: unfinished, {done} of {of} stages are done", "bold")
     rows = []
-    for arm in dict.fromkeys((*run.expected, *(s.arm for s in run.stages))):
-        stages = {stage.seed: stage for stage in run.stages_of(arm)}
+    for name in dict.fromkeys((*run.expected, *(s.name for s in run.stages))):
+        stages = {stage.seed: stage for stage in run.stages_of(name)}
         tested = [s.result.test_accuracy for s in stages.values() if s.result]
         states = [_state(stages.get(seed)) for seed in seeds]
-        rows.append([title(arm), *states, percent(tested)])
-    columns = ("arm", *(f"seed {seed}" for seed in seeds), "test accuracy %")
+        rows.append([title(name), *states, percent(tested)])
+    columns = ("stage", *(f"seed {seed}" for seed in seeds), "test accuracy %")
     print_table(columns, rows, left=1 + len(seeds))
     print_facts([("process", _process(folder)), ("run", str(folder))])
     print_line("`spiketicket find` with its recipe goes on where it was.")
@@ -109,13 +109,13 @@ def _alive(pid: int) -> bool:
 
 def _print_training(run: Run) -> None:
     rows = []
-    for arm in dict.fromkeys(stage.arm for stage in run.stages if stage.history):
-        stage = next(s for s in run.stages_of(arm) if s.history)
+    for name in dict.fromkeys(stage.name for stage in run.stages if stage.history):
+        stage = next(s for s in run.stages_of(name) if s.history)
         loss = [epoch.loss for epoch in stage.history]
         validation = [100 * epoch.validation_accuracy for epoch in stage.history]
         rows.append(
             [
-                run.title(arm),
+                run.title(name),
                 sparkline(loss),
                 f"{loss[-1]:.3g}",
                 sparkline(validation),
@@ -128,23 +128,23 @@ def _print_training(run: Run) -> None:
 
 
 def _print_cost(run: Run) -> None:
-    arms = {
-        arm: [s.measure for s in run.stages_of(arm) if s.measure] for arm in (run.main, "dense")
+    stages = {
+        name: [s.measure for s in run.stages_of(name) if s.measure] for name in (run.main, "dense")
     }
-    if not any(arms.values()):
+    if not any(stages.values()):
         print_line(f"cost     not measured: spiketicket measure {run.folder}")
         return
-    for arm, measured in arms.items():
+    for name, measured in stages.items():
         if not measured:
             continue
         sums = ((m.total.ac_units, m.total.macs) for m in measured)
         accumulations, macs = (statistics.fmean(values) for values in zip(*sums, strict=True))
         words = [f"{count(accumulations)} accumulations", f"{count(macs)} multiplications"]
         table = next((row.table for row in measured[0].energy), None)
-        found = arm_energy(run, arm, table) if table else None
+        found = stage_energy(run, name, table) if table else None
         if found:
             words.append(f"{energy(found['total_pj'])} by {table}")
-        print_line(f"cost     {run.title(arm)}: {', '.join(words)} an image")
+        print_line(f"cost     {run.title(name)}: {', '.join(words)} an image")
 
 
 def sparkline(values: Sequence[float], widest: int = _WIDEST) -> str:
@@ -170,7 +170,7 @@ def _facts(run: Run, folder: Path) -> Mapping[str, Any]:
         return _result(run, folder)
     stages = [
         {
-            "arm": s.arm,
+            "stage": s.name,
             "seed": s.seed,
             "done": s.result is not None,
             "epochs": len(s.history),

@@ -24,7 +24,7 @@ def show(
 ) -> None:
     """Check ticket files and print their layers and sizes, and what they state of themselves.
 
-    Of a run folder, print its verdict, arms, training curves and cost, or how far it is.
+    Of a run folder, print its verdict, stages, training curves and cost, or how far it is.
     """
     for place in places:
         if place.is_dir():

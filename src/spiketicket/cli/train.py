@@ -45,7 +45,7 @@ def train(
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     consent = consent_to(network, options, trust_options)
 
-    from spiketicket.cli.print_result import print_arms
+    from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import find
     from spiketicket.experiment.record import add_record, check_record
@@ -67,9 +67,9 @@ def train(
     if not is_first():
         return
     if record is not None:
-        add_record(record, find.arm_record(loaded, trained))
+        add_record(record, find.stage_record(loaded, trained))
     result = trained.to_dict()
     if as_json:
         say_json(result)
     else:
-        print_arms([result], title=f"{loaded.name}, seed {loaded.seed}")
+        print_stages([result], title=f"{loaded.name}, seed {loaded.seed}")

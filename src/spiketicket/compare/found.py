@@ -119,9 +119,9 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
         folder = runs_dir / run.folder
         result = filled_result(folder / "result.json", RunResult)
         rows.append(_row(entry, folder, result))
-        arms = {arm["arm"]: arm for arm in result["arms"]}
-        if "dense" in arms and not dense:
-            dense = dict(zip(run.seeds, arms["dense"]["test_accuracy"], strict=True))
+        stages = {stage["stage"]: stage for stage in result["stages"]}
+        if "dense" in stages and not dense:
+            dense = dict(zip(run.seeds, stages["dense"]["test_accuracy"], strict=True))
             dense_cost = _cost(folder, run.seeds, ("dense",))
         compared = result["verdict"]["comparisons"].values()
         samples = samples or next((c["samples"] for c in compared if c["samples"]), None)
@@ -137,10 +137,10 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
 
 def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
     run = entry.run
-    arms = {arm["arm"]: arm for arm in result["arms"]}
-    ticket = arms["ticket"]
+    stages = {stage["stage"]: stage for stage in result["stages"]}
+    ticket = stages["ticket"]
     against = result["verdict"]["comparisons"].get("dense", {})
-    random = arms.get("random_trained")
+    random = stages.get("random_trained")
     return Row(
         entry.method,
         entry.density,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spiketicket.methods import trainings
 from spiketicket.methods.controls import TUNED, tuning_budget, tuning_epochs
-from spiketicket.methods.ladder import arm_names, budget, is_ladder, plans
+from spiketicket.methods.ladder import budget, is_ladder, plans, stage_names
 from spiketicket.methods.stages import title
 from spiketicket.progress import PlannedStage
 from spiketicket.recipe import Recipe, TrainConfig
@@ -25,7 +25,7 @@ def stage_budgets(recipe: Recipe) -> dict[str, TrainConfig]:
         other |= {
             plan.name: trainings.budget(recipe, plan.name) for plan in trainings.plans(recipe)
         }
-    return {name: other.get(name, train) for name in arm_names(recipe)}
+    return {name: other.get(name, train) for name in stage_names(recipe)}
 
 
 def stage_epochs(recipe: Recipe) -> dict[str, int]:

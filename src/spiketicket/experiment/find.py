@@ -1,11 +1,11 @@
-"""One recipe, one run folder: every arm for every seed, the tickets, and the verdict.
+"""One recipe, one run folder: every stage for every seed, the tickets, and the verdict.
 
     runs/<name>-<hash>/recipe.toml
                        data.json                 name and checksum of the data
                        root.json                 where the data lies on this machine
                        result.json               the verdict over the seeds asked for last
                        <name>-seed<s>.ticket     the ticket, with the verdict in it
-                       seed-<s>/<arm>/           see stage.py
+                       seed-<s>/<stage>/           see stage.py
 
 Every stage is skipped when its result is there, so a stopped run goes on where it was.
 """
@@ -31,20 +31,20 @@ from spiketicket.experiment.seed import (
     run_seed,
     seed_folder,
 )
-from spiketicket.experiment.stage import ArmResult, Experiment
+from spiketicket.experiment.stage import Experiment, StageOutcome
 from spiketicket.experiment.threads import kept
 from spiketicket.machine.files import explained
 from spiketicket.machine.run_files import read_result, write_result
 from spiketicket.machine.run_models import RunResult
 from spiketicket.machine.workers import Workers, joined
-from spiketicket.methods.controls import ArmName
-from spiketicket.methods.ladder import arm_names, condition, is_ladder, main_arm, plans
+from spiketicket.methods.controls import StageName
+from spiketicket.methods.ladder import condition, is_ladder, main_stage, plans, stage_names
 from spiketicket.progress import NullReporter, Reporter, tell_plan
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.recipe.consent import Consent, given, require_recipe
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import evaluate
-from spiketicket.verdict.rules import ArmScores, judge
+from spiketicket.verdict.rules import StageScores, judge
 from spiketicket.verdict.rungs import compare_tuning, judge_ladder
 
 
@@ -55,15 +55,15 @@ class FindResult:
     recipe: Recipe
     folder: Path
     seeds: tuple[int, ...]
-    arms: Mapping[ArmName, tuple[ArmResult, ...]]
+    stages: Mapping[StageName, tuple[StageOutcome, ...]]
     verdict: Mapping[str, Any]
     tickets: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     """What is to be known about how the data was read."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able: verdict, and for every arm its accuracies in percent, a value per seed."""
-        timing = self.arms[main_arm(self.recipe)][0].timing
+        """JSON-able: verdict, and for every stage its accuracies in percent, a value per seed."""
+        timing = self.stages[main_stage(self.recipe)][0].timing
         return {
             "name": self.recipe.name,
             "hash": self.recipe.hash,
@@ -74,13 +74,13 @@ class FindResult:
             "device": timing["device"],
             "threads": timing["threads"],
             "verdict": dict(self.verdict),
-            "arms": [_arm_row(results) for results in self.arms.values()],
+            "stages": [_stage_row(results) for results in self.stages.values()],
             "tickets": [str(path) for path in self.tickets],
         }
 
     def record(self) -> dict[str, Any]:
         """The line for ``results/``: :meth:`to_dict` without paths, with recipe and machine."""
-        timing = self.arms[main_arm(self.recipe)][0].timing
+        timing = self.stages[main_stage(self.recipe)][0].timing
         rest = {k: v for k, v in self.to_dict().items() if k not in ("folder", "tickets")}
         machine = {k: v for k, v in timing.items() if k != "wall_s"}
         return {**rest, **machine, "recipe": to_dict(self.recipe)}
@@ -169,29 +169,29 @@ def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = 
 
 def stage_folders(folder: Path, recipe: Recipe, seed: int) -> list[Path]:
     """The folders of a seed's stages."""
-    return [seed_folder(folder, seed) / name for name in arm_names(recipe)]
+    return [seed_folder(folder, seed) / name for name in stage_names(recipe)]
 
 
 def _concluded(
     experiment: Experiment,
     folder: Path,
     seeds: tuple[int, ...],
-    results: Sequence[Mapping[ArmName, ArmResult]],
+    results: Sequence[Mapping[StageName, StageOutcome]],
     context: Context,
 ) -> FindResult:
     recipe = experiment.recipe
-    arms = {name: tuple(done[name] for done in results) for name in arm_names(recipe)}
+    stages = {name: tuple(done[name] for done in results) for name in stage_names(recipe)}
     tickets = tuple(_final_ticket(folder, recipe, seed) for seed in seeds)
-    verdict = _verdict(recipe, arms, experiment)
+    verdict = _verdict(recipe, stages, experiment)
     notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
-    found = FindResult(recipe, folder, seeds, arms, verdict, tickets, notes)
+    found = FindResult(recipe, folder, seeds, stages, verdict, tickets, notes)
     stated = _without_times(found.to_dict())
     if not context.workers.first:
         return found
     if all(t.exists() for t in tickets) and read_result(folder / "result.json") == stated:
         return found
     with held_briefly(folder, context):
-        for result in arms[main_arm(recipe)]:
+        for result in stages[main_stage(recipe)]:
             experiment.guard()
             _save_final_ticket(folder, recipe, result, verdict)
         experiment.guard()
@@ -210,7 +210,7 @@ def train_dense(
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
-) -> ArmResult:
+) -> StageOutcome:
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
 
     Raises:
@@ -227,7 +227,7 @@ def train_dense(
         return run_dense(experiment, folder, recipe.seed, context)
 
 
-def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:
+def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:
     """The line for ``results/`` of one stage: its row, with recipe and machine."""
     machine = {k: v for k, v in result.timing.items() if k != "wall_s"}
     return {
@@ -235,7 +235,7 @@ def arm_record(recipe: Recipe, result: ArmResult) -> dict[str, Any]:
         "hash": recipe.hash,
         "seeds": [result.seed],
         "condition": condition(recipe),
-        "arms": [result.to_dict()],
+        "stages": [result.to_dict()],
         **machine,
         "recipe": to_dict(recipe),
     }
@@ -309,22 +309,22 @@ def evaluate_ticket(
 
 
 def _verdict(
-    recipe: Recipe, arms: Mapping[ArmName, Sequence[ArmResult]], experiment: Experiment
+    recipe: Recipe, stages: Mapping[StageName, Sequence[StageOutcome]], experiment: Experiment
 ) -> dict[str, Any]:
     truth = experiment.dataset.test.y
     scores = {
-        name: ArmScores(
+        name: StageScores(
             [r.test_accuracy for r in results],
             [r.predictions_of(len(truth)) == truth for r in results],
         )
-        for name, results in arms.items()
+        for name, results in stages.items()
     }
     rules = recipe.verdict
     if is_ladder(recipe):
         rungs = [(p.name, p.rung) for p in plans(recipe) if p.rung]
         right = truth == np.bincount(truth).argmax()
         seeds = len(next(iter(scores.values())).accuracy)
-        scores["constant"] = ArmScores([100 * right.mean()] * seeds, [right] * seeds)
+        scores["constant"] = StageScores([100 * right.mean()] * seeds, [right] * seeds)
         return judge_ladder(scores, rungs, rules.margin, rules.confidence)
     verdict = judge(
         scores["ticket"],
@@ -338,7 +338,7 @@ def _verdict(
 
 
 def _with_tuning(
-    verdict: dict[str, Any], scores: Mapping[ArmName, ArmScores], confidence: float
+    verdict: dict[str, Any], scores: Mapping[StageName, StageScores], confidence: float
 ) -> dict[str, Any]:
     """The verdict, and what fine-tuning has changed where there was any; it decides nothing."""
     if "ticket_finetuned" not in scores:
@@ -352,7 +352,7 @@ def _final_ticket(folder: Path, recipe: Recipe, seed: int) -> Path:
 
 
 def _save_final_ticket(
-    folder: Path, recipe: Recipe, result: ArmResult, verdict: Mapping[str, Any]
+    folder: Path, recipe: Recipe, result: StageOutcome, verdict: Mapping[str, Any]
 ) -> None:
     ticket = Ticket.load(result.ticket)
     whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict})
@@ -360,7 +360,7 @@ def _save_final_ticket(
         whole.save(_final_ticket(folder, recipe, result.seed))
 
 
-def _arm_row(results: Sequence[ArmResult]) -> dict[str, Any]:
+def _stage_row(results: Sequence[StageOutcome]) -> dict[str, Any]:
     rows = [r.to_dict() for r in results]
     return {
         **rows[0],
@@ -408,6 +408,6 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _without_times(result: dict[str, Any]) -> dict[str, Any]:
     """What is the same however often the run was interrupted, and wherever its folder is."""
-    arms = [{k: v for k, v in arm.items() if k != "wall_s"} for arm in result["arms"]]
+    stages = [{k: v for k, v in stage.items() if k != "wall_s"} for stage in result["stages"]]
     rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
-    return {**rest, "arms": arms, "tickets": [Path(t).name for t in result["tickets"]]}
+    return {**rest, "stages": stages, "tickets": [Path(t).name for t in result["tickets"]]}

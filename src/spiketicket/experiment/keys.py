@@ -10,7 +10,7 @@ from typing import Any
 
 from spiketicket.methods import trainings
 from spiketicket.methods.controls import TUNED, tuning_budget, tuning_epochs
-from spiketicket.methods.ladder import altered_recipe, arm_names, budget, is_ladder, plans
+from spiketicket.methods.ladder import altered_recipe, budget, is_ladder, plans, stage_names
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.recipe.shapes import SCORES
 
@@ -31,7 +31,7 @@ class StageInputs:
 def stage_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
     """The inputs of every stage of a recipe, in the order the stages run."""
     shared = {"seed": seed, "data": _plain(recipe.data), "neuron": _plain(recipe.neuron)}
-    found = _ladder_inputs(recipe, seed) if is_ladder(recipe) else _arm_inputs(recipe)
+    found = _ladder_inputs(recipe, seed) if is_ladder(recipe) else _control_inputs(recipe)
     return {name: StageInputs({**shared, **i.values}, i.needs) for name, i in found.items()}
 
 
@@ -53,7 +53,7 @@ def stage_keys(
     return keys
 
 
-def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
+def _control_inputs(recipe: Recipe) -> dict[str, StageInputs]:
     model, affine = recipe.model, recipe.controls.bn_affine
     control = model if affine is None else model.model_copy(update={"bn_affine": affine})
     trained = {"model": _plain(control), "train": _budget(recipe.train, "weights")}
@@ -79,7 +79,7 @@ def _arm_inputs(recipe: Recipe) -> dict[str, StageInputs]:
     }
     if trainings.is_pruning(recipe):
         known |= _pruning_inputs(recipe)
-    return {name: known[name] for name in arm_names(recipe)}
+    return {name: known[name] for name in stage_names(recipe)}
 
 
 def _pruning_inputs(recipe: Recipe) -> dict[str, StageInputs]:

@@ -33,7 +33,7 @@ from spiketicket.measure.files import FORMAT, Measured, is_whole
 from spiketicket.measure.observe import observed
 from spiketicket.measure.samples import drawn_sample, sample_file
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
-from spiketicket.methods.ladder import arm_names, main_arm
+from spiketicket.methods.ladder import main_stage, stage_names
 from spiketicket.methods.stages import title
 from spiketicket.models.of_ticket import from_ticket, own_name
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
@@ -53,7 +53,7 @@ _DRAWN = ("dense", "patch", "pepsp", "multisp")
 class StageMeasured:
     """A finished stage of a run with what was measured on its ticket."""
 
-    arm: str
+    stage: str
     seed: int
     folder: Path
     measured: Measured
@@ -129,8 +129,8 @@ def measured_record(
 ) -> dict[str, Any]:
     """The line for ``results/``: what was measured of one recipe's nets, with the machine.
 
-    ``rows`` are (arm, seed, measured); ``wall_s`` is the time in seconds that measuring them took,
-    None where some were measured earlier.
+    ``rows`` are (stage, seed, measured); ``wall_s`` is how many seconds measuring them took, None
+    where some were measured earlier.
     """
     first = rows[0][2]
     kept = ("ticket_digest", "accuracy", "total", "groups", "sparsity", "energy")
@@ -141,8 +141,9 @@ def measured_record(
         "set": first["set"],
         "wall_s": wall_s if wall_s is None else round(wall_s, 3),
         **machine(torch.device(device)),
-        "arms": [
-            {"arm": arm, "seed": seed, **{k: found[k] for k in kept}} for arm, seed, found in rows
+        "stages": [
+            {"stage": stage, "seed": seed, **{k: found[k] for k in kept}}
+            for stage, seed, found in rows
         ],
     }
 
@@ -177,26 +178,28 @@ def measure_run(
         reporter.message(f"{name} is not finished and is left out")
     run = _Run(Path(folder), recipe, root, device, images, sample, reporter, dataset)
     first = min(seed for seed, _, _ in stages)
-    shown = (*_DRAWN, main_arm(recipe))
+    shown = (*_DRAWN, main_stage(recipe))
     found: dict[Path, Measured | TicketError | None] = {}
-    for seed, arm, place in stages:
-        found[place] = run.tried(run.read, arm, seed, place, drawn=seed == first and arm in shown)
+    for seed, stage, place in stages:
+        found[place] = run.tried(
+            run.read, stage, seed, place, drawn=seed == first and stage in shown
+        )
     new = {place for place, measured in found.items() if measured is None}
     if new:
-        left = [(seed, arm) for seed, arm, place in stages if place in new]
-        titles = [PlannedStage(f"measure {title(arm)}", seed, 0) for seed, arm in left]
+        left = [(seed, stage) for seed, stage, place in stages if place in new]
+        titles = [PlannedStage(f"measure {title(stage)}", seed, 0) for seed, stage in left]
         tell_plan(reporter, titles)
         with claimed(folder):
-            for seed, arm, place in stages:
+            for seed, stage, place in stages:
                 if place in new:
-                    drawn = seed == first and arm in shown
-                    found[place] = run.tried(run.measure, arm, seed, place, drawn=drawn)
+                    drawn = seed == first and stage in shown
+                    found[place] = run.tried(run.measure, stage, seed, place, drawn=drawn)
     failed = [e for e in found.values() if isinstance(e, TicketError)]
     if len(failed) == len(stages):
         raise failed[0]
     rows = [
-        StageMeasured(arm, seed, place, measured, place in new)
-        for seed, arm, place in stages
+        StageMeasured(stage, seed, place, measured, place in new)
+        for seed, stage, place in stages
         if isinstance(measured := found[place], dict)
     ]
     return RunMeasured(folder, recipe, tuple(rows), tuple(missing), tuple(map(str, failed)))
@@ -225,15 +228,15 @@ class _Run:
 
     @staticmethod
     def tried(
-        step: _Step, arm: str, seed: int, place: Path, *, drawn: bool
+        step: _Step, stage: str, seed: int, place: Path, *, drawn: bool
     ) -> Measured | TicketError | None:
         """What a step gives, or what is wrong with the stage's ticket."""
         try:
-            return step(arm, seed, place, drawn)
+            return step(stage, seed, place, drawn)
         except TicketError as error:
             return error
 
-    def read(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured | None:
+    def read(self, stage: str, seed: int, place: Path, drawn: bool) -> Measured | None:
         """What is in the stage's folder, if it is about its ticket and the images asked for."""
         if not (place / "model.ticket").is_file():
             remedy = f"Delete {place} and run spiketicket find again"
@@ -255,11 +258,11 @@ class _Run:
             return None
         return found
 
-    def measure(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured:
+    def measure(self, stage: str, seed: int, place: Path, drawn: bool) -> Measured:
         """Measure the stage's ticket and write what was found."""
         refuse_link(place.parent, place)
         path, dataset = place / "model.ticket", self.data()
-        self.reporter.stage_started(f"measure {title(arm)}", seed, 0, 0)
+        self.reporter.stage_started(f"measure {title(stage)}", seed, 0, 0)
         ticket = Ticket.load(path)
         model = _network(ticket).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
@@ -278,7 +281,7 @@ class _Run:
                 " were when the stage ended: another version of spiketicket made it"
             )
         done = f"{found['accuracy']:.2f}% of {images} images"
-        self.reporter.stage_finished(f"measure {title(arm)}", done)
+        self.reporter.stage_finished(f"measure {title(stage)}", done)
         return found
 
 
@@ -291,7 +294,7 @@ def _recipe(folder: Path) -> Recipe:
 
 
 def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], list[str]]:
-    """Finished stages as seed, arm and folder; and the names of the others."""
+    """Finished stages as seed, stage and folder; and the names of the others."""
     seeds = sorted(
         int(found[1])
         for path in folder.iterdir()
@@ -299,12 +302,12 @@ def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], 
     )
     stages, missing = [], []
     for seed in seeds:
-        for arm in arm_names(recipe):
-            place = folder / f"seed-{seed}" / arm
+        for stage in stage_names(recipe):
+            place = folder / f"seed-{seed}" / stage
             if not (place / "result.json").is_file():
-                missing.append(f"seed-{seed}/{arm}")
+                missing.append(f"seed-{seed}/{stage}")
                 continue
-            stages.append((seed, arm, place))
+            stages.append((seed, stage, place))
     if not stages:
         remedy = "Run spiketicket find with its recipe first"
         raise UserError("has no finished stage", where=str(folder), remedy=remedy)

@@ -33,7 +33,7 @@ from spiketicket.progress import NullReporter, Reporter
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig, registry
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.loop import Stage, Trainee, Validate, autocast, fit
+from spiketicket.training.loop import Trainee, Training, Validate, autocast, fit
 
 __all__ = ["reset_state", "search"]
 
@@ -131,9 +131,9 @@ def search(
         key = ""
         if asked is not None:
             key = search_key.settled(place, asked | search_key.of_start(net, batches, judged))
-        stage = Stage("ticket", seed, place, key)
+        training = Training("ticket", seed, place, key)
         check = None if judged is None else _validation(judged, precision)
-        fitted = fit(trainee, batches, check, train, stage, reporter or NullReporter())
+        fitted = fit(trainee, batches, check, train, training, reporter or NullReporter())
     metadata = {
         "network": {"name": type(model).__name__},
         "seed": seed,

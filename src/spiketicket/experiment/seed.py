@@ -18,22 +18,22 @@ from spiketicket.data import Dataset, load_dataset
 from spiketicket.data import place as _data_place
 from spiketicket.errors import UserError
 from spiketicket.experiment import threads
-from spiketicket.experiment.stage import ArmResult, Experiment, copy_twin, run_arm
+from spiketicket.experiment.stage import Experiment, StageOutcome, copy_twin, run_stage
 from spiketicket.machine import allocator, processor
 from spiketicket.machine.bounded import need_memory
 from spiketicket.machine.claims import Guard, claimed, unguarded
 from spiketicket.machine.files import refuse_link, write_bytes, write_json
 from spiketicket.machine.run_files import read_table
 from spiketicket.machine.workers import ALONE, Workers, own_device
-from spiketicket.methods.controls import ArmName
-from spiketicket.methods.ladder import arm_names, check
+from spiketicket.methods.controls import StageName
+from spiketicket.methods.ladder import check, stage_names
 from spiketicket.methods.trainings import dense_twin
 from spiketicket.neurons import native
 from spiketicket.progress import NullReporter, Reporter, tell_doing
 from spiketicket.recipe import DataConfig, Recipe, placed_root, to_toml
 from spiketicket.recipe.weight_shapes import weight_shapes
 
-Adopt = Callable[[Experiment, ArmName, int, Path], None]
+Adopt = Callable[[Experiment, StageName, int, Path], None]
 """Called with (experiment, stage, seed, folder) before an unfinished stage: it may put a finished
 one into the folder."""
 _BYTES_A_WEIGHT = 24
@@ -42,7 +42,7 @@ _BRIEFLY_S = 60.0
 """How long to wait for a run folder that others hold only while they write a few files."""
 
 
-def _train_it(experiment: Experiment, name: ArmName, seed: int, folder: Path) -> None:
+def _train_it(experiment: Experiment, name: StageName, seed: int, folder: Path) -> None:
     del experiment, name, seed, folder
 
 
@@ -146,14 +146,14 @@ def seed_folder(folder: Path, seed: int) -> Path:
 
 def run_seed(
     experiment: Experiment, folder: Path, seed: int, context: Context
-) -> dict[ArmName, ArmResult]:
+) -> dict[StageName, StageOutcome]:
     """Do all stages of a seed of the run in ``folder``; finished ones are read.
 
     Raises:
         UserError: another process does this seed, the data is other than it was, or as
-            :func:`spiketicket.experiment.stage.run_arm`.
+            :func:`spiketicket.experiment.stage.run_stage`.
     """
-    place, names = seed_folder(folder, seed), arm_names(experiment.recipe)
+    place, names = seed_folder(folder, seed), stage_names(experiment.recipe)
     done = all((place / name / "result.json").exists() for name in names)
     if context.workers.agreed(done):
         check_data(folder, experiment)
@@ -167,7 +167,7 @@ def run_seed(
     return results
 
 
-def run_dense(experiment: Experiment, folder: Path, seed: int, context: Context) -> ArmResult:
+def run_dense(experiment: Experiment, folder: Path, seed: int, context: Context) -> StageOutcome:
     """Do only the dense stage of a seed, in the same place as :func:`run_seed`.
 
     Raises:
@@ -181,8 +181,8 @@ def run_dense(experiment: Experiment, folder: Path, seed: int, context: Context)
 
 
 def run_stages(
-    experiment: Experiment, place: Path, names: Sequence[ArmName], seed: int, context: Context
-) -> dict[ArmName, ArmResult]:
+    experiment: Experiment, place: Path, names: Sequence[StageName], seed: int, context: Context
+) -> dict[StageName, StageOutcome]:
     """Do some stages of a seed in a folder of their own, in order; each after those it needs.
 
     Raises:
@@ -197,9 +197,9 @@ def run_stages(
 
 
 def _stages(
-    experiment: Experiment, place: Path, names: Sequence[ArmName], seed: int, context: Context
-) -> dict[ArmName, ArmResult]:
-    results: dict[ArmName, ArmResult] = {}
+    experiment: Experiment, place: Path, names: Sequence[StageName], seed: int, context: Context
+) -> dict[StageName, StageOutcome]:
+    results: dict[StageName, StageOutcome] = {}
     kept: Mapping[str, int] | None = None
     refuse_link(place.parent, place, *(place / name for name in names))
     for name in names:
@@ -207,13 +207,13 @@ def _stages(
         if context.workers.first and not (folder / "result.json").exists():
             context.adopt(experiment, name, seed, folder)
             _adopt_twin(experiment, place, name)
-        result = run_arm(experiment, name, seed, folder, kept, context.reporter)
+        result = run_stage(experiment, name, seed, folder, kept, context.reporter)
         results[name] = result
         kept = result.kept_by_layer if name == "ticket" else kept
     return results
 
 
-def _adopt_twin(experiment: Experiment, place: Path, name: ArmName) -> None:
+def _adopt_twin(experiment: Experiment, place: Path, name: StageName) -> None:
     """The dense net of a search that has trained it already is not trained again."""
     twin, folder = dense_twin(experiment.recipe), place / name
     if name != "dense" or not twin or (folder / "result.json").exists():

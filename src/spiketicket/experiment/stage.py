@@ -1,4 +1,4 @@
-"""One arm with one seed: train it, keep the best epoch, test it once, write its folder.
+"""One stage with one seed: train it, keep the best epoch, test it once, write its folder.
 
 log.jsonl          one line per epoch
 checkpoint.pt      while it is running
@@ -42,7 +42,7 @@ from spiketicket.machine.run_files import (
 from spiketicket.machine.run_models import FinishedStage
 from spiketicket.machine.workers import ALONE, Workers
 from spiketicket.measure.operations import count_operations
-from spiketicket.methods.controls import Arm, ArmName
+from spiketicket.methods.controls import PreparedStage, StageName
 from spiketicket.methods.ladder import condition, facts, prepare
 from spiketicket.methods.stages import title
 from spiketicket.methods.trainings import Work, keep_weights
@@ -54,7 +54,7 @@ from spiketicket.recipe import Recipe, to_dict
 from spiketicket.recipe.registry import is_own
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.loop import Fitted, Stage, Validate, autocast, estimate_statistics, fit
+from spiketicket.training.loop import Fitted, Training, Validate, autocast, estimate_statistics, fit
 
 _LADDER = (
     "tokens",
@@ -115,10 +115,10 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class ArmResult:
+class StageOutcome:
     """What a finished stage left in its folder; ``facts`` and ``timing`` are its JSON files."""
 
-    arm: ArmName
+    stage: StageName
     seed: int
     folder: Path
     facts: Mapping[str, Any]
@@ -153,11 +153,11 @@ class ArmResult:
         return read_predictions(self.folder / "predictions.npy", count)
 
     def to_dict(self) -> dict[str, Any]:
-        """One row of the table of arms."""
+        """One row of the table of stages."""
         facts = self.facts
         return {
-            "arm": self.arm,
-            "title": title(self.arm),
+            "stage": self.stage,
+            "title": title(self.stage),
             "density": facts["density"],
             "binary": facts["binary"],
             "bn_affine": facts["bn_affine"],
@@ -172,14 +172,14 @@ class ArmResult:
         }
 
 
-def run_arm(
+def run_stage(
     experiment: Experiment,
-    name: ArmName,
+    name: StageName,
     seed: int,
     folder: Path,
     kept: Mapping[str, int] | None,
     reporter: Reporter,
-) -> ArmResult:
+) -> StageOutcome:
     """Run one stage, or read its result if it is done.
 
     Raises:
@@ -194,7 +194,7 @@ def run_arm(
             folder.mkdir(parents=True, exist_ok=True)
         batches, validation = experiment.split(seed)
         work = _work(experiment, batches)
-        arm = prepare(
+        stage = prepare(
             name,
             experiment.recipe,
             experiment.shape,
@@ -204,35 +204,35 @@ def run_arm(
             folder.parent,
             work,
         )
-        stage = Stage(
+        training = Training(
             title(name),
             seed,
             folder,
             f"{experiment.recipe.hash}/{name}/{seed}/{experiment.device.type}",
             experiment.guard,
         )
-        train = arm.train or experiment.recipe.train
+        train = stage.train or experiment.recipe.train
 
         def validate(model: nn.Module) -> Evaluation:
             with autocast(experiment.device, train.precision):
                 return _evaluate(model, validation, experiment)
 
-        if arm.trainee.parameters:
-            fitted = fit(arm.trainee, batches, validate, train, stage, reporter, workers)
+        if stage.trainee.parameters:
+            fitted = fit(stage.trainee, batches, validate, train, training, reporter, workers)
         elif workers.first:
-            fitted = _statistics_only(arm, batches, validate, experiment, stage, reporter)
+            fitted = _statistics_only(stage, batches, validate, experiment, training, reporter)
         if workers.first:
-            found = arm.finish() if arm.finish else {}
-            keep_weights(arm, folder, work)
+            found = stage.finish() if stage.finish else {}
+            keep_weights(stage, folder, work)
             tell_doing(reporter, "testing")
-            _finish(experiment, arm, folder, fitted, seed, found)
+            _finish(experiment, stage, folder, fitted, seed, found)
         workers.agreed(None)  # the others read what the first one has written
         result = _stored(name, seed, folder)
     reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
     return result
 
 
-def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName) -> None:
+def copy_twin(experiment: Experiment, source: Path, folder: Path, name: StageName) -> None:
     """Put a finished stage into ``folder`` as stage ``name``, which would have trained the same.
 
     Its files are those that training it would have given, but for the times.
@@ -240,7 +240,7 @@ def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName)
     facts = required_result(source / "result.json", FinishedStage)
     timing = read_json(source / "timing.json")
     ticket = Ticket.load(source / "model.ticket")
-    content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "arm": name}).to_bytes()
+    content = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "stage": name}).to_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         copies = {n: read_regular(source / n) for n in ("log.jsonl", "predictions.npy")}
@@ -249,7 +249,7 @@ def copy_twin(experiment: Experiment, source: Path, folder: Path, name: ArmName)
     for file, copy in {"model.ticket": content, **copies}.items():
         write_bytes(folder / file, copy)
     write_json(folder / "timing.json", {**(timing or {}), "shared": True})
-    write_result(folder / "result.json", {**own, "arm": name, "file_bytes": len(content)})
+    write_result(folder / "result.json", {**own, "stage": name, "file_bytes": len(content)})
 
 
 def _work(experiment: Experiment, batches: TrainBatches) -> Work:
@@ -262,15 +262,15 @@ def _work(experiment: Experiment, batches: TrainBatches) -> Work:
 
 
 def _statistics_only(
-    arm: Arm,
+    stage: PreparedStage,
     batches: TrainBatches,
     validate: Validate,
     experiment: Experiment,
-    stage: Stage,
+    training: Training,
     reporter: Reporter,
 ) -> Fitted:
-    reporter.stage_started(stage.title, stage.seed, 0, 0)
-    started, model, train = time.perf_counter(), arm.trainee.model, experiment.recipe.train
+    reporter.stage_started(training.title, training.seed, 0, 0)
+    started, model, train = time.perf_counter(), stage.trainee.model, experiment.recipe.train
     with autocast(experiment.device, train.precision):
         estimate_statistics(model, batches.epoch(0))
     result = validate(model)
@@ -286,15 +286,15 @@ def _evaluate(
 
 def _finish(
     experiment: Experiment,
-    arm: Arm,
+    stage: PreparedStage,
     folder: Path,
     fitted: Fitted,
     seed: int,
     found: Mapping[str, Any],
 ) -> None:
     started = time.perf_counter()
-    bare = to_ticket(arm.trainee.model, {})
-    metadata = _metadata(experiment, arm, seed)
+    bare = to_ticket(stage.trainee.model, {})
+    metadata = _metadata(experiment, stage, seed)
     # The plain model made from the ticket is what is tested, not the one that was searched.
     plain = Ticket(bare.layers, bare.tensors, metadata)
     recipe = experiment.recipe
@@ -321,8 +321,8 @@ def _finish(
     if experiment.workers.count > 1:
         timing["processes"] = experiment.workers.count
     write_json(folder / "timing.json", timing)
-    facts = _facts(experiment, arm, bare, fitted, accuracy, folder) | counted
-    facts |= _searched(experiment, arm, fitted, seed, found)
+    facts = _facts(experiment, stage, bare, fitted, accuracy, folder) | counted
+    facts |= _searched(experiment, stage, fitted, seed, found)
     write_result(folder / "result.json", facts)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -339,7 +339,7 @@ def _operations(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
 
 def _facts(
     experiment: Experiment,
-    arm: Arm,
+    stage: PreparedStage,
     ticket: Ticket,
     fitted: Fitted,
     accuracy: Mapping[str, float],
@@ -347,13 +347,13 @@ def _facts(
 ) -> dict[str, Any]:
     layers = ticket.layers
     size, kept = sum(layer.size for layer in layers), sum(layer.kept for layer in layers)
-    size = arm.dense_weights or size
-    others = sum(p.numel() for n, p in arm.trainee.model.named_parameters() if _counts(n))
+    size = stage.dense_weights or size
+    others = sum(p.numel() for n, p in stage.trainee.model.named_parameters() if _counts(n))
     return {
-        "arm": arm.name,
+        "stage": stage.name,
         "density": kept / size,
         "binary": any(layer.kind == "binary" for layer in layers),
-        "bn_affine": arm.bn_affine,
+        "bn_affine": stage.bn_affine,
         "test_accuracy": accuracy["test"],
         "validation_accuracy": accuracy["validation"],
         "kept": kept + others,
@@ -362,7 +362,7 @@ def _facts(
         "file_bytes": (folder / "model.ticket").stat().st_size,
         "best_epoch": fitted.best_epoch,
         "trained_epochs": fitted.epochs,
-        **facts(arm.trainee.model, ticket),
+        **facts(stage.trainee.model, ticket),
         "condition": condition(experiment.recipe),
         "history": [
             {k: v for k, v in record.items() if k != "wall_s"} for record in fitted.history
@@ -371,12 +371,16 @@ def _facts(
 
 
 def _searched(
-    experiment: Experiment, arm: Arm, fitted: Fitted, seed: int, found: Mapping[str, Any]
+    experiment: Experiment,
+    stage: PreparedStage,
+    fitted: Fitted,
+    seed: int,
+    found: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What training cost, and what a search found out."""
     samples = len(experiment.split(seed)[0].y) if fitted.epochs else 0
-    facts: dict[str, Any] = {"sample_passes": round(samples * fitted.epochs) + arm.search_passes}
-    if arm.search:
+    facts: dict[str, Any] = {"sample_passes": round(samples * fitted.epochs) + stage.search_passes}
+    if stage.search:
         facts["is_search"] = True
     return facts | ({"search": dict(found)} if found else {})
 
@@ -385,9 +389,9 @@ def _counts(name: str) -> bool:
     return ".parametrizations." not in name
 
 
-def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
+def _metadata(experiment: Experiment, stage: PreparedStage, seed: int) -> dict[str, Any]:
     recipe, data = experiment.recipe, experiment.dataset
-    model = arm.model or recipe.model.model_copy(update={"bn_affine": arm.bn_affine})
+    model = stage.model or recipe.model.model_copy(update={"bn_affine": stage.bn_affine})
     network = {
         "model": model.model_dump(mode="json"),
         "neuron": recipe.neuron.model_dump(mode="json"),
@@ -397,9 +401,9 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
         "network": {"name": recipe.model.name, "args": network},
         "normalisation": {"mean": list(data.mean), "std": list(data.std)},
         "classes": list(data.classes),
-        "arm": arm.name,
+        "stage": stage.name,
         "seed": seed,
-        **_tokens(arm),
+        **_tokens(stage),
         **provenance(experiment),
         "eval_batch_size": recipe.train.batch_size,
         "licence": data.licence,
@@ -407,9 +411,9 @@ def _metadata(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
     }
 
 
-def _tokens(arm: Arm) -> dict[str, Any]:
-    model = arm.trainee.model
-    if arm.model is None or not isinstance(model, SpikingTransformer):
+def _tokens(stage: PreparedStage) -> dict[str, Any]:
+    model = stage.trainee.model
+    if stage.model is None or not isinstance(model, SpikingTransformer):
         return {}
     return {"tokens": {"of": int(model.tokens)}}
 
@@ -448,7 +452,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {"device": name, "threads": torch.get_num_threads(), **versions()}
 
 
-def _stored(name: ArmName, seed: int, folder: Path) -> ArmResult:
+def _stored(name: StageName, seed: int, folder: Path) -> StageOutcome:
     facts = required_result(folder / "result.json", FinishedStage)
     timing = read_table(folder / "timing.json", _TIMING)
-    return ArmResult(name, seed, folder, facts, timing)
+    return StageOutcome(name, seed, folder, facts, timing)

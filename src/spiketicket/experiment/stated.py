@@ -38,7 +38,7 @@ _SCOPES: Final = {
 _SEARCHED: Final = ("edge_popup", "multisp")
 """Methods that train no weight of what they search."""
 _PEP: Final = "conv_pep."
-_FINAL_ARMS: Final = (
+_FINAL_STAGES: Final = (
     "ticket",
     "random_trained",
     "random_frozen",
@@ -122,17 +122,17 @@ def density_check(ticket: Ticket) -> Check:
     of each layer or of all of them together, as the method counts.
     """
     name, method = "density", _method(ticket)
-    arm, scope = ticket.metadata.get("arm", "ticket"), _scope(method)
+    stage, scope = ticket.stage, _scope(method)
     layers: Sequence[TicketLayer] = ticket.layers
     density: Any = method.get("density")
-    if arm == "dense" or (arm == "patch" and method.get("name") in ("patches", "multisp")):
+    if stage == "dense" or (stage == "patch" and method.get("name") in ("patches", "multisp")):
         density, scope = 1.0, "layer"
-    elif arm not in _FINAL_ARMS and not (scope == "pep" and str(arm).startswith(_RUNGS)):
+    elif stage not in _FINAL_STAGES and not (scope == "pep" and str(stage).startswith(_RUNGS)):
         scope = ""
     if scope == "pep":
         layers, scope = [layer for layer in layers if layer.name.startswith(_PEP)], "layer"
     if not scope:
-        return Check(name, "not checked", f"no rule for {arm} of {method.get('name')}")
+        return Check(name, "not checked", f"no rule for {stage} of {method.get('name')}")
     try:
         wrong = _miscounted(layers, density, scope)
     except (TypeError, ValueError, InvalidOperation):
@@ -163,13 +163,13 @@ def weights_check(ticket: Ticket) -> Check:
     name, seed = "weights", ticket.metadata.get("seed")
     if type(seed) is not int or not 0 <= seed < 1 << 64:
         return Check(name, "not checked", "it names no seed")
-    method, arm = _method(ticket), ticket.metadata.get("arm", "ticket")
-    within = _frozen(method, arm)
+    method, stage = _method(ticket), ticket.stage
+    within = _frozen(method, stage)
     layers = [
         layer for layer in ticket.layers if within is not None and layer.name.startswith(within)
     ]
     if within is None or not layers:
-        what = f"{arm} of {method.get('name')}: trained, not drawn; the seed gives their start"
+        what = f"{stage} of {method.get('name')}: trained, not drawn; the seed gives their start"
         return Check(name, "not checked", what)
     for layer in layers:
         try:
@@ -190,13 +190,13 @@ def weights_check(ticket: Ticket) -> Check:
 
 def masks_check(ticket: Ticket) -> Check | None:
     """Whether random masks are those that the stated seed draws; None where they were searched."""
-    seed, arm, method = (
+    seed, stage, method = (
         ticket.metadata.get("seed"),
-        ticket.metadata.get("arm", "ticket"),
+        ticket.stage,
         _method(ticket).get("name"),
     )
-    stream = {"random_trained": "random mask", "random_frozen": "random mask"}.get(str(arm))
-    if arm == "ticket" and method == "random_mask":
+    stream = {"random_trained": "random mask", "random_frozen": "random mask"}.get(str(stage))
+    if stage == "ticket" and method == "random_mask":
         stream = "random mask ticket"
     if stream is None or method == "multisp" or type(seed) is not int or not 0 <= seed < 1 << 64:
         return None
@@ -237,13 +237,13 @@ def _drawn(
     return np.asarray(stream.normal(layer.size) * std, np.float32)
 
 
-def _frozen(method: Mapping[str, Any], arm: object) -> str | None:
+def _frozen(method: Mapping[str, Any], stage: object) -> str | None:
     """The beginning of the names of the layers that are never trained, or None for none."""
     name = method.get("name")
-    if (name == "edge_popup" and arm == "ticket") or arm == "random_frozen":
+    if (name == "edge_popup" and stage == "ticket") or stage == "random_frozen":
         return ""
     ends = (*_RUNGS, *(f"{rung}_{end}" for rung in _RUNGS for end in ("search", "random_frozen")))
-    return _PEP if name == "multisp" and arm in ends else None
+    return _PEP if name == "multisp" and stage in ends else None
 
 
 def _scope(method: Mapping[str, Any]) -> str:

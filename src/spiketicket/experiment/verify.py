@@ -150,7 +150,7 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
         recipe = stated_recipe(ticket)
     except UserError as error:
         return Check(name, "does not fit", _reason(error))
-    seed, arm = meta.get("seed"), meta.get("arm")
+    seed, stage = meta.get("seed"), ticket.stage
     if recipe is None or type(seed) is not int or not 0 <= seed < 1 << 63:
         return Check(name, "not checked", "it names no recipe and seed to search with")
     if ":" in recipe.model.name and recipe.model.name != place.consent.network:
@@ -160,14 +160,14 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
         recipe = recipe.model_copy(update={"data": data})
     try:
         with given(place.consent):
-            made, threads = _searched(recipe, seed, arm, meta, place)
+            made, threads = _searched(recipe, seed, stage, meta, place)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
     return _same(ticket, made, threads)
 
 
 def _searched(
-    recipe: Recipe, seed: int, arm: object, meta: Mapping[str, Any], place: Place
+    recipe: Recipe, seed: int, stage: object, meta: Mapping[str, Any], place: Place
 ) -> tuple[Ticket, int]:
     """The ticket of the recipe's search, and the threads it took.
 
@@ -176,11 +176,11 @@ def _searched(
     """
     from spiketicket.experiment.keys import stage_inputs
     from spiketicket.experiment.seed import Context, prepare_experiment, run_stages, seed_folder
-    from spiketicket.methods.ladder import arm_names
+    from spiketicket.methods.ladder import stage_names
 
-    order = arm_names(recipe)
-    if arm not in order:
-        raise UserError("its recipe has no such stage", where="arm", value=arm)
+    order = stage_names(recipe)
+    if stage not in order:
+        raise UserError("its recipe has no such stage", where="stage", value=stage)
     context = Context(place.device, place.threads, place.reporter or NullReporter())
     experiment = prepare_experiment(recipe, context)
     stated = meta.get("data")
@@ -188,7 +188,7 @@ def _searched(
     if experiment.dataset.checksum != checksum:
         raise UserError("the data here is not the data the ticket was made for")
     inputs = stage_inputs(recipe, seed)
-    needed = {str(arm)}
+    needed = {str(stage)}
     for name in reversed(order):
         if name in needed:
             needed |= set(inputs[name].needs)
@@ -196,7 +196,7 @@ def _searched(
         # Apart from a run of the recipe, whose finished stages would be taken for a search.
         folder = seed_folder(runs / f"verify-{recipe.folder_name}", seed)
         names = [name for name in order if name in needed]
-        result = run_stages(experiment, folder, names, seed, context)[str(arm)]
+        result = run_stages(experiment, folder, names, seed, context)[str(stage)]
         return Ticket.load(result.ticket), int(result.timing["threads"])
 
 

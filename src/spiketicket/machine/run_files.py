@@ -51,14 +51,16 @@ def read_result(path: Path, kind: type[BaseModel] | None = None) -> dict[str, An
     value = read_json(path)
     if value is None:
         return None
-    checked_result(value, path)
+    value = checked_result(value, path)
     if kind is not None:
         _checked(value, kind, path)
-    return {key: inner for key, inner in value.items() if key != DIGEST}
+    return value
 
 
-def checked_result(value: Any, path: Path) -> None:
-    """Refuse the content of a ``result.json`` that is no table or not what its digest says.
+def checked_result(value: Any, path: Path) -> dict[str, Any]:
+    """The content of a ``result.json`` without its digest, in the words of this version.
+
+    It is refused where it is no table or not what its digest says.
 
     Raises:
         UserError: so.
@@ -68,6 +70,21 @@ def checked_result(value: Any, path: Path) -> None:
     rest = {key: inner for key, inner in value.items() if key != DIGEST}
     if DIGEST in value and value[DIGEST] != _digest(rest):
         raise _damaged(path, "its content does not match its digest")
+    words: dict[str, Any] = _in_todays_words(rest)
+    return words
+
+
+_FORMERLY: Final = {"arm": "stage", "arms": "stages"}
+"""Keys that a file of version 0.2 or earlier has."""
+
+
+def _in_todays_words(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_todays_words(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    known = {_FORMERLY.get(key, key): inner for key, inner in value.items()}
+    return known | ({"stages": _in_todays_words(known["stages"])} if "stages" in known else {})
 
 
 Kinds = Mapping[str, type[Any] | tuple[type[Any], ...]]

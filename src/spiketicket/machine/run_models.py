@@ -42,7 +42,7 @@ class Operations(_File):
 class Facts(_File):
     """What one stage's ``result.json`` and a row of the run's have in common."""
 
-    arm: str
+    stage: str
     title: str = ""
     density: Share
     binary: bool
@@ -64,7 +64,7 @@ class Facts(_File):
     @model_validator(mode="after")
     def _rung_is_whole(self) -> Self:
         whole = None not in (self.conv_pep_density, self.net_density)
-        ranked = self.arm not in PATCHES or self.ranking or self.rankings
+        ranked = self.stage not in PATCHES or self.ranking or self.rankings
         groups = {k: v for k, v in self.operations.items() if k != "images"}
         if self.tokens and not (whole and ranked):
             raise ValueError("of patches, but without its densities or its ranking")
@@ -79,7 +79,7 @@ PATCHES: Final = ("patch", "pepsp", "multisp")
 """Stages that drop patches."""
 
 
-class ArmRow(Facts):
+class StageRow(Facts):
     """A row of ``result.json``; the accuracies are in percent, one per seed."""
 
     test_accuracy: list[Percent]
@@ -144,7 +144,7 @@ class Compared(_File):
 
     @property
     def ticket(self) -> str:
-        """The arm the control is compared with."""
+        """The stage the control is compared with."""
         return self.of.replace(" ", "_")
 
 
@@ -190,18 +190,18 @@ class RunResult(_File):
     device: str
     threads: int
     verdict: Verdict
-    arms: Annotated[list[ArmRow], Len(1)]
+    stages: Annotated[list[StageRow], Len(1)]
     notes: list[str] = []
     tickets: list[str] = []
 
     @model_validator(mode="after")
     def _all_seeds(self) -> Self:
-        counts = {len(part) for arm in self.arms for part in (arm.test_accuracy,)}
+        counts = {len(part) for stage in self.stages for part in (stage.test_accuracy,)}
         if counts != {len(self.seeds)}:
             raise ValueError("not an accuracy for every seed")
-        tokens = {arm.tokens is None for arm in self.arms}
+        tokens = {stage.tokens is None for stage in self.stages}
         if len(tokens) > 1:
-            raise ValueError("patches of some arms only")
+            raise ValueError("patches of some stages only")
         return self
 
 

@@ -1,4 +1,4 @@
-"""The arms of an experiment: the ticket and the controls it is judged against.
+"""The stages of an experiment: the ticket and the controls it is judged against.
 
 ticket            the search: frozen random weights, a mask found by scores
 dense             the dense net of the same condition, trained
@@ -45,17 +45,17 @@ from spiketicket.ticket.codec import MAX_WEIGHTS
 from spiketicket.training.forward import called
 from spiketicket.training.loop import Trainee
 
-ArmName = str
+StageName = str
 """Name of a stage: its folder."""
 
 TUNED = ("ticket_finetuned", "ticket_finetune_control")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One prepared arm: ``trainee.parameters`` is empty where nothing is trained."""
+class PreparedStage:
+    """One prepared stage: ``trainee.parameters`` is empty where nothing is trained."""
 
-    name: ArmName
+    name: StageName
     trainee: Trainee
     bn_affine: bool
     model: ModelConfig | None = None
@@ -74,10 +74,10 @@ class Arm:
     """What its density refers to, where its network is smaller than the dense one."""
 
 
-def arm_names(recipe: Recipe) -> tuple[ArmName, ...]:
-    """The arms of a recipe, the ticket first: the random masks take their counts from it."""
+def stage_names(recipe: Recipe) -> tuple[StageName, ...]:
+    """The stages of a recipe, the ticket first: the random masks take their counts from it."""
     controls = recipe.controls
-    wanted: dict[ArmName, bool] = {
+    wanted: dict[StageName, bool] = {
         "ticket": True,
         "dense": controls.dense,
         "random_trained": controls.random_trained,
@@ -170,28 +170,28 @@ def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> No
 
 
 def prepare(
-    name: ArmName,
+    name: StageName,
     recipe: Recipe,
     shape: DataShape,
     seed: int,
     device: torch.device,
     kept: Mapping[str, int] | None,
     seed_folder: Path | None = None,
-) -> Arm:
-    """Build the network of an arm and attach what it trains.
+) -> PreparedStage:
+    """Build the network of a stage and attach what it trains.
 
     ``kept`` is the number of weights the ticket keeps in each layer; the random masks need it.
-    ``seed_folder`` has the arms before it: fine-tuning starts from the ticket.
+    ``seed_folder`` has the stages before it: fine-tuning starts from the ticket.
 
     Raises:
-        UserError: what the arm needs of the ticket is not given.
+        UserError: what the stage needs of the ticket is not given.
     """
     if name == "ticket":
-        return _ticket_arm(recipe, shape, seed, device)
+        return _ticket_stage(recipe, shape, seed, device)
     if name in TUNED:
         if seed_folder is None:
             raise UserError("fine-tuning starts from the ticket's folder", where=name)
-        return _tuned_arm(name, recipe, shape, device, seed_folder / "ticket" / "model.ticket")
+        return _tuned_stage(name, recipe, shape, device, seed_folder / "ticket" / "model.ticket")
     affine = recipe.controls.bn_affine
     affine = recipe.model.bn_affine if affine is None or name == "random_frozen" else affine
     model = build_network(recipe, shape, affine).to(device)
@@ -214,10 +214,12 @@ def prepare(
     )
     if frozen:
         parameters = []
-    return Arm(name, Trainee(model, parameters, recipe.train.weights), affine)
+    return PreparedStage(name, Trainee(model, parameters, recipe.train.weights), affine)
 
 
-def _ticket_arm(recipe: Recipe, shape: DataShape, seed: int, device: torch.device) -> Arm:
+def _ticket_stage(
+    recipe: Recipe, shape: DataShape, seed: int, device: torch.device
+) -> PreparedStage:
     model = build_network(recipe, shape).to(device)
     method = registry.load("methods", recipe.ticket.name)
     search = method.attach(
@@ -234,12 +236,12 @@ def _ticket_arm(recipe: Recipe, shape: DataShape, seed: int, device: torch.devic
     trainee = Trainee(
         model, parameters, optimizer, search.update, search.restore, search.complete_after
     )
-    return Arm("ticket", trainee, recipe.model.bn_affine)
+    return PreparedStage("ticket", trainee, recipe.model.bn_affine)
 
 
-def _tuned_arm(
-    name: ArmName, recipe: Recipe, shape: DataShape, device: torch.device, path: Path
-) -> Arm:
+def _tuned_stage(
+    name: StageName, recipe: Recipe, shape: DataShape, device: torch.device, path: Path
+) -> PreparedStage:
     affine = _tuned_affine(recipe)
     model = build_network(recipe, shape, affine).to(device)
     ticket = Ticket.load(path)
@@ -250,7 +252,7 @@ def _tuned_arm(
             parameter.requires_grad_(not parameter_name.endswith(".original"))
         found = [p for p in found if p.requires_grad]
     train = tuning_budget(recipe.train, tuning_epochs(recipe))
-    return Arm(name, Trainee(model, found, recipe.train.weights), affine, train=train)
+    return PreparedStage(name, Trainee(model, found, recipe.train.weights), affine, train=train)
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""The stages of a recipe: the arms of a parameter ticket, or the ladder of a transformer's.
+"""The stages of a recipe: the stages of a parameter ticket, or the ladder of a transformer's.
 
 A ladder's stages, each trained from scratch, each on the same data with the same budget:
 
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.machine.run_files import required_result
 from spiketicket.machine.run_models import Tested
-from spiketicket.methods import controls as arms
+from spiketicket.methods import controls as stages
 from spiketicket.methods import edge_popup, trainings
-from spiketicket.methods.controls import Arm, build_network
+from spiketicket.methods.controls import PreparedStage, build_network
 from spiketicket.methods.layers import WeightStart, kept_count, norm_parameters, random_masks
 from spiketicket.methods.rung_config import LadderConfig, weight_start
 from spiketicket.methods.stages import distinct_rungs
@@ -70,7 +70,7 @@ def is_ladder(recipe: Recipe) -> bool:
     return isinstance(recipe.ticket, LadderConfig)
 
 
-def main_arm(recipe: Recipe) -> str:
+def main_stage(recipe: Recipe) -> str:
     """The stage whose net is the recipe's ticket."""
     return rungs(recipe)[-1] if is_ladder(recipe) else "ticket"
 
@@ -82,17 +82,17 @@ def rungs(recipe: Recipe) -> tuple[str, ...]:
     return distinct_rungs(config.rungs, activation, recipe.neuron.name)
 
 
-def arm_names(recipe: Recipe) -> tuple[str, ...]:
+def stage_names(recipe: Recipe) -> tuple[str, ...]:
     """All stages in the order they run."""
     if is_ladder(recipe):
         return tuple(plan.name for plan in plans(recipe))
-    return (*trainings.search_names(recipe), *arms.arm_names(recipe))
+    return (*trainings.search_names(recipe), *stages.stage_names(recipe))
 
 
 def condition(recipe: Recipe) -> str:
     """What kind of net the recipe is about."""
     if not is_ladder(recipe):
-        return arms.condition(recipe)
+        return stages.condition(recipe)
     config = _config(recipe)
     kind = {"lif": "spiking", "relu": "ANN"}.get(recipe.neuron.name, recipe.neuron.name)
     parts = [f"{kind} {recipe.model.name}", f"keep {config.keep:g}"]
@@ -230,7 +230,7 @@ def prepare(
     kept: Mapping[str, int] | None,
     seed_folder: Path,
     work: Work | None = None,
-) -> Arm:
+) -> PreparedStage:
     """Build a stage's network and attach what it trains; ``seed_folder`` has the earlier stages.
 
     ``work`` is what a search by pruning has at hand.
@@ -241,7 +241,7 @@ def prepare(
     if trainings.is_search(recipe, name):
         return trainings.prepare(name, recipe, shape, seed, device, seed_folder, work)
     if not is_ladder(recipe):
-        return arms.prepare(cast("Any", name), recipe, shape, seed, device, kept, seed_folder)
+        return stages.prepare(cast("Any", name), recipe, shape, seed, device, kept, seed_folder)
     plan = next(p for p in plans(recipe) if p.name == name)
     ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
     altered = altered_recipe(recipe, plan, ranking, seed)
@@ -252,14 +252,14 @@ def prepare(
     if plan.pep != "dense":
         trainee = replace(trainee, fresh_statistics=True)
     train = budget(recipe.train, plan)
-    return Arm(name, trainee, altered.model.bn_affine, altered.model, train)
+    return PreparedStage(name, trainee, altered.model.bn_affine, altered.model, train)
 
 
 def budget(train: TrainConfig, plan: Plan) -> TrainConfig:
     """The training of a stage."""
     if plan.pep in ("tuned", "kept"):
-        return arms.tuning_budget(train, plan.epochs)
-    return arms.shorter(train, plan.epochs)
+        return stages.tuning_budget(train, plan.epochs)
+    return stages.shorter(train, plan.epochs)
 
 
 def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
@@ -335,7 +335,7 @@ def _kept_counts(pep: nn.Module, density: float) -> dict[str, int]:
 def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
     """Copy a ticket's state into a model; its ConvPEP layers by their path in ConvPEP."""
     ticket = Ticket.load(path)
-    arms.load_state(model, ticket, path, prefixes)
+    stages.load_state(model, ticket, path, prefixes)
     inside = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     return {layer.name.removeprefix("conv_pep."): layer for layer in inside}
 

@@ -1,7 +1,7 @@
 """What stages are called, and which of them a recipe asks for by its file alone.
 
 Without PyTorch, so that a report can say of a stopped run what is missing. The order is that of
-:func:`spiketicket.methods.ladder.arm_names`, which needs PyTorch; a test compares.
+:func:`spiketicket.methods.ladder.stage_names`, which needs PyTorch; a test compares.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import torch
 
 from spiketicket.errors import UserError
 from spiketicket.machine.files import write_bytes
-from spiketicket.methods.controls import Arm, build_network, shorter
+from spiketicket.methods.controls import PreparedStage, build_network, shorter
 from spiketicket.methods.layers import kept_count
 from spiketicket.methods.pruning import REWIND, WEIGHTS, Plan, PruningConfig, Scene, save_plain
 from spiketicket.models.blocks import DataShape
@@ -147,7 +147,7 @@ def prepare(
     device: torch.device,
     seed_folder: Path | None,
     work: Work | None,
-) -> Arm:
+) -> PreparedStage:
     """Make a training of the search ready.
 
     Raises:
@@ -177,7 +177,7 @@ def prepare(
     trainee = made.trainee
     if plan.stops_after:
         trainee = _stopping(trainee, plan.stops_after)
-    return Arm(
+    return PreparedStage(
         name,
         trainee,
         recipe.model.bn_affine,
@@ -200,14 +200,14 @@ def _stopping(trainee: Trainee, epochs: int) -> Trainee:
     return replace(trainee, stop_after=last, complete_after=last)
 
 
-def keep_weights(arm: Arm, folder: Path, work: Work) -> None:
+def keep_weights(stage: PreparedStage, folder: Path, work: Work) -> None:
     """Write what later stages read of a finished training."""
-    if arm.keeps:
-        work.write(folder / WEIGHTS, save_plain(arm.trainee.model))
+    if stage.keeps:
+        work.write(folder / WEIGHTS, save_plain(stage.trainee.model))
 
 
-def leave_untrained(arm: Arm, folder: Path) -> None:
+def leave_untrained(stage: PreparedStage, folder: Path) -> None:
     """Write what later stages read as if the training were over: for estimates of time."""
-    if arm.keeps:
+    if stage.keeps:
         for file in (WEIGHTS, REWIND):
-            write_bytes(folder / file, save_plain(arm.trainee.model))
+            write_bytes(folder / file, save_plain(stage.trainee.model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spiketicket.machine.run_models import Operations, Totals
-from spiketicket.report.figures.energy import arm_energy, energy_tables
+from spiketicket.report.figures.energy import energy_tables, stage_energy
 from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.numbers import count, energy, share, size
 from spiketicket.report.runs import Run
@@ -16,34 +16,34 @@ _ORDER = {group: place for place, group in enumerate(GROUPS)}
 """As the data flows; a file has them by name."""
 
 
-def measured_arms(run: Run) -> list[str]:
-    """Arms with a measurement, in order."""
-    return list(dict.fromkeys(stage.arm for stage in run.stages if stage.measure))
+def measured_stages(run: Run) -> list[str]:
+    """Stages with a measurement, in order."""
+    return list(dict.fromkeys(stage.name for stage in run.stages if stage.measure))
 
 
 def operations_table(run: Run) -> Table | None:
-    """Every arm's operations per image, and the ticket's by group."""
-    arms = measured_arms(run)
-    if not arms:
+    """Every stage's operations per image, and the ticket's by group."""
+    stages = measured_stages(run)
+    if not stages:
         return None
     rows = []
-    for arm in arms:
-        found = [s.measure.total for s in run.stages_of(arm) if s.measure]
-        rows.append((Cell(run.title(arm)), Cell("whole net"), *_counts(_mean(found))))
-        if arm in (run.main, "dense"):
-            measure = run.measured(arm)
+    for stage in stages:
+        found = [s.measure.total for s in run.stages_of(stage) if s.measure]
+        rows.append((Cell(run.title(stage)), Cell("whole net"), *_counts(_mean(found))))
+        if stage in (run.main, "dense"):
+            measure = run.measured(stage)
             groups = measure.groups if measure else {}
             for group in sorted(groups, key=lambda name: _ORDER.get(name, len(_ORDER))):
                 every = [
                     s.measure.groups[group]
-                    for s in run.stages_of(arm)
+                    for s in run.stages_of(stage)
                     if s.measure and group in s.measure.groups
                 ]
                 words = Cell(GROUPS.get(group, group))
-                rows.append((Cell(run.title(arm)), words, *_counts(_mean(every))))
-    first = run.measured(arms[0])
+                rows.append((Cell(run.title(stage)), words, *_counts(_mean(every))))
+    first = run.measured(stages[0])
     columns = (
-        "arm",
+        "stage",
         "part",
         "multiply-\naccumulate",
         "accumulate",
@@ -84,14 +84,14 @@ def _counts(found: Operations) -> list[Cell]:
 
 
 def energy_table(run: Run) -> Table | None:
-    """Energy per image of every arm by every table, and against the dense net."""
-    arms = measured_arms(run)
+    """Energy per image of every stage by every table, and against the dense net."""
+    stages = measured_stages(run)
     tables = energy_tables(run)
     rows = []
     for table in tables:
-        dense = arm_energy(run, "dense", table)
-        for arm in arms:
-            found = arm_energy(run, arm, table)
+        dense = stage_energy(run, "dense", table)
+        for stage in stages:
+            found = stage_energy(run, stage, table)
             if found is None:
                 continue
             total = found["total_pj"]
@@ -99,7 +99,7 @@ def energy_table(run: Run) -> Table | None:
             rows.append(
                 (
                     Cell(table),
-                    Cell(run.title(arm)),
+                    Cell(run.title(stage)),
                     *(
                         Cell(energy(found[k]), found[k])
                         for k in ("macs_pj", "acs_pj", "updates_pj")
@@ -113,7 +113,7 @@ def energy_table(run: Run) -> Table | None:
             )
     columns = (
         "table",
-        "arm",
+        "stage",
         "multiply-\naccumulate",
         "accumulate",
         "membranes,\napart",
@@ -132,8 +132,8 @@ def energy_table(run: Run) -> Table | None:
 def sparsity_table(run: Run) -> Table | None:
     """Four kinds in four columns, never added up, and the file against two bounds."""
     rows = []
-    for arm in measured_arms(run):
-        measure = run.measured(arm)
+    for stage in measured_stages(run):
+        measure = run.measured(stage)
         if measure is None:
             continue
         s = measure.sparsity
@@ -146,7 +146,7 @@ def sparsity_table(run: Run) -> Table | None:
             channels = Cell(words, s.zero_channels / s.channels)
         rows.append(
             (
-                Cell(run.title(arm)),
+                Cell(run.title(stage)),
                 Cell(share(s.mask_density), s.mask_density),
                 Cell(share(s.zero_weights), s.zero_weights),
                 Cell(share(s.activation_sparsity), s.activation_sparsity),
@@ -160,7 +160,7 @@ def sparsity_table(run: Run) -> Table | None:
     if not rows:
         return None
     columns = (
-        "arm",
+        "stage",
         "weights\nin the mask",
         "weights that\nare zero",
         "activations that\nare zero",
@@ -170,8 +170,8 @@ def sparsity_table(run: Run) -> Table | None:
         "float32 over\nthe file",
         "file over the\nentropy bound",
     )
-    arms = measured_arms(run)
-    main = frozenset([arms.index(run.main)] if run.main in arms else [])
+    stages = measured_stages(run)
+    main = frozenset([stages.index(run.main)] if run.main in stages else [])
     note = (
         "Four kinds of sparsity, which are not to be added up: what the mask keeps; weights whose "
         "value is zero, masked or not; activations that are zero on the test images; filters "

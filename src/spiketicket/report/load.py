@@ -55,12 +55,12 @@ def _sample(
 ) -> tuple[str, Sample] | None:
     """The first that can be read: the ticket's, an earlier rung's, the dense net's, any."""
     first = (main_stage(recipe), "multisp", "pepsp", "patch", "ticket", "dense")
-    place = {arm: index for index, arm in reversed(list(enumerate(first)))}
-    for stage in sorted(stages, key=lambda s: (place.get(s.arm, len(first)), s.seed)):
-        path = folder / f"seed-{stage.seed}" / stage.arm / "sample.npz"
+    place = {name: index for index, name in reversed(list(enumerate(first)))}
+    for stage in sorted(stages, key=lambda s: (place.get(s.name, len(first)), s.seed)):
+        path = folder / f"seed-{stage.seed}" / stage.name / "sample.npz"
         found = _tried(read_sample, path, folder, note)
         if found:
-            return stage.arm, found
+            return stage.name, found
     return None
 
 
@@ -124,7 +124,7 @@ def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
     try:
         value = _parsed(path)
         if path.name == "result.json":
-            checked_result(value, path)
+            value = checked_result(value, path)
         return model.model_validate(value)
     except FileNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""Numbers in words, and the statistics of one arm."""
+"""Numbers in words, and the statistics of one stage."""
 
 from __future__ import annotations
 

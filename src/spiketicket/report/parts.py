@@ -6,15 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from spiketicket.report.arms_part import (
-    arms_table,
-    comparison_table,
-    never_predicted,
-    size_table,
-)
 from spiketicket.report.cost_part import (
     energy_table,
-    measured_arms,
+    measured_stages,
     operations_table,
     sparsity_table,
 )
@@ -30,6 +24,12 @@ from spiketicket.report.markup import Markup, joined
 from spiketicket.report.numbers import counted
 from spiketicket.report.recipe_part import recipe_items
 from spiketicket.report.runs import Run
+from spiketicket.report.stages_part import (
+    comparison_table,
+    never_predicted,
+    size_table,
+    stages_table,
+)
 from spiketicket.report.tables import Table
 from spiketicket.report.texts import command, listed, missing
 
@@ -85,10 +85,10 @@ def item_makers() -> list[tuple[str, Callable[[Run], Items]]]:
 
 
 def _accuracy(run: Run) -> Items:
-    if not run.arms:
+    if not run.rows:
         goes_on = joined([command("spiketicket find"), " with its recipe goes on where it was."])
         return [missing(joined(["No stage is finished, so there is no accuracy yet. ", goes_on]))]
-    items: list[Item] = [arms_table(run)]
+    items: list[Item] = [stages_table(run)]
     if len(run.seeds) == 1:
         again = command("spiketicket find recipe.toml --seeds 3")
         words = "One seed: no spread and no interval over seeds. "
@@ -98,7 +98,7 @@ def _accuracy(run: Run) -> Items:
 
 
 def _sizes(run: Run) -> Items:
-    return [size_table(run)] if run.arms else []
+    return [size_table(run)] if run.rows else []
 
 
 def _not_measured(run: Run, what: str) -> Markup:
@@ -107,7 +107,7 @@ def _not_measured(run: Run, what: str) -> Markup:
 
 
 def _contradictions(run: Run) -> Items:
-    doubtful = list(dict.fromkeys(run.title(s.arm) for s in run.stages if s.contradicted))
+    doubtful = list(dict.fromkeys(run.title(s.name) for s in run.stages if s.contradicted))
     if not doubtful:
         return []
     words = (
@@ -119,9 +119,9 @@ def _contradictions(run: Run) -> Items:
     return [missing(joined([words, again, " repeats it; else find the ticket again."]))]
 
 
-def _unmeasured_arms(run: Run) -> Items:
-    measured = measured_arms(run)
-    absent = [arm.title for arm in run.arms if arm.name not in measured]
+def _unmeasured_stages(run: Run) -> Items:
+    measured = measured_stages(run)
+    absent = [row.title for row in run.rows if row.name not in measured]
     if not measured:
         return [_not_measured(run, "Operations, energy, sparsity, layers")]
     return [_not_measured(run, ", ".join(absent))] if absent else []
@@ -131,15 +131,15 @@ def _energy(run: Run, index: int) -> Items:
     return [energy_bars(run, table) for table in energy_tables(run)[index : index + 1]]
 
 
-def _with_seed(run: Run, arm: str) -> str:
-    """An arm in words, with the seed that was measured first where there are several."""
-    seed = next((stage.seed for stage in run.stages_of(arm) if stage.measure), None)
-    return run.title(arm) + (f", seed {seed}" if len(run.seeds) > 1 else "")
+def _with_seed(run: Run, name: str) -> str:
+    """A stage in words, with the seed that was measured first where there are several."""
+    seed = next((stage.seed for stage in run.stages_of(name) if stage.measure), None)
+    return run.title(name) + (f", seed {seed}" if len(run.seeds) > 1 else "")
 
 
-def _map_of(run: Run, arm: str) -> Items:
-    measure = run.layers_of(arm)
-    return [layer_map(measure, arm, _with_seed(run, arm))] if measure else []
+def _map_of(run: Run, stage: str) -> Items:
+    measure = run.layers_of(stage)
+    return [layer_map(measure, stage, _with_seed(run, stage))] if measure else []
 
 
 def _network(run: Run) -> Items:
@@ -159,8 +159,8 @@ def _sample(draw: Callable[..., Figure | None]) -> Callable[[Run], Items]:
 def _sample_of(run: Run) -> Items:
     if run.sample is None:
         return [_not_measured(run, "Spikes, membranes, patches")]
-    arm, sample = run.sample
-    return [Markup(f"<p>Of the {joined([run.title(arm)])}, test sample {sample.index}.</p>")]
+    stage, sample = run.sample
+    return [Markup(f"<p>Of the {joined([run.title(stage)])}, test sample {sample.index}.</p>")]
 
 
 def _training(run: Run) -> Items:
@@ -188,7 +188,7 @@ _MAKERS: tuple[tuple[str, str, Callable[[Run], Items]], ...] = (
     (_COST, "energy-numbers", lambda run: [energy_table(run)]),
     (_COST, "operations", lambda run: [operations_table(run)]),
     (_COST, "sparsity", lambda run: [sparsity_table(run)]),
-    (_COST, "unmeasured", _unmeasured_arms),
+    (_COST, "unmeasured", _unmeasured_stages),
     (_INSIDE, "network", _network),
     (_INSIDE, "layers", lambda run: _map_of(run, run.main)),
     (_INSIDE, "layers-dense", lambda run: _map_of(run, "dense") if run.main != "dense" else []),

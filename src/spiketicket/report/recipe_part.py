@@ -40,7 +40,7 @@ def _environment(run: Run) -> Markup:
         ("device", timing.get("device")),
         ("threads", timing.get("threads")),
         *((name, timing.get(name)) for name in ("spiketicket", "torch", "numpy", "python")),
-        ("training, all arms", total),
+        ("training, all stages", total),
     ]
     rows = [
         element("div", element("dt", name), element("dd", value)) for name, value in facts if value

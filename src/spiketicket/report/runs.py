@@ -1,4 +1,4 @@
-"""A run as a report knows it: its arms, its stages, and what is known of each."""
+"""A run as a report knows it: its stages and what is known of each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.machine.run_models import (
-    ArmRow,
     Compared,
     Epoch,
     Facts,
     Measure,
     RunResult,
     StageResult,
+    StageRow,
     Totals,
 )
 from spiketicket.methods.stages import expected_stages, is_ladder, main_stage, title
@@ -27,9 +27,9 @@ from spiketicket.report.sample import Sample
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One arm with one seed; ``result`` is None until it is finished."""
+    """One stage with one seed; ``result`` is None until it is finished."""
 
-    arm: str
+    name: str
     seed: int
     result: StageResult | None
     history: tuple[Epoch, ...]
@@ -56,8 +56,8 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """One arm over its finished seeds; accuracies in percent by seed."""
+class Row:
+    """One stage over its finished seeds; accuracies in percent by seed."""
 
     name: str
     title: str
@@ -78,7 +78,7 @@ class Run:
     result: RunResult | None
     stages: tuple[Stage, ...]
     sample: tuple[str, Sample] | None
-    """The arm whose sample is shown, the ticket's if it has one, and the sample."""
+    """The stage whose sample is shown, the ticket's if it has one, and the sample."""
     notes: tuple[str, ...]
 
     @property
@@ -105,12 +105,12 @@ class Run:
 
     @property
     def main(self) -> str:
-        """The arm that is the ticket."""
+        """The stage that is the ticket."""
         return main_stage(self.recipe)
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """The arms the recipe asks for."""
+        """The stages the recipe asks for."""
         return expected_stages(self.recipe)
 
     @property
@@ -123,25 +123,25 @@ class Run:
         return given if isinstance(given, float) and 0 < given < 1 else 0.95
 
     @cached_property
-    def arms(self) -> tuple[Arm, ...]:
-        """The arms with a result in order."""
+    def rows(self) -> tuple[Row, ...]:
+        """The stages with a result in order, over their seeds."""
         if self.result:
-            return tuple(_arm(row, self.result.seeds) for row in self.result.arms)
+            return tuple(_row(row, self.result.seeds) for row in self.result.stages)
         found = []
-        for name in dict.fromkeys((*self.expected, *(s.arm for s in self.stages))):
-            done = {s.seed: s.result for s in self.stages if s.arm == name and s.result}
+        for name in dict.fromkeys((*self.expected, *(s.name for s in self.stages))):
+            done = {s.seed: s.result for s in self.stages if s.name == name and s.result}
             if done:
                 facts = next(iter(done.values()))
                 test = {seed: r.test_accuracy for seed, r in done.items()}
                 validation = {seed: r.validation_accuracy for seed, r in done.items()}
-                found.append(Arm(name, title(name), facts, test, validation))
+                found.append(Row(name, title(name), facts, test, validation))
         return tuple(found)
 
     @cached_property
     def pairs(self) -> tuple[Compared, ...]:
-        """The verdict's comparisons in the order of the arms."""
+        """The verdict's comparisons in the order of the stages."""
         found = self.result.verdict.pairs if self.result else []
-        place = {arm.name: index for index, arm in enumerate(self.arms)}
+        place = {row.name: index for index, row in enumerate(self.rows)}
         last = len(place)
         return tuple(
             sorted(found, key=lambda p: (place.get(p.ticket, last), place.get(p.control, last)))
@@ -154,26 +154,26 @@ class Run:
         known += [len(s.predictions) for s in self.stages if s.predictions is not None]
         return known[0] if known else None
 
-    def title(self, arm: str) -> str:
-        """An arm in words."""
-        found = next((a.title for a in self.arms if a.name == arm), "")
-        return found or title(arm)
+    def title(self, stage: str) -> str:
+        """A stage in words."""
+        found = next((a.title for a in self.rows if a.name == stage), "")
+        return found or title(stage)
 
-    def stages_of(self, arm: str) -> list[Stage]:
-        """The seeds of an arm, in order."""
-        return [stage for stage in self.stages if stage.arm == arm]
+    def stages_of(self, name: str) -> list[Stage]:
+        """The seeds of a stage, in order."""
+        return [stage for stage in self.stages if stage.name == name]
 
-    def measured(self, arm: str) -> Totals | None:
-        """The measurement of an arm's first measured seed."""
-        return next((s.measure for s in self.stages_of(arm) if s.measure), None)
+    def measured(self, stage: str) -> Totals | None:
+        """The measurement of a stage's first measured seed."""
+        return next((s.measure for s in self.stages_of(stage) if s.measure), None)
 
-    def layers_of(self, arm: str) -> Measure | None:
-        """The same with its layers; None for arms that are not shown layer by layer."""
-        found = self.measured(arm)
+    def layers_of(self, stage: str) -> Measure | None:
+        """The same with its layers; None for stages that are not shown layer by layer."""
+        found = self.measured(stage)
         return found if isinstance(found, Measure) else None
 
 
-def _arm(row: ArmRow, seeds: Sequence[int]) -> Arm:
+def _row(row: StageRow, seeds: Sequence[int]) -> Row:
     test = dict(zip(seeds, row.test_accuracy, strict=True))
     validation = dict(zip(seeds, row.validation_accuracy, strict=False))
-    return Arm(row.arm, row.title or title(row.arm), row, test, validation)
+    return Row(row.stage, row.title or title(row.stage), row, test, validation)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from spiketicket.methods.stages import table
-from spiketicket.report.arms_part import overall
 from spiketicket.report.axes import AXES, curves, differing, settings
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.figures.curve import accuracy_curve
@@ -14,6 +13,7 @@ from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import between, percent, plain, signed
 from spiketicket.report.parts import Part
 from spiketicket.report.runs import Run
+from spiketicket.report.stages_part import overall
 from spiketicket.report.tables import Cell, Table
 from spiketicket.report.texts import missing
 
@@ -79,7 +79,7 @@ def _facts(run: Run) -> Markup:
         if interval:
             words = "seeds" if len(run.seeds) > 1 else "samples"
             facts.append((f"{100 * run.confidence:g} % interval, {words}", between(interval)))
-    dense = next((arm for arm in run.arms if arm.name == "dense"), None)
+    dense = next((row for row in run.rows if row.name == "dense"), None)
     if dense:
         mean = sum(dense.test.values()) / len(dense.test)
         facts.append(("dense net accuracy", f"{percent(mean)} %"))
@@ -173,7 +173,7 @@ def _shown_keys(runs: Sequence[Run]) -> list[str]:
 
 def _overview_row(run: Run, keys: Sequence[str], index: int | None) -> tuple[Cell, ...]:
     interval, mean = overall(run)
-    dense = next((arm for arm in run.arms if arm.name == "dense"), None)
+    dense = next((row for row in run.rows if row.name == "dense"), None)
     dense_mean = sum(dense.test.values()) / len(dense.test) if dense else None
     pair = run.result.verdict.comparisons.get("dense") if run.result else None
     values = settings(run)

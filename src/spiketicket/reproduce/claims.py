@@ -135,7 +135,7 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     }
     shown, contrary = tests[claim.expect]
     decision: Decision = "shown" if shown else "contrary" if contrary else "undecided"
-    learned = a.learned(claim.a.arm) if claim.expect == "above" else _learned(claim, b)
+    learned = a.learned(claim.a.stage) if claim.expect == "above" else _learned(claim, b)
     if not learned:
         decision = "undecided"
     numbers = f"{signed(pair.difference)} ({signed(low)} to {signed(high)}) points"
@@ -155,11 +155,11 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
 
 
 def _learned(claim: Claim, row: Row) -> bool:
-    return claim.b is not None and row.learned(claim.b.arm)
+    return claim.b is not None and row.learned(claim.b.stage)
 
 
 def _compare(claim: Claim, a: Row, b: Row) -> Comparison | None:
-    one, other = a.arm(claim.a.arm), b.arm(claim.b.arm) if claim.b else None
+    one, other = a.stage(claim.a.stage), b.stage(claim.b.stage) if claim.b else None
     if one is None or other is None:
         return None
     return compared(one, other, a.cell.recipe.verdict.confidence)
@@ -171,7 +171,7 @@ def _stated(claim: Claim, a: Row, b: Row) -> float | None:
         return None
     known = published(a.cell.published)
     values = [
-        known.accuracy(row.cell.printed, stage_of(row.cell.recipe, term.arm)) if known else None
+        known.accuracy(row.cell.printed, stage_of(row.cell.recipe, term.stage)) if known else None
         for row, term in ((a, claim.a), (b, claim.b))
     ]
     if values[0] is None or values[1] is None:
@@ -180,7 +180,7 @@ def _stated(claim: Claim, a: Row, b: Row) -> float | None:
 
 
 def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
-    one, other = a.arm(claim.a.arm), b.arm(claim.b.arm) if claim.b else None
+    one, other = a.stage(claim.a.stage), b.stage(claim.b.stage) if claim.b else None
     stated = claim.published
     ratios = [
         one.energy_pj[s] / other.energy_pj[s]
@@ -216,7 +216,7 @@ def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding
         [r for r in others if _place(r) > claim.near],
     ]
     both = all(not side or any(r in worse for r in side) for side in sides)
-    learned = all(r.learned(claim.a.arm) for r in rows)
+    learned = all(r.learned(claim.a.stage) for r in rows)
     best = max(rows, key=lambda r: _mean(r, claim.a))
     numbers = f"highest at {best.cell.x:g}, {_mean(best, claim.a):.2f} %"
     if not learned:
@@ -233,7 +233,7 @@ def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Findin
     pairs = [(r, _against(claim, r, rows[0])) for r in rows[1:]]
     if not pairs or any(p is None or p.low is None for _, p in pairs):
         return Finding(panel, series, None, claim, "missing", "not finished")
-    if not rows[0].learned(claim.a.arm):
+    if not rows[0].learned(claim.a.stage):
         told = "the net with the most patches learned nothing"
         return Finding(panel, series, None, claim, "undecided", told)
     margin = claim.margin
@@ -249,15 +249,15 @@ def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Findin
 
 
 def _against(claim: Claim, row: Row, other: Row) -> Comparison | None:
-    one, two = row.arm(claim.a.arm), other.arm(claim.a.arm)
+    one, two = row.stage(claim.a.stage), other.stage(claim.a.stage)
     if one is None or two is None:
         return None
     return compared(one, two, row.cell.recipe.verdict.confidence)
 
 
 def _mean(row: Row, term: Term) -> float:
-    arm = row.arm(term.arm)
-    return arm.mean if arm else 0.0
+    stage = row.stage(term.stage)
+    return stage.mean if stage else 0.0
 
 
 def _paper(stated: float | None, unit: str, claim: Claim) -> str:

@@ -1,4 +1,4 @@
-"""From run folders to rows: one a cell, with every arm's accuracies and what they are a test of.
+"""From run folders to rows: one a cell, with every stage's accuracies and what they are a test of.
 
 Whatever is finished counts, stage by stage, so that a study that was killed shows what there is.
 """
@@ -20,22 +20,22 @@ from spiketicket.experiment.record import without_root
 from spiketicket.machine.files import read_json
 from spiketicket.machine.run_files import read_predictions, read_result, read_table, required_result
 from spiketicket.machine.run_models import RunResult, StageResult
-from spiketicket.methods.ladder import arm_names, condition, is_ladder, main_arm
+from spiketicket.methods.ladder import condition, is_ladder, main_stage, stage_names
 from spiketicket.methods.stages import title
 from spiketicket.recipe import DataConfig, Recipe, to_dict
 from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
 from spiketicket.verdict import intervals
 from spiketicket.verdict.intervals import Estimate
-from spiketicket.verdict.rules import ArmScores, Comparison, compare
+from spiketicket.verdict.rules import Comparison, StageScores, compare
 
 ENERGY_TABLE = "45nm-fp32"
 _FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")
 
 
 @dataclass(frozen=True)
-class ArmRow:
-    """One finished arm of a cell: what each of its finished seeds has reached.
+class StageRow:
+    """One finished stage of a cell: what each of its finished seeds has reached.
 
     ``right`` says of each seed which test samples it got right; ``energy_pj`` is the arithmetic of
     an image by the 45 nm float32 table, where operations were counted.
@@ -66,7 +66,7 @@ class Row:
 
     cell: Cell
     folder: Path
-    arms: Mapping[str, ArmRow]
+    stages: Mapping[str, StageRow]
     verdict: Mapping[str, Any]
     """Empty where the run is not judged yet over the seeds asked for."""
     machine: Mapping[str, Any] = field(default_factory=dict)
@@ -79,18 +79,18 @@ class Row:
         return tuple(
             f"seed {seed}: {title(name)}"
             for seed in self.cell.seeds
-            for name in arm_names(self.cell.recipe)
-            if name not in self.arms or seed not in self.arms[name].accuracy
+            for name in stage_names(self.cell.recipe)
+            if name not in self.stages or seed not in self.stages[name].accuracy
         )
 
-    def arm(self, role: str) -> ArmRow | None:
-        """An arm by its stage or role, if it is there."""
-        return self.arms.get(stage_of(self.cell.recipe, role))
+    def stage(self, role: str) -> StageRow | None:
+        """A stage by its stage or role, if it is there."""
+        return self.stages.get(stage_of(self.cell.recipe, role))
 
     def learned(self, role: str) -> bool:
-        """Whether an arm is shown to be better than the constant answer."""
-        arm = self.arm(role)
-        found = arm and arm.interval(self.cell.recipe.verdict.confidence)
+        """Whether a stage is shown to be better than the constant answer."""
+        stage = self.stage(role)
+        found = stage and stage.interval(self.cell.recipe.verdict.confidence)
         if not found:
             return False
         return self.constant is None or found.low > self.constant
@@ -111,8 +111,8 @@ class Row:
             "seeds": list(cell.seeds),
             "finished": not self.missing,
             **self.machine,
-            "wall_s": round(sum(arm.wall_s for arm in self.arms.values()), 3),
-            "arms": [_arm_dict(arm, confidence) for arm in self.arms.values()],
+            "wall_s": round(sum(stage.wall_s for stage in self.stages.values()), 3),
+            "stages": [_stage_dict(stage, confidence) for stage in self.stages.values()],
             "outcome": self.verdict.get("outcome"),
             "sentences": self.verdict.get("sentences", []),
             "recipe": without_root(to_dict(cell.recipe)),
@@ -125,7 +125,7 @@ def stage_of(recipe: Recipe, role: str) -> str:
     ``main`` is the recipe's ticket, ``finetuned`` and ``finetune_control`` are those of it, and
     ``random`` is the trained net with a random mask or random patches in the ticket's place.
     """
-    main = main_arm(recipe)
+    main = main_stage(recipe)
     if role == "random":
         patch = is_ladder(recipe) and main == "patch"
         return (
@@ -170,28 +170,28 @@ class _Truth:
 
 
 def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
-    arms: dict[str, ArmRow] = {}
+    stages: dict[str, StageRow] = {}
     machine: dict[str, Any] = {}
-    for name in arm_names(cell.recipe):
-        stages = {s: folder / f"seed-{s}" / name for s in cell.seeds}
-        done = {s: p for s, p in stages.items() if (p / "result.json").exists()}
+    for name in stage_names(cell.recipe):
+        places = {s: folder / f"seed-{s}" / name for s in cell.seeds}
+        done = {s: p for s, p in places.items() if (p / "result.json").exists()}
         if done:
-            arms[name] = _arm(name, done, truth.of(cell.recipe.data))
+            stages[name] = _stage(name, done, truth.of(cell.recipe.data))
             timing = _timing(next(iter(done.values())))
             machine = {k: timing[k] for k in ("device", "threads") if k in timing}
     judged = read_result(folder / "result.json", RunResult) or {}
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
-    classes = truth.of(cell.recipe.data) if arms else None
+    classes = truth.of(cell.recipe.data) if stages else None
     constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
-    return Row(cell, folder, arms, verdict, machine, constant)
+    return Row(cell, folder, stages, verdict, machine, constant)
 
 
-def _arm(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> ArmRow:
+def _stage(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> StageRow:
     results = {s: required_result(path / "result.json", StageResult) for s, path in stages.items()}
     timings = [_timing(path) for path in stages.values()]
     measured = {s: _measured(path / "measure.json") for s, path in stages.items()}
     first = next(iter(results.values()))
-    return ArmRow(
+    return StageRow(
         name,
         {s: float(found["test_accuracy"]) for s, found in results.items()},
         {s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
@@ -233,7 +233,7 @@ def _energy(measured: Mapping[str, Any] | None) -> float | None:
     return next((float(r["total_pj"]) for r in rows if r.get("table") == ENERGY_TABLE), None)
 
 
-def compared(a: ArmRow, b: ArmRow, confidence: float) -> Comparison | None:
+def compared(a: StageRow, b: StageRow, confidence: float) -> Comparison | None:
     """``a`` minus ``b`` over the seeds that both have, by the rules of the verdict; else None."""
     seeds = [s for s in a.accuracy if s in b.accuracy]
     if not seeds:
@@ -241,28 +241,28 @@ def compared(a: ArmRow, b: ArmRow, confidence: float) -> Comparison | None:
     return compare(b.name, _scores(a, seeds), _scores(b, seeds), confidence)
 
 
-def _scores(arm: ArmRow, seeds: Sequence[int]) -> ArmScores:
-    known = all(s in arm.right for s in seeds)
-    right = [arm.right[s] for s in seeds] if known else None
-    return ArmScores([arm.accuracy[s] for s in seeds], right)
+def _scores(stage: StageRow, seeds: Sequence[int]) -> StageScores:
+    known = all(s in stage.right for s in seeds)
+    right = [stage.right[s] for s in seeds] if known else None
+    return StageScores([stage.accuracy[s] for s in seeds], right)
 
 
-def _arm_dict(arm: ArmRow, confidence: float) -> dict[str, Any]:
-    interval = arm.interval(confidence)
+def _stage_dict(stage: StageRow, confidence: float) -> dict[str, Any]:
+    interval = stage.interval(confidence)
     found: dict[str, Any] = {
-        "arm": arm.name,
-        "title": title(arm.name),
-        "seeds": list(arm.accuracy),
-        "test_accuracy": list(arm.accuracy.values()),
-        "mean": arm.mean,
+        "stage": stage.name,
+        "title": title(stage.name),
+        "seeds": list(stage.accuracy),
+        "test_accuracy": list(stage.accuracy.values()),
+        "mean": stage.mean,
         "low": interval and interval.low,
         "high": interval and interval.high,
-        **arm.facts,
+        **stage.facts,
     }
-    if arm.energy_pj:
-        found["energy_pj"] = list(arm.energy_pj.values())
-    if arm.operations:
-        found["operations"] = list(arm.operations.values())
+    if stage.energy_pj:
+        found["energy_pj"] = list(stage.energy_pj.values())
+    if stage.operations:
+        found["operations"] = list(stage.operations.values())
     return found
 
 
@@ -271,5 +271,5 @@ def to_lines(rows: Sequence[Row]) -> str:
     return "".join(
         json.dumps(row.to_dict(), sort_keys=True, allow_nan=False) + "\n"
         for row in rows
-        if row.arms
+        if row.stages
     )

@@ -28,23 +28,23 @@ from spiketicket.reproduce.study import Study
 def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
     """Energy of each net over that of the ticket the study is about, a bar each."""
     bars = [
-        (row, role, arm)
+        (row, role, stage)
         for row in rows
-        for role in study.arms
-        if (arm := row.arm(role)) and arm.energy_pj
+        for role in study.stages
+        if (stage := row.stage(role)) and stage.energy_pj
     ]
     ticket = study.claims[0].b
     unit = [
-        arm
-        for row, role, arm in bars
-        if ticket and (row.cell.series, role) == (ticket.series, ticket.arm)
+        stage
+        for row, role, stage in bars
+        if ticket and (row.cell.series, role) == (ticket.series, ticket.stage)
     ]
     if not unit:
         nothing(axes, "operations are not counted yet")
         return
     one = sum(unit[0].energy_pj.values()) / len(unit[0].energy_pj)
-    for place, (row, role, arm) in enumerate(bars):
-        values = [pj / one for pj in arm.energy_pj.values()]
+    for place, (row, role, stage) in enumerate(bars):
+        values = [pj / one for pj in stage.energy_pj.values()]
         mean = sum(values) / len(values)
         is_ticket = stage_of(row.cell.recipe, role) == "ticket"
         axes.barh(place, mean, height=0.55, color=COLOURS[0] if is_ticket else RULE)
@@ -61,7 +61,7 @@ def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
         stated = [
             c.published
             for c in study.claims
-            if c.published and (c.a.series, c.a.arm) == (row.cell.series, role)
+            if c.published and (c.a.series, c.a.stage) == (row.cell.series, role)
         ]
         for value in stated:
             axes.plot([value], [place + 0.36], color=INK, clip_on=False, **HOLLOW)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from spiketicket.methods.stages import title
-from spiketicket.reproduce.collect import ArmRow, Row, stage_of
+from spiketicket.reproduce.collect import Row, StageRow, stage_of
 from spiketicket.reproduce.published import Published
 
 PAPER, INK, MUTED, RULE, HAIR = "#fdfdfb", "#1f2428", "#656d74", "#b9bfc4", "#e6e8e7"
@@ -106,7 +106,7 @@ def draw_published(
 
 
 def printed_value(known: Published | None, row: Row, role: str) -> float | None:
-    """What the paper prints for an arm of a row, in percent."""
+    """What the paper prints for a stage of a row, in percent."""
     if known is None:
         return None
     return known.accuracy(row.cell.printed, stage_of(row.cell.recipe, role))
@@ -126,7 +126,7 @@ def colour_of(row: Row, role: str) -> str:
 
 
 def role_title(row: Row, role: str) -> str:
-    """An arm in words."""
+    """A stage in words."""
     words = {
         "main": "ticket",
         "finetuned": "ticket, fine-tuned",
@@ -139,10 +139,10 @@ def role_title(row: Row, role: str) -> str:
     return words.get(role) or title(stage)
 
 
-def spread(arm: ArmRow, row: Row) -> tuple[float, float, float]:
+def spread(stage: StageRow, row: Row) -> tuple[float, float, float]:
     """Mean and both ends of its interval, in percent."""
-    interval = arm.interval(row.cell.recipe.verdict.confidence)
-    return arm.mean, *((interval.low, interval.high) if interval else (arm.mean, arm.mean))
+    interval = stage.interval(row.cell.recipe.verdict.confidence)
+    return stage.mean, *((interval.low, interval.high) if interval else (stage.mean, stage.mean))
 
 
 def accuracy_axis(axes: Any, drawn: Sequence[tuple[float, float, float]]) -> None:

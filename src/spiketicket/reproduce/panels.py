@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spiketicket.reproduce.collect import ArmRow, Row, stage_of
+from spiketicket.reproduce.collect import Row, StageRow, stage_of
 from spiketicket.reproduce.look import (
     MARKS,
     Key,
@@ -25,7 +25,7 @@ _LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 2)))
 
 
 def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
-    """A curve for every series and arm."""
+    """A curve for every series and stage."""
     axis = study.axes[rows[0].cell.panel.partition("/")[2]]
     names = list(dict.fromkeys(row.cell.series for row in rows))
     drawn: list[tuple[float, float, float]] = []
@@ -34,8 +34,8 @@ def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
     for number, name in enumerate(names):
         own = sorted((r for r in rows if r.cell.series == name), key=lambda r: r.cell.x or 0.0)
         colour = key.colour(name)
-        for place, role in enumerate(study.arms):
-            points = [(r.cell.x or 0.0, arm, r) for r in own if (arm := r.arm(role))]
+        for place, role in enumerate(study.stages):
+            points = [(r.cell.x or 0.0, stage, r) for r in own if (stage := r.stage(role))]
             if points:
                 beside = aside * (number - (len(names) - 1) / 2)
                 drawn += _curve(axes, points, role, place, colour, beside, key)
@@ -56,7 +56,7 @@ def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None
 
 def _curve(
     axes: Any,
-    points: Sequence[tuple[float, ArmRow, Row]],
+    points: Sequence[tuple[float, StageRow, Row]],
     role: str,
     place: int,
     colour: str,
@@ -73,7 +73,7 @@ def _curve(
         "marker": MARKS[0] if main else None,
         "markersize": 4,
     }
-    spreads = [(x, *spread(arm, row)) for x, arm, row in points]
+    spreads = [(x, *spread(stage, row)) for x, stage, row in points]
     axes.plot([s[0] for s in spreads], [s[1] for s in spreads], **style)
     if main:
         for x, _, low, high in spreads:
@@ -89,23 +89,25 @@ def _printed_on_curve(study: Study, row: Row, shown: str) -> tuple[float, float]
     known = published(row.cell.published)
     if known is None or shown != "pruned":
         return None
-    stage = stage_of(row.cell.recipe, study.arms[0])
+    stage = stage_of(row.cell.recipe, study.stages[0])
     value, pruned = known.accuracy(row.cell.printed, stage), known.pruned.get(stage)
     return None if value is None or pruned is None else (pruned, value)
 
 
 def conditions_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
-    """The arms of every series beside each other."""
+    """The stages of every series beside each other."""
     drawn: list[tuple[float, float, float]] = []
     known = published(rows[0].cell.published)
     marks: list[tuple[float, float, str]] = []
     for place, row in enumerate(rows):
-        shown = [role for role in study.arms if row.arm(role) or printed_value(known, row, role)]
+        shown = [
+            role for role in study.stages if row.stage(role) or printed_value(known, row, role)
+        ]
         for index, role in enumerate(shown):
             at = place + (index - (len(shown) - 1) / 2) * min(0.2, 0.8 / len(shown))
-            arm, number = row.arm(role), study.arms.index(role)
-            if arm:
-                mean, low, high = spread(arm, row)
+            stage, number = row.stage(role), study.stages.index(role)
+            if stage:
+                mean, low, high = spread(stage, row)
                 colour = colour_of(row, role)
                 style = {
                     "color": colour,

@@ -11,7 +11,7 @@ from typing import Any
 from spiketicket.errors import UserError
 from spiketicket.recipe import read_tables
 
-_ARMS = {"table1": ("dense", "ticket"), "table2": ("dense", "patch", "pepsp")}
+_STAGES = {"table1": ("dense", "ticket"), "table2": ("dense", "patch", "pepsp")}
 _PRUNED = {
     # what of the axis' own quantity, in percent, the tables' tickets have pruned
     ("table1", "ticket"): 50.0,
@@ -34,9 +34,9 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Published:
-    """Values of one data set and network: accuracy in percent by series and arm.
+    """Values of one data set and network: accuracy in percent by series and stage.
 
-    ``pruned`` says for an arm how much its ticket has pruned, in percent: of its weights, of the
+    ``pruned`` says for a stage how much its ticket has pruned, in percent: of its weights, of the
     patches, and for ``pepsp`` of ConvPEP's weights.
     """
 
@@ -45,9 +45,9 @@ class Published:
     values: Mapping[str, Mapping[str, float]]
     pruned: Mapping[str, float]
 
-    def accuracy(self, series: str, arm: str) -> float | None:
+    def accuracy(self, series: str, stage: str) -> float | None:
         """Percent, or None where the papers print none."""
-        return self.values.get(series, {}).get(arm)
+        return self.values.get(series, {}).get(stage)
 
 
 def published(key: str) -> Published | None:
@@ -60,8 +60,8 @@ def published(key: str) -> Published | None:
         return None
     table, _, name = key.partition(".")
     rows = _tables().get(table, {}).get(name)
-    if rows is None or table not in _ARMS:
-        known = [f"{t}.{n}" for t in _ARMS for n in _tables()[t]]
+    if rows is None or table not in _STAGES:
+        known = [f"{t}.{n}" for t in _STAGES for n in _tables()[t]]
         raise UserError(
             "there are no published values of that name",
             where="published",
@@ -69,10 +69,10 @@ def published(key: str) -> Published | None:
             remedy=f"There are {', '.join(known)}",
         )
     data, _, net = name.partition("-")
-    arms = _ARMS[table]
-    values = {series: dict(zip(arms, row, strict=False)) for series, row in rows.items()}
+    stages = _STAGES[table]
+    values = {series: dict(zip(stages, row, strict=False)) for series, row in rows.items()}
     size = table if table == "table1" else f"{table}-{net}"
-    pruned = {arm: share for (of, arm), share in _PRUNED.items() if of == size}
+    pruned = {stage: share for (of, stage), share in _PRUNED.items() if of == size}
     return Published(key, f"{_NAMES[data]}, {_NAMES[net]}", values, pruned)
 
 

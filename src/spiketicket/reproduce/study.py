@@ -88,9 +88,9 @@ class ScalePlan(Section):
 
 
 class Term(Section):
-    """One side of a claim: an arm of a series, at one value of the axis or at each."""
+    """One side of a claim: a stage of a series, at one value of the axis or at each."""
 
-    arm: str
+    stage: str
     series: str = ""
     """The claim's own series where it is empty."""
     at: Literal["each", "first", "last"] = "each"
@@ -131,7 +131,7 @@ class Study(Section):
     metric: Literal["accuracy", "energy", "difference"] = "accuracy"
     axes: dict[str, Axis] = Field(default_factory=dict)
     series: tuple[Series, ...] = Field(min_length=1)
-    arms: tuple[str, ...] = Field(min_length=1)
+    stages: tuple[str, ...] = Field(min_length=1)
     """What is drawn, the most important first: stages, or roles (:func:`.collect.stage_of`)."""
     claims: tuple[Claim, ...] = ()
     scales: dict[Scale, ScalePlan] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ _COLUMNS = (
     "panel",
     "series",
     "x",
-    "arm",
+    "stage",
     "mean",
     "low",
     "high",
@@ -38,26 +38,26 @@ _NAMED = 6
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """A line for every arm of every cell; accuracies in percent."""
+    """A line for every stage of every cell; accuracies in percent."""
     lines: list[tuple[Cell, ...]] = []
     for row in rows:
         known = published(row.cell.published)
-        for arm in row.arms.values():
-            found = arm.interval(row.cell.recipe.verdict.confidence)
+        for stage in row.stages.values():
+            found = stage.interval(row.cell.recipe.verdict.confidence)
             ends = (None, None) if found is None else (found.low, found.high)
-            energies = list(arm.energy_pj.values())
+            energies = list(stage.energy_pj.values())
             printed = None
             if known and row.cell.x is None:
-                printed = known.accuracy(row.cell.printed, arm.name)
+                printed = known.accuracy(row.cell.printed, stage.name)
             lines.append(
                 (
                     row.cell.title,
                     row.cell.series,
                     row.cell.x,
-                    arm.name,
-                    arm.mean,
+                    stage.name,
+                    stage.mean,
                     *ends,
-                    " ".join(str(s) for s in arm.accuracy),
+                    " ".join(str(s) for s in stage.accuracy),
                     sum(energies) / len(energies) if energies else None,
                     printed,
                     known.title if known and printed is not None else None,
@@ -113,21 +113,21 @@ def _missing(rows: Sequence[Row]) -> list[str]:
 
 def _table(study: Study, rows: Sequence[Row]) -> str:
     axis = any(row.cell.x is not None for row in rows)
-    head = ["panel", "series", *(["x"] if axis else []), "arm", "ours", "interval", "published"]
+    head = ["panel", "series", *(["x"] if axis else []), "stage", "ours", "interval", "published"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         known = published(row.cell.published)
-        for arm in row.arms.values():
-            found = arm.interval(row.cell.recipe.verdict.confidence)
+        for stage in row.stages.values():
+            found = stage.interval(row.cell.recipe.verdict.confidence)
             printed = None
             if known and row.cell.x is None:
-                printed = known.accuracy(row.cell.printed, arm.name)
+                printed = known.accuracy(row.cell.printed, stage.name)
             cells = [
                 row.cell.title,
                 row.cell.series,
                 *([f"{row.cell.x:g}"] if axis and row.cell.x is not None else [""] * axis),
-                title(arm.name),
-                f"{arm.mean:.2f}",
+                title(stage.name),
+                f"{stage.mean:.2f}",
                 "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
                 f"{printed:.2f} ({known.title})" if known and printed is not None else "",
             ]

@@ -26,7 +26,7 @@ from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
 from spiketicket.machine.run_files import filled_result
 from spiketicket.machine.run_models import RunResult
-from spiketicket.methods.ladder import main_arm
+from spiketicket.methods.ladder import main_stage
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
 from spiketicket.sweep.axes import Run
@@ -255,13 +255,13 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
         worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
         return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
     found = filled_result(runs_dir / name / "result.json", RunResult)
-    arms = {arm["arm"]: arm["test_accuracy"] for arm in found["arms"]}
+    stages = {stage["stage"]: stage["test_accuracy"] for stage in found["stages"]}
     return {
         **row,
         "state": "done",
         "errors": [],
-        "ticket": arms[main_arm(recipe)],
-        "dense": arms.get("dense"),
+        "ticket": stages[main_stage(recipe)],
+        "dense": stages.get("dense"),
         "outcome": found["verdict"]["outcome"],
     }
 

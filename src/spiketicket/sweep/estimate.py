@@ -33,7 +33,7 @@ from spiketicket.experiment.seed import Context, prepare_experiment
 from spiketicket.experiment.stage import Experiment
 from spiketicket.experiment.threads import kept
 from spiketicket.machine.run_files import write_result
-from spiketicket.methods.controls import Arm
+from spiketicket.methods.controls import PreparedStage
 from spiketicket.methods.ladder import is_ladder, prepare
 from spiketicket.methods.trainings import Work, leave_untrained
 from spiketicket.models.of_ticket import to_ticket
@@ -192,8 +192,8 @@ class _Bench:
 
     def cost(self, name: str) -> StageCost:
         """Build a stage, after those it needs, and time it."""
-        arm = self._built(name)
-        trainee, budget, final = arm.trainee, self.budgets[name], self.recipe.model.timesteps
+        stage = self._built(name)
+        trainee, budget, final = stage.trainee, self.budgets[name], self.recipe.model.timesteps
         ramp = {*epochs_of_timesteps(budget, final), final}
         train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
         merging = trainee.model.register_forward_pre_hook(fewer_frames)
@@ -205,11 +205,11 @@ class _Bench:
             test_s[steps] = self._test_s(trainee.model)
         merging.remove()
         if not (self.scratch / name).exists():
-            self._leave(name, arm)
+            self._leave(name, stage)
         fresh = trainee.fresh_statistics or not trainee.parameters
         return StageCost(train_s, test_s, batch_s, step_s, fresh)
 
-    def _built(self, name: str) -> Arm:
+    def _built(self, name: str) -> PreparedStage:
         for need in self.inputs[name].needs:
             if not (self.scratch / need).exists():
                 self._leave(need, self._built(need))
@@ -225,14 +225,14 @@ class _Bench:
             Work(self.batches),
         )
 
-    def _leave(self, name: str, arm: Arm) -> None:
-        folder, model = self.scratch / name, arm.trainee.model
+    def _leave(self, name: str, stage: PreparedStage) -> None:
+        folder, model = self.scratch / name, stage.trainee.model
         folder.mkdir()
         tokens = getattr(model, "tokens", None)
         ticket = to_ticket(model, {"tokens": {"of": tokens}} if tokens else {})
         ticket.save(folder / "model.ticket")
-        leave_untrained(arm, folder)
-        found = dict(arm.finish()) if arm.finish else {}
+        leave_untrained(stage, folder)
+        found = dict(stage.finish()) if stage.finish else {}
         write_result(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
         if name == "ticket":
             self.kept = {layer.name: layer.kept for layer in ticket.layers}

@@ -19,7 +19,7 @@ from spiketicket.experiment.keys import stage_inputs, stage_keys
 from spiketicket.experiment.seed import seed_folder
 from spiketicket.experiment.stage import versions
 from spiketicket.machine.files import read_json
-from spiketicket.methods.ladder import arm_names
+from spiketicket.methods.ladder import stage_names
 from spiketicket.recipe import Recipe
 from spiketicket.sweep.axes import Run
 
@@ -219,7 +219,7 @@ def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:
         new = [n for n in inputs[left.pop()].needs if n not in found]
         found |= set(new)
         left += new
-    return [n for n in arm_names(recipe) if n in found]
+    return [n for n in stage_names(recipe) if n in found]
 
 
 def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task]:

@@ -31,7 +31,7 @@ from spiketicket.experiment.threads import kept
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import Fence, InUseError, SupersededError
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
-from spiketicket.methods.controls import ArmName
+from spiketicket.methods.controls import StageName
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import DataConfig
 from spiketicket.recipe.consent import Consent, given
@@ -205,7 +205,7 @@ class _Adopter:
     settings: Settings
     task: Task
 
-    def __call__(self, experiment: Experiment, name: ArmName, seed: int, folder: Path) -> None:
+    def __call__(self, experiment: Experiment, name: StageName, seed: int, folder: Path) -> None:
         del seed
         source = (self.task.sources or {}).get(name)
         if source is not None:

@@ -122,6 +122,11 @@ class Ticket:
     def __hash__(self) -> int:
         return hash(self.digest())
 
+    @property
+    def stage(self) -> str:
+        """The stage of the run whose net this is; ``ticket`` where the file does not say."""
+        return stage_in(self.metadata)
+
     def digest(self) -> str:
         """SHA-256 in hex over the content, the same in every format; see the module."""
         return self._digest(self._arrays())
@@ -244,6 +249,11 @@ class Ticket:
                 "the ticket names no seed to draw its signs", where="seed", value=seed
             )
         return seed
+
+
+def stage_in(metadata: Mapping[str, Any]) -> str:
+    """The stage that a ticket's metadata name, as :attr:`Ticket.stage`."""
+    return str(metadata.get("stage", metadata.get("arm", "ticket")))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -117,7 +117,8 @@ SCHEMA = Table(
         "accuracy": Table(
             {"test": _PERCENT, "validation": _PERCENT, "test_count": Whole(1, 1 << 48)}
         ),
-        "arm": Text(200, plain=True),
+        "stage": Text(200, plain=True),
+        "arm": Text(200, plain=True),  # the same, of version 0.2 and earlier
         "classes": Items(Text()),
         "condition": Text(),
         "data": Table(

@@ -83,7 +83,7 @@ Validate = Callable[[nn.Module], Evaluation]
 
 
 @dataclass(frozen=True)
-class Stage:
+class Training:
     """One training: its title, seed, the folder it writes to, and the key of its checkpoint.
 
     ``guard`` is called before every write.
@@ -117,7 +117,7 @@ def fit(
     batches: Batches,
     validate: Validate | None,
     config: TrainConfig,
-    stage: Stage,
+    training: Training,
     reporter: Reporter,
     workers: Workers = ALONE,
 ) -> Fitted:
@@ -131,7 +131,7 @@ def fit(
         UserError: the loss is not a number (with the step and the likely causes), the disk is
             full, or a checkpoint does not fit.
     """
-    return _Loop(trainee, batches, validate, config, stage, reporter, workers).run()
+    return _Loop(trainee, batches, validate, config, training, reporter, workers).run()
 
 
 class _Loop:
@@ -141,19 +141,19 @@ class _Loop:
         batches: Batches,
         validate: Validate | None,
         config: TrainConfig,
-        stage: Stage,
+        training: Training,
         reporter: Reporter,
         workers: Workers,
     ) -> None:
         self.workers = workers
         self.trainee, self.batches, self.validate = trainee, batches, validate
-        self.config, self.stage, self.reporter = config, stage, reporter
+        self.config, self.training, self.reporter = config, training, reporter
         self.model, self.steps = trainee.model, batches.steps
         self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
         self.parallel = workers.parallel(self.model, self.trained, synced=config.sync_batch_norm)
-        self.file, self.log = stage.folder / "checkpoint.pt", stage.folder / "log.jsonl"
+        self.file, self.log = training.folder / "checkpoint.pt", training.folder / "log.jsonl"
         self.timesteps = getattr(self.model, "timesteps", None)
         if config.timestep_ramp and self.timesteps is None:
             raise UserError("this network has no timesteps to ramp", where="train.timestep_ramp")
@@ -162,13 +162,13 @@ class _Loop:
         trainee.optimizer_made(self.optimizer)
 
     def run(self) -> Fitted:
-        loaded = checkpoint.load(self.file, self.stage.key, self.model, self.optimizer)
+        loaded = checkpoint.load(self.file, self.training.key, self.model, self.optimizer)
         if loaded is not None:
             self.at, self.best = loaded
             self.trainee.restored()
         self._write_log()
         self.reporter.stage_started(
-            self.stage.title, self.stage.seed, self.config.epochs, self.steps
+            self.training.title, self.training.seed, self.config.epochs, self.steps
         )
         if loaded is not None:
             tell_resumed(self.reporter, self.at.epoch)
@@ -228,7 +228,9 @@ class _Loop:
         factor = learning_rate(done, total, self.config.warmup)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        drawn = drawing(self.model, x.device, self.stage.seed, at.epoch, at.step, self.workers.rank)
+        drawn = drawing(
+            self.model, x.device, self.training.seed, at.epoch, at.step, self.workers.rank
+        )
         with autocast(x.device, self.config.precision), share(rows), drawn:
             logits = called(self.parallel, x, len(y))
         smoothing = self.config.label_smoothing
@@ -255,7 +257,7 @@ class _Loop:
         at = self.at
         return UserError(
             f"{what} is not a number at epoch {at.epoch}, step {at.step}",
-            where=f"stage {self.stage.title}, seed {self.stage.seed}",
+            where=f"stage {self.training.title}, seed {self.training.seed}",
             value=value,
             remedy=f"Likely causes: a learning rate that is too high (it is"
             f" {self.trainee.optimizer.lr}), bf16 where fp32 is needed, or a NaN in the input."
@@ -300,14 +302,16 @@ class _Loop:
     def _save(self) -> None:
         if not self.workers.first:
             return
-        self.stage.guard()
-        checkpoint.save(self.file, self.stage.key, self.at, self.model, self.optimizer, self.best)
+        self.training.guard()
+        checkpoint.save(
+            self.file, self.training.key, self.at, self.model, self.optimizer, self.best
+        )
 
     def _write_log(self) -> None:
         """The log is the checkpoint's history, so that a resumed run's is that of a whole one."""
         if not self.workers.first:
             return
-        self.stage.guard()
+        self.training.guard()
         lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
         write_bytes(self.log, lines.encode())
 

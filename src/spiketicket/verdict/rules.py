@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 from spiketicket.errors import UserError
 from spiketicket.verdict import intervals
 
-__all__ = ["ArmScores", "Comparison", "Outcome", "Verdict", "judge"]
+__all__ = ["StageScores", "Comparison", "Outcome", "Verdict", "judge"]
 
 Outcome = Literal["wins", "ties", "loses", "unproven"]
 
@@ -63,8 +63,8 @@ _TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class ArmScores:
-    """Test results of one arm, an entry a seed.
+class StageScores:
+    """Test results of one stage, an entry a seed.
 
     Args:
         accuracy: test accuracy of each seed, in percent.
@@ -157,29 +157,29 @@ class Verdict:
 
 
 def judge(
-    ticket: ArmScores,
-    dense: ArmScores | None,
-    random_trained: ArmScores | None,
-    random_frozen: ArmScores | None,
+    ticket: StageScores,
+    dense: StageScores | None,
+    random_trained: StageScores | None,
+    random_frozen: StageScores | None,
     margin: float,
     confidence: float,
 ) -> Verdict:
     """Apply the rules of this module.
 
     ``margin`` is in percentage points, ``confidence`` the two-sided coverage. Raises UserError
-    when the arms differ in seeds or samples, or margin or confidence are out of range.
+    when the stages differ in seeds or samples, or margin or confidence are out of range.
     """
     if not 0 <= margin < math.inf:
         raise UserError("margin must be 0 or more percentage points", value=margin)
     if not 0 < confidence < 1:
         raise UserError("confidence must be between 0 and 1", value=confidence)
-    arms = {"dense": dense, "random_trained": random_trained, "random_frozen": random_frozen}
+    stages = {"dense": dense, "random_trained": random_trained, "random_frozen": random_frozen}
     found = {
-        name: compare(name, ticket, arm, confidence)
-        for name, arm in arms.items()
-        if arm is not None
+        name: compare(name, ticket, stage, confidence)
+        for name, stage in stages.items()
+        if stage is not None
     }
-    missing = [_TITLES[name] for name, arm in arms.items() if arm is None]
+    missing = [_TITLES[name] for name, stage in stages.items() if stage is None]
     outcome, reason = _unproven(found, missing) or _outcome(found, margin, confidence)
     if outcome == "wins" and dense is not None and random_frozen is not None:
         learned = compare("random_frozen", dense, random_frozen, confidence)
@@ -190,8 +190,8 @@ def judge(
     return Verdict(outcome, sentences, tuple(found.values()), margin, confidence, seeds)
 
 
-def compare(name: str, ticket: ArmScores, control: ArmScores, confidence: float) -> Comparison:
-    """One comparison, by the rules of this module; raises UserError when the arms differ."""
+def compare(name: str, ticket: StageScores, control: StageScores, confidence: float) -> Comparison:
+    """One comparison, by the rules of this module; raises UserError when the stages differ."""
     seeds = len(ticket.accuracy)
     if len(control.accuracy) != seeds:
         raise UserError(

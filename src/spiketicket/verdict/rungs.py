@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from spiketicket.verdict.rules import ArmScores, Comparison, compare
+from spiketicket.verdict.rules import Comparison, StageScores, compare
 
 RUNG_TITLES = {"patch": "Patch ticket", "pepsp": "PEPSp ticket", "multisp": "MultiSp ticket"}
 
 
 def judge_ladder(
-    scores: Mapping[str, ArmScores],
+    scores: Mapping[str, StageScores],
     stages: Sequence[tuple[str, str]],
     margin: float,
     confidence: float,
@@ -61,7 +61,7 @@ def judge_ladder(
 
 
 def compare_tuning(
-    of: str, scores: Mapping[str, ArmScores], confidence: float
+    of: str, scores: Mapping[str, StageScores], confidence: float
 ) -> tuple[dict[str, Any], str]:
     """A fine-tuned ticket against the one it started from, ``of``, and against its control.
 
@@ -77,7 +77,7 @@ def compare_tuning(
     return _plain(tuned, pairs.values()), sentence
 
 
-def _learned(scores: Mapping[str, ArmScores], confidence: float) -> bool:
+def _learned(scores: Mapping[str, StageScores], confidence: float) -> bool:
     low = compare("constant", scores["dense"], scores["constant"], confidence).low
     return low is None or low > 0
 

@@ -11,7 +11,7 @@ ENERGY_TABLE = "45nm-fp32"
 
 def energy_table(rows: list[dict[str, Any]], path: Path) -> str:
     """Nets and what an image costs them: the first one is what the others are compared with."""
-    first = rows[0]["arms"][0]
+    first = rows[0]["stages"][0]
     base = next(e for e in first["energy"] if e["table"] == ENERGY_TABLE)
     about = rows[0]["set"]
     lines = [
@@ -28,13 +28,13 @@ def energy_table(rows: list[dict[str, Any]], path: Path) -> str:
         kind = f", {row['recipe']['neuron']['name']}"
         if row["recipe"]["ticket"]["name"] not in LADDERS:  # whose stages differ in their weights
             kind += f", {row['recipe']['model']['weights']} weights"
-        for arm in row["arms"]:
-            spent = next(e for e in arm["energy"] if e["table"] == ENERGY_TABLE)
+        for stage in row["stages"]:
+            spent = next(e for e in stage["energy"] if e["table"] == ENERGY_TABLE)
             total, every = spent["total_pj"], spent["dense_pj"]
             lines.append(
-                f"| {arm['arm'].replace('_', ' ')}{kind} | {arm['seed']} |"
-                f" {arm['accuracy']:.2f} |"
-                f" {arm['total']['macs']:,.0f} | {arm['total']['ac_units']:,.0f} |"
+                f"| {stage['stage'].replace('_', ' ')}{kind} | {stage['seed']} |"
+                f" {stage['accuracy']:.2f} |"
+                f" {stage['total']['macs']:,.0f} | {stage['total']['ac_units']:,.0f} |"
                 f" {total / 1e3:,.0f} | {total / base['total_pj']:.2f} |"
                 f" {spent['with_updates_pj'] / 1e3:,.0f} | {every / 1e3:,.0f} |"
                 f" {every / base['total_pj']:.2f} |"

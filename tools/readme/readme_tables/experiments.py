@@ -33,7 +33,7 @@ def outcome_table(found: list[dict[str, Any]], place: Path, root: Path) -> str:
 
 
 def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
-    arms = {arm["arm"]: arm for arm in result["arms"]}
+    stages = {stage["stage"]: stage for stage in result["stages"]}
     recipe, verdict = result["recipe"], result["verdict"]
     binary = "binary, " if recipe["model"]["weights"] == "binary" else ""
     net = f"{recipe['model']['name']}, T={recipe['model']['timesteps']}"
@@ -54,23 +54,23 @@ def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
         ]
     return [
         f"| [{result['name']}]({recipes}/{result['name']}.toml) | {net} | {what} |"
-        f" {len(result['seeds'])} | {spread(arms.get(arm))} | {spread(arms.get('dense'))} |"
-        f" {spread(arms.get(control))} | {outcome} |"
-        for arm, what, control, outcome in rows
+        f" {len(result['seeds'])} | {spread(stages.get(stage))} | {spread(stages.get('dense'))} |"
+        f" {spread(stages.get(control))} | {outcome} |"
+        for stage, what, control, outcome in rows
     ]
 
 
-def spread(arm: dict[str, Any] | None) -> str:
+def spread(stage: dict[str, Any] | None) -> str:
     """Mean and standard deviation over the seeds."""
-    if arm is None:
+    if stage is None:
         return "-"
-    values = arm["test_accuracy"]
+    values = stage["test_accuracy"]
     mean = f"{statistics.fmean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
 
 
 def find_table(result: dict[str, Any], path: Path) -> str:
-    """One experiment: an arm a row."""
+    """One experiment: a stage a row."""
     seeds = ", ".join(str(s) for s in result["seeds"])
     ladder = "rungs" in result["verdict"]
     lines = [
@@ -82,31 +82,31 @@ def find_table(result: dict[str, Any], path: Path) -> str:
         "",
         *(LADDER_HEAD if ladder else HEAD),
     ]
-    for arm in result["arms"]:
+    for stage in result["stages"]:
         if ladder:
-            lines.append(ladder_row(arm))
+            lines.append(ladder_row(stage))
             continue
-        accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+        accuracy = " / ".join(f"{a:.2f}" for a in stage["test_accuracy"])
         lines.append(
-            f"| {arm['title']} | {accuracy} | {arm['density']:.3g} | {arm['kept']:,} |"
-            f" {arm['file_bytes']:,} | {arm['trained_epochs']} | {arm['wall_s']:.0f} |"
+            f"| {stage['title']} | {accuracy} | {stage['density']:.3g} | {stage['kept']:,} |"
+            f" {stage['file_bytes']:,} | {stage['trained_epochs']} | {stage['wall_s']:.0f} |"
         )
     sentences = " ".join(result["verdict"]["sentences"])
     return "\n".join([*lines, "", f"> {sentences}"])
 
 
-def ladder_row(arm: dict[str, Any]) -> str:
+def ladder_row(stage: dict[str, Any]) -> str:
     """One stage of a ladder."""
-    accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+    accuracy = " / ".join(f"{a:.2f}" for a in stage["test_accuracy"])
     done = []
     for group in ("conv_pep", "encoder_linear", "attention", "selector"):
-        counts = arm["operations"].get(group)
+        counts = stage["operations"].get(group)
         done.append("-" if counts is None else f"{(counts['acs'] + counts['macs']) / 1e6:.3g}")
     return (
-        f"| {arm['title']} | {accuracy} | {arm['tokens']['kept']} of {arm['tokens']['of']} |"
-        f" {arm['conv_pep_density']:.3g} | {100 * (1 - arm['net_density']):.1f} |"
-        f" {' / '.join(done)} | {arm['file_bytes']:,} | {arm['trained_epochs']} |"
-        f" {arm['wall_s']:.0f} |"
+        f"| {stage['title']} | {accuracy} | {stage['tokens']['kept']} of {stage['tokens']['of']} |"
+        f" {stage['conv_pep_density']:.3g} | {100 * (1 - stage['net_density']):.1f} |"
+        f" {' / '.join(done)} | {stage['file_bytes']:,} | {stage['trained_epochs']} |"
+        f" {stage['wall_s']:.0f} |"
     )
 
 
@@ -115,7 +115,7 @@ def train_table(rows: list[dict[str, Any]], path: Path) -> str:
     first = rows[0]
     lines = [
         f"**{first['name']}, the dense net alone**,"
-        f" {'binary' if first['arms'][0]['binary'] else 'float'} weights,"
+        f" {'binary' if first['stages'][0]['binary'] else 'float'} weights,"
         f" width {first['recipe']['model']['width']:g}, {first['recipe']['train']['epochs']} epochs"
         f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
         f" spiketicket {first['spiketicket']}):",
@@ -124,9 +124,9 @@ def train_table(rows: list[dict[str, Any]], path: Path) -> str:
         "| ---: | --- | ---: | ---: | ---: |",
     ]
     for row in rows:
-        arm = row["arms"][0]
+        stage = row["stages"][0]
         lines.append(
-            f"| {row['seeds'][0]} | `{row['hash']}` | {arm['test_accuracy'][0]:.2f} |"
-            f" {arm['validation_accuracy'][0]:.2f} | {arm['wall_s']:.0f} |"
+            f"| {row['seeds'][0]} | `{row['hash']}` | {stage['test_accuracy'][0]:.2f} |"
+            f" {stage['validation_accuracy'][0]:.2f} | {stage['wall_s']:.0f} |"
         )
     return "\n".join(lines)

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from readme_tables.engine import best_engine, times_faster
 from readme_tables.experiments import spread
+from readme_tables.lines import read_lines
 
 DATA = {
     "digits": "digits, 8x8 pixels",
@@ -27,12 +27,12 @@ PEERS = {"onnxruntime-int8": "ONNX Runtime int8", "openvino-int8": "OpenVINO int
 
 def five_rows(results: Path) -> list[str]:
     """The table, as Markdown; without rows there is none."""
-    found = [row for path in sorted(results.glob("find-*.jsonl")) for row in _read(path)]
+    found = [row for path in sorted(results.glob("find-*.jsonl")) for row in read_lines(path)]
     chosen = [run for name in DATA if (run := choose(found, name))]
     rows = [_accuracy(run) for run in chosen]
     timed = results / "engine.jsonl"
     if chosen and timed.exists():
-        rows += _speed(_read(timed), chosen[-1])
+        rows += _speed(read_lines(timed), chosen[-1])
     if not rows:
         return []
     head = (
@@ -97,8 +97,4 @@ def _speed(timed: list[dict[str, Any]], run: dict[str, Any]) -> list[str]:
 
 
 def _stage(run: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(arm for arm in run["arms"] if arm["arm"] == name)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return next(stage for stage in run["stages"] if stage["stage"] == name)

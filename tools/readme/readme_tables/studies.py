@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from readme_tables.lines import read_lines
 
 SCALES = ("paper", "small")
 """Folders of results that mean something; smoke does not."""
@@ -34,7 +35,7 @@ class Study:
     @property
     def seeds(self) -> str:
         """How many seeds its runs have, "-" of none."""
-        counts = {len(arm["seeds"]) for row in self.rows for arm in row["arms"]}
+        counts = {len(stage["seeds"]) for row in self.rows for stage in row["stages"]}
         return ", ".join(map(str, sorted(counts))) or "-"
 
     @property
@@ -68,8 +69,7 @@ def read_study(page: Path) -> Study:
     shown, end, _ = rest.partition("\n## Values")
     if title is None or not end:
         raise ValueError(f"{page}: is not a page of spiketicket reproduce")
-    lines = page.with_suffix(".jsonl").read_text().splitlines()
-    rows = tuple(json.loads(line) for line in lines)
+    rows = tuple(read_lines(page.with_suffix(".jsonl")))
     unfinished = _UNFINISHED.search(text)
     runs, lacking = map(int, unfinished.groups()) if unfinished else (len(rows), 0)
     place, name, scale = title.groups()

@@ -232,10 +232,10 @@ def brief(name: str, most: int) -> str:
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
-def role(arm: str) -> str:
-    """How an arm is drawn: ``ticket``, ``dense``, ``floor`` (frozen) or ``control``."""
-    if arm in ("ticket", "patch", "pepsp", "multisp") or arm.endswith("_finetuned"):
+def role(stage: str) -> str:
+    """How a stage is drawn: ``ticket``, ``dense``, ``floor`` (frozen) or ``control``."""
+    if stage in ("ticket", "patch", "pepsp", "multisp") or stage.endswith("_finetuned"):
         return "ticket"
-    if arm == "dense":
+    if stage == "dense":
         return "dense"
-    return "floor" if arm.endswith("random_frozen") else "control"
+    return "floor" if stage.endswith("random_frozen") else "control"

@@ -21,22 +21,22 @@ from spiketicket.report.figures.canvas import (
 )
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import Spread, between, percent, plain, spread
-from spiketicket.report.runs import Arm, Run
+from spiketicket.report.runs import Row, Run
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 258.0, 30.0, 210.0
 
 
 @dataclass(frozen=True)
 class _Line:
-    arm: str
+    stage: str
     title: str
     points: tuple[tuple[float, Spread, Run], ...]
 
 
 def accuracy_curve(curve: Curve, number: int) -> Figure:
-    """One curve an arm: main ticket, dense net, and the random masks or patches beside it."""
+    """One curve a stage: main ticket, dense net, and the random masks or patches beside it."""
     lines = _lines(curve)
-    shown = [ln for ln in lines if role(ln.arm) != "floor"] or lines
+    shown = [ln for ln in lines if role(ln.stage) != "floor"] or lines
     hidden = [ln for ln in lines if ln not in shown]
     scale_x = _x_scale(curve.values)
     scale_y = _y_scale([s for ln in shown for _, s, _ in ln.points])
@@ -44,13 +44,13 @@ def accuracy_curve(curve: Curve, number: int) -> Figure:
         y_axis(scale_y, _LEFT, _RIGHT, "test accuracy, %"),
         x_axis(scale_x, _BOTTOM, curve.title, _tick_values(curve.values, scale_x)),
     ]
-    order = sorted(shown, key=lambda ln: role(ln.arm) == "ticket")
+    order = sorted(shown, key=lambda ln: role(ln.stage) == "ticket")
     parts += [_drawn(ln, scale_x, scale_y) for ln in order]
     parts.append(_labels(shown, scale_y))
     if hidden:
         parts.append(text(_LEFT, _BOTTOM + 50, _floor(hidden), "dim"))
     name = curve.key.replace(".", "-")
-    columns = (curve.key, "arm", "run", "accuracy", "sd", "low", "high")
+    columns = (curve.key, "stage", "run", "accuracy", "sd", "low", "high")
     title = f"Accuracy against {curve.title.split(' (')[0]}"
     return Figure(
         f"curve-{number}-{name}",
@@ -66,24 +66,24 @@ def accuracy_curve(curve: Curve, number: int) -> Figure:
 def _lines(curve: Curve) -> list[_Line]:
     main = curve.runs[0].main
     wanted = [main, "dense"]
-    arms = [arm for run in curve.runs for arm in run.arms]
-    titles = {arm.name: arm.title for arm in arms}
+    rows = [row for run in curve.runs for row in run.rows]
+    titles = {row.name: row.title for row in rows}
     wanted += [n for n in titles if n.startswith(("random_", f"{main}_random"))]
     found = []
     for name in wanted:
         points = [
-            (x, _spread(run, arm), run)
+            (x, _spread(run, row), run)
             for x, run in zip(curve.values, curve.runs, strict=True)
-            for arm in run.arms
-            if arm.name == name and arm.test
+            for row in run.rows
+            if row.name == name and row.test
         ]
         if points:
             found.append(_Line(name, titles[name], tuple(points)))
     return found
 
 
-def _spread(run: Run, arm: Arm) -> Spread:
-    return spread(arm.test, run.samples, run.confidence)
+def _spread(run: Run, row: Row) -> Spread:
+    return spread(row.test, run.samples, run.confidence)
 
 
 def _x_scale(values: tuple[float, ...]) -> Scale:
@@ -113,7 +113,7 @@ def _tick_values(values: tuple[float, ...], scale: Scale) -> list[float]:
 
 
 def _drawn(ln: _Line, scale_x: Scale, scale_y: Scale) -> Markup:
-    kind = role(ln.arm)
+    kind = role(ln.stage)
     # beside each other, so that equal intervals are both seen
     aside = {"ticket": -1.5, "dense": 1.5}.get(kind, 0.0)
     parts = []
@@ -135,7 +135,7 @@ def _labels(lines: list[_Line], scale_y: Scale) -> Markup:
     ends = [scale_y(ln.points[-1][1].mean) for ln in lines]
     parts = []
     for ln, at, end in zip(lines, apart(ends, 14, _TOP, _BOTTOM - 2), ends, strict=True):
-        kind = role(ln.arm)
+        kind = role(ln.stage)
         path = f"M{px(_RIGHT - 4)} {px(end)}L{px(_RIGHT + 8)} {px(at)}"
         parts.append(element("path", d=path, class_="hair"))
         short = ln.title.replace("random mask, ", "random, ").replace("random mask ", "random ")

@@ -1,4 +1,4 @@
-"""Energy per image by each table: a bar an arm, in the parts it comes from."""
+"""Energy per image by each table: a bar a stage, in the parts it comes from."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _PARTS = (("MAC", "macs_pj", 1.0), ("AC", "acs_pj", 0.62), ("membranes, apart", 
 
 
 def energy_tables(run: Run) -> list[str]:
-    """The tables that any arm was measured with, the usual one first."""
+    """The tables that any stage was measured with, the usual one first."""
     rows = (row for stage in run.stages if stage.measure for row in stage.measure.energy)
     return list(dict.fromkeys(row.table for row in rows))
 
 
-def arm_energy(run: Run, arm: str, table: str) -> dict[str, float] | None:
-    """Means over the measured seeds of an arm, by the table's name, in pJ per image."""
+def stage_energy(run: Run, name: str, table: str) -> dict[str, float] | None:
+    """Means over the measured seeds of a stage, by the table's name, in pJ per image."""
     rows = [
         row
-        for stage in run.stages_of(arm)
+        for stage in run.stages_of(name)
         if stage.measure
         for row in stage.measure.energy
         if row.table == table
@@ -35,30 +35,32 @@ def arm_energy(run: Run, arm: str, table: str) -> dict[str, float] | None:
 
 
 def energy_bars(run: Run, table: str) -> Figure:
-    """The energy of every measured arm by one table; means over the measured seeds."""
-    arms = [(arm, found) for arm in _arms(run) if (found := arm_energy(run, arm, table))]
-    most = max(sum(found[key] for _, key, _ in _PARTS) for _, found in arms) or 1.0
+    """The energy of every measured stage by one table; means over the measured seeds."""
+    stages = [
+        (stage, found) for stage in _stages(run) if (found := stage_energy(run, stage, table))
+    ]
+    most = max(sum(found[key] for _, key, _ in _PARTS) for _, found in stages) or 1.0
     scale = Scale(0, most, 0, WIDTH)
-    dense = next((found["total_pj"] for arm, found in arms if arm == "dense"), None)
+    dense = next((found["total_pj"] for stage, found in stages if stage == "dense"), None)
     parts: list[Markup] = [_key()]
     y = 26.0
-    for arm, found in arms:
-        parts.append(_bar(run.title(arm), role(arm), found, scale, y, dense))
+    for stage, found in stages:
+        parts.append(_bar(run.title(stage), role(stage), found, scale, y, dense))
         y += _ROW
     row = _row(run, table)
-    columns = ("arm", *(key for _, key, _ in _PARTS), "total_pj")
+    columns = ("stage", *(key for _, key, _ in _PARTS), "total_pj")
     return Figure(
         f"energy-{_stem(table)}",
         f"Energy per image, {table}",
         _about(row),
         drawing(y + 2, joined(parts), label=f"Energy per image by table {table}"),
         columns,
-        tuple((arm, *(found[key] for key in columns[1:])) for arm, found in arms),
+        tuple((stage, *(found[key] for key in columns[1:])) for stage, found in stages),
     )
 
 
-def _arms(run: Run) -> list[str]:
-    return list(dict.fromkeys(stage.arm for stage in run.stages if stage.measure))
+def _stages(run: Run) -> list[str]:
+    return list(dict.fromkeys(stage.name for stage in run.stages if stage.measure))
 
 
 def _row(run: Run, table: str) -> Energy | None:

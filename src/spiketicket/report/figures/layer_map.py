@@ -16,7 +16,7 @@ _SHADES = 20
 _MOST_ROWS, _MOST_STEPS = 64, 16
 
 
-def layer_map(measure: Measure, arm: str, title: str) -> Figure | None:
+def layer_map(measure: Measure, stage: str, title: str) -> Figure | None:
     """Of one net, ``title`` in words; a longer net or recording is cut, which the caption says."""
     every = steps(measure)
     shown = every[:_MOST_ROWS]
@@ -50,7 +50,7 @@ def layer_map(measure: Measure, arm: str, title: str) -> Figure | None:
         caption += f" The first {_MOST_ROWS} of {len(every)} rows."
     drawn = drawing(_TOP + len(shown) * _ROW + 2, joined(parts), label=f"Layers of {title}")
     return Figure(
-        f"layers-{arm}",
+        f"layers-{stage}",
         f"Layer by layer: {title}",
         caption,
         drawn,

@@ -37,9 +37,9 @@ GROUPS = {
 """The groups of operations in words."""
 
 
-def network_picture(run: Run, measure: Measure, arm: str, title: str) -> Figure | None:
+def network_picture(run: Run, measure: Measure, stage: str, title: str) -> Figure | None:
     """Blocks from top to bottom; a box is filled as far as its weights are kept."""
-    facts = next((a.facts for a in run.arms if a.name == arm), None)
+    facts = next((a.facts for a in run.rows if a.name == stage), None)
     binary, tokens = bool(facts and facts.binary), facts.tokens if facts else None
     every = steps(measure)
     if not every:
@@ -63,7 +63,7 @@ def network_picture(run: Run, measure: Measure, arm: str, title: str) -> Figure 
     if len(every) > _MOST:
         caption += f" The first {_MOST} of {len(every)} layers."
     return Figure(
-        f"network-{arm}",
+        f"network-{stage}",
         f"The network: {title}",
         caption,
         drawing(classes + 2, joined(parts), label=f"The network of {title}, block by block"),

@@ -18,7 +18,7 @@ _COLUMNS, _GAP = 4, 8.0
 _SIDE = (WIDTH - (_COLUMNS - 1) * _GAP) / _COLUMNS
 
 
-def pictures(sample: Sample, arm: str) -> Figure:
+def pictures(sample: Sample, stage: str) -> Figure:
     """At most 8 images; patches that are dropped are dimmed."""
     parts: list[Markup] = []
     count = min(len(sample.images), 8)
@@ -52,7 +52,7 @@ def pictures(sample: Sample, arm: str) -> Figure:
         what = f"Outlined: the {sample.kept.shape[1]} of {all_of} patches that are kept. {what}"
     title = "Kept patches" if sample.kept is not None else "Test images"
     return Figure(
-        f"images-{arm}",
+        f"images-{stage}",
         title,
         f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
         drawing(lines * (height + 22), joined(parts), label=title),

@@ -31,7 +31,7 @@ _LEFT, _PANEL, _GAP = 96.0, 44.0, 8.0
 _MOST_STEPS = 400
 
 
-def raster(sample: Sample, arm: str) -> Figure | None:
+def raster(sample: Sample, stage: str) -> Figure | None:
     """A panel per layer, a column per time step, a row per neuron."""
     rasters = [(name, spikes) for name, spikes in sample.rasters if spikes.size]
     if not rasters:
@@ -55,7 +55,7 @@ def raster(sample: Sample, arm: str) -> Figure | None:
         for t, n in zip(*(i.tolist() for i in spikes.nonzero()), strict=True)
     ]
     return Figure(
-        f"raster-{arm}",
+        f"raster-{stage}",
         "Spikes",
         f"Test sample {sample.index}: at most 128 evenly chosen neurons "
         "a layer, a mark for each spike.",
@@ -76,7 +76,7 @@ def _marks(spikes: NDArray[np.bool_], y: float, cell: float) -> Markup:
     return element("path", d=f"M0 0{''.join(path)}", transform=frame, class_="spike")
 
 
-def membranes(sample: Sample, arm: str) -> Figure | None:
+def membranes(sample: Sample, stage: str) -> Figure | None:
     """The potential before firing of a few neurons, a panel each, with the threshold."""
     potential, fired = sample.membrane[:_MOST_STEPS], sample.membrane_spikes
     times, neurons = potential.shape
@@ -103,7 +103,7 @@ def membranes(sample: Sample, arm: str) -> Figure | None:
         y += 50
     parts.append(x_axis(scale_x, y, "time step", _steps(times)))
     return Figure(
-        f"membranes-{arm}",
+        f"membranes-{stage}",
         "Membranes",
         f"Potential before firing of {neurons} neurons of "
         f"{short_name(sample.membrane_name)}, test sample {sample.index}. Dashed: the threshold. "
@@ -123,7 +123,7 @@ def membranes(sample: Sample, arm: str) -> Figure | None:
     )
 
 
-def answer(sample: Sample, arm: str) -> Figure | None:
+def answer(sample: Sample, stage: str) -> Figure | None:
     """The value the net gives each class."""
     logits = [float(v) for v in sample.logits]
     if not logits or not all(math.isfinite(v) for v in logits):
@@ -145,7 +145,7 @@ def answer(sample: Sample, arm: str) -> Figure | None:
     if not right:
         words += f": it is {sample.class_name(sample.label)}"
     return Figure(
-        f"answer-{arm}",
+        f"answer-{stage}",
         "Its answer",
         f"Test sample {sample.index}: {words}.",
         drawing(194, joined(parts), label="The value of each class"),

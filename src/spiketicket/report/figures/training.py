@@ -1,4 +1,4 @@
-"""Loss and validation accuracy of every arm over its epochs."""
+"""Loss and validation accuracy of every stage over its epochs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LABELS = 6
 
 @dataclass(frozen=True)
 class _Line:
-    arm: str
+    stage: str
     title: str
     values: tuple[tuple[int, float], ...]
 
@@ -63,8 +63,8 @@ def left_out(run: Run) -> int:
 def _figure(
     run: Run, name: str, title: str, unit: str, value: Callable[[Epoch], float]
 ) -> Figure | None:
-    names = list(dict.fromkeys(s.arm for s in run.stages if s.history))
-    lines = [ln for arm in names if (ln := _mean_line(run, arm, value)).values]
+    names = list(dict.fromkeys(s.name for s in run.stages if s.history))
+    lines = [ln for stage in names if (ln := _mean_line(run, stage, value)).values]
     if not lines:
         return None
     every = [v for ln in lines for _, v in ln.values]
@@ -75,11 +75,11 @@ def _figure(
         y_axis(scale_y, _LEFT, _RIGHT, unit),
         x_axis(scale_x, _BOTTOM, "epoch", _whole(scale_x)),
     ]
-    for ln in sorted(lines, key=lambda ln: _order(run, ln.arm)):
+    for ln in sorted(lines, key=lambda ln: _order(run, ln.stage)):
         points = [(scale_x(epoch + 1), scale_y(v)) for epoch, v in ln.values]
-        kind = role(ln.arm)
-        faint = "" if _named(run, ln.arm, lines) else " faint"
-        faint += " earlier" if kind == "ticket" and ln.arm != run.main else ""
+        kind = role(ln.stage)
+        faint = "" if _named(run, ln.stage, lines) else " faint"
+        faint += " earlier" if kind == "ticket" and ln.stage != run.main else ""
         parts.append(polyline(points, f"s-{kind}{faint}", ln.title))
         if len(points) == 1:
             parts.append(
@@ -92,9 +92,9 @@ def _figure(
     caption = f"Mean over {seeds} seeds." if seeds > 1 else "One seed."
     if len(lines) > _LABELS:
         caption += " Grey: the controls; their names show under the pointer."
-    columns = ("arm", "seed", "epoch", name)
+    columns = ("stage", "seed", "epoch", name)
     rows = tuple(
-        (s.arm, s.seed, e.epoch, value(e) if math.isfinite(value(e)) else str(value(e)))
+        (s.name, s.seed, e.epoch, value(e) if math.isfinite(value(e)) else str(value(e)))
         for s in run.stages
         for e in s.history
     )
@@ -102,14 +102,14 @@ def _figure(
     return Figure(f"training-{name}", title, caption, drawn, columns, rows)
 
 
-def _mean_line(run: Run, arm: str, value: Callable[[Epoch], float]) -> _Line:
+def _mean_line(run: Run, name: str, value: Callable[[Epoch], float]) -> _Line:
     by_epoch: dict[int, list[float]] = {}
-    for stage in run.stages_of(arm):
+    for stage in run.stages_of(name):
         for epoch in stage.history:
             if math.isfinite(value(epoch)):
                 by_epoch.setdefault(epoch.epoch, []).append(value(epoch))
     means = tuple((e, math.fsum(v) / len(v)) for e, v in sorted(by_epoch.items()))
-    return _Line(arm, run.title(arm), means)
+    return _Line(name, run.title(name), means)
 
 
 def _scale(values: Sequence[float]) -> Scale:
@@ -124,18 +124,18 @@ def _whole(scale: Scale) -> list[float]:
     return sorted({float(round(v)) for v in (1.0, *scale.ticks(5)) if v >= 1})
 
 
-def _order(run: Run, arm: str) -> int:
-    if arm == run.main:
+def _order(run: Run, stage: str) -> int:
+    if stage == run.main:
         return 3
-    return {"ticket": 2, "dense": 1}.get(role(arm), 0)
+    return {"ticket": 2, "dense": 1}.get(role(stage), 0)
 
 
-def _named(run: Run, arm: str, lines: Sequence[_Line]) -> bool:
-    return len(lines) <= _LABELS or arm in (run.main, "dense", "patch", "pepsp", "multisp")
+def _named(run: Run, stage: str, lines: Sequence[_Line]) -> bool:
+    return len(lines) <= _LABELS or stage in (run.main, "dense", "patch", "pepsp", "multisp")
 
 
 def _labels(run: Run, lines: Sequence[_Line], scale_x: Scale, scale_y: Scale) -> Markup:
-    named = [ln for ln in lines if _named(run, ln.arm, lines)]
+    named = [ln for ln in lines if _named(run, ln.stage, lines)]
     ends = [scale_y(ln.values[-1][1]) for ln in named]
     parts = []
     for ln, at, end in zip(named, apart(ends, 13, _TOP, _BOTTOM - 2), ends, strict=True):
@@ -143,5 +143,5 @@ def _labels(run: Run, lines: Sequence[_Line], scale_x: Scale, scale_y: Scale) ->
         path = f"M{px(start)} {px(end)}L{px(_RIGHT + 6)} {px(at)}"
         parts.append(element("path", d=path, class_="hair"))
         title = ln.title.replace("random mask, ", "random, ")
-        parts.append(text(_RIGHT + 9, at + 3.5, title, f"label t-{role(ln.arm)}"))
+        parts.append(text(_RIGHT + 9, at + 3.5, title, f"label t-{role(ln.stage)}"))
     return joined(parts)

@@ -1,4 +1,4 @@
-"""The tables of one run's arms: accuracy with its uncertainty, comparisons, and the ladder."""
+"""The tables of one run's stages: accuracy with its uncertainty, comparisons, and the ladder."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from spiketicket.report.numbers import (
     size,
     spread,
 )
-from spiketicket.report.runs import Arm, Run
+from spiketicket.report.runs import Row, Run
 from spiketicket.report.tables import Cell, Table
 from spiketicket.verdict.intervals import Estimate
 
 _GROUPS = ("conv_pep", "encoder_linear", "attention", "selector")
 
 
-def arms_table(run: Run) -> Table:
-    """Accuracy of every arm: each seed, mean, spread, and both intervals."""
+def stages_table(run: Run) -> Table:
+    """Accuracy of every stage: each seed, mean, spread, and both intervals."""
     seeds = run.seeds
     level = f"{100 * run.confidence:g} %"
     columns = (
-        "arm",
+        "stage",
         *(f"seed {seed}" for seed in seeds),
         "mean",
         "sd",
@@ -36,11 +36,11 @@ def arms_table(run: Run) -> Table:
         "validation\nmean",
         "McNemar p\nagainst its ticket",
     )
-    rows = tuple(_arm_row(run, arm) for arm in run.arms)
-    main = frozenset(i for i, arm in enumerate(run.arms) if arm.name == run.main)
+    rows = tuple(_stage_row(run, row) for row in run.rows)
+    main = frozenset(i for i, row in enumerate(run.rows) if row.name == run.main)
     samples = f" of {run.samples:,} test samples" if run.samples else ""
     return Table(
-        "arms",
+        "stages",
         columns,
         rows,
         main=main,
@@ -49,16 +49,16 @@ def arms_table(run: Run) -> Table:
     )
 
 
-def _arm_row(run: Run, arm: Arm) -> tuple[Cell, ...]:
-    found = spread(arm.test, run.samples, run.confidence)
+def _stage_row(run: Run, row: Row) -> tuple[Cell, ...]:
+    found = spread(row.test, run.samples, run.confidence)
     seeds = [
-        Cell(percent(arm.test.get(seed)), arm.test.get(seed), _right(arm.test.get(seed), run))
+        Cell(percent(row.test.get(seed)), row.test.get(seed), _right(row.test.get(seed), run))
         for seed in run.seeds
     ]
-    validation = sum(arm.validation.values()) / len(arm.validation) if arm.validation else None
-    pair = _pair(run, arm.name)
+    validation = sum(row.validation.values()) / len(row.validation) if row.validation else None
+    pair = _pair(run, row.name)
     return (
-        Cell(arm.title),
+        Cell(row.title),
         *seeds,
         Cell(percent(found.mean), found.mean),
         Cell(percent(found.sd), found.sd),
@@ -79,9 +79,9 @@ def _right(accuracy: float | None, run: Run) -> str:
     return f"{round(accuracy * run.samples / 100):,} of {run.samples:,} right"
 
 
-def _pair(run: Run, arm: str) -> Compared | None:
-    """The comparison in which the arm is the control; the dense net's with the last rung."""
-    pairs = [p for p in run.pairs if p.control == arm and "finetuned" not in p.of]
+def _pair(run: Run, stage: str) -> Compared | None:
+    """The comparison in which the stage is the control; the dense net's with the last rung."""
+    pairs = [p for p in run.pairs if p.control == stage and "finetuned" not in p.of]
     own = [p for p in pairs if p.ticket == run.main]
     found = own or pairs
     return found[-1] if found else None
@@ -120,11 +120,11 @@ def _interval(pair: Compared) -> str:
 
 
 def size_table(run: Run) -> Table:
-    """What every arm keeps and costs; for a ladder the ladder's own columns."""
-    if any(arm.facts.tokens for arm in run.arms):
+    """What every stage keeps and costs; for a ladder the ladder's own columns."""
+    if any(row.facts.tokens for row in run.rows):
         return _ladder_table(run)
     columns = (
-        "arm",
+        "stage",
         "density",
         "weights kept",
         "weights",
@@ -134,11 +134,11 @@ def size_table(run: Run) -> Table:
         "epochs",
     )
     rows = []
-    for arm in run.arms:
-        f = arm.facts
+    for row in run.rows:
+        f = row.facts
         rows.append(
             (
-                Cell(arm.title),
+                Cell(row.title),
                 Cell(f"{f.density:.4g}", f.density),
                 Cell(f"{f.kept:,.0f}", f.kept),
                 Cell(f"{f.parameters:,.0f}", f.parameters),
@@ -167,13 +167,13 @@ def _ladder_table(run: Run) -> Table:
         "epochs",
     )
     rows = []
-    for arm in run.arms:
-        f = arm.facts
-        mean = spread(arm.test, None, run.confidence).mean
+    for row in run.rows:
+        f = row.facts
+        mean = spread(row.test, None, run.confidence).mean
         tokens = Cell(f"{f.tokens.kept} of {f.tokens.of}", f.tokens.kept) if f.tokens else Cell("–")
         rows.append(
             (
-                Cell(arm.title),
+                Cell(row.title),
                 Cell(percent(mean), mean),
                 tokens,
                 Cell(
@@ -202,7 +202,7 @@ def _pruned(density: float | None) -> Cell:
 
 
 def _main_rows(run: Run) -> frozenset[int]:
-    return frozenset(i for i, arm in enumerate(run.arms) if arm.name == run.main)
+    return frozenset(i for i, row in enumerate(run.rows) if row.name == run.main)
 
 
 def _operations(found: object) -> Cell:
@@ -220,7 +220,7 @@ def _total(found: dict[str, Operations | float]) -> Operations | None:
 
 
 def never_predicted(run: Run) -> list[str]:
-    """Arms that never give a class, in words; a class counts if any arm ever predicts it."""
+    """Stages that never give a class, in words; a class counts if any stage ever predicts it."""
     known = [s for s in run.stages if s.predictions is not None]
     names = run.sample[1].classes if run.sample else ()
     most = max((int(s.predictions.max()) for s in known if s.predictions is not None), default=-1)
@@ -232,14 +232,16 @@ def never_predicted(run: Run) -> list[str]:
         if absent:
             shown = ", ".join(names[c] if c < len(names) else str(c) for c in absent[:10])
             more = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
-            found.append(f"{run.title(stage.arm)}, seed {stage.seed}: never answers {shown}{more}.")
+            found.append(
+                f"{run.title(stage.name)}, seed {stage.seed}: never answers {shown}{more}."
+            )
     return found
 
 
 def overall(run: Run) -> tuple[Estimate | None, float | None]:
     """The main ticket's interval to draw, and its mean; None where it has no result."""
-    arm = next((a for a in run.arms if a.name == run.main), None)
-    if arm is None:
+    row = next((a for a in run.rows if a.name == run.main), None)
+    if row is None:
         return None, None
-    found = spread(arm.test, run.samples, run.confidence)
+    found = spread(row.test, run.samples, run.confidence)
     return found.interval, found.mean
