@@ -234,7 +234,7 @@ def test_find_refuses_batches_of_one_before_it_has_a_folder(tmp_path, monkeypatc
         {
             "name": "one",
             "data": {"name": "digits"},
-            "neuron": {"name": "own"},
+            "neuron": {"name": "custom"},
             "model": {"name": "net_of_batches_of_one:build"},
             "ticket": {"name": "edge_popup", "density": 0.5},
             "train": {"epochs": 1, "batch_size": 1},

@@ -600,11 +600,11 @@ def test_find_with_a_network_of_ones_own(here):
     ticket = Ticket.load(path)
     assert [layer.name for layer in ticket.layers] == ["1", "3"]
     assert ticket.layers[0].shape == (16, 64)
-    with pytest.raises(TicketError, match=r"of a network of your own.*--network mynet_of_a_test"):
+    with pytest.raises(TicketError, match=r"of a custom network.*--network mynet_of_a_test"):
         from_ticket(ticket)
     again = spiketicket.evaluate_ticket(path, network=own, trust_options=True)
     assert again.test_accuracy == pytest.approx(ticket.metadata["accuracy"]["test"])
-    from_ticket(ticket, own=own, options={"hidden": 16})
+    from_ticket(ticket, network=own, options={"hidden": 16})
     with pytest.raises(TicketError, match="arguments that you have not confirmed"):
         verify_ticket(path, Place(consent=Consent(own)))
     sure = verify_ticket(path, Place(consent=Consent(own, {"hidden": 16})), rerun=True)
@@ -628,13 +628,13 @@ def test_a_ticket_of_a_network_that_puts_time_second_is_refused(here):
     made = recipe("time_second")
     args = {
         "model": made.model.model_dump(mode="json"),
-        "neuron": {"name": "own"},
+        "neuron": {"name": "custom"},
         "shape": {"channels": 1, "height": 8, "width": 8, "classes": 10, "frames": 1},
     }
     tensors = {"layer.weight": np.zeros((10, 64), np.float32), "layer.bias": np.zeros(10, "f4")}
     ticket = Ticket((), tensors, {"network": {"name": made.model.name, "args": args}})
     with pytest.raises(UserError, match=r"returns \[B, T, classes\]"):
-        from_ticket(ticket, own=made.model.name)
+        from_ticket(ticket, network=made.model.name)
 
 
 def test_neurons_of_a_recipes_network_are_reset_before_every_call(here):
@@ -649,7 +649,7 @@ def test_neurons_of_a_recipes_network_are_reset_before_every_call(here):
 
 def test_a_ticket_cannot_make_a_reader_import_anything(here):
     (here / "evil_of_a_test.py").write_text("raise SystemExit('imported')")
-    args = {"model": {"name": "evil_of_a_test:f"}, "neuron": {"name": "own"}, "shape": {}}
+    args = {"model": {"name": "evil_of_a_test:f"}, "neuron": {"name": "custom"}, "shape": {}}
     ticket = Ticket((), {}, {"network": {"name": "evil_of_a_test:f", "args": args}})
     with pytest.raises(TicketError, match="network of your own"):
         from_ticket(ticket)
@@ -718,13 +718,13 @@ def test_names_of_networks():
                 "name": "own",
                 "data": {"name": "digits"},
                 "model": {"name": "os path:system"},
-                "neuron": {"name": "own"},
+                "neuron": {"name": "custom"},
                 "ticket": {"name": "edge_popup", "density": 0.5},
                 "train": {"epochs": 1, "batch_size": 64},
             }
         )
     convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()
-    with pytest.raises(UserError, match=r"neuron\.name: is for a network of your own"):
+    with pytest.raises(UserError, match=r"neuron\.name: is for a custom network"):
         convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
     missing = registry.load_network("no_such_module_here:f")
     config = missing.Config(name="no_such_module_here:f")
@@ -737,7 +737,7 @@ def test_names_of_networks():
 def test_the_example_runs_with_every_library():
     libraries = [n for n in ("spikingjelly", "snntorch", "norse") if importlib.util.find_spec(n)]
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "own_network.py"), "plain", *libraries, "--epochs", "1"],
+        [sys.executable, str(EXAMPLES / "custom_network.py"), "plain", *libraries, "--epochs", "1"],
         check=True,
         capture_output=True,
         text=True,
@@ -750,7 +750,7 @@ def test_the_example_runs_with_every_library():
 
 
 def test_the_examples_recipe_is_sound():
-    loaded = spiketicket.load_recipe(EXAMPLES / "own_network.toml")
+    loaded = spiketicket.load_recipe(EXAMPLES / "custom_network.toml")
     assert json.loads(json.dumps(loaded.model.options)) == {"channels": 24}
 
 

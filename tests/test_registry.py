@@ -102,3 +102,9 @@ def test_a_broken_choice_is_not_bad_input(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(registry.importlib, "import_module", fail)
     with pytest.raises(ModuleNotFoundError):
         registry.load("data", "digits")
+
+
+def test_what_an_earlier_version_calls_otherwise_is_still_read():
+    assert registry.load("neurons", "own") is registry.load("neurons", "custom")
+    assert registry.load("neurons", "own").Config(name="own").name == "custom"
+    assert "own" not in registry.names("neurons")

@@ -122,7 +122,7 @@ def test_a_network_of_ones_own_and_a_transformer_are_counted(tmp_path, monkeypat
     )
     monkeypatch.syspath_prepend(tmp_path)
     table = to_dict(demo())
-    table |= {"model": {"name": "linear_of_a_test:build"}, "neuron": {"name": "own"}}
+    table |= {"model": {"name": "linear_of_a_test:build"}, "neuron": {"name": "custom"}}
     with given(Consent("linear_of_a_test:build")):
         assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
     multisp = load_recipe(packaged_recipes()["digits-multisp"])

@@ -33,7 +33,7 @@ def make(**options):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with a network of one's own, and an empty configuration of the user's."""
+    """A folder with a custom network, and an empty configuration of the user's."""
     (tmp_path / f"{NAME}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(consent, "config_file", lambda: tmp_path / "home" / "config.toml")
@@ -48,7 +48,7 @@ def recipe(name=f"{NAME}:make", **settings):
             "name": "own",
             "data": {"name": "digits", "train_limit": 100},
             "model": {"name": name, **settings},
-            "neuron": {"name": "own"},
+            "neuron": {"name": "custom"},
             "ticket": {"name": "edge_popup", "density": 0.5, "fine_tune_epochs": 1},
             "train": {"epochs": 1, "batch_size": 50},
         }
@@ -58,7 +58,7 @@ def recipe(name=f"{NAME}:make", **settings):
 def ticket(options=None, name=f"{NAME}:make", called=None):
     model = {"name": called or name, **({} if options is None else {"options": options})}
     shape = {"channels": 1, "height": 8, "width": 8, "classes": 10, "frames": 1}
-    args = {"model": model, "neuron": {"name": "own"}, "shape": shape}
+    args = {"model": model, "neuron": {"name": "custom"}, "shape": shape}
     weight = np.zeros((10, 64), np.float32)
     return Ticket((), {"1.weight": weight}, {"network": {"name": name, "args": args}})
 
@@ -96,7 +96,7 @@ def test_a_recipe_runs_no_code_by_itself(spike, here, command):
     (here / "own.toml").write_text(to_toml(recipe()))
     done = spike(*command)
     assert done.exit_code == 2
-    assert f"model.name: is a network of your own: its code would be run (got '{NAME}:make')" in (
+    assert f"model.name: is a custom network: its code would be run (got '{NAME}:make')" in (
         done.stderr
     )
     assert f"--network {NAME}:make" in done.stderr
@@ -127,7 +127,7 @@ def test_arguments_that_no_ticket_could_state_are_refused_at_once(spike, here, v
 @pytest.mark.parametrize("name", ["os:system", "os.path:join:x", "os path:system", ":", "a:b c"])
 def test_only_a_function_can_be_named(name):
     """``os:system`` is a name; nothing else is, and reading a recipe calls neither."""
-    if registry.is_own(name):
+    if registry.is_custom(name):
         assert recipe(name, options={"command": "touch pwned"}).model.name == name
     else:
         with pytest.raises(UserError, match="unknown network"):
@@ -141,7 +141,7 @@ def test_what_is_no_text_names_nothing(name):
     for family in registry.FAMILIES:
         with pytest.raises(UserError, match="unknown"):
             registry.load(family, name)
-    assert not registry.is_own(name)
+    assert not registry.is_custom(name)
 
 
 def test_the_user_names_a_recipes_network(spike, here):
@@ -172,7 +172,7 @@ def test_arguments_of_a_recipe_are_confirmed(spike, here):
     [
         (["--options", "a=1"], "--options: goes with --network only"),
         (["--trust-options"], "--options: goes with --network only"),
-        (["--network", "a b"], "--network: names no network of your own (got 'a b')"),
+        (["--network", "a b"], "--network: names no custom network (got 'a b')"),
         (["--network", "a:b", "--options", "a"], "--options: must have the form key=value"),
         (["--network", "a:b", "--options", "a=1", "--options", "a=2"], "is given twice"),
     ],
@@ -184,7 +184,7 @@ def test_options_that_make_no_sense(spike, here, given, message):
 
 
 def test_python_names_it_too(here):
-    with pytest.raises(UserError, match=r"model\.name: is a network of your own.*network="):
+    with pytest.raises(UserError, match=r"model\.name: is a custom network.*network="):
         spiketicket.find(recipe(), runs_dir=here / "runs")
     with pytest.raises(UserError, match="network of your own"):
         spiketicket.train_dense(recipe(), runs_dir=here / "runs")
@@ -299,33 +299,33 @@ def test_without_a_home_nobody_is_trusted(here, monkeypatch):
 
 
 def test_a_ticket_is_opened_with_the_users_name_and_arguments(here):
-    assert from_ticket(ticket(), own=f"{NAME}:make").training is False
+    assert from_ticket(ticket(), network=f"{NAME}:make").training is False
     assert (here / "called").read_text() == "{}"
     stated = ticket({"channels": 24})
-    from_ticket(stated, own=f"{NAME}:make", options={"channels": 24})
+    from_ticket(stated, network=f"{NAME}:make", options={"channels": 24})
     assert (here / "called").read_text() == "{'channels': 24}"
-    from_ticket(stated, own=f"{NAME}:make", trust_options=True)
+    from_ticket(stated, network=f"{NAME}:make", trust_options=True)
 
 
 @pytest.mark.parametrize("given", [None, {}, {"channels": 25}, {"channels": 24.0}, {"x": 1}])
 def test_a_tickets_arguments_are_confirmed(here, given):
     message = r"network\.args\.model\.options: .*not confirmed \(got \{'channels': 24\}\)"
     with pytest.raises(TicketError, match=message) as error:
-        from_ticket(ticket({"channels": 24}), own=f"{NAME}:make", options=given)
+        from_ticket(ticket({"channels": 24}), network=f"{NAME}:make", options=given)
     assert "--options channels=24" in error.value.remedy
     assert untouched(here)
 
 
 def test_arguments_that_a_ticket_does_not_state_are_refused(here):
     with pytest.raises(TicketError, match=r"states no arguments.*You gave \{'channels': 24\}"):
-        from_ticket(ticket(), own=f"{NAME}:make", options={"channels": 24})
+        from_ticket(ticket(), network=f"{NAME}:make", options={"channels": 24})
     assert untouched(here)
 
 
 @pytest.mark.parametrize("own", ["", "os:system", f"{NAME}:made"])
 def test_a_ticket_of_a_network_that_was_not_named(here, own):
-    with pytest.raises(TicketError, match="is of a network of your own"):
-        from_ticket(ticket(), own=own)
+    with pytest.raises(TicketError, match="is of a custom network"):
+        from_ticket(ticket(), network=own)
     assert untouched(here)
 
 
@@ -346,7 +346,7 @@ def test_the_name_that_is_trusted_is_the_one_that_is_called(here, kind, name, ca
     options = {"command": "touch pwned"}
     read = forged.to_bytes if kind == "file" else partial(from_ticket, forged, options=options)
     with pytest.raises(TicketError) as error:
-        read(**({} if kind == "file" else {"own": f"{NAME}:make"}))
+        read(**({} if kind == "file" else {"network": f"{NAME}:make"}))
     assert error.value.where == where
     assert untouched(here)
     assert not (here / "pwned").exists()

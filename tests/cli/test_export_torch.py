@@ -108,7 +108,7 @@ def test_a_ticket_of_a_foreign_program_is_refused(spike, tmp_path):
     Ticket((), {}, {"network": {"name": "os:system", "args": {}}}).save(tmp_path / "evil.ticket")
     done = spike(*map(str, ["export", tmp_path / "evil.ticket", "--to", "onnx", "-o", tmp_path]))
     assert done.exit_code == 2
-    assert "of a network of your own" in done.stderr
+    assert "of a custom network" in done.stderr
 
 
 @pytest.mark.parametrize(

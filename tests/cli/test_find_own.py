@@ -1,4 +1,4 @@
-"""``find`` on a network of one's own: whole, though its operations cannot be counted."""
+"""``find`` on a custom network: whole, though its operations cannot be counted."""
 
 import sys
 
@@ -23,7 +23,7 @@ name = "ownnet_of_the_test:build"
 timesteps = 1
 weights = "float"
 [neuron]
-name = "own"
+name = "custom"
 [ticket]
 name = "edge_popup"
 density = 0.5

@@ -177,7 +177,7 @@ def recipe_texts() -> tuple[bytes, ...]:
     """The shipped recipes and one of a custom network."""
     own = b"name = 'own'\n[data]\nname = 'digits'\n[model]\nname = 'fuzz_canary:called'\n"
     shipped = [path.read_bytes() for _, path in sorted(packaged_recipes().items())]
-    return (*shipped, own + b"[model.options]\nwidth = 3\n[neuron]\nname = 'own'\n")
+    return (*shipped, own + b"[model.options]\nwidth = 3\n[neuron]\nname = 'custom'\n")
 
 
 def recipes(draw: Draw, folder: Path) -> None:

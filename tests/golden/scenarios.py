@@ -116,7 +116,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 CUSTOM = _recipe(
     model={"name": "golden_net:make", "timesteps": 1, "options": {"width": 4}},
-    neuron={"name": "own"},
+    neuron={"name": "custom"},
     ticket={"name": "edge_popup", "density": 0.5, "fine_tune_epochs": 1},
 )
 
@@ -163,8 +163,8 @@ def _ticket(path: Path) -> str:
     return Ticket(ticket.layers, ticket.tensors, metadata).digest()
 
 
-_OF_THE_FILE = ("digest", "file_bytes")
-"""Keys of a result that depend on the versions that its files name."""
+_LEFT_OUT = ("digest", "file_bytes", "device")
+"""Keys of a result that depend on the machine, or on the versions that its files name."""
 
 
 def _hash(value: Any) -> str:
@@ -173,7 +173,7 @@ def _hash(value: Any) -> str:
 
 def _experiment(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _experiment(v) for k, v in value.items() if k not in _OF_THE_FILE}
+        return {k: _experiment(v) for k, v in value.items() if k not in _LEFT_OUT}
     return [_experiment(item) for item in value] if isinstance(value, list) else value
 
 

@@ -226,7 +226,7 @@ def test_a_damaged_config_is_not_to_be_computed_again(folder):
         hub.check_folder(folder)
 
 
-def test_the_card_of_an_own_network_says_that_it_must_be_named(tmp_path):
+def test_the_card_of_a_custom_network_says_that_it_must_be_named(tmp_path):
     ticket = Ticket.load(find_ticket("digits-binw").path)
     recipe = json.loads(json.dumps(ticket.metadata["recipe"]))
     recipe["model"] = {"name": "mynet:make", "options": {"channels": 24}}

@@ -115,7 +115,7 @@ def _own(monkeypatch, function, **options):
     from spiketicket.recipe.consent import Consent, given
 
     monkeypatch.chdir(Path(__file__).parents[2])
-    name = f"examples.own_network:{function}"
+    name = f"examples.custom_network:{function}"
     config = _own.Config(name=name, timesteps=2, options=options)
     with given(Consent(name, options)):
         return _own.build(config, own.Config(), SHAPE)

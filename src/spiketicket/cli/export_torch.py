@@ -45,7 +45,10 @@ def _opened(path: Path, consent: Consent, root: str, samples: int) -> _Opened:
 
     ticket = Ticket.load(path)
     model = from_ticket(
-        ticket, own=consent.network, options=consent.options, trust_options=consent.trust_options
+        ticket,
+        network=consent.network,
+        options=consent.options,
+        trust_options=consent.trust_options,
     )
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
     return _Opened(ticket, model, x, source, inputs.facts_of(ticket.metadata))

@@ -97,10 +97,10 @@ def find(
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
     from spiketicket.experiment.measure import measure_run
-    from spiketicket.recipe.registry import is_own
+    from spiketicket.recipe.registry import is_custom
     from spiketicket.report.writing import write_report
 
-    if is_own(recipe.model.name):
+    if is_custom(recipe.model.name):
         reporter.message("operations and energy are counted of this package's networks alone")
     else:
         for line in measure_run(

@@ -82,12 +82,12 @@ OptionsOption = Annotated[
     typer.Option(
         "--options",
         metavar="KEY=VALUE",
-        help="An argument of your own network, as the file states it; repeatable.",
+        help="An argument of a custom network, as the file states it; repeatable.",
     ),
 ]
 TrustOptionsOption = Annotated[
     bool,
-    typer.Option("--trust-options", help="Take the arguments of your own network from the file."),
+    typer.Option("--trust-options", help="Take the arguments of a custom network from the file."),
 ]
 
 

@@ -291,7 +291,7 @@ def evaluate_ticket(
 ) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
 
-    ``network``, ``options`` and ``trust_options`` are for a network of your own, as ``own`` and
+    ``network``, ``options`` and ``trust_options`` are for a custom network, as ``own`` and
     the other arguments of :func:`spiketicket.from_ticket`.
 
     Raises:
@@ -301,7 +301,7 @@ def evaluate_ticket(
     from spiketicket.models.of_ticket import from_ticket
 
     ticket = Ticket.load(path)
-    model = from_ticket(ticket, own=network, options=options, trust_options=trust_options)
+    model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
     data = find_test_data(ticket, path, root=root)
     result = evaluate(model.to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)

@@ -35,10 +35,10 @@ from spiketicket.measure.samples import drawn_sample, sample_file
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.methods.ladder import main_stage, stage_names
 from spiketicket.methods.stages import title
-from spiketicket.models.of_ticket import from_ticket, own_name
+from spiketicket.models.of_ticket import custom_name, from_ticket
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe, load_recipe
-from spiketicket.recipe.registry import is_own
+from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket, TicketError, read_metadata
 
 USUAL_IMAGES = 256
@@ -84,7 +84,7 @@ def measure_ticket(
 ) -> Measured:
     """Measure a ticket file; values are means over the images, energies in picojoules an image.
 
-    No code of a network of one's own is run: such tickets are refused.
+    No code of a custom network is run: such tickets are refused.
 
     Args:
         path: the ticket.
@@ -106,12 +106,12 @@ def measure_ticket(
 
 
 def _network(ticket: Ticket) -> nn.Module:
-    _require_counted(own_name(ticket))
+    _require_counted(custom_name(ticket))
     return from_ticket(ticket)
 
 
 def _require_counted(network: str, where: str = "") -> None:
-    if is_own(network):
+    if is_custom(network):
         raise TicketError(
             "operations and energy are counted of this package's networks alone",
             where=where,

@@ -1,4 +1,4 @@
-"""A ticket search on your own network: any ``nn.Module`` with convolutions or linear layers.
+"""A ticket search on a custom network: any ``nn.Module`` with convolutions or linear layers.
 
 ticket = spiketicket.search(MyNet(), loader, validation=val_loader, density=0.5, epochs=10)
 ticket.save("my.ticket")

@@ -51,7 +51,7 @@ from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.progress import Reporter, tell_doing
 from spiketicket.recipe import Recipe, to_dict
-from spiketicket.recipe.registry import is_own
+from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
 from spiketicket.training.loop import Fitted, Training, Validate, autocast, estimate_statistics, fit
@@ -298,8 +298,8 @@ def _finish(
     # The plain model made from the ticket is what is tested, not the one that was searched.
     plain = Ticket(bare.layers, bare.tensors, metadata)
     recipe = experiment.recipe
-    own = recipe.model.name if is_own(recipe.model.name) else ""
-    model = from_ticket(plain, recipe.train.kernel, own=own, trust_options=bool(own))
+    own = recipe.model.name if is_custom(recipe.model.name) else ""
+    model = from_ticket(plain, recipe.train.kernel, network=own, trust_options=bool(own))
     model = model.to(experiment.device)
     test = _evaluate(model, experiment.test, experiment)
     accuracy = {

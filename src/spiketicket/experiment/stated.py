@@ -71,7 +71,7 @@ def stated_checks(ticket: Ticket) -> list[Check]:
 def stated_recipe(ticket: Ticket) -> Recipe | None:
     """The recipe in a ticket, without the place of its data; None where there is none.
 
-    A network of one's own is not imported for it.
+    A custom network is not imported for it.
 
     Raises:
         UserError: it is no recipe of this version, or PyTorch is not installed.

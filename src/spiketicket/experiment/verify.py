@@ -60,7 +60,7 @@ class Verification:
 class Place:
     """Where and how the checks that compute are done.
 
-    ``root`` is the folder of the data, ``consent`` the network of one's own that is trusted, with
+    ``root`` is the folder of the data, ``consent`` the custom network that is trusted, with
     which arguments, ``runs`` where a repeated search is kept, so that it goes on when it was
     stopped.
     """
@@ -99,7 +99,7 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
         return Check(name, "not checked", reason)
     from spiketicket.data.of_ticket import find_test_data
     from spiketicket.experiment.find import is_reached
-    from spiketicket.models.of_ticket import from_ticket, own_name
+    from spiketicket.models.of_ticket import custom_name, from_ticket
     from spiketicket.training.evaluate import evaluate
 
     try:
@@ -112,10 +112,12 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
         place.consent.trust_options,
     )
     try:
-        model = from_ticket(ticket, own=own, options=options, trust_options=trusted)
+        model = from_ticket(ticket, network=own, options=options, trust_options=trusted)
         measured = 100 * evaluate(model.to(place.device), data.batches(place.device)).accuracy
     except UserError as error:
-        if own_name(ticket):  # not confirmed, or of the user's code: nothing is known of the ticket
+        if custom_name(
+            ticket
+        ):  # not confirmed, or of the user's code: nothing is known of the ticket
             raise
         return Check(name, "does not fit", _reason(error))
     count, stated = len(data.dataset.test), data.stated_accuracy

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spiketicket.recipe.registry import is_own
+from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import TicketSummary
 
 _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
@@ -101,7 +101,7 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
 
 def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
     network = _table(metadata, "network").get("name")
-    own = is_own(network)
+    own = is_custom(network)
     make = "load_into(my_network, ticket)" if own else "from_ticket(ticket)"
     lines = [
         "## Use",

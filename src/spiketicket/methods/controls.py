@@ -138,7 +138,7 @@ def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = Non
     _require_size(config, shape)
     module = registry.load_network(config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
-    if registry.is_own(config.name) and not any(p.is_meta for p in network.parameters()):
+    if registry.is_custom(config.name) and not any(p.is_meta for p in network.parameters()):
         _require_usable(network, shape, recipe.train.batch_size)
     for layer in prunable(network).values():
         # torch draws biases from its global stream, which no seed of ours reaches
@@ -162,7 +162,7 @@ def _require_size(config: ModelConfig, shape: DataShape) -> None:
 
 
 def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> None:
-    """Refuse a network of one's own that cannot be searched on data of this shape."""
+    """Refuse a custom network that cannot be searched on data of this shape."""
     require_usable(network, inputs_probe(network, shape), classes=shape.classes)
     if batch_size == 1:
         probe = inputs_probe(network, shape)

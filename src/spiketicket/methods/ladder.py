@@ -195,7 +195,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             weights have optimizers that do not go together.
     """
     if not is_ladder(recipe):
-        if registry.is_own(recipe.model.name):  # before the run has a folder
+        if registry.is_custom(recipe.model.name):  # before the run has a folder
             build_network(recipe, shape)
         trainings.check(recipe, shape)
         return

@@ -1,4 +1,4 @@
-"""A network of your own, named ``package.module:function`` where a recipe names its network.
+"""A custom network, named ``package.module:function`` where a recipe names its network.
 
 The function returns an ``nn.Module`` that takes what the data set gives, images ``[B, C, H, W]``
 or frames ``[T, B, C, H, W]``, and returns logits ``[B, classes]``, or ``[T, B, classes]`` to be
@@ -30,7 +30,7 @@ from spiketicket.models.blocks import DataShape, make_neuron
 from spiketicket.models.probe import inputs_probe, require_initialised
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig, consent
-from spiketicket.recipe.registry import OWN_PATTERN
+from spiketicket.recipe.registry import CUSTOM_PATTERN
 from spiketicket.ticket.kinds import Table
 
 LEFT = "_spiketicket_left"
@@ -53,7 +53,7 @@ def _as_in_a_ticket(options: dict[str, Any]) -> dict[str, Any]:
 class CustomConfig(ModelConfig):
     """``name`` is ``package.module:function``."""
 
-    name: Annotated[str, StringConstraints(pattern=f"^{OWN_PATTERN}$", max_length=500)]
+    name: Annotated[str, StringConstraints(pattern=f"^{CUSTOM_PATTERN}$", max_length=500)]
     options: Annotated[dict[str, Any], AfterValidator(_as_in_a_ticket)] = Field(
         default_factory=dict
     )
@@ -232,11 +232,11 @@ def _arguments(
     needed = {
         "timesteps": config.timesteps not in usual,
         "width": config.width != 1.0,
-        "neuron": neuron.name != "own",
+        "neuron": neuron.name != "custom",
     }
     for key, asked in needed.items():
         if asked and key not in parameters:
-            remedy = 'Set neuron.name = "own"' if key == "neuron" else f"Leave out model.{key}"
+            remedy = 'Set neuron.name = "custom"' if key == "neuron" else f"Leave out model.{key}"
             raise UserError(
                 f"{config.name} takes no argument {key}, which the recipe sets",
                 where="neuron.name" if key == "neuron" else f"model.{key}",

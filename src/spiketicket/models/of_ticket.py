@@ -113,13 +113,13 @@ def from_ticket(
     ticket: Ticket,
     kernel: Kernel = "auto",
     *,
-    own: str = "",
+    network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
 ) -> nn.Module:
     """A plain PyTorch model in evaluation mode, without any parametrization.
 
-    ``own`` is the network's name where it is one of your own, ``module:function``, and ``options``
+    ``network`` is the name of the custom network, ``module:function``, and ``options``
     are the arguments that its function is called with. A ticket alone is not believed: it could
     name any function on this machine, so both must be what it states. ``trust_options`` takes the
     arguments that it states.
@@ -129,14 +129,14 @@ def from_ticket(
             you named is not what it states.
     """
     check_network(ticket.metadata)
-    if name := own_name(ticket):
-        if own != name:
+    if name := custom_name(ticket):
+        if network != name:
             raise TicketError(
-                "is of a network of your own",
+                "is of a custom network",
                 value=name,
-                remedy=f"If you trust that function, say so: own={name!r}, or --network {name}",
+                remedy=f"If you trust that function, say so: network={name!r}, or --network {name}",
             )
-        return _own_network(ticket, kernel, Consent(own, options, trust_options))
+        return _custom_network(ticket, kernel, Consent(network, options, trust_options))
     layers = {layer.name: layer.shape for layer in ticket.layers}
     check_weights(ticket.metadata, layers, ticket.tensors)
     with torch.device("meta"):
@@ -149,7 +149,7 @@ def from_ticket(
     return load_into(_network(ticket, kernel), ticket).eval()
 
 
-def _own_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Module:
+def _custom_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Module:
     """Made by exactly the function that the user named, with exactly the user's arguments."""
     model = ticket.metadata["network"].get("args", {}).get("model", {})
     stated = model.get("options", {})
@@ -165,29 +165,29 @@ def _own_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Module:
         return load_into(_network(ticket, kernel, named), ticket).eval()
 
 
-def _network(ticket: Ticket, kernel: Kernel, own: Mapping[str, Any] | None = None) -> nn.Module:
-    """The network that a ticket names; ``own`` is the model section of a user's own one."""
+def _network(ticket: Ticket, kernel: Kernel, custom: Mapping[str, Any] | None = None) -> nn.Module:
+    """The network that a ticket names; ``custom`` is the model section of a custom one."""
     network = ticket.metadata.get("network")
     try:
         args = cast("dict[str, Any]", network)["args"]
-        settings = args["model"] if own is None else own
-        name = cast("dict[str, Any]", network)["name"] if own is None else own["name"]
-        models = registry.load("models", name) if own is None else registry.load_network(name)
+        settings = args["model"] if custom is None else custom
+        name = cast("dict[str, Any]", network)["name"] if custom is None else custom["name"]
+        models = registry.load("models", name) if custom is None else registry.load_network(name)
         neurons = registry.load("neurons", args["neuron"]["name"])
         model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
         shape = DataShape(**args["shape"])
         built: nn.Module = models.build(model, neuron, shape, kernel)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = "does not name a network of this package"
-        remedy = "A ticket of your own network is loaded with spiketicket.load_into(model, ticket)"
+        remedy = "A ticket of a custom network is loaded with spiketicket.load_into(model, ticket)"
         raise TicketError(what, value=network, remedy=remedy) from error
     return built
 
 
-def own_name(ticket: Ticket) -> str:
+def custom_name(ticket: Ticket) -> str:
     """The ``module:function`` that made its network where that is one of the user's, or ""."""
     name = _network_name(ticket)
-    return str(name) if registry.is_own(name) else ""
+    return str(name) if registry.is_custom(name) else ""
 
 
 def _network_name(ticket: Ticket) -> object:

@@ -145,7 +145,7 @@ def sample_inputs(shape: DataShape) -> Tensor:
 
 
 def inputs_probe(model: nn.Module, shape: DataShape) -> Probe:
-    """How a recipe calls a network of one's own on data of this shape.
+    """How a recipe calls a custom network on data of this shape.
 
     Raises:
         UserError: the model cannot be copied.

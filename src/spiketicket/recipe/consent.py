@@ -1,4 +1,4 @@
-"""Whose code may be run: a network of your own is imported only where you named it yourself.
+"""Whose code may be run: a custom network is imported only where you named it yourself.
 
 A ticket, a recipe and the recipe in a run folder may come from anybody, and ``module:function``
 in one could be any function on this machine. So the name in a file is only ever compared with the
@@ -50,9 +50,9 @@ class Consent:
     def __post_init__(self) -> None:
         if not self.network and (self.options is not None or self.trust_options):
             raise UserError("goes with --network only", where="--options")
-        if self.network and not registry.is_own(self.network):
+        if self.network and not registry.is_custom(self.network):
             raise UserError(
-                "names no network of your own",
+                "names no custom network",
                 where="--network",
                 value=self.network,
                 remedy="It is module:function",
@@ -115,7 +115,7 @@ def require(name: str, options: Mapping[str, Any]) -> bool:
     if name in trusted():
         return False
     raise UserError(
-        "is a network of your own: its code would be run",
+        "is a custom network: its code would be run",
         where="model.name",
         value=name,
         remedy=f"If you trust that function, say so: --network {name} (in Python network={name!r}),"
@@ -129,7 +129,7 @@ def require_recipe(recipe: Any) -> None:
     Raises:
         UserError: as :func:`require`.
     """
-    if registry.is_own(recipe.model.name):
+    if registry.is_custom(recipe.model.name):
         require(recipe.model.name, recipe.model.options)
 
 
@@ -162,7 +162,7 @@ def trusted() -> frozenset[str]:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
-    if not isinstance(names, list) or not all(registry.is_own(name) for name in names):
+    if not isinstance(names, list) or not all(registry.is_custom(name) for name in names):
         raise UserError("must be a list of module:function", where=f"{path}: trust", value=names)
     return frozenset(names)
 

@@ -31,9 +31,11 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 _PACKAGE = __name__.partition(".")[0]
 _CHOICE = re.compile(rb"^class Config\(", re.MULTILINE)
 
-OWN_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
-_OWN = re.compile(OWN_PATTERN)
+CUSTOM_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
+_CUSTOM = re.compile(CUSTOM_PATTERN)
 _LONGEST = 500
+_FORMERLY: Final = {("neurons", "own"): "custom"}
+"""Choices that version 0.2 and earlier call otherwise."""
 
 
 def names(family: str) -> tuple[str, ...]:
@@ -63,6 +65,7 @@ def load(family: str, name: str) -> ModuleType:
             needs is not installed.
     """
     known = names(family)
+    name = _FORMERLY.get((family, name), name) if isinstance(cast("object", name), str) else name
     # The name may come from a file, and be anything.
     if not isinstance(cast("object", name), str) or name not in known:
         raise UserError(f"unknown {FAMILIES[family]}", value=name, remedy=_suggest(name, known))
@@ -70,19 +73,19 @@ def load(family: str, name: str) -> ModuleType:
 
 
 def load_network(name: str) -> ModuleType:
-    """As :func:`load` of ``models``, or what makes a network of the user's own.
+    """As :func:`load` of ``models``, or what makes a custom network.
 
     Nothing of the user's is imported: its ``build`` does that, and asks for consent first.
 
     Raises:
         UserError: as :func:`load`.
     """
-    return _module("models", "custom") if is_own(name) else load("models", name)
+    return _module("models", "custom") if is_custom(name) else load("models", name)
 
 
-def is_own(name: object) -> bool:
-    """Whether it is ``module:function``, and so names a network of the user's own."""
-    return isinstance(name, str) and len(name) <= _LONGEST and _OWN.fullmatch(name) is not None
+def is_custom(name: object) -> bool:
+    """Whether it is ``module:function``, and so names a custom network."""
+    return isinstance(name, str) and len(name) <= _LONGEST and _CUSTOM.fullmatch(name) is not None
 
 
 def _module(family: str, name: str) -> ModuleType:

@@ -121,7 +121,7 @@ def run_runs(
         record: file of results that every run's is added to, as ``find --record`` does.
         measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
-        network, options, trust_options: a network of your own that the recipes name, as in
+        network, options, trust_options: a custom network that the recipes name, as in
             :func:`spiketicket.find`; every worker is told.
 
     Raises:
@@ -221,7 +221,7 @@ def _edited(path: Path, before: set[str], now: set[str]) -> UserError:
 
 
 def require_consent(runs: Sequence[Run]) -> None:
-    """Refuse runs of which a recipe has a network of one's own that the user did not name.
+    """Refuse runs of which a recipe has a custom network that the user did not name.
 
     Raises:
         UserError: as :func:`spiketicket.recipe.consent.require`.

@@ -39,7 +39,7 @@ _COMMON: Final[Mapping[str, Kind]] = {
     "weights": _WORD,
     "bn_affine": Flag(),
     "width": Number(0, 64),
-    # of a user's own network
+    # of a custom network
     "options": Table(),
     "leave": Items(Text(plain=True), 10_000),
 }

@@ -33,7 +33,7 @@ def called(model: nn.Module, x: Tensor, count: int) -> Tensor:
 
 @contextlib.contextmanager
 def drawing(model: nn.Module, device: torch.device, seed: int, *at: int) -> Iterator[None]:
-    """What a network of one's own draws of torch, as dropout does, is a function of (seed, at).
+    """What a custom network draws of torch, as dropout does, is a function of (seed, at).
 
     The generator goes on afterwards as if nothing had been drawn. The networks of this package
     draw nothing of it.

@@ -94,7 +94,7 @@ def _network(ticket: Ticket) -> tuple[str, Mapping[str, Any]]:
         raise TicketError(
             "its network cannot be run without PyTorch",
             value=name,
-            remedy=f"The engine knows {', '.join(known)}; run a network of your own with "
+            remedy=f"The engine knows {', '.join(known)}; run a custom network with "
             "spiketicket.load_into(model, ticket)",
         )
     return str(name), args

@@ -1,11 +1,11 @@
-r"""A ticket in a network of your own: plain PyTorch, SpikingJelly, snnTorch or norse.
+r"""A ticket in a custom network: plain PyTorch, SpikingJelly, snnTorch or norse.
 
-    python examples/own_network.py plain
-    python examples/own_network.py snntorch --epochs 30
+    python examples/custom_network.py plain
+    python examples/custom_network.py snntorch --epochs 30
 
 Or in a recipe, for the ticket with all its controls and a verdict:
 
-    spiketicket find examples/own_network.toml --network examples.own_network:snntorch \
+    spiketicket find examples/custom_network.toml --network examples.custom_network:snntorch \
         --options channels=24
 """
 
