@@ -115,9 +115,8 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
         model = from_ticket(ticket, network=own, options=options, trust_options=trusted)
         measured = 100 * evaluate(model.to(place.device), data.batches(place.device)).accuracy
     except UserError as error:
-        if custom_name(
-            ticket
-        ):  # not confirmed, or of the user's code: nothing is known of the ticket
+        # Not confirmed, or of the user's code: nothing is known of the ticket.
+        if custom_name(ticket):
             raise
         return Check(name, "does not fit", _reason(error))
     count, stated = len(data.dataset.test), data.stated_accuracy
