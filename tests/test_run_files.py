@@ -17,16 +17,16 @@ from safetensors.torch import save
 from spiketicket.cli import guard
 from spiketicket.errors import UserError
 from spiketicket.experiment.record import check_record
-from spiketicket.machine import files
-from spiketicket.machine.claims import Fence, SupersededError
-from spiketicket.machine.run_files import (
+from spiketicket.experiment.results import (
     read_arrays,
     read_predictions,
     read_result,
     read_table,
     write_result,
 )
-from spiketicket.machine.run_models import StageResult
+from spiketicket.experiment.schemas import StageResult
+from spiketicket.machine import files
+from spiketicket.machine.claims import Fence, SupersededError
 from spiketicket.methods.pruning import Scene
 from spiketicket.recipe import read_tables
 from spiketicket.report.load import read_run

@@ -12,7 +12,8 @@ from spiketicket.machine import cores
 
 if TYPE_CHECKING:
     from spiketicket.engine.engine import Engine
-    from spiketicket.experiment.find import evaluate_ticket, find, train_dense
+    from spiketicket.experiment.evaluate import evaluate_ticket
+    from spiketicket.experiment.find import find, train_dense
     from spiketicket.experiment.search import reset_state, search
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
     from spiketicket.recipe import load_recipe
@@ -27,7 +28,7 @@ if "torch" not in sys.modules:
 _HOME = {
     "Engine": "engine.engine",
     "Ticket": "ticket",
-    "evaluate_ticket": "experiment.find",
+    "evaluate_ticket": "experiment.evaluate",
     "find": "experiment.find",
     "from_ticket": "models.of_ticket",
     "load_into": "models.of_ticket",

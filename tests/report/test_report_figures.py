@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spiketicket.machine.run_models import Measure
+from spiketicket.experiment.schemas import Measure
 from spiketicket.report.axes import curves
 from spiketicket.report.figures.canvas import Figure, Scale
 from spiketicket.report.figures.curve import accuracy_curve

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spiketicket.errors import UserError
-from spiketicket.machine.run_models import Measure
+from spiketicket.experiment.schemas import Measure
 from spiketicket.methods.stages import expected_stages
 from spiketicket.methods.stages import main_stage as main_of_table
 from spiketicket.recipe import Recipe, load_recipe

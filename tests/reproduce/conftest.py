@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spiketicket.methods.stages import in_words
 from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.collect import Row, StageRow
@@ -47,7 +48,9 @@ def _stage(
     seeds = range(len(accuracy))
     right = {s: np.arange(samples) < round(accuracy[s] * samples / 100) for s in seeds if samples}
     pj = dict(enumerate(energy))
-    return StageRow(name, dict(zip(seeds, accuracy, strict=True)), right, pj, {}, {}, 1.0)
+    return StageRow(
+        name, in_words(name), dict(zip(seeds, accuracy, strict=True)), right, pj, {}, {}, 1.0
+    )
 
 
 def _row(

@@ -42,12 +42,12 @@ def evaluate(
 
     from spiketicket.cli.console import print_line
     from spiketicket.cli.print_result import print_evaluation
-    from spiketicket.experiment import find
+    from spiketicket.experiment import evaluate
 
     missed = 0
     consent = consent_to(network, options, trust_options)
     for ticket in tickets:
-        evaluation = find.evaluate_ticket(
+        evaluation = evaluate.evaluate_ticket(
             ticket,
             root=root,
             device=where,

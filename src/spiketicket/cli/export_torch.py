@@ -129,7 +129,7 @@ def export_hub(
 def _measured(ticket: Path, root: str) -> tuple[tuple[float, int] | None, list[str]]:
     """Accuracy in percent and number of test samples, as measured now; and what to say of it."""
     from spiketicket.errors import UserError
-    from spiketicket.experiment.find import evaluate_ticket
+    from spiketicket.experiment.evaluate import evaluate_ticket
     from spiketicket.ticket import Ticket
 
     Ticket.load(ticket)  # a damaged one is no matter of the card

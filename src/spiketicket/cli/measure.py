@@ -149,14 +149,14 @@ def _run_rows(
     failed: list[str],
 ) -> list[Row]:
     from spiketicket.experiment.measure import measure_run
-    from spiketicket.methods.ladder import main_stage
+    from spiketicket.methods.stages import stages_of, ticket_of
     from spiketicket.recipe import to_dict
 
     found = measure_run(
         folder, images=images, sample=sample, root=root, device=device, reporter=reporter
     )
     failed += found.failed
-    recipe, ticket = to_dict(found.recipe), main_stage(found.recipe)
+    recipe, ticket = to_dict(found.recipe), ticket_of(stages_of(found.recipe)).name
     return [
         Row(
             str(stage.folder),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, size_text, time_text
-from spiketicket.machine.run_models import PATCHES
+from spiketicket.experiment.schemas import PATCHES
 
 GROUPS = {
     "conv_pep": "ConvPEP",

@@ -13,11 +13,11 @@ from typing import Any
 from spiketicket.cli.console import print_facts, print_line, print_table
 from spiketicket.cli.print_result import percent, print_find
 from spiketicket.errors import UserError
+from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.results import filled_result
+from spiketicket.experiment.schemas import RunResult
 from spiketicket.machine.files import read_json
 from spiketicket.machine.output import say_json
-from spiketicket.machine.run_files import filled_result
-from spiketicket.machine.run_models import RunResult
-from spiketicket.methods.stages import title
 from spiketicket.report.figures.energy import stage_energy
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import count, counted, energy
@@ -49,7 +49,7 @@ def show_run(folder: Path, *, as_json: bool) -> None:
 
 def _result(run: Run, folder: Path) -> dict[str, Any]:
     """The run's ``result.json`` as ``FindResult.to_dict`` has it, with times and places."""
-    stored = filled_result(folder / "result.json", RunResult)
+    stored = filled_result(RunFolder(folder).result, RunResult)
     for row in stored["stages"]:
         times = [s.timing.get("wall_s") for s in run.stages_of(row["stage"]) if s.timing]
         known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
@@ -61,14 +61,14 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
 def _print_progress(run: Run, folder: Path) -> None:
     seeds = run.seeds or (0,)
     done = sum(stage.result is not None for stage in run.stages)
-    of = len(run.expected) * len(seeds)
-    print_line(f"{run.name}: unfinished, {done} of {of} stages are done", "bold")
+    of = f" of {len(run.expected) * len(seeds)}" if run.counted else ""
+    print_line(f"{run.name}: unfinished, {done}{of} stages are done", "bold")
     rows = []
     for name in dict.fromkeys((*run.expected, *(s.name for s in run.stages))):
         stages = {stage.seed: stage for stage in run.stages_of(name)}
         tested = [s.result.test_accuracy for s in stages.values() if s.result]
         states = [_state(stages.get(seed)) for seed in seeds]
-        rows.append([title(name), *states, percent(tested)])
+        rows.append([run.title(name), *states, percent(tested)])
     columns = ("stage", *(f"seed {seed}" for seed in seeds), "test accuracy %")
     print_table(columns, rows, left=1 + len(seeds))
     print_facts([("process", _process(folder)), ("run", str(folder))])

@@ -47,7 +47,7 @@ def train(
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for
-    from spiketicket.experiment import find
+    from spiketicket.experiment import conclude, find
     from spiketicket.experiment.record import add_record, check_record
     from spiketicket.machine.workers import is_first
 
@@ -67,7 +67,7 @@ def train(
     if not is_first():
         return
     if record is not None:
-        add_record(record, find.stage_record(loaded, trained))
+        add_record(record, conclude.stage_record(loaded, trained))
     result = trained.to_dict()
     if as_json:
         say_json(result)

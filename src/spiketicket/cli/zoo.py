@@ -100,12 +100,12 @@ def evaluate(
     where = require_device(device)
 
     from spiketicket.cli.print_result import print_evaluation
-    from spiketicket.experiment import find
+    from spiketicket.experiment import evaluate
     from spiketicket.ticket.zoo import find_ticket
 
     ticket = find_ticket(name)
-    result = find.evaluate_ticket(ticket.path, root=root, device=where)
-    reached = find.is_reached(result.test_accuracy, ticket.test_accuracy, result.test_count)
+    result = evaluate.evaluate_ticket(ticket.path, root=root, device=where)
+    reached = evaluate.is_reached(result.test_accuracy, ticket.test_accuracy, result.test_count)
     shown = {
         "name": name,
         **result.to_dict(),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.methods.ladder import is_ladder
-from spiketicket.methods.trainings import is_pruning
+from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import parse_recipe, registry
 from spiketicket.sweep import Run
 
@@ -68,7 +67,7 @@ def make_entries(
             except RecipeError as error:
                 problems |= dict.fromkeys(f"{method}: {line}" for line in error.problems)
                 continue
-            if is_ladder(recipe):
+            if any(stage.rung for stage in stages_of(recipe)):
                 raise UserError(
                     "makes patch tickets, which have another comparison",
                     where="--methods",
@@ -80,7 +79,7 @@ def make_entries(
             found.append(Entry(method, density, Run(recipe, numbers, axes)))
     if problems:
         raise RecipeError(list(problems))
-    if budget == "total" and not any(is_pruning(entry.run.recipe) for entry in found):
+    if budget == "total" and not any(hasattr(entry.run.recipe.ticket, "budget") for entry in found):
         raise UserError("no method here has several trainings", where="--budget", value=budget)
     return found
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from spiketicket.compare.entries import Entry
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import is_finished
-from spiketicket.experiment.seed import seed_folder
-from spiketicket.machine.run_files import filled_result, read_table, required_result
-from spiketicket.machine.run_models import RunResult, StageResult
-from spiketicket.methods.trainings import search_names
+from spiketicket.experiment.conclude import is_finished
+from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.results import filled_result, read_table, required_result
+from spiketicket.experiment.schemas import RunResult, StageResult
+from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.report.numbers import Spread, spread
 
@@ -116,8 +116,8 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
         if not is_finished(run.recipe, run.seeds, runs_dir=runs_dir):
             missing.append(f"{entry.method} at {entry.density:g}")
             continue
-        folder = runs_dir / run.folder
-        result = filled_result(folder / "result.json", RunResult)
+        folder = RunFolder(runs_dir / run.folder)
+        result = filled_result(folder.result, RunResult)
         rows.append(_row(entry, folder, result))
         stages = {stage["stage"]: stage for stage in result["stages"]}
         if "dense" in stages and not dense:
@@ -125,7 +125,7 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
             dense_cost = _cost(folder, run.seeds, ("dense",))
         compared = result["verdict"]["comparisons"].values()
         samples = samples or next((c["samples"] for c in compared if c["samples"]), None)
-        timing = read_table(seed_folder(folder, run.seeds[0]) / "ticket" / "timing.json", {})
+        timing = read_table(folder.seed(run.seeds[0]).stage("ticket").timing, {})
         machine = machine or {k: v for k, v in timing.items() if k not in ("wall_s", "shared")}
     if not rows:
         raise UserError("none of the runs is finished", where="compare", value=len(entries))
@@ -135,8 +135,9 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
     )
 
 
-def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
+def _row(entry: Entry, folder: RunFolder, result: Mapping[str, Any]) -> Row:
     run = entry.run
+    search = [s.name for s in stages_of(run.recipe) if s.role in ("search", "ticket")]
     stages = {stage["stage"]: stage for stage in result["stages"]}
     ticket = stages["ticket"]
     against = result["verdict"]["comparisons"].get("dense", {})
@@ -151,21 +152,18 @@ def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
         against.get("high"),
         None if random is None else tuple(random["test_accuracy"]),
         result["verdict"]["outcome"],
-        _cost(folder, run.seeds, (*search_names(run.recipe), "ticket")),
+        _cost(folder, run.seeds, search),
         ticket["file_bytes"],
         run.recipe.hash,
     )
 
 
-def _cost(folder: Path, seeds: Sequence[int], stages: Sequence[str]) -> Cost:
+def _cost(folder: RunFolder, seeds: Sequence[int], stages: Sequence[str]) -> Cost:
     """What some stages cost together."""
-    places = [[seed_folder(folder, seed) / name for name in stages] for seed in seeds]
-    results = [
-        [required_result(place / "result.json", StageResult) for place in own] for own in places
-    ]
+    places = [[folder.seed(seed).stage(name) for name in stages] for seed in seeds]
+    results = [[required_result(place.result, StageResult) for place in own] for own in places]
     timings = [
-        [read_table(place / "timing.json", {"wall_s": (int, float)}) for place in own]
-        for own in places
+        [read_table(place.timing, {"wall_s": (int, float)}) for place in own] for own in places
     ]
     return Cost(
         len(stages),

@@ -9,7 +9,6 @@ sample.npz      of some stages of the first seed: images, patches kept, spikes a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,18 +22,18 @@ from spiketicket.data import place as _data_place
 from spiketicket.data.of_ticket import TicketData, find_test_data
 from spiketicket.data.types import Dataset
 from spiketicket.errors import UserError
-from spiketicket.experiment.stage import machine, versions
+from spiketicket.experiment.folder import RunFolder, StageFolder
+from spiketicket.experiment.provenance import machine, versions
+from spiketicket.experiment.results import read_predictions
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
-from spiketicket.machine.run_files import read_predictions
 from spiketicket.measure import energy
 from spiketicket.measure.activity import Operations
 from spiketicket.measure.files import FORMAT, Measured, is_whole
 from spiketicket.measure.observe import observed
 from spiketicket.measure.samples import drawn_sample, sample_file
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
-from spiketicket.methods.ladder import main_stage, stage_names
-from spiketicket.methods.stages import title
+from spiketicket.methods.stages import stages_of, ticket_of
 from spiketicket.models.of_ticket import custom_name, from_ticket
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe, load_recipe
@@ -177,35 +176,41 @@ def measure_run(
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
     run = _Run(Path(folder), recipe, root, device, images, sample, reporter, dataset)
-    first = min(seed for seed, _, _ in stages)
-    shown = (*_DRAWN, main_stage(recipe))
-    found: dict[Path, Measured | TicketError | None] = {}
-    for seed, stage, place in stages:
-        found[place] = run.tried(
-            run.read, stage, seed, place, drawn=seed == first and stage in shown
-        )
+    first = min(place.seed for place in stages)
+    shown = (*_DRAWN, ticket_of(stages_of(recipe)).name)
+    found: dict[Place, Measured | TicketError | None] = {}
+    for place in stages:
+        found[place] = run.tried(run.read, place, drawn=place.seed == first and place.name in shown)
     new = {place for place, measured in found.items() if measured is None}
     if new:
-        left = [(seed, stage) for seed, stage, place in stages if place in new]
-        titles = [PlannedStage(f"measure {title(stage)}", seed, 0) for seed, stage in left]
-        tell_plan(reporter, titles)
+        left = [place for place in stages if place in new]
+        tell_plan(reporter, [PlannedStage(place.title, place.seed, 0) for place in left])
         with claimed(folder):
-            for seed, stage, place in stages:
-                if place in new:
-                    drawn = seed == first and stage in shown
-                    found[place] = run.tried(run.measure, stage, seed, place, drawn=drawn)
+            for place in left:
+                drawn = place.seed == first and place.name in shown
+                found[place] = run.tried(run.measure, place, drawn=drawn)
     failed = [e for e in found.values() if isinstance(e, TicketError)]
     if len(failed) == len(stages):
         raise failed[0]
     rows = [
-        StageMeasured(stage, seed, place, measured, place in new)
-        for seed, stage, place in stages
+        StageMeasured(place.name, place.seed, place.files.path, measured, place in new)
+        for place in stages
         if isinstance(measured := found[place], dict)
     ]
     return RunMeasured(folder, recipe, tuple(rows), tuple(missing), tuple(map(str, failed)))
 
 
-_Step = Callable[[str, int, Path, bool], Measured | None]
+@dataclass(frozen=True)
+class Place:
+    """A finished stage of a run; ``title`` is that of measuring it."""
+
+    seed: int
+    name: str
+    title: str
+    files: StageFolder
+
+
+_Step = Callable[[Place, bool], Measured | None]
 
 
 @dataclass
@@ -227,25 +232,23 @@ class _Run:
         return self._loaded
 
     @staticmethod
-    def tried(
-        step: _Step, stage: str, seed: int, place: Path, *, drawn: bool
-    ) -> Measured | TicketError | None:
+    def tried(step: _Step, place: Place, *, drawn: bool) -> Measured | TicketError | None:
         """What a step gives, or what is wrong with the stage's ticket."""
         try:
-            return step(stage, seed, place, drawn)
+            return step(place, drawn)
         except TicketError as error:
             return error
 
-    def read(self, stage: str, seed: int, place: Path, drawn: bool) -> Measured | None:
+    def read(self, place: Place, drawn: bool) -> Measured | None:
         """What is in the stage's folder, if it is about its ticket and the images asked for."""
-        if not (place / "model.ticket").is_file():
-            remedy = f"Delete {place} and run spiketicket find again"
-            raise TicketError(
-                "the stage has lost its model.ticket", where=str(place), remedy=remedy
-            )
-        digest = read_metadata(place / "model.ticket")["digest"]
+        files = place.files
+        if not files.ticket.is_file():
+            what, where = f"the stage has lost its {files.ticket.name}", str(files.path)
+            remedy = f"Delete {where} and run spiketicket find again"
+            raise TicketError(what, where=where, remedy=remedy)
+        digest = read_metadata(files.ticket)["digest"]
         try:
-            found: Measured | None = read_json(place / "measure.json")
+            found: Measured | None = read_json(files.measure)
         except UserError:
             return None
         if found is None or not is_whole(found) or found["ticket_digest"] != digest:
@@ -254,15 +257,16 @@ class _Run:
         wanted = {None: min(USUAL_IMAGES, of), "all": of}.get(self.images)  # type: ignore[arg-type]
         if images != (self.images if wanted is None else wanted):
             return None
-        if drawn and drawn_sample(place / "sample.npz") != (digest, self.sample):
+        if drawn and drawn_sample(files.sample) != (digest, self.sample):
             return None
         return found
 
-    def measure(self, stage: str, seed: int, place: Path, drawn: bool) -> Measured:
+    def measure(self, place: Place, drawn: bool) -> Measured:
         """Measure the stage's ticket and write what was found."""
-        refuse_link(place.parent, place)
-        path, dataset = place / "model.ticket", self.data()
-        self.reporter.stage_started(f"measure {title(stage)}", seed, 0, 0)
+        files = place.files
+        refuse_link(files.path.parent, files.path)
+        path, dataset = files.ticket, self.data()
+        self.reporter.stage_started(place.title, place.seed, 0, 0)
         ticket = Ticket.load(path)
         model = _network(ticket).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
@@ -270,44 +274,39 @@ class _Run:
         found = _measure(ticket, model, data, images, path, self.device)
         if drawn:
             write_bytes(
-                place / "sample.npz",
+                files.sample,
                 sample_file(model, data, self.sample, found["ticket_digest"], self.device),
             )
-        write_json(place / "measure.json", found)
-        then = _accuracy_then(place / "predictions.npy", dataset, images)
+        write_json(files.measure, found)
+        then = _accuracy_then(files.predictions, dataset, images)
         if then is not None and abs(then - found["accuracy"]) > _TOLERATED_POINTS:
             self.reporter.message(
-                f"{place}: {found['accuracy']:.2f} % of these images are right now, {then:.2f} %"
-                " were when the stage ended: another version of spiketicket made it"
+                f"{files.path}: {found['accuracy']:.2f} % of these images are right now,"
+                f" {then:.2f} % were when the stage ended: another version of spiketicket made it"
             )
         done = f"{found['accuracy']:.2f}% of {images} images"
-        self.reporter.stage_finished(f"measure {title(stage)}", done)
+        self.reporter.stage_finished(place.title, done)
         return found
 
 
 def _recipe(folder: Path) -> Recipe:
-    path = folder / "recipe.toml"
+    path = RunFolder(folder).recipe
     if not path.is_file():
         remedy = "Give the folder that spiketicket find made, as runs/digits-binw-..."
         raise UserError("is no run folder: it has no recipe.toml", where=str(folder), remedy=remedy)
     return load_recipe(path)
 
 
-def _stages(folder: Path, recipe: Recipe) -> tuple[list[tuple[int, str, Path]], list[str]]:
-    """Finished stages as seed, stage and folder; and the names of the others."""
-    seeds = sorted(
-        int(found[1])
-        for path in folder.iterdir()
-        if (found := re.fullmatch(r"seed-(\d+)", path.name)) and path.is_dir()
-    )
-    stages, missing = [], []
-    for seed in seeds:
-        for stage in stage_names(recipe):
-            place = folder / f"seed-{seed}" / stage
-            if not (place / "result.json").is_file():
-                missing.append(f"seed-{seed}/{stage}")
-                continue
-            stages.append((seed, stage, place))
+def _stages(folder: Path, recipe: Recipe) -> tuple[list[Place], list[str]]:
+    """Finished stages, and the names of the others."""
+    stages, missing, run = [], [], RunFolder(folder)
+    for seed in run.seeds():
+        for stage in stages_of(recipe):
+            files = run.seed(seed).stage(stage.name)
+            if files.result.is_file():
+                stages.append(Place(seed, stage.name, f"measure {stage.title}", files))
+            else:
+                missing.append(f"seed-{seed}/{stage.name}")
     if not stages:
         remedy = "Run spiketicket find with its recipe first"
         raise UserError("has no finished stage", where=str(folder), remedy=remedy)

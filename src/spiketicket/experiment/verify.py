@@ -98,7 +98,7 @@ def _accuracy(ticket: Ticket, path: Path, place: Place) -> Check:
     if reason := _cannot_build(ticket, place):
         return Check(name, "not checked", reason)
     from spiketicket.data.of_ticket import find_test_data
-    from spiketicket.experiment.find import is_reached
+    from spiketicket.experiment.evaluate import is_reached
     from spiketicket.models.of_ticket import custom_name, from_ticket
     from spiketicket.training.evaluate import evaluate
 
@@ -175,12 +175,13 @@ def _searched(
     Raises:
         UserError: the data is not at hand, or the recipe has no such stage.
     """
-    from spiketicket.experiment.keys import stage_inputs
-    from spiketicket.experiment.seed import Context, prepare_experiment, run_stages, seed_folder
-    from spiketicket.methods.ladder import stage_names
+    from spiketicket.experiment.folder import RunFolder
+    from spiketicket.experiment.seed import run_stages
+    from spiketicket.experiment.setup import Context, prepare_experiment
+    from spiketicket.methods.stages import stages_of
 
-    order = stage_names(recipe)
-    if stage not in order:
+    order = stages_of(recipe)
+    if stage not in [known.name for known in order]:
         raise UserError("its recipe has no such stage", where="stage", value=stage)
     context = Context(place.device, place.threads, place.reporter or NullReporter())
     experiment = prepare_experiment(recipe, context)
@@ -188,17 +189,16 @@ def _searched(
     checksum = stated.get("checksum") if isinstance(stated, dict) else None
     if experiment.dataset.checksum != checksum:
         raise UserError("the data here is not the data the ticket was made for")
-    inputs = stage_inputs(recipe, seed)
     needed = {str(stage)}
-    for name in reversed(order):
-        if name in needed:
-            needed |= set(inputs[name].needs)
+    for known in reversed(order):
+        if known.name in needed:
+            needed |= set(known.needs)
     with _folder(place.runs) as runs:
         # Apart from a run of the recipe, whose finished stages would be taken for a search.
-        folder = seed_folder(runs / f"verify-{recipe.folder_name}", seed)
-        names = [name for name in order if name in needed]
-        result = run_stages(experiment, folder, names, seed, context)[str(stage)]
-        return Ticket.load(result.ticket), int(result.timing["threads"])
+        folder = RunFolder(runs / f"verify-{recipe.folder_name}").seed(seed)
+        stages = [known for known in order if known.name in needed]
+        made = run_stages(experiment, folder, stages, seed, context)[str(stage)]
+        return Ticket.load(made.files.ticket), int(made.timing["threads"])
 
 
 @contextlib.contextmanager

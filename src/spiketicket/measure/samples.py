@@ -13,7 +13,7 @@ from torch import nn
 
 from spiketicket.data.of_ticket import TicketData
 from spiketicket.errors import UserError
-from spiketicket.machine.run_files import arrays_in, read_arrays
+from spiketicket.machine.arrays import arrays_in, read_arrays
 from spiketicket.measure.traces import trace
 
 UNREADABLE = (OSError, UserError, KeyError, ValueError, TypeError)

@@ -22,11 +22,14 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.method import check_density
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import PRETRAINED, RewindOptions, prepare_pretrained, pretrained
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+from spiketicket.recipe import Recipe
 
 
 class Config(PruningConfig):
@@ -35,13 +38,13 @@ class Config(PruningConfig):
     name: Literal["channels"] = "channels"
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The dense training and the smaller network's."""
-    reads = {"masks": "channels", "density": config.density}
-    return pretrained(RewindOptions()), Plan("ticket", reads, needs=(PRETRAINED,))
+    dense = pretrained(settings=RewindOptions().model_dump())
+    return with_controls(recipe, dense, the_ticket(needs=(PRETRAINED,)), dense=PRETRAINED)
 
 
-def check(recipe: Any) -> None:
+def check(recipe: Recipe, shape: DataShape) -> None:
     """Refuse networks whose channels cannot be set one by one.
 
     Raises:
@@ -54,11 +57,12 @@ def check(recipe: Any) -> None:
             value=recipe.model.name,
             remedy="Use convnet or vgg9",
         )
+    check_density(recipe, shape)
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
-    if plan.name == PRETRAINED:
+    if stage.name == PRETRAINED:
         return prepare_pretrained(scene, RewindOptions())
     state = scene.weights(PRETRAINED)
     own = scene.model.state_dict()
@@ -70,7 +74,7 @@ def prepare(plan: Plan, scene: Scene) -> Prepared:
     kept = channel_counts(scene, chain.widths, scene.config.density * dense)
     chain.prune(kept, example)
     config = scene.model_config.model_copy(update={"channels": kept})
-    smaller = replace(scene, model=scene.build(config), model_config=config)
+    smaller = replace(scene, model_config=config)
     reached = sum(weight.numel() for weight in smaller.layers().values()) / dense
     facts = {"channels": list(kept), "density": reached, "asked": scene.config.density}
     prepared = smaller.trained(None, chain.state())

@@ -1,6 +1,5 @@
-"""The stages of an experiment: the ticket and the controls it is judged against.
+"""The controls a weight ticket is judged against, and its fine-tuning.
 
-ticket            the search: frozen random weights, a mask found by scores
 dense             the dense net of the same condition, trained
 random_trained    a random mask of the ticket's density in every layer, its weights trained
 random_frozen     such a mask on the frozen random weights; only BatchNorm statistics move
@@ -15,29 +14,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import WeightStart, norm_parameters, random_masks
+from spiketicket.methods.layers import WeightStart, random_masks
+from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
+from spiketicket.methods.stages import ALL, Stage
 from spiketicket.methods.usable import require_usable
 from spiketicket.methods.weights import attach_kept, attach_trained
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.probe import inputs_probe
 from spiketicket.models.prunable import prunable
-from spiketicket.recipe import (
-    ModelConfig,
-    NeuronConfig,
-    OptimizerConfig,
-    Recipe,
-    TrainConfig,
-    registry,
-)
+from spiketicket.recipe import ModelConfig, NeuronConfig, Recipe, TrainConfig, registry
 from spiketicket.recipe.weight_shapes import weight_shapes
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
@@ -45,96 +37,99 @@ from spiketicket.ticket.codec import MAX_WEIGHTS
 from spiketicket.training.forward import called
 from spiketicket.training.loop import Trainee
 
-StageName = str
-"""Name of a stage: its folder."""
-
-TUNED = ("ticket_finetuned", "ticket_finetune_control")
+TICKET, CONTROL = "ticket_finetuned", "ticket_finetune_control"
 
 
-@dataclass(frozen=True)
-class PreparedStage:
-    """One prepared stage: ``trainee.parameters`` is empty where nothing is trained."""
+def beside(
+    recipe: Recipe,
+    *search: Stage,
+    dense_as: str = "",
+    frozen_start: WeightStart = TRAINED_START,
+) -> tuple[Stage, ...]:
+    """A search's stages, the last one the ticket, with the controls that the recipe asks for.
 
-    name: StageName
-    trainee: Trainee
-    bn_affine: bool
-    model: ModelConfig | None = None
-    """The network's config where it is not the recipe's."""
-    train: TrainConfig | None = None
-    """Its own budget, where it is not the recipe's."""
-    keeps: bool = False
-    """Whether its weights are kept beside its ticket, for later stages."""
-    finish: Callable[[], Mapping[str, Any]] | None = None
-    """Called once with the trained network; gives what a search found out."""
-    search: bool = False
-    """Whether it is a training of a search, and not its ticket or a control."""
-    search_passes: int = 0
-    """Samples that were passed forward and back to prepare it."""
-    dense_weights: int | None = None
-    """What its density refers to, where its network is smaller than the dense one."""
-
-
-def stage_names(recipe: Recipe) -> tuple[StageName, ...]:
-    """The stages of a recipe, the ticket first: the random masks take their counts from it."""
-    controls = recipe.controls
-    wanted: dict[StageName, bool] = {
-        "ticket": True,
-        "dense": controls.dense,
-        "random_trained": controls.random_trained,
-        "random_frozen": controls.random_frozen,
-        "ticket_finetuned": tuning_epochs(recipe) > 0,
-        "ticket_finetune_control": tuning_epochs(recipe) > 0 and has_rest(recipe),
-    }
-    return tuple(name for name, on in wanted.items() if on)
-
-
-def tuning_epochs(recipe: Recipe) -> int:
-    """Epochs of fine-tuning; 0 where there is none."""
-    return int(getattr(recipe.ticket, "fine_tune_epochs", 0))
-
-
-def has_rest(recipe: Recipe) -> bool:
-    """Whether fine-tuning has a control: the net has something to train beside the weights.
-
-    That is a bias, or BatchNorm's scale and shift where fine-tuning trains them.
+    Args:
+        recipe: says which controls, and how long fine-tuning is.
+        search: what the method itself trains.
+        dense_as: the stage that trains exactly what the dense control does, if there is one.
+        frozen_start: how the weights of the frozen control start: as those of the ticket.
     """
-    return _has_rest(recipe.model, recipe.neuron, _tuned_affine(recipe))
+    return (*search, *_controls(recipe, dense_as, frozen_start))
+
+
+def _controls(recipe: Recipe, dense_as: str, frozen_start: WeightStart) -> Iterator[Stage]:
+    wanted, affine = recipe.controls, recipe.controls.bn_affine
+    trained = recipe.model if affine is None else _with_affine(recipe.model, affine)
+    if wanted.dense:
+        yield Stage(
+            name="dense",
+            title="dense, trained",
+            role="control",
+            model=trained,
+            ignores=ALL,
+            same_as=dense_as,
+            prepare=functools.partial(_prepare, start=TRAINED_START),
+        )
+    if wanted.random_trained:
+        yield Stage(
+            name="random_trained",
+            title="random mask, trained",
+            role="control",
+            model=trained,
+            needs=("ticket",),
+            ignores=ALL,
+            prepare=functools.partial(_prepare, start=TRAINED_START),
+        )
+    if wanted.random_frozen:
+        yield Stage(
+            name="random_frozen",
+            title="random mask, frozen",
+            role="control",
+            trains=(),
+            needs=("ticket",),
+            ignores=ALL,
+            prepare=functools.partial(_prepare, start=frozen_start),
+        )
+    if epochs := int(getattr(recipe.ticket, "fine_tune_epochs", 0)):
+        yield from _tuned(recipe, epochs)
+
+
+def _tuned(recipe: Recipe, epochs: int) -> Iterator[Stage]:
+    affine = recipe.model.bn_affine or bool(getattr(recipe.ticket, "fine_tune_bn_affine", False))
+    tuned = functools.partial(
+        Stage,
+        role="tuned",
+        model=_with_affine(recipe.model, affine),
+        train=tuning_budget(recipe.train, epochs),
+        needs=("ticket",),
+    )
+    yield tuned(name=TICKET, title="ticket, fine-tuned", prepare=_prepare_tuned)
+    if _has_rest(recipe.model, recipe.neuron, affine):
+        yield tuned(name=CONTROL, title="ticket, rest trained", prepare=_prepare_tuned)
+
+
+def _with_affine(model: ModelConfig, affine: bool) -> ModelConfig:
+    return model.model_copy(update={"bn_affine": affine})
 
 
 @functools.lru_cache(maxsize=64)
 def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
+    """Whether a net has something to train beside its weights, and so fine-tuning a control.
+
+    That is a bias, or BatchNorm's scale and shift where fine-tuning trains them.
+    """
     # What a network is made of does not depend on its images; every network takes this size.
     shape = DataShape(1, 64, 64, 2, model.timesteps)
     network = registry.load_network(model.name)
     with torch.device("meta"):
-        changed = model.model_copy(update={"bn_affine": affine})
-        built = network.build(changed, neuron, shape, "eager")
+        built = network.build(_with_affine(model, affine), neuron, shape, "eager")
     weights = {id(layer.weight) for layer in prunable(built).values()}
     return any(id(parameter) not in weights for parameter in built.parameters())
 
 
-def _tuned_affine(recipe: Recipe) -> bool:
-    return recipe.model.bn_affine or bool(getattr(recipe.ticket, "fine_tune_bn_affine", False))
-
-
-def condition(recipe: Recipe) -> str:
-    """The condition's name by neuron and weights (METHOD: ANN, BNN, BinAct-BNN, SNN, BinW-SNN)."""
-    known = {
-        ("relu", "float"): "ANN",
-        ("relu", "binary"): "BNN",
-        ("sign", "binary"): "BinAct-BNN",
-        ("lif", "float"): "SNN",
-        ("lif", "binary"): "BinW-SNN",
-    }
-    neuron, weights = recipe.neuron.name, recipe.model.weights
-    return known.get((neuron, weights), f"{neuron}, {weights} weights")
-
-
-def build_network(recipe: Recipe, shape: DataShape, bn_affine: bool | None = None) -> nn.Module:
-    """The recipe's network, with torch's own initial weights."""
-    config = recipe.model
-    if bn_affine is not None and bn_affine != config.bn_affine:
-        config = config.model_copy(update={"bn_affine": bn_affine})
+def build_network(recipe: Recipe, shape: DataShape, model: ModelConfig | None = None) -> nn.Module:
+    """The recipe's network, or another by its config, with torch's own initial weights."""
+    config = model or recipe.model
     _require_size(config, shape)
     module = registry.load_network(config.name)
     network: nn.Module = module.build(config, recipe.neuron, shape, recipe.train.kernel)
@@ -169,90 +164,36 @@ def _require_usable(network: nn.Module, shape: DataShape, batch_size: int) -> No
         called(probe.model.train(), probe.x.narrow(probe.axis, 0, 1), 1)
 
 
-def prepare(
-    name: StageName,
-    recipe: Recipe,
-    shape: DataShape,
-    seed: int,
-    device: torch.device,
-    kept: Mapping[str, int] | None,
-    seed_folder: Path | None = None,
-) -> PreparedStage:
-    """Build the network of a stage and attach what it trains.
-
-    ``kept`` is the number of weights the ticket keeps in each layer; the random masks need it.
-    ``seed_folder`` has the stages before it: fine-tuning starts from the ticket.
-
-    Raises:
-        UserError: what the stage needs of the ticket is not given.
-    """
-    if name == "ticket":
-        return _ticket_stage(recipe, shape, seed, device)
-    if name in TUNED:
-        if seed_folder is None:
-            raise UserError("fine-tuning starts from the ticket's folder", where=name)
-        return _tuned_stage(name, recipe, shape, device, seed_folder / "ticket" / "model.ticket")
-    affine = recipe.controls.bn_affine
-    affine = recipe.model.bn_affine if affine is None or name == "random_frozen" else affine
-    model = build_network(recipe, shape, affine).to(device)
+def _prepare(stage: Stage, scene: Scene, *, start: WeightStart) -> Prepared:
+    """The dense net, or a random mask with as many weights in every layer as the ticket keeps."""
     masks: dict[str, Tensor] | None = None
-    if name != "dense":
-        if kept is None:
-            raise UserError("a random-mask control needs the ticket's own counts", where=name)
-        shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in prunable(model).items()}
-        masks = random_masks(shapes, kept, Stream(seed, "random mask"))
-    frozen = name == "random_frozen"
+    if "ticket" in stage.needs:
+        shapes = {name: tuple(weight.shape) for name, weight in scene.layers().items()}
+        kept = scene.earlier("ticket").kept_by_layer()
+        masks = random_masks(shapes, kept, Stream(scene.seed, "random mask"))
+    frozen = not stage.trains
     parameters = attach_trained(
-        model,
-        binary=recipe.model.weights == "binary",
-        seed=seed,
-        # Trained weights start from a normal, the usual start of a dense net; frozen ones are
-        # those of the ticket.
-        start=_ticket_start(recipe) if frozen else WeightStart("kaiming_normal"),
+        scene.model,
+        binary=scene.binary,
+        seed=scene.seed,
+        start=start,
         frozen=frozen,
         masks=masks,
     )
-    if frozen:
-        parameters = []
-    return PreparedStage(name, Trainee(model, parameters, recipe.train.weights), affine)
+    trained = [] if frozen else parameters
+    return Prepared(trainee=Trainee(scene.model, trained, scene.train.weights))
 
 
-def _ticket_stage(
-    recipe: Recipe, shape: DataShape, seed: int, device: torch.device
-) -> PreparedStage:
-    model = build_network(recipe, shape).to(device)
-    method = registry.load("methods", recipe.ticket.name)
-    search = method.attach(
-        model,
-        recipe.ticket,
-        binary=recipe.model.weights == "binary",
-        seed=seed,
-        epochs=recipe.train.epochs,
-    )
-    parameters = list(search.parameters())
-    optimizer: OptimizerConfig = recipe.train.scores
-    if recipe.model.bn_affine:
-        parameters += norm_parameters(model)
-    trainee = Trainee(
-        model, parameters, optimizer, search.update, search.restore, search.complete_after
-    )
-    return PreparedStage("ticket", trainee, recipe.model.bn_affine)
-
-
-def _tuned_stage(
-    name: StageName, recipe: Recipe, shape: DataShape, device: torch.device, path: Path
-) -> PreparedStage:
-    affine = _tuned_affine(recipe)
-    model = build_network(recipe, shape, affine).to(device)
+def _prepare_tuned(stage: Stage, scene: Scene) -> Prepared:
+    model, path = scene.model, scene.earlier("ticket").ticket
     ticket = Ticket.load(path)
     load_state(model, ticket, path)
     found = attach_kept(model, {layer.name: layer for layer in ticket.layers}, frozen=False)
-    if name == "ticket_finetune_control":
+    if stage.name == CONTROL:
         for parameter_name, parameter in model.named_parameters():
             parameter.requires_grad_(not parameter_name.endswith(".original"))
         found = [p for p in found if p.requires_grad]
-    train = tuning_budget(recipe.train, tuning_epochs(recipe))
-    return PreparedStage(name, Trainee(model, found, recipe.train.weights), affine, train=train)
+    return Prepared(trainee=Trainee(model, found, scene.train.weights))
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
@@ -284,9 +225,3 @@ def load_state(
     _, unexpected = model.load_state_dict(state, strict=False)
     if unexpected:
         raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
-
-
-def _ticket_start(recipe: Recipe) -> WeightStart:
-    method = registry.load("methods", recipe.ticket.name)
-    start: WeightStart = method.weight_start(recipe.ticket, recipe.model.weights == "binary")
-    return start

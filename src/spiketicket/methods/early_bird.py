@@ -18,19 +18,12 @@ from annotated_types import Gt, Interval, Le
 from torch import Tensor, nn
 
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    magnitudes_in,
-    originals,
-    weight_start,
-)
-from spiketicket.recipe import Section
+from spiketicket.methods.pruning import SHARED, PruningConfig, the_ticket, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import magnitudes_in, originals
+from spiketicket.recipe import Recipe, Section
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 SEARCH = "search"
 
 
@@ -53,23 +46,23 @@ class Config(PruningConfig, Options):
     name: Literal["early_bird"] = "early_bird"
 
 
-def plans(config: Any) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The dense training that stops early, and the ticket's."""
-    reads = {
-        "masks": "early bird",
-        "density": config.density,
-        "scope": config.scope,
-        "distance": config.distance,
-        "count": config.masks,
-    }
-    ticket = Plan("ticket", {**reads, "start": config.start}, needs=(SEARCH,))
-    return Plan(SEARCH, reads, keeps=True), ticket
+    return with_controls(recipe, *trainings())
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def trainings() -> tuple[Stage, ...]:
+    """The search of :class:`Options`; when it stops depends on the density."""
+    shared = tuple(name for name in SHARED if name != "density")
+    title = "early-bird search"
+    search = Stage(name=SEARCH, title=title, ignores=(*shared, "start"), keeps=True)
+    return search, the_ticket(needs=(SEARCH,))
+
+
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
     config = scene.config
-    if plan.name == SEARCH:
+    if stage.name == SEARCH:
         return _search(scene)
     state = scene.weights(SEARCH)
     magnitudes = magnitudes_in(state, scene.layers())

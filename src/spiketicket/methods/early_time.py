@@ -26,10 +26,13 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.methods import early_bird as bird
 from spiketicket.methods import imp as iterative
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
-from spiketicket.recipe import Epochs
+from spiketicket.methods.method import check_density
+from spiketicket.methods.pruning import SHARED, PruningConfig, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.models.blocks import DataShape
+from spiketicket.recipe import Epochs, Recipe
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 PROBE = "probe"
 _BATCHES = 10
 """Training batches that the probabilities are compared on."""
@@ -65,27 +68,34 @@ def inner(config: Config) -> Any:
     return _SEARCHES[config.search].Config(density=config.density, **options)
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The probe, and the stages of the search."""
-    reads = {"threshold": config.threshold}
-    probe = Plan(PROBE, reads, stops_after=config.probe_epochs)
-    searched = (
-        replace(
-            plan,
-            reads={**plan.reads, "early_time": True},
-            needs=(PROBE, *plan.needs),
-            is_dense=False,
-        )
-        for plan in _SEARCHES[config.search].plans(inner(config))
+    config = cast("Config", recipe.ticket)
+    probe = Stage(
+        name=PROBE,
+        title="time step probe",
+        stops_after=config.probe_epochs,
+        ignores=("budget", "density", "probe_epochs", "search", *_SEARCHES),
     )
-    return (probe, *searched)
+    imp = config.search == "imp"
+    searched = iterative.trainings(inner(config)) if imp else bird.trainings()
+    return with_controls(recipe, probe, *(_after_probe(s, config.search) for s in searched))
 
 
-def check(recipe: Any) -> None:
+def _after_probe(stage: Stage, search: str) -> Stage:
+    """A stage of the search, by this method's settings."""
+    other = next(name for name in _SEARCHES if name != search)
+    outer = tuple(name for name in stage.ignores if name in SHARED and name != "name")
+    own = tuple(f"{search}.{name}" for name in stage.ignores if name not in SHARED)
+    ignores = dict.fromkeys(("budget", "probe_epochs", other, *outer, *own))
+    return replace(stage, needs=(PROBE, *stage.needs), ignores=tuple(ignores))
+
+
+def check(recipe: Recipe, shape: DataShape) -> None:
     """Refuse what a probe cannot be done on.
 
     Raises:
-        UserError: fewer than three time steps, or a ramp of them.
+        UserError: fewer than three time steps, a ramp of them, or too few epochs for the probe.
     """
     steps = recipe.model.timesteps
     if steps < 3:
@@ -100,18 +110,32 @@ def check(recipe: Any) -> None:
             where="train.timestep_ramp",
             remedy="Leave the ramp out",
         )
+    config = cast("Config", recipe.ticket)
+    if config.probe_epochs > recipe.train.epochs:
+        raise UserError(
+            f"stage {PROBE} is to have {config.probe_epochs} epochs",
+            where="train.epochs",
+            value=recipe.train.epochs,
+            remedy="Use more epochs",
+        )
+    check_density(recipe, shape)
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
-    if plan.name == PROBE:
+    if stage.name == PROBE:
         _refuse_recordings(scene)
-        return replace(scene.trained(), finish=lambda: probe(scene))
-    whole = plan.name == "ticket"
+
+        def last(epoch: int) -> bool:
+            return epoch + 1 >= stage.stops_after
+
+        made = scene.trained(stop_after=last, complete_after=last)
+        return replace(made, finish=lambda: probe(scene))
+    whole = stage.name == "ticket"
     if not whole:
-        scene = scene.at_timesteps(int(scene.facts(PROBE)["timesteps"]))
+        scene = scene.at_timesteps(int(scene.earlier(PROBE).found()["timesteps"]))
     own = replace(scene, config=inner(scene.config))
-    prepared: Prepared = _SEARCHES[scene.config.search].prepare(plan, own)
+    prepared: Prepared = _SEARCHES[scene.config.search].prepare(stage, own)
     return prepared if whole else replace(prepared, model=scene.model_config)
 
 

@@ -33,16 +33,21 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
+from spiketicket.methods import controls
 from spiketicket.methods.layers import (
     WeightStart,
     fan_in,
     initial_weight,
     kept_count,
     largest_masks,
+    norm_parameters,
 )
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
 from spiketicket.models.prunable import prunable
-from spiketicket.recipe import Epochs, MethodConfig
+from spiketicket.recipe import Epochs, MethodConfig, Recipe
 from spiketicket.streams import Stream
+from spiketicket.training.loop import Trainee
 
 
 class Config(MethodConfig):
@@ -223,6 +228,29 @@ def weight_start(config: Config, binary: bool) -> WeightStart:
     """How the frozen weights of a search start."""
     kind = config.weight_init or ("signed_constant" if binary else "kaiming_normal")
     return WeightStart(kind, config.density if config.scale_fan else 1.0)
+
+
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """The search, which is the ticket, and its controls."""
+    config = cast("Config", recipe.ticket)
+    ignored = ("fine_tune_epochs", "fine_tune_bn_affine")
+    search = Stage(name="ticket", role="ticket", trains=("scores",), ignores=ignored)
+    start = weight_start(config, recipe.model.weights == "binary")
+    return controls.beside(recipe, search, frozen_start=start)
+
+
+def prepare(stage: Stage, scene: Scene) -> Prepared:
+    """Make the search ready; BatchNorm's scale and shift are trained where the network has them."""
+    del stage
+    model, train = scene.model, scene.train
+    search = attach(model, scene.config, binary=scene.binary, seed=scene.seed, epochs=train.epochs)
+    parameters = list(search.parameters())
+    if scene.model_config.bn_affine:
+        parameters += norm_parameters(model)
+    trainee = Trainee(
+        model, parameters, train.scores, search.update, search.restore, search.complete_after
+    )
+    return Prepared(trainee=trainee)
 
 
 def attach(model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int) -> EdgePopup:

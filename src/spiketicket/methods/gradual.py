@@ -19,19 +19,11 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import model_validator
 
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    masked,
-    weight_start,
-    zero_pruned,
-)
-from spiketicket.recipe import Count
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import masked, zero_pruned
+from spiketicket.recipe import Count, Recipe
 
 
 class Config(PruningConfig):
@@ -53,22 +45,14 @@ class Config(PruningConfig):
         return self
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """One training."""
-    reads = {
-        "masks": "gradual",
-        "density": config.density,
-        "scope": config.scope,
-        "begin": config.begin,
-        "end": config.end,
-        "interval": config.interval,
-    }
-    return (Plan("ticket", reads),)
+    return with_controls(recipe, the_ticket())
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make the training ready."""
-    del plan
+    del stage
     everything = {n: torch.ones_like(w, dtype=torch.bool) for n, w in scene.layers().items()}
     schedule = Schedule(scene.config, scene.train.epochs, scene.batches.steps)
     pruner = _Pruner(scene.model, schedule)

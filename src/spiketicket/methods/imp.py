@@ -19,15 +19,7 @@ from pydantic import model_validator
 
 from spiketicket.errors import UserError
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    magnitudes_in,
-    weight_start,
-)
+from spiketicket.methods.pruning import SHARED, PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import (
     PRETRAINED,
     RewindOptions,
@@ -36,8 +28,10 @@ from spiketicket.methods.rewinding import (
     rewound,
 )
 from spiketicket.methods.rounds import MAX_ROUNDS, round_densities
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import magnitudes_in
+from spiketicket.recipe import Recipe
 
 
 class Options(RewindOptions):
@@ -64,31 +58,44 @@ class Config(PruningConfig, Options):
     name: Literal["imp"] = "imp"
 
 
-def plans(config: Any) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The dense training, the rounds, and the last round, which is the ticket."""
+    return with_controls(recipe, *trainings(recipe.ticket), dense=PRETRAINED)
+
+
+def trainings(config: Any) -> tuple[Stage, ...]:
+    """The search of :class:`Options` at a density."""
     try:
         densities = round_densities(config.density, config.share, config.rounds)
     except ValueError as error:
         raise UserError(str(error), where="ticket.share", value=config.share) from error
-    names = [f"round_{i}" for i in range(1, len(densities))] + ["ticket"]
-    found = [pretrained(config)]
-    for name, density in zip(names, densities, strict=True):
-        reads = {
-            "masks": "magnitude of the stage before",
-            "density": density,
-            "scope": config.scope,
-            **found[0].reads,
-        }
+    found = [pretrained("scope", "share", "rounds")]
+    for number, density in enumerate(densities, 1):
         needs = tuple(dict.fromkeys((PRETRAINED, found[-1].name)))
-        found.append(Plan(name, reads, needs, keeps=name != "ticket"))
+        settings = {"round_density": density}
+        if number < len(densities):
+            # A lower density only adds rounds: the earlier ones are the same.
+            ignored = (*SHARED, "share", "rounds")
+            found.append(
+                Stage(
+                    name=f"round_{number}",
+                    needs=needs,
+                    ignores=ignored,
+                    settings=settings,
+                    keeps=True,
+                )
+            )
+        else:
+            found.append(the_ticket(needs=needs, settings=settings))
     return tuple(found)
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
-    if plan.name == PRETRAINED:
+    if stage.name == PRETRAINED:
         return prepare_pretrained(scene, scene.config)
-    state = scene.weights(plan.needs[-1])
+    state = scene.weights(stage.needs[-1])
     magnitudes = magnitudes_in(state, scene.layers())
-    masks = largest_masks(magnitudes, float(plan.reads["density"]), scene.config.scope)
+    density = float(stage.settings["round_density"])
+    masks = largest_masks(magnitudes, density, scene.config.scope)
     return rewound(scene, scene.config, masks)

@@ -1,6 +1,6 @@
-"""The stages of a recipe: the stages of a parameter ticket, or the ladder of a transformer's.
+"""The ladder of a transformer's tickets, of which every stage has the same data and budget.
 
-A ladder's stages, each trained from scratch, each on the same data with the same budget:
+Each is trained from scratch:
 
 dense                    every patch, ConvPEP dense
 selector                 a short training of the dense net, which ranks the patches
@@ -17,82 +17,68 @@ pepsp, multisp           with the ConvPEP ticket; then also with binary activati
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.machine.run_files import required_result
-from spiketicket.machine.run_models import Tested
-from spiketicket.methods import controls as stages
-from spiketicket.methods import edge_popup, trainings
-from spiketicket.methods.controls import PreparedStage, build_network
-from spiketicket.methods.layers import WeightStart, kept_count, norm_parameters, random_masks
-from spiketicket.methods.rung_config import LadderConfig, weight_start
-from spiketicket.methods.stages import distinct_rungs
-from spiketicket.methods.trainings import Work
+from spiketicket.methods import edge_popup
+from spiketicket.methods.controls import build_network, load_state, shorter, tuning_budget
+from spiketicket.methods.layers import kept_count, norm_parameters, random_masks
+from spiketicket.methods.rung_config import weight_start
+from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
+from spiketicket.methods.stages import Role, Stage
 from spiketicket.methods.weights import attach_kept, attach_trained
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.models.transformer import SpikingTransformer, TransformerConfig
-from spiketicket.recipe import Recipe, TrainConfig, registry
+from spiketicket.recipe import ModelConfig, Recipe
 from spiketicket.recipe.shapes import SCORES
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
 from spiketicket.training.loop import Trainee, check_together
 
 Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One stage of a ladder."""
-
-    name: str
-    pep: Pep = "dense"
-    """What ConvPEP is; ``found``, ``tuned`` and ``kept`` take it from the stage ``start``."""
-    epochs: int = 0
-    ranking: str = "none"
-    """``ticket`` is the recipe's score, ``auto`` resolved."""
-    activation: str = "as_neuron"
-    start: str = ""
-    change: Mapping[str, Any] = field(default_factory=dict)
-    rung: str = ""
-    """The ticket this stage is, or is a control of."""
-
-
-def is_ladder(recipe: Recipe) -> bool:
-    """Whether the recipe's ticket is one of a transformer's patches."""
-    return isinstance(recipe.ticket, LadderConfig)
-
-
-def main_stage(recipe: Recipe) -> str:
-    """The stage whose net is the recipe's ticket."""
-    return rungs(recipe)[-1] if is_ladder(recipe) else "ticket"
+"""What ConvPEP is in a stage; ``found``, ``tuned`` and ``kept`` take it from an earlier one."""
+RUNG_TITLES: Final = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
+_PATCH_TITLES = {
+    "random": "patches, random",
+    "fixed": "patches, one random set",
+    "center": "patches, center",
+    "pixel_energy": "patches, pixel energy",
+}
+_READ = (
+    "name",
+    "keep",
+    "score",
+    "selector_share",
+    "patch_controls",
+    "fine_tune_epochs",
+    "fine_tune_bn_affine",
+    "search",
+    "search_share",
+    "activation",
+    "rungs",
+)
+"""Settings that a stage has in its network, its schedule, its needs, or in there being it."""
 
 
 def rungs(recipe: Recipe) -> tuple[str, ...]:
-    """The tickets of the ladder, each once."""
+    """The tickets of the ladder, each once: PEPSp not where MultiSp's activation is the network's
+    own, as they are the same then.
+    """
     config = _config(recipe)
-    activation = getattr(config, "activation", None)  # patches alone have none
-    return distinct_rungs(config.rungs, activation, recipe.neuron.name)
-
-
-def stage_names(recipe: Recipe) -> tuple[str, ...]:
-    """All stages in the order they run."""
-    if is_ladder(recipe):
-        return tuple(plan.name for plan in plans(recipe))
-    return (*trainings.search_names(recipe), *stages.stage_names(recipe))
+    asked: tuple[str, ...] = config.rungs
+    same = "multisp" in asked and config.activation == recipe.neuron.name
+    return tuple(r for r in asked if not (same and r == "pepsp"))
 
 
 def condition(recipe: Recipe) -> str:
     """What kind of net the recipe is about."""
-    if not is_ladder(recipe):
-        return stages.condition(recipe)
     config = _config(recipe)
     kind = {"lif": "spiking", "relu": "ANN"}.get(recipe.neuron.name, recipe.neuron.name)
     parts = [f"{kind} {recipe.model.name}", f"keep {config.keep:g}"]
@@ -104,14 +90,13 @@ def condition(recipe: Recipe) -> str:
     return ", ".join(parts)
 
 
-def plans(recipe: Recipe) -> list[Plan]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of a ladder.
 
     Raises:
         UserError: the network has no patches, or a field of the model is the ladder's to set.
     """
-    config, epochs = _config(recipe), recipe.train.epochs
-    model = recipe.model
+    config, model = _config(recipe), recipe.model
     if not isinstance(model, TransformerConfig):
         raise UserError(
             "needs a network with patches",
@@ -127,64 +112,124 @@ def plans(recipe: Recipe) -> list[Plan]:
         )
     if not config.rungs:
         raise UserError("names no rung", where="ticket.rungs", value=config.rungs)
-    short = _share(config.selector_share, epochs)
-    found = [Plan("selector", epochs=short)]
-    if recipe.controls.dense:
-        found.append(Plan("dense", epochs=epochs))
-    if config.score == "auto":
-        found += [Plan(f"try_{s}", epochs=short, ranking=s) for s in SCORES]
-    for rung in rungs(recipe):
-        found += _rung(recipe, config, rung)
+    found = [*_before(recipe), *(s for rung in rungs(recipe) for s in _rung(recipe, rung))]
     if config.fine_tune_epochs:
-        last = found[[p.name for p in found].index(rungs(recipe)[-1])]
-        for name, pep in (("finetuned", "tuned"), ("finetune_control", "kept")):
-            affine = {"bn_affine": True} if config.fine_tune_bn_affine else {}
-            found.append(
-                Plan(
-                    f"{last.name}_{name}",
-                    cast("Pep", pep),
-                    config.fine_tune_epochs,
-                    "ticket",
-                    last.activation,
-                    last.name,
-                    affine,
-                    last.name,
-                )
-            )
-    return found
+        last = rungs(recipe)[-1]
+        found += _tuned(recipe, next(stage for stage in found if stage.name == last))
+    return tuple(found)
 
 
-def _share(share: float, epochs: int) -> int:
-    return max(1, math.ceil(round(share * epochs, 9)))
+def _before(recipe: Recipe) -> Iterator[Stage]:
+    """What comes before the first rung."""
+    config, epochs = _config(recipe), recipe.train.epochs
+    short = _share(config.selector_share, epochs)
+    yield _stage(recipe, "selector", role="preparation", epochs=short)
+    if recipe.controls.dense:
+        yield _stage(recipe, "dense", "dense, trained", role="control", epochs=epochs)
+    for score in SCORES if config.score == "auto" else ():
+        yield _stage(recipe, f"try_{score}", role="preparation", epochs=short, ranking=score)
 
 
-def _rung(recipe: Recipe, config: Any, rung: str) -> list[Plan]:
-    epochs = recipe.train.epochs
+def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
+    """A ticket and its controls."""
+    config, epochs, title = _config(recipe), recipe.train.epochs, RUNG_TITLES[rung]
+    ticket = f"{title} ticket"
     if rung == "patch":
-        rules = config.patch_controls
-        return [Plan("patch", epochs=epochs, ranking="ticket", rung=rung)] + [
-            Plan(f"patch_{rule}", epochs=epochs, ranking=rule, rung=rung) for rule in rules
-        ]
+        yield _stage(recipe, rung, ticket, "ticket", rung, epochs=epochs, ranking=config.score)
+        for rule in config.patch_controls:
+            name = f"patch_{rule}"
+            yield _stage(
+                recipe, name, _PATCH_TITLES[rule], "control", rung, epochs=epochs, ranking=rule
+            )
+        return
     activation = config.activation if rung == "multisp" else "as_neuron"
-    found = []
     searched: Pep = "searched"
     start = ""
     if config.search == "two_stage":
         short = _share(config.search_share, epochs)
         start, searched = f"{rung}_search", "found"
-        found.append(
-            Plan(start, "searched", short, "none", activation, change={"depth": 0}, rung=rung)
-        )
-    found.append(Plan(rung, searched, epochs, "ticket", activation, start, rung=rung))
+        change = {"activation": activation, "depth": 0}
+        role: Role = "preparation"
+        yield _stage(recipe, start, "", role, rung, pep="searched", epochs=short, change=change)
+    same: dict[str, Any] = {
+        "epochs": epochs,
+        "ranking": config.score,
+        "change": {"activation": activation},
+    }
+    yield _stage(recipe, rung, ticket, "ticket", rung, pep=searched, start=start, **same)
     controls = recipe.controls
-    for name, wanted in (
-        ("random_trained", controls.random_trained),
-        ("random_frozen", controls.random_frozen),
-    ):
-        if wanted:
-            pep = cast("Pep", name)
-            found.append(Plan(f"{rung}_{name}", pep, epochs, "ticket", activation, rung=rung))
-    return found
+    if controls.random_trained:
+        name, words = f"{rung}_random_trained", f"{title}, random mask trained"
+        yield _stage(recipe, name, words, "control", rung, pep="random_trained", **same)
+    if controls.random_frozen:
+        name, words = f"{rung}_random_frozen", f"{title}, random mask frozen"
+        yield _stage(recipe, name, words, "control", rung, pep="random_frozen", **same)
+
+
+def _tuned(recipe: Recipe, last: Stage) -> Iterator[Stage]:
+    """The last ticket tuned, and its control."""
+    config, title = _config(recipe), RUNG_TITLES[last.rung]
+    network = cast("TransformerConfig", last.network(recipe))
+    change: dict[str, Any] = {"activation": network.activation}
+    change |= {"bn_affine": True} if config.fine_tune_bn_affine else {}
+    train = tuning_budget(recipe.train, config.fine_tune_epochs)
+    pairs: tuple[tuple[str, str, Pep], ...] = (
+        ("finetuned", "fine-tuned", "tuned"),
+        ("finetune_control", "rest trained", "kept"),
+    )
+    for name, words, pep in pairs:
+        stage = _stage(
+            recipe,
+            f"{last.name}_{name}",
+            f"{title}, {words}",
+            "tuned",
+            last.rung,
+            pep=pep,
+            epochs=config.fine_tune_epochs,
+            ranking=config.score,
+            start=last.name,
+            change=change,
+        )
+        yield replace(stage, train=train)
+
+
+def _stage(
+    recipe: Recipe,
+    name: str,
+    title: str = "",
+    role: Role = "control",
+    rung: str = "",
+    *,
+    epochs: int,
+    pep: Pep = "dense",
+    ranking: str = "none",
+    start: str = "",
+    change: dict[str, Any] | None = None,
+) -> Stage:
+    """A stage whose network keeps patches by ``ranking``, with ``change`` of its config."""
+    config = _config(recipe)
+    altered: dict[str, Any] = {"step": "neuron", **(change or {})}
+    if ranking != "none":
+        altered |= {"keep": config.keep, "ranking": ranking}
+    tried = tuple(f"try_{s}" for s in SCORES) if ranking == "auto" else ()
+    selector = ("selector",) if ranking in SCORES or ranking == "auto" else ()
+    masked = pep in ("searched", "random_trained", "random_frozen")
+    return Stage(
+        name=name,
+        title=title,
+        role=role,
+        rung=rung,
+        model=recipe.model.model_copy(update=altered),
+        train=shorter(recipe.train, epochs),
+        trains=("scores", "weights") if pep == "searched" else ("weights",),
+        needs=(*selector, *tried, *((start,) if start else ())),
+        ignores=_READ if masked else (*_READ, "density"),
+        settings={"conv_pep": pep},
+    )
+
+
+def _share(share: float, epochs: int) -> int:
+    return max(1, math.ceil(round(share * epochs, 9)))
 
 
 def check(recipe: Recipe, shape: DataShape) -> None:
@@ -194,111 +239,75 @@ def check(recipe: Recipe, shape: DataShape) -> None:
         UserError: a stage's network cannot be, its ticket would keep nothing, or scores and
             weights have optimizers that do not go together.
     """
-    if not is_ladder(recipe):
-        if registry.is_custom(recipe.model.name):  # before the run has a folder
-            build_network(recipe, shape)
-        trainings.check(recipe, shape)
-        return
     config = _config(recipe)
-    auto = config.score == "auto"
-    for plan in plans(recipe):
-        scores = SCORES if auto else (config.score,)
-        for ranking in scores if plan.ranking == "ticket" else (plan.ranking,):
-            altered = altered_recipe(recipe, plan, ranking, recipe.seed)
+    for stage in stages(recipe):
+        network = cast("TransformerConfig", stage.network(recipe))
+        rankings = SCORES if str(network.ranking) == "auto" else (network.ranking,)
+        for ranking in rankings:
             with torch.device("meta"):
-                model = cast("SpikingTransformer", build_network(altered, shape))
-        if plan.pep not in ("dense", "tuned", "kept"):
+                made = build_network(recipe, shape, _ranked(network, ranking, recipe.seed))
+        model = cast("SpikingTransformer", made)
+        if stage.settings["conv_pep"] not in ("dense", "tuned", "kept"):
             _kept_counts(model.conv_pep, config.density)
-        if plan.pep == "searched":
+        if stage.settings["conv_pep"] == "searched":
             check_together(recipe.train.weights, recipe.train.scores)
 
 
-def altered_recipe(recipe: Recipe, plan: Plan, ranking: str, seed: int) -> Recipe:
-    """The recipe with the network of a stage."""
-    change: dict[str, Any] = {"activation": plan.activation, "step": "neuron", **plan.change}
-    if ranking != "none":
-        change |= {"keep": _config(recipe).keep, "ranking": ranking, "ranking_seed": seed}
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=change)})
+def _ranked(network: ModelConfig, ranking: str, seed: int) -> ModelConfig:
+    """The network with its ranking found, whose random choices are the seed's."""
+    if ranking == "none":
+        return network
+    return network.model_copy(update={"ranking": ranking, "ranking_seed": seed})
 
 
-def prepare(
-    name: str,
-    recipe: Recipe,
-    shape: DataShape,
-    seed: int,
-    device: torch.device,
-    kept: Mapping[str, int] | None,
-    seed_folder: Path,
-    work: Work | None = None,
-) -> PreparedStage:
-    """Build a stage's network and attach what it trains; ``seed_folder`` has the earlier stages.
-
-    ``work`` is what a search by pruning has at hand.
+def prepare(stage: Stage, scene: Scene) -> Prepared:
+    """Build a stage's network and attach what it trains.
 
     Raises:
         UserError: as the network and the method, for what does not fit.
     """
-    if trainings.is_search(recipe, name):
-        return trainings.prepare(name, recipe, shape, seed, device, seed_folder, work)
-    if not is_ladder(recipe):
-        return stages.prepare(cast("Any", name), recipe, shape, seed, device, kept, seed_folder)
-    plan = next(p for p in plans(recipe) if p.name == name)
-    ranking = chosen_score(recipe, seed_folder) if plan.ranking == "ticket" else plan.ranking
-    altered = altered_recipe(recipe, plan, ranking, seed)
-    model = cast("SpikingTransformer", build_network(altered, shape)).to(device)
+    network = cast("TransformerConfig", scene.model_config)
+    ranking = str(network.ranking)
+    config = _ranked(network, chosen_score(scene) if ranking == "auto" else ranking, scene.seed)
+    scene = replace(scene, model_config=config)
+    model = cast("SpikingTransformer", scene.model)
     if model.selector is not None:
-        _load_selector(model, seed_folder / "selector" / "model.ticket")
-    trainee = _attach(plan, model, altered, seed, seed_folder)
-    if plan.pep != "dense":
+        _load_selector(model, scene.earlier("selector").ticket)
+    trainee = _attach(stage, scene, model)
+    if stage.settings["conv_pep"] != "dense":
         trainee = replace(trainee, fresh_statistics=True)
-    train = budget(recipe.train, plan)
-    return PreparedStage(name, trainee, altered.model.bn_affine, altered.model, train)
+    return Prepared(trainee=trainee, model=config)
 
 
-def budget(train: TrainConfig, plan: Plan) -> TrainConfig:
-    """The training of a stage."""
-    if plan.pep in ("tuned", "kept"):
-        return stages.tuning_budget(train, plan.epochs)
-    return stages.shorter(train, plan.epochs)
-
-
-def chosen_score(recipe: Recipe, seed_folder: Path) -> str:
-    """The ticket's score; for ``auto`` the best of the trials on validation, earlier in a tie."""
-    config = _config(recipe)
-    if config.score != "auto":
-        return str(config.score)
-    places = {s: seed_folder / f"try_{s}" / "result.json" for s in SCORES}
-    reached = {
-        s: float(required_result(path, Tested)["validation_accuracy"]) for s, path in places.items()
-    }
+def chosen_score(scene: Scene) -> str:
+    """For ``auto``, the score whose trial is best on validation, the earlier one in a tie."""
+    reached = {s: scene.earlier(f"try_{s}").validation_accuracy() for s in SCORES}
     return max(SCORES, key=lambda s: reached[s])
 
 
-def _attach(
-    plan: Plan, model: SpikingTransformer, recipe: Recipe, seed: int, seed_folder: Path
-) -> Trainee:
-    config, binary = _config(recipe), recipe.model.weights == "binary"
-    pep, encoder = model.conv_pep, model.encoder
-    normal = WeightStart("kaiming_normal")
-    weights, train = recipe.train.weights, recipe.train
-    if plan.pep in ("tuned", "kept"):
-        layers = _load(model, seed_folder / plan.start / "model.ticket", ("conv_pep.", "encoder."))
+def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
+    config, binary, seed = scene.config, scene.binary, scene.seed
+    pep, encoder, weights = model.conv_pep, model.encoder, scene.train.weights
+    kind: Pep = stage.settings["conv_pep"]
+    if kind in ("tuned", "kept"):
+        layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.", "encoder."))
         body = attach_kept(encoder, {}, frozen=False)
-        inner = attach_kept(pep, layers, frozen=plan.pep == "kept")
+        inner = attach_kept(pep, layers, frozen=kind == "kept")
         # without its own BatchNorm affine, as the ticket is what stays fixed
-        inner = [] if plan.pep == "kept" else inner
+        inner = [] if kind == "kept" else inner
         return Trainee(model, body + inner, weights)
-    body = attach_trained(encoder, binary=False, seed=seed, start=normal, frozen=False)
-    if plan.pep == "dense":
-        inner = attach_trained(pep, binary=False, seed=seed, start=normal, frozen=False)
+    body = attach_trained(encoder, binary=False, seed=seed, start=TRAINED_START, frozen=False)
+    if kind == "dense":
+        inner = attach_trained(pep, binary=False, seed=seed, start=TRAINED_START, frozen=False)
         return Trainee(model, body + inner, weights)
-    if plan.pep == "found":
-        layers = _load(model, seed_folder / plan.start / "model.ticket", ("conv_pep.",))
+    if kind == "found":
+        layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.",))
         attach_kept(pep, layers, frozen=True)
         return Trainee(model, body + norm_parameters(pep), weights)
-    if plan.pep == "searched":
+    if kind == "searched":
         popup = edge_popup.Config(density=config.density)
-        search = edge_popup.attach(pep, popup, binary=binary, seed=seed, epochs=plan.epochs)
+        epochs = scene.train.epochs
+        search = edge_popup.attach(pep, popup, binary=binary, seed=seed, epochs=epochs)
         return Trainee(
             model,
             body + norm_parameters(pep),
@@ -306,14 +315,14 @@ def _attach(
             search.update,
             search.restore,
             search.complete_after,
-            (search.parameters(), train.scores),
+            (search.parameters(), scene.train.scores),
         )
-    frozen = plan.pep == "random_frozen"
+    frozen = kind == "random_frozen"
     inner = attach_trained(
         pep,
         binary=binary,
         seed=seed,
-        start=weight_start(config, binary) if frozen else normal,
+        start=weight_start(binary) if frozen else TRAINED_START,
         frozen=frozen,
         masks=_random_masks(pep, config.density, seed),
     )
@@ -335,7 +344,7 @@ def _kept_counts(pep: nn.Module, density: float) -> dict[str, int]:
 def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, Any]:
     """Copy a ticket's state into a model; its ConvPEP layers by their path in ConvPEP."""
     ticket = Ticket.load(path)
-    stages.load_state(model, ticket, path, prefixes)
+    load_state(model, ticket, path, prefixes)
     inside = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     return {layer.name.removeprefix("conv_pep."): layer for layer in inside}
 
@@ -358,26 +367,6 @@ def _load_selector(model: SpikingTransformer, path: Path) -> None:
         )
     state = {k: torch.from_numpy(renamed[k].copy()) for k in wanted}
     selector.load_state_dict(own | state)
-
-
-def facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
-    """Tokens, ConvPEP density, density of the whole net, and dense operations by group."""
-    if not isinstance(model, SpikingTransformer):
-        return {}
-    pep = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
-    size, kept = sum(layer.size for layer in pep), sum(layer.kept for layer in pep)
-    # The net whose sparsity is stated is the one that classifies, without its selector.
-    own = [(n, p) for n, p in model.named_parameters() if not n.startswith("selector.")]
-    net = sum(p.numel() for n, p in own if ".parametrizations." not in n)
-    net += sum(layer.size for layer in ticket.layers)
-    return {
-        "tokens": {"kept": model.kept, "of": model.tokens},
-        "ranking": model.config.ranking,
-        "conv_pep_density": kept / size,
-        "net_density": 1 - (size - kept) / net,
-        "activation": model.config.activation,
-        "macs": model.macs(),
-    }
 
 
 def _config(recipe: Recipe) -> Any:

@@ -11,15 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    magnitudes_in,
-    weight_start,
-)
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import (
     PRETRAINED,
     RewindOptions,
@@ -27,8 +19,10 @@ from spiketicket.methods.rewinding import (
     pretrained,
     rewound,
 )
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import magnitudes_in
+from spiketicket.recipe import Recipe
 
 
 class Config(PruningConfig, RewindOptions):
@@ -41,21 +35,16 @@ class Config(PruningConfig, RewindOptions):
     """What the pruned net is trained from."""
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The dense training and the ticket's."""
-    reads = {
-        "masks": "magnitude",
-        "density": config.density,
-        "scope": config.scope,
-        "start": config.start,
-    }
-    return pretrained(config), Plan("ticket", reads, needs=(PRETRAINED,))
+    dense = pretrained("scope", "start")
+    return with_controls(recipe, dense, the_ticket(needs=(PRETRAINED,)), dense=PRETRAINED)
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
     config = scene.config
-    if plan.name == PRETRAINED:
+    if stage.name == PRETRAINED:
         return prepare_pretrained(scene, config)
     state = scene.weights(PRETRAINED)
     magnitudes = magnitudes_in(state, scene.layers())

@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from spiketicket.methods.rung_config import LadderConfig, Rung, attach, weight_start
+from spiketicket.methods.ladder import check, condition, prepare, stages
+from spiketicket.methods.rung_config import LadderConfig, Rung
 
-__all__ = ["Config", "attach", "weight_start"]
+__all__ = ["Config", "check", "condition", "prepare", "stages"]
 
 
 class Config(LadderConfig):

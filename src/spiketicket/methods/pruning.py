@@ -1,44 +1,26 @@
 """What the methods that train weights under a mask have in common.
 
-A method of this kind is one file with a ``Config``, ``plans(config)``, which names its trainings
-in order, the last one ``ticket``, and ``prepare(plan, scene)``, which says what a training starts
-from and what its mask is. Every training is a stage of the run: its folder, its checkpoint, its
-test, its cost.
-
-A pruned weight is exactly zero at all times: masked in the forward pass, zero where it is stored,
-without a gradient, and without a momentum that could revive it.
+A method of this kind names its trainings in order, the last one ``ticket``, and
+:func:`with_controls` makes of them the stages of a recipe. Every training is a stage of the run:
+its folder, its checkpoint, its test, its cost.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
-import torch
 from annotated_types import Gt, Lt
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.machine.bounded import max_memory, read_regular
-from spiketicket.machine.run_files import read_result
-from spiketicket.methods.layers import WeightStart, initial_weight
-from spiketicket.methods.weights import attach_trained
-from spiketicket.models.prunable import TrainedWeight, prunable
-from spiketicket.recipe import MethodConfig, ModelConfig, TrainConfig
-from spiketicket.streams import Stream
-from spiketicket.training.loop import Batches, Trainee
+from spiketicket.methods import controls
+from spiketicket.methods.controls import shorter
+from spiketicket.methods.stages import Stage
+from spiketicket.recipe import MethodConfig, Recipe
 
-WEIGHTS, REWIND = "weights.safetensors", "rewind.safetensors"
-_MASK = "mask:"
-_INSIDE = ".parametrizations."
-Masks = Mapping[str, Tensor]
-"""Boolean mask by layer."""
+TICKET = "ticket"
+SHARED = ("name", "budget", "density")
+"""What an early training has nothing to do with, for :attr:`Stage.ignores`: methods share it."""
 
 
 class PruningConfig(MethodConfig):
@@ -50,278 +32,46 @@ class PruningConfig(MethodConfig):
     together, the ticket's included."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One training of a search, a stage of the run.
-
-    Args:
-        name: the stage's folder; of the last one ``ticket``.
-        reads: what of the method's settings its result is a function of, as plain values. Stages
-            of two runs with equal values are trained once in a sweep.
-        needs: the earlier stages it starts from or takes masks of.
-        keeps: whether later stages need its weights: they are written into its folder.
-        stops_after: epochs after which it ends, whatever its schedule; 0 is never.
-        is_dense: whether it is what the dense control trains, so that once is enough.
-    """
-
-    name: str
-    reads: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
-    keeps: bool = False
-    stops_after: int = 0
-    is_dense: bool = False
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A training made ready.
-
-    ``finish`` is called once with the trained model in place, and returns facts for the stage's
-    result. ``model`` is the network's config where it is not the recipe's, ``dense_weights`` the
-    number of weights that a density refers to where the network itself is smaller than the dense,
-    ``search_passes`` the samples that preparing it passed forward and back.
-    """
-
-    trainee: Trainee
-    finish: Callable[[], Mapping[str, Any]] = dict
-    model: ModelConfig | None = None
-    dense_weights: int | None = None
-    search_passes: int = 0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a method has at hand to prepare a training.
-
-    Args:
-        config: the method's.
-        model: the network as it is built, before any weight of the seed.
-        model_config: its config.
-        build: makes it anew from another config.
-        binary: whether the net computes with the weights' signs alone.
-        train: the budget of this training.
-        batches: the training data.
-        folder: of this stage; those of the earlier ones are beside it.
-        write: writes a file of the stage, in one process of several.
-    """
-
-    config: Any
-    model: nn.Module
-    model_config: ModelConfig
-    build: Callable[[ModelConfig], nn.Module]
-    binary: bool
-    seed: int
-    train: TrainConfig
-    batches: Batches
-    folder: Path
-    write: Callable[[Path, bytes], None]
-
-    def weights(self, stage: str, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """The state that an earlier stage left: weights, BatchNorm, masks.
-
-        Raises:
-            UserError: it left none, or one of another network.
-        """
-        path = self.folder.parent / stage / file
-        remedy = f"Delete {path.parent} and find again"
-        try:
-            found = load_tensors(read_regular(path, max_memory()))
-        except OSError as error:
-            what = f"the stage before it has lost its {file}"
-            raise UserError(what, where=str(path.parent), remedy=remedy) from error
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error
-        if wrong := _misfit(found, plain_state(self.model)):
-            raise UserError(f"is of another network: {wrong}", where=str(path), remedy=remedy)
-        return found
-
-    def facts(self, stage: str) -> Mapping[str, Any]:
-        """What an earlier stage's ``finish`` returned."""
-        path = self.folder.parent / stage / "result.json"
-        facts = (read_result(path) or {}).get("search")
-        if not isinstance(facts, dict):
-            remedy = f"Delete {path.parent} and find again"
-            raise UserError("does not say what was found", where=str(path), remedy=remedy)
-        return facts
-
-    def layers(self) -> dict[str, Tensor]:
-        """The weights of all layers that a mask can cover."""
-        return {n: cast("Tensor", m.weight) for n, m in prunable(self.model).items()}
-
-    def fresh(self, *path: str) -> dict[str, Tensor]:
-        """Random weights of the seed: those every dense net starts from, or others by ``path``."""
-        found = {}
-        for name, weight in self.layers().items():
-            stream = Stream(self.seed, *(path or ("weight",)), name)
-            value = initial_weight(weight_start(self.config, self.binary), weight.shape, stream)
-            found[f"{name}.weight"] = value.to(weight.device)
-        return found
-
-    def at_timesteps(self, timesteps: int) -> Scene:
-        """The same with a network that runs so many time steps."""
-        config = self.model_config.model_copy(update={"timesteps": timesteps})
-        return replace(self, model=self.build(config), model_config=config)
-
-    def twin(self) -> nn.Module:
-        """A plain copy of the network with the seed's weights, to be measured before training.
-
-        Binary layers have alpha times the sign, as they compute with.
-        """
-        twin = copy.deepcopy(self.model)
-        values = self.fresh()
-        with torch.no_grad():
-            for name, layer in prunable(twin).items():
-                value = values[f"{name}.weight"]
-                if self.binary:
-                    value = TrainedWeight(None, True)(value)
-                cast("nn.Parameter", layer.weight).copy_(value)
-        return twin.train()
-
-    def trained(
-        self,
-        masks: Masks | None = None,
-        state: Mapping[str, Tensor] | None = None,
-        *,
-        start_step: int = 0,
-        **hooks: Any,
-    ) -> Prepared:
-        """All weights of the network trained, under ``masks`` if any.
-
-        Args:
-            masks: by layer.
-            state: weights and BatchNorm to start from; else the seed's weights and a BatchNorm
-                that has seen nothing.
-            start_step: steps of the schedule that lie behind ``state``.
-            hooks: further fields of :class:`~spiketicket.training.loop.Trainee`.
-        """
-        parameters = attach_trained(
-            self.model,
-            binary=self.binary,
-            seed=self.seed,
-            frozen=False,
-            masks=masks,
-            start=weight_start(self.config, self.binary),
-        )
-        if state is not None:
-            load_plain(self.model, state)
-        zero_pruned(self.model)
-        return Prepared(
-            Trainee(self.model, parameters, self.train.weights, start_step=start_step, **hooks)
-        )
-
-    def kept_at(self, prepared: Prepared, step: int) -> Prepared:
-        """The same training, which leaves its state after so many steps for rewinding."""
-        before = prepared.trainee.after_step
-
-        def after_step(epochs: float) -> None:
-            before(epochs)
-            if round(epochs * self.batches.steps) == step:
-                self.write(self.folder / REWIND, save_plain(self.model))
-
-        return replace(prepared, trainee=replace(prepared.trainee, after_step=after_step))
-
-
-def attach(model: nn.Module, config: PruningConfig, **rest: Any) -> Any:
-    """A search in several trainings needs a run folder.
-
-    Raises:
-        UserError: always.
-    """
-    del model, rest
-    raise UserError(
-        "trains weights in stages of a run; it cannot be attached to a single training",
-        where="method",
-        value=config.name,
-        remedy="Use `spiketicket find` with a recipe of your network",
+def the_ticket(*, needs: tuple[str, ...] = (), **more: Any) -> Stage:
+    """The last training of a search; ``more`` are further fields of the stage."""
+    return Stage(
+        name=TICKET, title="ticket", role="ticket", needs=needs, **{"ignores": ("budget",), **more}
     )
 
 
-def weight_start(config: MethodConfig, binary: bool) -> WeightStart:
-    """How trained weights start, and the frozen control's: as in every dense net."""
-    del config, binary
-    return WeightStart("kaiming_normal")
+def with_controls(recipe: Recipe, *trainings: Stage, dense: str = "") -> tuple[Stage, ...]:
+    """The stages of a recipe: a search's trainings, each with its schedule, and the controls.
+
+    ``dense`` is the training that is the dense net's, if there is one: where the schedule and the
+    network are the dense control's too, it is not trained twice.
+
+    Raises:
+        UserError: so many trainings do not fit into a total budget.
+    """
+    epochs = schedules(recipe, trainings)
+    found = tuple(replace(t, train=shorter(recipe.train, epochs[t.name])) for t in trainings)
+    same = recipe.controls.bn_affine in (None, recipe.model.bn_affine)
+    whole = epochs.get(dense) == recipe.train.epochs
+    return controls.beside(recipe, *found, dense_as=dense if same and whole else "")
 
 
-def originals(model: nn.Module) -> dict[str, tuple[nn.Parameter, TrainedWeight]]:
-    """The stored weight and the parametrization of every layer, by its name."""
-    found = {}
-    for name, layer in model.named_modules():
-        inside = getattr(layer, "parametrizations", None)
-        if inside is not None and "weight" in inside:
-            found[name] = (inside.weight.original, inside.weight[0])
-    return found
+def schedules(recipe: Recipe, trainings: tuple[Stage, ...]) -> dict[str, int]:
+    """The epochs of every training's schedule.
 
-
-def masked(model: nn.Module) -> dict[str, tuple[nn.Parameter, Tensor]]:
-    """The stored weight and the mask of every layer that has one."""
-    found = {name: (weight, trained.mask) for name, (weight, trained) in originals(model).items()}
-    return {name: (weight, mask) for name, (weight, mask) in found.items() if mask is not None}
-
-
-@torch.no_grad()
-def zero_pruned(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Set stored weights where a mask prunes to exactly zero, and their optimizer state too."""
-    for weight, mask in masked(model).values():
-        weight.mul_(mask)
-        state = {} if optimizer is None else optimizer.state.get(weight, {})
-        for value in state.values():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                value.mul_(mask)
-
-
-def plain_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of the network without parametrizations; of binary layers the latent weights."""
-    found = {}
-    for key, value in model.state_dict().items():
-        layer, inside, rest = key.partition(_INSIDE)
-        if not inside:
-            found[key] = value.detach()
-        elif rest == "weight.original":
-            found[f"{layer}.weight"] = value.detach()
-    return found
-
-
-@torch.no_grad()
-def load_plain(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy a :func:`plain_state`, or a part of one, into a network with parametrizations."""
-    own = plain_state(model)
-    for key, value in state.items():
-        if not key.startswith(_MASK):
-            own[key].copy_(value)
-
-
-def save_plain(model: nn.Module) -> bytes:
-    """State and masks as safetensors; the same state gives the same bytes."""
-    masks = {f"{_MASK}{name}": mask for name, (_, mask) in masked(model).items()}
-    state = {**plain_state(model), **masks}
-    return save_tensors({k: v.cpu().contiguous().clone() for k, v in state.items()})
-
-
-def _misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """The first entry of a kept state that a network with the state ``own`` cannot take, or ""."""
-    for key, value in own.items():
-        found = state.get(key)
-        if found is None or found.shape != value.shape or found.dtype != value.dtype:
-            return key
-    for name, mask in masks_in(state).items():
-        weight = own.get(f"{name}.weight")
-        if weight is None or mask.dtype != torch.bool or mask.shape != weight.shape:
-            return f"{_MASK}{name}"
-    return next((key for key in state if key not in own and not key.startswith(_MASK)), "")
-
-
-def masks_in(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The masks of a state; none of a dense net's."""
-    return {k.removeprefix(_MASK): v for k, v in state.items() if k.startswith(_MASK)}
-
-
-def magnitudes_in(state: Mapping[str, Tensor], layers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """|w| by layer; -1 where a mask of the state has pruned already, so that nothing returns."""
-    masks = masks_in(state)
-    found = {}
-    for name, own in layers.items():
-        magnitude = state[f"{name}.weight"].abs()
-        if name in masks:
-            magnitude = magnitude.masked_fill(~masks[name], -1.0)
-        found[name] = magnitude.to(own.device)
-    return found
+    Raises:
+        UserError: so many trainings do not fit into a total budget.
+    """
+    epochs = recipe.train.epochs
+    if cast("PruningConfig", recipe.ticket).budget == "each":
+        return {t.name: epochs for t in trainings}
+    fixed = {t.name: t.stops_after for t in trainings if t.stops_after}
+    shared = [t.name for t in trainings if not t.stops_after]
+    each, rest = divmod(epochs - sum(fixed.values()), len(shared))
+    if each < 1:
+        raise UserError(
+            f"the search has {len(trainings)} trainings, {epochs} epochs together are too few",
+            where="ticket.budget",
+            value="total",
+            remedy="Use more train.epochs, or fewer rounds",
+        )
+    return {**dict.fromkeys(shared, each), **dict.fromkeys(fixed, epochs), TICKET: each + rest}

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 from spiketicket.methods.layers import kept_count, random_masks
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.recipe import Recipe
 from spiketicket.streams import Stream
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):
@@ -22,14 +23,14 @@ class Config(PruningConfig):
     name: Literal["random_mask"] = "random_mask"
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """One training."""
-    return (Plan("ticket", {"masks": "random", "density": config.density}),)
+    return with_controls(recipe, the_ticket())
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make the training ready."""
-    del plan
+    del stage
     shapes = {name: tuple(weight.shape) for name, weight in scene.layers().items()}
     kept = {
         name: kept_count(weight.numel(), scene.config.density, f"layer {name}")

@@ -8,22 +8,16 @@ schedule.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from spiketicket.methods import imp
 from spiketicket.methods.layers import largest_masks
-from spiketicket.methods.pruning import (
-    Plan,
-    Prepared,
-    PruningConfig,
-    Scene,
-    attach,
-    magnitudes_in,
-    weight_start,
-)
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+from spiketicket.methods.pruning import PruningConfig, with_controls
+from spiketicket.methods.rewinding import PRETRAINED
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import magnitudes_in
+from spiketicket.recipe import Recipe
 
 
 class Config(PruningConfig, imp.Options):
@@ -32,17 +26,16 @@ class Config(PruningConfig, imp.Options):
     name: Literal["random_reinit"] = "random_reinit"
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of ``imp``, the ticket from other weights."""
-    *rounds, ticket = imp.plans(config)
-    return (*rounds, replace(ticket, reads={**ticket.reads, "start": "drawn anew"}))
+    return with_controls(recipe, *imp.trainings(recipe.ticket), dense=PRETRAINED)
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
-    if plan.name != "ticket":
-        return imp.prepare(plan, scene)
+    if stage.name != "ticket":
+        return imp.prepare(stage, scene)
     config = scene.config
-    magnitudes = magnitudes_in(scene.weights(plan.needs[-1]), scene.layers())
+    magnitudes = magnitudes_in(scene.weights(stage.needs[-1]), scene.layers())
     masks = largest_masks(magnitudes, config.density, config.scope)
     return scene.trained(masks, scene.fresh("weight, drawn anew"))

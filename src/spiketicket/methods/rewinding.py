@@ -8,13 +8,15 @@ its scale and shift, are those of that step as well.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Interval, Lt
 from torch import Tensor
 
 from spiketicket.errors import UserError
-from spiketicket.methods.pruning import REWIND, Plan, Prepared, Scene
+from spiketicket.methods.pruning import SHARED
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
 from spiketicket.recipe import Section
 
 PRETRAINED = "pretrained"
@@ -30,10 +32,17 @@ class RewindOptions(Section):
     """The optimizer step by its number; None is by ``rewind_share``."""
 
 
-def pretrained(options: RewindOptions) -> Plan:
-    """The dense training."""
-    reads = {"rewind_share": options.rewind_share, "rewind_step": options.rewind_step}
-    return Plan(PRETRAINED, reads, keeps=True, is_dense=True)
+def pretrained(*ignores: str, **fields: Any) -> Stage:
+    """The dense training; ``ignores`` are the method's settings that are none of its business,
+    beside those of every method.
+    """
+    return Stage(
+        name=PRETRAINED,
+        title="dense, pretrained",
+        ignores=(*SHARED, *ignores),
+        keeps=True,
+        **fields,
+    )
 
 
 def prepare_pretrained(scene: Scene, options: RewindOptions) -> Prepared:
@@ -48,7 +57,7 @@ def rewound(scene: Scene, options: RewindOptions, masks: dict[str, Tensor]) -> P
     Where that is the random start, it is the whole schedule.
     """
     step = rewind_step(scene, options)
-    state = scene.weights(PRETRAINED, REWIND) if step else None
+    state = scene.weights(PRETRAINED, rewind=True) if step else None
     return scene.trained(masks, state, start_step=step)
 
 

@@ -1,13 +1,9 @@
-"""The densities of iterative pruning, and the stages of a search by its settings alone.
-
-Needs no PyTorch: a report reads it.
-"""
+"""The densities of iterative pruning."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 MAX_ROUNDS: Final = 1000
 """Trainings of one search; a person waits for a few dozen."""
@@ -33,25 +29,3 @@ def round_densities(density: float, share: float, rounds: int | None) -> tuple[f
         raise ValueError(f"a share this small takes more than {MAX_ROUNDS} rounds")
     whole = max(1, math.ceil(round(needed, 6)))
     return (*((1.0 - share) ** i for i in range(1, whole)), density)
-
-
-def search_stages(ticket: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the stages before the ticket, by the recipe's ``[ticket]`` table."""
-    name = ticket.get("name")
-    if name == "early_time":
-        inner = str(ticket.get("search", "imp"))
-        table = ticket.get(inner)
-        options = table if isinstance(table, dict) else {}
-        return (
-            "probe",
-            *search_stages({"density": ticket.get("density"), **options, "name": inner}),
-        )
-    if name in ("imp", "random_reinit"):
-        density, share = ticket.get("density", 0.5), ticket.get("share", 0.25)
-        try:
-            count = len(round_densities(density, share, ticket.get("rounds")))
-        except (ValueError, TypeError, ArithmeticError):
-            return ()  # of a recipe that nobody could have run
-        return ("pretrained", *(f"round_{i}" for i in range(1, count)))
-    known = {"magnitude": ("pretrained",), "channels": ("pretrained",), "early_bird": ("search",)}
-    return known.get(str(name), ())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
-from torch import nn
 
-from spiketicket.errors import UserError
 from spiketicket.methods.layers import WeightStart
 from spiketicket.recipe import Epochs, MethodConfig
 
@@ -37,22 +35,6 @@ class LadderConfig(MethodConfig):
     """Whether fine-tuning trains BatchNorm's scale and shift as well."""
 
 
-def attach(model: nn.Module, config: LadderConfig, **rest: Any) -> Any:
-    """There is no such ticket outside the ladder.
-
-    Raises:
-        UserError: always; these tickets need a spiking transformer of this package.
-    """
-    del model, rest
-    raise UserError(
-        "needs a network with patches",
-        where="ticket.name",
-        value=config.name,
-        remedy='Use model.name = "spikformer" or "sdt", or ticket.name = "edge_popup"',
-    )
-
-
-def weight_start(config: LadderConfig, binary: bool) -> WeightStart:
+def weight_start(binary: bool) -> WeightStart:
     """How the frozen weights of a ConvPEP ticket start: as those of edge-popup."""
-    del config
     return WeightStart("signed_constant" if binary else "kaiming_normal")

@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
 from spiketicket.models.prunable import prunable
-from spiketicket.recipe import Count
+from spiketicket.recipe import Count, Recipe
 from spiketicket.training.forward import drawing
-
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):
@@ -36,20 +36,14 @@ class Config(PruningConfig):
     """Training samples that the sensitivity is measured on; the paper's number."""
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """One training."""
-    reads = {
-        "masks": "snip",
-        "density": config.density,
-        "scope": config.scope,
-        "samples": config.samples,
-    }
-    return (Plan("ticket", reads),)
+    return with_controls(recipe, the_ticket())
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Measure, prune and make the training ready."""
-    del plan
+    del stage
     config = scene.config
     masks = largest_masks(sensitivity(scene, config.samples), config.density, config.scope)
     return replace(scene.trained(masks), search_passes=config.samples)

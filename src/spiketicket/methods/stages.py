@@ -1,118 +1,123 @@
-"""What stages are called, and which of them a recipe asks for by its file alone.
+"""The protocol of a method: which stages a search has, and what each of them depends on.
 
-Without PyTorch, so that a report can say of a stopped run what is missing. The order is that of
-:func:`spiketicket.methods.ladder.stage_names`, which needs PyTorch; a test compares.
+A stage is one training with one seed. A method is a module of this folder with
+
+    Config               its settings, see :class:`~spiketicket.recipe.MethodConfig`
+    stages(recipe)       its stages with their controls, in the order they run
+    prepare(stage, scene)  makes one of its own stages ready
+
+and, where it has more to say, ``check(recipe, shape)`` and ``condition(recipe)``. ``find``, sweeps
+and comparisons ask only the functions below. This module needs no PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any, Final, Literal
 
-from spiketicket.methods.rounds import search_stages
-from spiketicket.recipe.shapes import SCORES
+from spiketicket.recipe import ModelConfig, Recipe, TrainConfig, registry
 
-RUNGS = ("patch", "pepsp", "multisp")
-"""The tickets of a ladder, in the order they are searched."""
-_RUNG_TITLES = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
-_CONTROLS = {
-    "random_trained": "random mask trained",
-    "random_frozen": "random mask frozen",
-    "finetuned": "fine-tuned",
-    "finetune_control": "rest trained",
-}
-_TITLES = {
-    "dense": "dense, trained",
-    "pretrained": "dense, pretrained",
-    "search": "early-bird search",
-    "probe": "time step probe",
-    "random_trained": "random mask, trained",
-    "random_frozen": "random mask, frozen",
-    "ticket_finetuned": "ticket, fine-tuned",
-    "ticket_finetune_control": "ticket, rest trained",
-    "patch_random": "patches, random",
-    "patch_fixed": "patches, one random set",
-    "patch_center": "patches, center",
-    "patch_pixel_energy": "patches, pixel energy",
-    **{rung: f"{name} ticket" for rung, name in _RUNG_TITLES.items()},
-    **{
-        f"{rung}_{control}": f"{name}, {words}"
-        for rung, name in _RUNG_TITLES.items()
-        for control, words in _CONTROLS.items()
-    },
-}
-_NO_BIAS = ("convnet", "vgg9")
-"""Networks that train nothing but weights, and BatchNorm's affine part where asked."""
+Role = Literal["search", "preparation", "ticket", "control", "tuned"]
+"""``search``: a training of the search, whose cost counts as the ticket's. ``preparation``: what
+ranks patches or finds a part. ``ticket``: a net that is judged. ``control``: what it is judged
+against. ``tuned``: a fine-tuning, and its control."""
+ALL: Final = ("*",)
+"""For :attr:`Stage.ignores` of a stage that is never given the method's settings."""
 
 
-def title(name: str) -> str:
-    """A stage in words."""
-    return _TITLES.get(name) or name.replace("_", " ")
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One training of a run with one seed. What a method leaves out is as in the recipe.
 
-
-def table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The table under ``key``, or an empty one where there is something else."""
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _texts(values: Mapping[str, Any], key: str, usual: Sequence[str] = ()) -> Sequence[str]:
-    found = values.get(key, usual)
-    return [v for v in found if isinstance(v, str)] if isinstance(found, list | tuple) else usual
-
-
-def is_ladder(recipe: Mapping[str, Any]) -> bool:
-    """Whether the recipe's ticket is one of a transformer's patches."""
-    return table(recipe, "ticket").get("name") in ("patches", "multisp")
-
-
-def expected_stages(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of all stages, in the order they run."""
-    controls = table(recipe, "controls")
-    wanted = [c for c in ("random_trained", "random_frozen") if controls.get(c, True)]
-    dense = ["dense"] if controls.get("dense", True) else []
-    if not is_ladder(recipe):
-        before = search_stages(table(recipe, "ticket"))
-        return (*before, "ticket", *dense, *wanted, *_tuned(recipe))
-    ticket = table(recipe, "ticket")
-    tried = [f"try_{s}" for s in SCORES] if ticket.get("score") == "auto" else []
-    names = ["selector", *dense, *tried]
-    rungs = _rungs(recipe)
-    for rung in rungs:
-        if rung == "patch":
-            names += ["patch", *(f"patch_{rule}" for rule in _texts(ticket, "patch_controls"))]
-            continue
-        searched = [f"{rung}_search"] if ticket.get("search") == "two_stage" else []
-        names += [*searched, rung, *(f"{rung}_{control}" for control in wanted)]
-    if ticket.get("fine_tune_epochs", 0) and rungs:
-        names += [f"{rungs[-1]}_finetuned", f"{rungs[-1]}_finetune_control"]
-    return tuple(names)
-
-
-def _tuned(recipe: Mapping[str, Any]) -> list[str]:
-    ticket, model = table(recipe, "ticket"), table(recipe, "model")
-    if not ticket.get("fine_tune_epochs", 0):
-        return []
-    affine = model.get("bn_affine") or ticket.get("fine_tune_bn_affine")
-    rest = affine or model.get("name") not in _NO_BIAS
-    return ["ticket_finetuned", *(["ticket_finetune_control"] if rest else [])]
-
-
-def main_stage(recipe: Mapping[str, Any]) -> str:
-    """The stage whose net is the run's ticket."""
-    return (_rungs(recipe) or ("patch",))[-1] if is_ladder(recipe) else "ticket"
-
-
-def _rungs(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    ticket = table(recipe, "ticket")
-    asked = [r for r in _texts(ticket, "rungs", RUNGS[:1]) if r in RUNGS]
-    return distinct_rungs(asked, ticket.get("activation"), table(recipe, "neuron").get("name"))
-
-
-def distinct_rungs(rungs: Iterable[str], activation: object, neuron: object) -> tuple[str, ...]:
-    """The rungs without PEPSp where MultiSp's activation is the network's own: they are the same
-    then.
+    Args:
+        name: the stage's folder, unique in the run.
+        title: the same in words.
+        role: see :data:`Role`; the last stage of role ``ticket`` is the run's ticket.
+        rung: of a ladder's stages, the ticket that this is or is a control of.
+        model: the network; None is the recipe's.
+        train: the schedule; None is the recipe's.
+        stops_after: epochs after which it ends, whatever its schedule; 0 is never.
+        trains: which optimizers move something; empty where only BatchNorm statistics move.
+        needs: the earlier stages whose files it reads.
+        ignores: fields of the method's ``Config`` that cannot change its result; a field of a
+            section in it is ``section.field``. Every other field is part of the stage's key.
+        settings: what else decides the result, as plain values; ``prepare`` may read it.
+        keeps: whether later stages need its weights: they are written into its folder.
+        same_as: an earlier stage that trains exactly the same, so that once is enough.
+        prepare: makes it ready, where that is not the method's own ``prepare``.
     """
-    asked = tuple(rungs)
-    same = "multisp" in asked and activation == neuron
-    return tuple(r for r in asked if not (same and r == "pepsp"))
+
+    name: str
+    title: str = ""
+    role: Role = "search"
+    rung: str = ""
+    model: ModelConfig | None = None
+    train: TrainConfig | None = None
+    stops_after: int = 0
+    trains: tuple[Literal["scores", "weights"], ...] = ("weights",)
+    needs: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = False
+    same_as: str = ""
+    prepare: Callable[[Stage, Any], Any] | None = None
+
+    def schedule(self, recipe: Recipe) -> TrainConfig:
+        """The schedule of its training."""
+        return self.train or recipe.train
+
+    def network(self, recipe: Recipe) -> ModelConfig:
+        """The config of its network."""
+        return self.model or recipe.model
+
+    def epochs(self, recipe: Recipe) -> int:
+        """How many epochs it trains, at most; 0 where it trains nothing."""
+        if not self.trains:
+            return 0
+        most = self.schedule(recipe).epochs
+        return min(self.stops_after or most, most)
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of a recipe, in the order they run.
+
+    Raises:
+        UserError: its method cannot be run with its settings.
+    """
+    found: tuple[Stage, ...] = tuple(_method(recipe).stages(recipe))
+    return tuple(s if s.title else replace(s, title=in_words(s.name)) for s in found)
+
+
+def ticket_of(stages: Iterable[Stage]) -> Stage:
+    """The stage whose net is the run's ticket: the last one of that role."""
+    return [stage for stage in stages if stage.role == "ticket"][-1]
+
+
+def condition(recipe: Recipe) -> str:
+    """What kind of net the recipe is about, in a few words."""
+    own = getattr(_method(recipe), "condition", weights_condition)
+    return str(own(recipe))
+
+
+def _method(recipe: Recipe) -> ModuleType:
+    return registry.load("methods", recipe.ticket.name)
+
+
+def weights_condition(recipe: Recipe) -> str:
+    """The condition's name by neuron and weights (METHOD: ANN, BNN, BinAct-BNN, SNN, BinW-SNN)."""
+    known = {
+        ("relu", "float"): "ANN",
+        ("relu", "binary"): "BNN",
+        ("sign", "binary"): "BinAct-BNN",
+        ("lif", "float"): "SNN",
+        ("lif", "binary"): "BinW-SNN",
+    }
+    neuron, weights = recipe.neuron.name, recipe.model.weights
+    return known.get((neuron, weights), f"{neuron}, {weights} weights")
+
+
+def in_words(name: str) -> str:
+    """A stage's name in words, where nothing else says it."""
+    return name.replace("_", " ")

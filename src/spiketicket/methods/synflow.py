@@ -27,10 +27,12 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError
 from spiketicket.methods.layers import global_masks, largest_masks
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
 from spiketicket.models.prunable import prunable
+from spiketicket.recipe import Recipe
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
 _LIBRARIES = ("spikingjelly", "snntorch", "norse")
 
 
@@ -42,15 +44,14 @@ class Config(PruningConfig):
     """Rounds of pruning, each a pass of one input; the paper's number."""
 
 
-def plans(config: Config) -> tuple[Plan, ...]:
+def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """One training."""
-    reads = {"masks": "synflow", "density": config.density, "rounds": config.rounds}
-    return (Plan("ticket", reads),)
+    return with_controls(recipe, the_ticket())
 
 
-def prepare(plan: Plan, scene: Scene) -> Prepared:
+def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Measure, prune and make the training ready."""
-    del plan
+    del stage
     config = scene.config
     x, _ = next(iter(scene.batches.epoch(0)))
     ones = torch.ones((1, *x.shape[-3:]), device=x.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket.machine.run_models import Operations, Totals
+from spiketicket.experiment.schemas import Operations, Totals
 from spiketicket.report.figures.energy import energy_tables, stage_energy
 from spiketicket.report.figures.network import GROUPS
 from spiketicket.report.numbers import count, energy, share, size

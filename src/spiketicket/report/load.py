@@ -7,16 +7,25 @@ not: the run is shown without it, with a note that names it (never by the machin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.folder import RESULT, RunFolder, StageFolder, stages_in
+from spiketicket.experiment.results import checked_result, read_predictions
+from spiketicket.experiment.schemas import (
+    PATCHES,
+    Epoch,
+    Measure,
+    RunResult,
+    StageFacts,
+    StageResult,
+    Totals,
+)
 from spiketicket.machine.bounded import parse_json, read_regular
-from spiketicket.machine.run_files import checked_result, read_predictions
-from spiketicket.machine.run_models import Epoch, Measure, RunResult, StageResult, Totals
-from spiketicket.methods.stages import expected_stages, main_stage
 from spiketicket.recipe import read_tables
 from spiketicket.report.numbers import counted
 from spiketicket.report.runs import Run, Stage
@@ -33,67 +42,105 @@ def read_run(folder: Path, *, details: bool = True, label: str = "") -> Run:
         UserError: it is no run folder, or cannot be read at all.
     """
     notes: list[str] = []
-    files = (folder / "recipe.toml", folder / "result.json")
+    place = RunFolder(folder)
+    files = (place.recipe, place.result)
     if not folder.is_dir() or not any(path.is_file() for path in files):
         remedy = "Give a folder with a recipe.toml in it, such as runs/digits-binw-0123456789"
         raise UserError("is no run folder", where=str(folder), remedy=remedy)
     label = label or folder.resolve().name
-    recipe = _recipe(folder / "recipe.toml", notes.append)
-    data = _json(folder / "data.json", folder, notes.append)
+    recipe = _recipe(place.recipe, notes.append)
+    data = _json(place.data, folder, notes.append)
     checksum = str(data.get("checksum", "")) if isinstance(data, dict) else ""
-    result = _checked(RunResult, folder / "result.json", folder, notes.append)
-    stages: tuple[Stage, ...] = ()
-    sample = None
+    result = _checked(RunResult, place.result, folder, notes.append)
+    listed = _listed(place, notes.append)
+    order = listed or _of_earlier_version(folder, result)
+    run = Run(
+        label=label,
+        folder=folder,
+        recipe=recipe,
+        checksum=checksum,
+        result=result,
+        order=order,
+        counted=bool(listed),
+        stages=(),
+        sample=None,
+        notes=(),
+    )
     if details or result is None:
-        stages = tuple(_stages(folder, recipe, result, notes.append))
-        sample = _sample(folder, recipe, stages, notes.append)
-    return Run(label, folder, recipe, checksum, result, stages, sample, tuple(notes))
+        stages = tuple(_stages(run, notes.append))
+        run = replace(run, stages=stages, sample=_sample(run, stages, notes.append))
+    return replace(run, notes=tuple(notes))
 
 
-def _sample(
-    folder: Path, recipe: Mapping[str, Any], stages: Sequence[Stage], note: Note
-) -> tuple[str, Sample] | None:
+def _listed(folder: RunFolder, note: Note) -> tuple[StageFacts, ...]:
+    """What ``stages.json`` says; nothing where it cannot be read."""
+    try:
+        return stages_in(_json(folder.stages, folder.path, note), folder.stages)
+    except UserError as error:
+        note(f"{folder.stages.name}: {_short(error)}; shown without it")
+        return ()
+
+
+def _of_earlier_version(folder: Path, result: RunResult | None) -> tuple[StageFacts, ...]:
+    """The stages that can be seen of a run whose folder does not list them."""
+    run = RunFolder(folder)
+    if result:
+        names = [row.stage for row in result.stages]
+    else:
+        places = [path for seed in run.seeds() for path in run.seed(seed).path.iterdir()]
+        names = sorted({path.name for path in places if path.is_dir()})
+    return tuple(
+        StageFacts.model_construct(
+            name=name,
+            title="",
+            role="ticket" if name in ("ticket", *PATCHES) else "control",
+            rung=name if name in PATCHES else "",
+        )
+        for name in names
+    )
+
+
+def _sample(run: Run, stages: Sequence[Stage], note: Note) -> tuple[str, Sample] | None:
     """The first that can be read: the ticket's, an earlier rung's, the dense net's, any."""
-    first = (main_stage(recipe), "multisp", "pepsp", "patch", "ticket", "dense")
+    first = (run.main, *reversed(PATCHES), "ticket", "dense")
     place = {name: index for index, name in reversed(list(enumerate(first)))}
     for stage in sorted(stages, key=lambda s: (place.get(s.name, len(first)), s.seed)):
-        path = folder / f"seed-{stage.seed}" / stage.name / "sample.npz"
-        found = _tried(read_sample, path, folder, note)
+        path = RunFolder(run.folder).seed(stage.seed).stage(stage.name).sample
+        found = _tried(read_sample, path, run.folder, note)
         if found:
             return stage.name, found
     return None
 
 
-def _stages(
-    folder: Path, recipe: Mapping[str, Any], result: RunResult | None, note: Note
-) -> list[Stage]:
-    found = []
-    for place in sorted(folder.glob("seed-*"), key=lambda p: (len(p.name), p.name)):
-        number = place.name.removeprefix("seed-")
-        if not number.isdecimal() or (result and int(number) not in result.seeds):
+def _stages(run: Run, note: Note) -> list[Stage]:
+    found, folder = [], RunFolder(run.folder)
+    for seed in folder.seeds():
+        if run.result and seed not in run.result.seeds:
             continue
-        there = [path.name for path in sorted(place.iterdir()) if path.is_dir()]
-        order = [name for name in expected_stages(recipe) if name in there]
+        place = folder.seed(seed)
+        there = [path.name for path in sorted(place.path.iterdir()) if path.is_dir()]
+        order = [name for name in run.expected if name in there]
         order += [name for name in there if name not in order]
-        shown = (main_stage(recipe), "dense")
+        shown = (run.main, "dense")
         found += [
-            _stage(place / name, folder, int(number), Measure if name in shown else Totals, note)
+            _stage(place.stage(name), run, seed, Measure if name in shown else Totals, note)
             for name in order
         ]
     return found
 
 
-def _stage(place: Path, run: Path, seed: int, measured: type[Totals], note: Note) -> Stage:
-    result = _checked(StageResult, place / "result.json", run, note)
-    history = tuple(result.history) if result else _log(place / "log.jsonl", run, note)
-    if result is None and (place / "checkpoint.pt").exists():
+def _stage(files: StageFolder, of: Run, seed: int, measured: type[Totals], note: Note) -> Stage:
+    run, place = of.folder, files.path
+    result = _checked(StageResult, files.result, run, note)
+    history = tuple(result.history) if result else _log(files.log, run, note)
+    if result is None and files.checkpoint.exists():
         where = place.relative_to(run)
         done = counted(len(history), "epoch")
         note(f"{where}: not finished, {done} done; `find` goes on from there")
-    measure = _checked(measured, place / "measure.json", run, note)
-    timing = _json(place / "timing.json", run, note) if result else None
+    measure = _checked(measured, files.measure, run, note)
+    timing = _json(files.timing, run, note) if result else None
     timing = timing if isinstance(timing, dict) else {}
-    predictions = _tried(read_predictions, place / "predictions.npy", run, note)
+    predictions = _tried(read_predictions, files.predictions, run, note)
     return Stage(place.name, seed, result, history, measure, predictions, timing)
 
 
@@ -123,7 +170,7 @@ def _parsed(path: Path) -> Any:
 def _checked(model: type[M], path: Path, run: Path, note: Note) -> M | None:
     try:
         value = _parsed(path)
-        if path.name == "result.json":
+        if path.name == RESULT:
             value = checked_result(value, path)
         return model.model_validate(value)
     except FileNotFoundError:

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.machine.run_models import (
+from spiketicket.experiment.schemas import (
     Compared,
     Epoch,
     Facts,
     Measure,
     RunResult,
+    StageFacts,
     StageResult,
     StageRow,
     Totals,
 )
-from spiketicket.methods.stages import expected_stages, is_ladder, main_stage, title
 from spiketicket.report.sample import Sample
 
 
@@ -76,6 +76,10 @@ class Run:
     recipe: Mapping[str, Any]
     checksum: str
     result: RunResult | None
+    order: tuple[StageFacts, ...]
+    """The stages of every seed, in the order they run, as far as the folder says which."""
+    counted: bool
+    """Whether ``order`` is all of them: a folder of version 0.2 does not say."""
     stages: tuple[Stage, ...]
     sample: tuple[str, Sample] | None
     """The stage whose sample is shown, the ticket's if it has one, and the sample."""
@@ -85,6 +89,11 @@ class Run:
     def name(self) -> str:
         """The recipe's name."""
         return str(self.recipe.get("name") or self.label)
+
+    def named(self, section: str, default: str = "") -> str:
+        """The ``name`` in a section of the recipe."""
+        found = self.recipe.get(section)
+        return str(found.get("name", default)) if isinstance(found, dict) else default
 
     @property
     def outcome(self) -> str:
@@ -101,17 +110,18 @@ class Run:
     @property
     def ladder(self) -> bool:
         """Whether the ticket is one of a transformer's patches."""
-        return is_ladder(self.recipe)
+        return any(stage.rung for stage in self.order)
 
     @property
     def main(self) -> str:
         """The stage that is the ticket."""
-        return main_stage(self.recipe)
+        tickets = [stage.name for stage in self.order if stage.role == "ticket"]
+        return tickets[-1] if tickets else "ticket"
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """The stages the recipe asks for."""
-        return expected_stages(self.recipe)
+        """The names of the stages of every seed."""
+        return tuple(stage.name for stage in self.order)
 
     @property
     def confidence(self) -> float:
@@ -126,7 +136,7 @@ class Run:
     def rows(self) -> tuple[Row, ...]:
         """The stages with a result in order, over their seeds."""
         if self.result:
-            return tuple(_row(row, self.result.seeds) for row in self.result.stages)
+            return tuple(self._row(row, self.result.seeds) for row in self.result.stages)
         found = []
         for name in dict.fromkeys((*self.expected, *(s.name for s in self.stages))):
             done = {s.seed: s.result for s in self.stages if s.name == name and s.result}
@@ -134,7 +144,7 @@ class Run:
                 facts = next(iter(done.values()))
                 test = {seed: r.test_accuracy for seed, r in done.items()}
                 validation = {seed: r.validation_accuracy for seed, r in done.items()}
-                found.append(Row(name, title(name), facts, test, validation))
+                found.append(Row(name, self.title(name), facts, test, validation))
         return tuple(found)
 
     @cached_property
@@ -156,8 +166,10 @@ class Run:
 
     def title(self, stage: str) -> str:
         """A stage in words."""
-        found = next((a.title for a in self.rows if a.name == stage), "")
-        return found or title(stage)
+        known = self.result.stages if self.result else ()
+        found = [row.title for row in known if row.stage == stage]
+        found += [facts.title for facts in self.order if facts.name == stage]
+        return next(filter(None, found), stage.replace("_", " "))
 
     def stages_of(self, name: str) -> list[Stage]:
         """The seeds of a stage, in order."""
@@ -172,8 +184,7 @@ class Run:
         found = self.measured(stage)
         return found if isinstance(found, Measure) else None
 
-
-def _row(row: StageRow, seeds: Sequence[int]) -> Row:
-    test = dict(zip(seeds, row.test_accuracy, strict=True))
-    validation = dict(zip(seeds, row.validation_accuracy, strict=False))
-    return Row(row.stage, row.title or title(row.stage), row, test, validation)
+    def _row(self, row: StageRow, seeds: Sequence[int]) -> Row:
+        test = dict(zip(seeds, row.test_accuracy, strict=True))
+        validation = dict(zip(seeds, row.validation_accuracy, strict=False))
+        return Row(row.stage, self.title(row.stage), row, test, validation)

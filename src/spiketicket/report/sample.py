@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.machine.run_files import read_arrays
+from spiketicket.machine.arrays import read_arrays
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spiketicket.machine.run_models import Compared, Operations
+from spiketicket.experiment.schemas import Compared, Operations
 from spiketicket.report.numbers import (
     between,
     count,

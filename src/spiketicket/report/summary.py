@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from spiketicket.methods.stages import table
 from spiketicket.report.axes import AXES, curves, differing, settings
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.figures.curve import accuracy_curve
@@ -92,7 +91,7 @@ def _facts(run: Run) -> Markup:
     if run.result:
         facts.append(("margin", f"{run.result.verdict.margin:g} points"))
         facts.append(("comparisons", str(len(run.pairs))))
-    name = table(run.recipe, "data").get("name")
+    name = run.named("data")
     if name:
         facts.append(("data", str(name)))
     rows = [element("div", element("dt", k), element("dd", v)) for k, v in facts]
@@ -123,7 +122,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _warnings(runs: Sequence[Run]) -> list[Markup]:
-    names = sorted({str(table(run.recipe, "data").get("name", "?")) for run in runs})
+    names = sorted({str(run.named("data", "?")) for run in runs})
     found = []
     if len(names) > 1:
         found.append(
@@ -186,8 +185,8 @@ def _overview_row(run: Run, keys: Sequence[str], index: int | None) -> tuple[Cel
     return (
         Cell(name, None, run.label),
         Cell(badge(run.outcome), None, run.outcome),
-        Cell(str(table(run.recipe, "data").get("name", "–"))),
-        Cell(str(table(run.recipe, "model").get("name", "–"))),
+        Cell(str(run.named("data", "–"))),
+        Cell(str(run.named("model", "–"))),
         *(_setting(values.get(key)) for key in keys),
         Cell(str(len(run.seeds)), len(run.seeds)),
         Cell(percent(mean), mean),

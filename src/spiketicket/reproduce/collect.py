@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 
 from spiketicket.data import load_dataset
 from spiketicket.errors import UserError
+from spiketicket.experiment.folder import RunFolder, StageFolder
 from spiketicket.experiment.record import without_root
+from spiketicket.experiment.results import (
+    read_predictions,
+    read_result,
+    read_table,
+    required_result,
+)
+from spiketicket.experiment.schemas import RunResult, StageResult
 from spiketicket.machine.files import read_json
-from spiketicket.machine.run_files import read_predictions, read_result, read_table, required_result
-from spiketicket.machine.run_models import RunResult, StageResult
-from spiketicket.methods.ladder import condition, is_ladder, main_stage, stage_names
-from spiketicket.methods.stages import title
+from spiketicket.methods.stages import Stage, condition, stages_of, ticket_of
 from spiketicket.recipe import DataConfig, Recipe, to_dict
 from spiketicket.report.numbers import spread
 from spiketicket.reproduce.cells import Cell
@@ -42,6 +47,7 @@ class StageRow:
     """
 
     name: str
+    title: str
     accuracy: Mapping[int, float]
     right: Mapping[int, NDArray[np.bool_]]
     energy_pj: Mapping[int, float]
@@ -77,10 +83,10 @@ class Row:
     def missing(self) -> tuple[str, ...]:
         """Stages that are not finished: ``seed 1: dense``."""
         return tuple(
-            f"seed {seed}: {title(name)}"
+            f"seed {seed}: {stage.title}"
             for seed in self.cell.seeds
-            for name in stage_names(self.cell.recipe)
-            if name not in self.stages or seed not in self.stages[name].accuracy
+            for stage in stages_of(self.cell.recipe)
+            if stage.name not in self.stages or seed not in self.stages[stage.name].accuracy
         )
 
     def stage(self, role: str) -> StageRow | None:
@@ -125,16 +131,10 @@ def stage_of(recipe: Recipe, role: str) -> str:
     ``main`` is the recipe's ticket, ``finetuned`` and ``finetune_control`` are those of it, and
     ``random`` is the trained net with a random mask or random patches in the ticket's place.
     """
-    main = main_stage(recipe)
+    main = ticket_of(stages_of(recipe)).name
     if role == "random":
-        patch = is_ladder(recipe) and main == "patch"
-        return (
-            "patch_random"
-            if patch
-            else f"{main}_random_trained"
-            if main != "ticket"
-            else ("random_trained")
-        )
+        others = {"patch": "patch_random", "ticket": "random_trained"}
+        return others.get(main, f"{main}_random_trained")
     known = {
         "main": main,
         "finetuned": f"{main}_finetuned",
@@ -150,7 +150,7 @@ def collect(cells: Iterable[Cell], runs_dir: Path) -> list[Row]:
         UserError: a damaged file.
     """
     truth = _Truth()
-    return [_row(cell, runs_dir / cell.recipe.folder_name, truth) for cell in cells]
+    return [_row(cell, RunFolder.of(cell.recipe, runs_dir), truth) for cell in cells]
 
 
 class _Truth:
@@ -169,30 +169,33 @@ class _Truth:
         return self._known[key]
 
 
-def _row(cell: Cell, folder: Path, truth: _Truth) -> Row:
+def _row(cell: Cell, folder: RunFolder, truth: _Truth) -> Row:
     stages: dict[str, StageRow] = {}
     machine: dict[str, Any] = {}
-    for name in stage_names(cell.recipe):
-        places = {s: folder / f"seed-{s}" / name for s in cell.seeds}
-        done = {s: p for s, p in places.items() if (p / "result.json").exists()}
+    for stage in stages_of(cell.recipe):
+        places = {s: folder.seed(s).stage(stage.name) for s in cell.seeds}
+        done = {s: place for s, place in places.items() if place.finished}
         if done:
-            stages[name] = _stage(name, done, truth.of(cell.recipe.data))
+            stages[stage.name] = _stage(stage, done, truth.of(cell.recipe.data))
             timing = _timing(next(iter(done.values())))
             machine = {k: timing[k] for k in ("device", "threads") if k in timing}
-    judged = read_result(folder / "result.json", RunResult) or {}
+    judged = read_result(folder.result, RunResult) or {}
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
     classes = truth.of(cell.recipe.data) if stages else None
     constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
-    return Row(cell, folder, stages, verdict, machine, constant)
+    return Row(cell, folder.path, stages, verdict, machine, constant)
 
 
-def _stage(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | None) -> StageRow:
-    results = {s: required_result(path / "result.json", StageResult) for s, path in stages.items()}
+def _stage(
+    stage: Stage, stages: Mapping[int, StageFolder], truth: NDArray[np.int64] | None
+) -> StageRow:
+    results = {s: required_result(path.result, StageResult) for s, path in stages.items()}
     timings = [_timing(path) for path in stages.values()]
-    measured = {s: _measured(path / "measure.json") for s, path in stages.items()}
+    measured = {s: _measured(path.measure) for s, path in stages.items()}
     first = next(iter(results.values()))
     return StageRow(
-        name,
+        stage.name,
+        stage.title,
         {s: float(found["test_accuracy"]) for s, found in results.items()},
         {s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
         {s: pj for s, found in measured.items() if (pj := _energy(found)) is not None},
@@ -202,8 +205,8 @@ def _stage(name: str, stages: Mapping[int, Path], truth: NDArray[np.int64] | Non
     )
 
 
-def _timing(stage: Path) -> dict[str, Any]:
-    path = stage / "timing.json"
+def _timing(stage: StageFolder) -> dict[str, Any]:
+    path = stage.timing
     return read_table(path, {"wall_s": (int, float)}) if path.exists() else {}
 
 
@@ -217,12 +220,12 @@ def _measured(path: Path) -> dict[str, Any] | None:
     return found if sound else None
 
 
-def _right(path: Path, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
+def _right(path: StageFolder, truth: NDArray[np.int64] | None) -> NDArray[np.bool_] | None:
     """The test samples that a stage got right, where its predictions are of this test set."""
     if truth is None:
         return None
     try:
-        predicted = read_predictions(path / "predictions.npy", len(truth))
+        predicted = read_predictions(path.predictions, len(truth))
     except (OSError, UserError):
         return None
     return np.asarray(predicted == truth)
@@ -251,7 +254,7 @@ def _stage_dict(stage: StageRow, confidence: float) -> dict[str, Any]:
     interval = stage.interval(confidence)
     found: dict[str, Any] = {
         "stage": stage.name,
-        "title": title(stage.name),
+        "title": stage.title,
         "seeds": list(stage.accuracy),
         "test_accuracy": list(stage.accuracy.values()),
         "mean": stage.mean,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from spiketicket.methods.stages import title
+from spiketicket.methods.stages import in_words
 from spiketicket.reproduce.collect import Row, StageRow, stage_of
 from spiketicket.reproduce.published import Published
 
@@ -136,7 +136,10 @@ def role_title(row: Row, role: str) -> str:
     stage = stage_of(row.cell.recipe, role)
     if role == "random" and stage != "patch_random":
         return "random mask, trained"
-    return words.get(role) or title(stage)
+    if role in words:
+        return words[role]
+    known = row.stages.get(stage)
+    return known.title if known else in_words(stage)
 
 
 def spread(stage: StageRow, row: Row) -> tuple[float, float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket.methods.stages import title
 from spiketicket.report.csv_text import Cell
 from spiketicket.report.csv_text import to_csv as csv_of
 from spiketicket.reproduce.collect import Row
@@ -126,7 +125,7 @@ def _table(study: Study, rows: Sequence[Row]) -> str:
                 row.cell.title,
                 row.cell.series,
                 *([f"{row.cell.x:g}"] if axis and row.cell.x is not None else [""] * axis),
-                title(stage.name),
+                stage.title,
                 f"{stage.mean:.2f}",
                 "" if found is None else f"{found.low:.2f} to {found.high:.2f}",
                 f"{printed:.2f} ({known.title})" if known and printed is not None else "",

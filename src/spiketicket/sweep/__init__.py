@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import is_finished
+from spiketicket.experiment.conclude import is_finished
+from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.record import add_record, check_record
+from spiketicket.experiment.results import filled_result
+from spiketicket.experiment.schemas import RunResult
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
-from spiketicket.machine.run_files import filled_result
-from spiketicket.machine.run_models import RunResult
-from spiketicket.methods.ladder import main_stage
+from spiketicket.methods.stages import stages_of, ticket_of
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
 from spiketicket.sweep.axes import Run
@@ -254,13 +255,13 @@ def _row(run: Run, runs_dir: Path, own: Sequence[TaskState]) -> dict[str, Any]:
     if bad or not is_finished(recipe, run.seeds, runs_dir=runs_dir):
         worst = [state for state in ("failed", "blocked", "waiting") if state in bad]
         return {**row, "state": (worst or ["waiting"])[0], "errors": errors}
-    found = filled_result(runs_dir / name / "result.json", RunResult)
+    found = filled_result(RunFolder(runs_dir / name).result, RunResult)
     stages = {stage["stage"]: stage["test_accuracy"] for stage in found["stages"]}
     return {
         **row,
         "state": "done",
         "errors": [],
-        "ticket": stages[main_stage(recipe)],
+        "ticket": stages[ticket_of(stages_of(recipe)).name],
         "dense": stages.get("dense"),
         "outcome": found["verdict"]["outcome"],
     }

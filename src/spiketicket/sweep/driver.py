@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.folder import SeedFolder
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
 from spiketicket.recipe.consent import Consent
 from spiketicket.sweep.executor import Ended, Executor
@@ -93,7 +94,7 @@ class Driver:
     def _recall(self, state: TaskState, retry_failed: bool) -> None:
         error = failure(state.task, self.runs_dir)
         if error is not None and retry_failed:
-            (self.runs_dir / state.task.place / "error.json").unlink(missing_ok=True)
+            SeedFolder(self.runs_dir / state.task.place).error.unlink(missing_ok=True)
         elif error is not None:
             self._fail(state, error)
 
@@ -165,7 +166,7 @@ class Driver:
         try:
             place = self.runs_dir / state.task.place
             place.mkdir(parents=True, exist_ok=True)
-            write_json(place / "error.json", error)
+            write_json(SeedFolder(place).error, error)
         except (UserError, OSError) as problem:
             self._halt(problem)
         self._fail(state, error)

@@ -27,15 +27,17 @@ from torch.nn import functional
 
 from spiketicket.data import load_dataset
 from spiketicket.data.batches import ordered_batches
-from spiketicket.experiment.budgets import stage_budgets
+from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.keys import StageInputs, stage_inputs
-from spiketicket.experiment.seed import Context, prepare_experiment
-from spiketicket.experiment.stage import Experiment
+from spiketicket.experiment.results import write_result
+from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.stage import scene_of
 from spiketicket.experiment.threads import kept
-from spiketicket.machine.run_files import write_result
-from spiketicket.methods.controls import PreparedStage
-from spiketicket.methods.ladder import is_ladder, prepare
-from spiketicket.methods.trainings import Work, leave_untrained
+from spiketicket.machine.files import write_bytes
+from spiketicket.methods.method import prepare
+from spiketicket.methods.scene import Prepared
+from spiketicket.methods.stages import Stage, stages_of
+from spiketicket.methods.states import save_plain
 from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.recipe.shapes import SCORES
@@ -54,7 +56,7 @@ _TRAINED_S, _TESTED_S = 0.2, 0.1
 _FEW = 2
 """Samples of the first pass, which warms up; BatchNorm needs more than one."""
 _PASSES = 3
-_FREE = ("seed", "density", "ranking_seed")
+_FREE = ("seed", "density", "round_density", "ranking_seed")
 """What a stage depends on, but not its cost."""
 
 Clock = Callable[[], float]
@@ -111,10 +113,10 @@ class _Estimator:
             name
             for name in task.stages
             if name not in (task.sources or {})
-            and not (runs_dir / task.place / name / "result.json").exists()
+            and not StageFolder(runs_dir / task.place / name).finished
         ]
         recipe = task.recipe
-        budgets, keys = stage_budgets(recipe), _cost_keys(recipe)
+        budgets, keys = _budgets(recipe), _cost_keys(recipe)
         sizes = self._measured(recipe, keys, left)
         final = recipe.model.timesteps
         return sum(stage_s(self.costs[keys[n]], budgets[n], sizes, final) for n in left)
@@ -131,6 +133,11 @@ class _Estimator:
                 for key, name in unknown.items():
                     self.costs[key] = bench.cost(name)
         return self.sizes[data]
+
+
+def _budgets(recipe: Recipe) -> dict[str, TrainConfig]:
+    """The schedule of every stage."""
+    return {stage.name: stage.schedule(recipe) for stage in stages_of(recipe)}
 
 
 def stage_s(cost: StageCost, budget: TrainConfig, sizes: _Sizes, final: int) -> float:
@@ -150,7 +157,8 @@ def _cost_keys(recipe: Recipe) -> dict[str, str]:
     """For every stage a text of all that its cost depends on."""
     keys: dict[str, str] = {}
     for name, inputs in stage_inputs(recipe, recipe.seed).items():
-        known = {"" if is_ladder(recipe) else name: _costly(inputs)}
+        # ConvPEP's kind says what is done with the network; else the stage's name does.
+        known = {"" if "conv_pep" in inputs.values["method"] else name: _costly(inputs)}
         content = [known, *(keys[need] for need in inputs.needs)]
         keys[name] = json.dumps(content, sort_keys=True)
     return keys
@@ -180,20 +188,21 @@ class _Bench:
 
     def __init__(self, experiment: Experiment, scratch: Path) -> None:
         self.experiment, self.scratch, self.recipe = experiment, scratch, experiment.recipe
-        self.inputs = stage_inputs(self.recipe, self.recipe.seed)
-        self.budgets = stage_budgets(self.recipe)
+        self.stages = {stage.name: stage for stage in experiment.stages}
+        self.place = SeedFolder(scratch)
         self.batches, (x, y) = experiment.split(self.recipe.seed)
         data, batch = experiment.dataset, self.recipe.train.batch_size
         self.sizes = _Sizes(self.batches.steps, batch, len(y), len(data.test))
         some = x[:batch], y[:batch]
         self.judged, _ = next(iter(ordered_batches(*some, data.mean, data.std, len(some[1]))))
         self.clock: Clock = processor_s if experiment.device.type == "cpu" else time.perf_counter
-        self.kept: dict[str, int] | None = None
 
     def cost(self, name: str) -> StageCost:
         """Build a stage, after those it needs, and time it."""
-        stage = self._built(name)
-        trainee, budget, final = stage.trainee, self.budgets[name], self.recipe.model.timesteps
+        stage = self.stages[name]
+        prepared = self._built(stage)
+        trainee, final = prepared.trainee, self.recipe.model.timesteps
+        budget = stage.schedule(self.recipe)
         ramp = {*epochs_of_timesteps(budget, final), final}
         train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
         merging = trainee.model.register_forward_pre_hook(fewer_frames)
@@ -205,37 +214,31 @@ class _Bench:
             test_s[steps] = self._test_s(trainee.model)
         merging.remove()
         if not (self.scratch / name).exists():
-            self._leave(name, stage)
+            self._leave(stage, prepared)
         fresh = trainee.fresh_statistics or not trainee.parameters
         return StageCost(train_s, test_s, batch_s, step_s, fresh)
 
-    def _built(self, name: str) -> PreparedStage:
-        for need in self.inputs[name].needs:
+    def _built(self, stage: Stage) -> Prepared:
+        for need in stage.needs:
             if not (self.scratch / need).exists():
-                self._leave(need, self._built(need))
-        experiment, seed = self.experiment, self.recipe.seed
-        return prepare(
-            name,
-            self.recipe,
-            experiment.shape,
-            seed,
-            experiment.device,
-            self.kept,
-            self.scratch,
-            Work(self.batches),
-        )
+                self._leave(self.stages[need], self._built(self.stages[need]))
+        seed = self.recipe.seed
+        scene = scene_of(self.experiment, stage, seed, self.place, self.batches)
+        return prepare(stage, self.recipe, scene)
 
-    def _leave(self, name: str, stage: PreparedStage) -> None:
-        folder, model = self.scratch / name, stage.trainee.model
-        folder.mkdir()
+    def _leave(self, stage: Stage, prepared: Prepared) -> None:
+        """Write what later stages read, as if the training were over."""
+        files, model = self.place.stage(stage.name), prepared.trainee.model
+        files.path.mkdir()
         tokens = getattr(model, "tokens", None)
         ticket = to_ticket(model, {"tokens": {"of": tokens}} if tokens else {})
-        ticket.save(folder / "model.ticket")
-        leave_untrained(stage, folder)
-        found = dict(stage.finish()) if stage.finish else {}
-        write_result(folder / "result.json", {"validation_accuracy": 0.0, "search": found})
-        if name == "ticket":
-            self.kept = {layer.name: layer.kept for layer in ticket.layers}
+        ticket.save(files.ticket)
+        if stage.keeps:
+            for path in (files.weights, files.rewind):
+                write_bytes(path, save_plain(model))
+        kept = {layer.name: layer.kept for layer in ticket.layers}
+        found = {"search": dict(prepared.finish()), "kept_by_layer": kept}
+        write_result(files.result, {"validation_accuracy": 0.0, **found})
 
     def _train_s(self, trainee: Trainee) -> tuple[float, float, float]:
         """Seconds a sample, of making a batch, and of a step without its passes."""

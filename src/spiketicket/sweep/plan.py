@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.budgets import stage_epochs
-from spiketicket.experiment.find import is_finished, stage_folders
+from spiketicket.experiment.conclude import is_finished
+from spiketicket.experiment.folder import RunFolder, SeedFolder, StageFolder
 from spiketicket.experiment.keys import stage_inputs, stage_keys
-from spiketicket.experiment.seed import seed_folder
-from spiketicket.experiment.stage import versions
+from spiketicket.experiment.provenance import versions
 from spiketicket.machine.files import read_json
-from spiketicket.methods.ladder import stage_names
+from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import Recipe
 from spiketicket.sweep.axes import Run
 
@@ -126,29 +125,32 @@ class _Planner:
     def _is_open(self, run: Run) -> bool:
         if not is_finished(run.recipe, run.seeds, runs_dir=self.dir):
             return True
-        folder = self.dir / run.folder
-        stages = [p for s in run.seeds for p in stage_folders(folder, run.recipe, s)]
-        return self.measure and not all((p / "measure.json").exists() for p in stages)
+        folder, names = RunFolder(self.dir / run.folder), [s.name for s in stages_of(run.recipe)]
+        places = [folder.seed(seed).stage(name) for seed in run.seeds for name in names]
+        return self.measure and not all(place.measure.exists() for place in places)
 
     def _survey(self, run: Run, seed: int, keys: Mapping[str, str]) -> bool:
         """Note what is finished; whether anything is not."""
-        own = seed_folder(Path(run.folder), seed)
+        own = RunFolder(Path(run.folder)).seed(seed).path
         unfinished = False
         for name, key in keys.items():
-            if (self.dir / own / name / "result.json").exists():
+            if self._is_finished(own / name):
                 self.finished.setdefault(key, str(own / name))
             else:
                 unfinished = True
                 self.wanted[key] = self.wanted.get(key, 0) + 1
                 common = Path(SHARED, key, name)
-                if (self.dir / common / "result.json").exists():
+                if self._is_finished(common):
                     self.finished.setdefault(key, str(common))
         return unfinished
 
+    def _is_finished(self, place: Path) -> bool:
+        return StageFolder(self.dir / place).finished
+
     def _seed(self, run: Run, seed: int, keys: Mapping[str, str]) -> Task:
-        own = seed_folder(Path(run.folder), seed)
-        epochs = stage_epochs(run.recipe)
-        left = [n for n in keys if not (self.dir / own / n / "result.json").exists()]
+        own = RunFolder(Path(run.folder)).seed(seed).path
+        epochs = {s.name: s.epochs(run.recipe) for s in stages_of(run.recipe)}
+        left = [n for n in keys if not self._is_finished(own / n)]
         # What trains nothing is done as quickly as it is taken over.
         common = [n for n in left if epochs[n] and self._is_common(keys[n])]
         sources, needs = {}, []
@@ -191,7 +193,7 @@ class _Planner:
                 (*earlier, name),
                 {n: source for n, (source, _) in found.items()},
                 needs,
-                stage_epochs(run.recipe)[name],
+                next(s.epochs(run.recipe) for s in stages_of(run.recipe) if s.name == name),
             )
         return str(place / name), self.shared[key].id
 
@@ -219,7 +221,7 @@ def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:
         new = [n for n in inputs[left.pop()].needs if n not in found]
         found |= set(new)
         left += new
-    return [n for n in stage_names(recipe) if n in found]
+    return [n for n in inputs if n in found]
 
 
 def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task]:
@@ -236,7 +238,7 @@ def _runs_together(seeds: Iterable[Task], verdicts: Iterable[Task]) -> list[Task
 
 def failure(task: Task, runs_dir: Path) -> dict[str, Any] | None:
     """What an earlier attempt left in ``error.json``, if it failed for good."""
-    path = runs_dir / task.place / "error.json"
+    path = SeedFolder(runs_dir / task.place).error
     found = read_json(path)
     if found is None:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from spiketicket.experiment.folder import CHECKPOINT, RESULT
 from spiketicket.sweep.plan import Plan, Task
 from spiketicket.sweep.worker import Beat, Outcome
 
@@ -66,7 +67,7 @@ def tell_kept(observer: Observer, plan: Plan, runs_dir: Path) -> None:
 
 
 def _is_begun(place: Path) -> bool:
-    return any(any(place.glob(f"*/{file}")) for file in ("checkpoint.pt", "result.json"))
+    return any(any(place.glob(f"*/{file}")) for file in (CHECKPOINT, RESULT))
 
 
 class Pace:

@@ -11,11 +11,12 @@ import contextlib
 from pathlib import Path
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.stage import Experiment, provenance, versions
+from spiketicket.experiment.provenance import provenance, versions
+from spiketicket.experiment.results import read_result, read_table, write_result
+from spiketicket.experiment.schemas import FinishedStage
+from spiketicket.experiment.setup import Experiment
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import explained, json_bytes, read_json, write_bytes, write_json
-from spiketicket.machine.run_files import read_result, read_table, write_result
-from spiketicket.machine.run_models import FinishedStage
 from spiketicket.measure import files as _measured_file
 from spiketicket.measure import samples
 from spiketicket.measure.files import is_whole

@@ -23,15 +23,15 @@ import torch
 
 from spiketicket.data import Dataset, load_dataset
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import conclude
+from spiketicket.experiment.conclude import conclude
+from spiketicket.experiment.folder import RunFolder, SeedFolder
 from spiketicket.experiment.measure import measure_run
-from spiketicket.experiment.seed import Context, prepare_experiment, run_seed, run_stages
-from spiketicket.experiment.stage import Experiment
+from spiketicket.experiment.seed import run_seed, run_stages
+from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.threads import kept
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import Fence, InUseError, SupersededError
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
-from spiketicket.methods.controls import StageName
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import DataConfig
 from spiketicket.recipe.consent import Consent, given
@@ -155,7 +155,7 @@ def error_of(problem: BaseException, host: str, attempt: int) -> dict[str, Any]:
 def _keep(error: Mapping[str, Any], place: Path) -> str:
     try:
         place.mkdir(parents=True, exist_ok=True)
-        write_json(place / "error.json", error)
+        write_json(SeedFolder(place).error, error)
     except (UserError, OSError) as problem:
         return "halt" if is_disk_full(problem) else "failed"
     return "failed"
@@ -188,9 +188,10 @@ def _do(
     experiment = prepare_experiment(task.recipe, context)
     (seed,) = task.seeds
     if task.kind == "seed":
-        run_seed(experiment, runs_dir / task.run, seed, context)
+        run_seed(experiment, RunFolder(runs_dir / task.run), seed, context)
     else:
-        run_stages(experiment, runs_dir / task.place, task.stages, seed, context)
+        stages = [stage for stage in experiment.stages if stage.name in task.stages]
+        run_stages(experiment, SeedFolder(runs_dir / task.place), stages, seed, context)
     return None
 
 
@@ -205,7 +206,7 @@ class _Adopter:
     settings: Settings
     task: Task
 
-    def __call__(self, experiment: Experiment, name: StageName, seed: int, folder: Path) -> None:
+    def __call__(self, experiment: Experiment, name: str, seed: int, folder: Path) -> None:
         del seed
         source = (self.task.sources or {}).get(name)
         if source is not None:

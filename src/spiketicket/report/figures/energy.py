@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spiketicket.machine.run_models import Energy
+from spiketicket.experiment.schemas import Energy
 from spiketicket.report.figures.canvas import WIDTH, Figure, Scale, drawing, rect, role, text
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import energy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spiketicket.machine.run_models import Compared
+from spiketicket.experiment.schemas import Compared
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spiketicket.machine.run_models import Measure
+from spiketicket.experiment.schemas import Measure
 from spiketicket.report.figures.canvas import WIDTH, Figure, brief, drawing, px, text
 from spiketicket.report.figures.layers import Step, density, steps
 from spiketicket.report.markup import Markup, element, joined

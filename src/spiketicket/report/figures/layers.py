@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spiketicket.machine.run_models import Layer, Measure, Neurons
+from spiketicket.experiment.schemas import Layer, Measure, Neurons
 
 _ROLES = frozenset(
     ["block", "blocks", "conv", "convs", "layers", "linear", "neuron", "neurons", "synapse"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spiketicket.machine.run_models import Layer, Measure, Tokens
+from spiketicket.experiment.schemas import Layer, Measure, Tokens
 from spiketicket.report.figures.canvas import (
     WIDTH,
     Figure,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spiketicket.machine.run_models import Epoch
+from spiketicket.experiment.schemas import Epoch
 from spiketicket.report.figures.canvas import (
     Figure,
     Scale,

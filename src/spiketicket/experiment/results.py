@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,9 +27,6 @@ M = TypeVar("M", bound=BaseModel)
 DIGEST: Final = "digest"
 MAX_PREDICTIONS: Final = 1 << 30
 """Bytes of a ``predictions.npy``; 8 a test sample."""
-MAX_SAMPLE: Final = 8_000_000
-"""Bytes of a ``sample.npz``; a real one has less than 200 kB."""
-MAX_UNPACKED: Final = 1 << 28
 
 
 def write_result(path: Path, value: Mapping[str, Any]) -> None:
@@ -151,36 +147,6 @@ def read_predictions(path: Path, count: int | None = None) -> NDArray[np.int64]:
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return found
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a ``sample.npz``.
-
-    Raises:
-        UserError: it is larger than any sample is, or damaged.
-        OSError: it cannot be read.
-    """
-    try:
-        return arrays_in(read_regular(path, MAX_SAMPLE))
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def arrays_in(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz of a small size, packed and unpacked.
-
-    Raises:
-        ValueError: it is no such file, or would be larger.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED:
-                raise ValueError("is larger than any sample")
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    # zipfile and numpy raise errors of many types on damaged files.
-    except Exception as error:
-        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def _whole_numbers(content: bytes) -> NDArray[np.int64]:

@@ -103,6 +103,28 @@ class Tested(_File):
     validation_accuracy: Percent
 
 
+class Kept(_File):
+    """What a random mask takes from the ticket: how many weights it keeps of every layer."""
+
+    kept_by_layer: dict[str, Annotated[int, Field(ge=0)]]
+
+
+class StageFacts(_File):
+    """A stage as ``stages.json`` names it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    title: str
+    role: Literal["search", "preparation", "ticket", "control", "tuned"]
+    rung: str = ""
+
+
+class StagesFile(_File):
+    """``stages.json``: the stages of every seed, in the order they run."""
+
+    version: int
+    stages: Annotated[list[StageFacts], Len(1)]
+
+
 class StageResult(Facts):
     """A finished stage's ``result.json``; the accuracies are in percent."""
 

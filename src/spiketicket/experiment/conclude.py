@@ -1,0 +1,199 @@
+"""The end of a run: its verdict, its tickets with the verdict in them, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spiketicket.errors import UserError
+from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.outcome import StageOutcome, over_seeds
+from spiketicket.experiment.results import read_result, write_result
+from spiketicket.experiment.schemas import RunResult
+from spiketicket.experiment.seed import held_briefly, run_seed
+from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.threads import kept
+from spiketicket.machine.files import explained
+from spiketicket.methods.stages import condition, stages_of, ticket_of
+from spiketicket.recipe import Recipe, to_dict
+from spiketicket.ticket import Ticket
+from spiketicket.verdict.rules import StageScores, judge
+from spiketicket.verdict.rungs import compare_tuning, judge_ladder
+
+
+@dataclass(frozen=True)
+class FindResult:
+    """The outcome of :func:`find`; see :meth:`to_dict` for what it holds."""
+
+    recipe: Recipe
+    folder: Path
+    seeds: tuple[int, ...]
+    stages: Mapping[str, tuple[StageOutcome, ...]]
+    verdict: Mapping[str, Any]
+    tickets: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    """What is to be known about how the data was read."""
+
+    @property
+    def ticket_stage(self) -> tuple[StageOutcome, ...]:
+        """The ticket's stage, one per seed."""
+        return self.stages[ticket_of(stages_of(self.recipe)).name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: verdict, and for every stage its accuracies in percent, a value per seed."""
+        timing = self.ticket_stage[0].timing
+        return {
+            "name": self.recipe.name,
+            "hash": self.recipe.hash,
+            "folder": str(self.folder),
+            "seeds": list(self.seeds),
+            "condition": condition(self.recipe),
+            "notes": list(self.notes),
+            "device": timing["device"],
+            "threads": timing["threads"],
+            "verdict": dict(self.verdict),
+            "stages": [over_seeds(outcomes) for outcomes in self.stages.values()],
+            "tickets": [str(path) for path in self.tickets],
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The line for ``results/``: :meth:`to_dict` without paths, with recipe and machine."""
+        timing = self.ticket_stage[0].timing
+        rest = {k: v for k, v in self.to_dict().items() if k not in ("folder", "tickets")}
+        machine = {k: v for k, v in timing.items() if k != "wall_s"}
+        return {**rest, **machine, "recipe": to_dict(self.recipe)}
+
+
+def conclude(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    runs_dir: Path | str = "runs",
+    context: Context | None = None,
+) -> FindResult:
+    """Judge a run whose seeds are all done, as :func:`find` does at its end; trains nothing.
+
+    Raises:
+        UserError: a stage is not finished, or as :func:`find`.
+    """
+    context = context or Context()
+    folder = RunFolder.of(recipe, runs_dir)
+    for place in (folder.seed(seed) for seed in seeds):
+        stages = [place.stage(stage.name) for stage in stages_of(recipe)]
+        if missing := [s.path.name for s in stages if not s.finished]:
+            raise UserError("is not finished", where=str(place.path), value=missing)
+    with kept():
+        experiment = prepare_experiment(recipe, context)
+        results = [run_seed(experiment, folder, seed, context) for seed in seeds]
+        return concluded(experiment, folder, tuple(seeds), results, context)
+
+
+def is_finished(recipe: Recipe, seeds: Sequence[int], *, runs_dir: Path | str = "runs") -> bool:
+    """Whether a run has all stages of these seeds, their tickets, and the verdict over them."""
+    folder, names = RunFolder.of(recipe, runs_dir), [s.name for s in stages_of(recipe)]
+    for seed in seeds:
+        place = folder.seed(seed)
+        if not folder.ticket(recipe, seed).exists():
+            return False
+        if not all(place.stage(name).finished for name in names):
+            return False
+    judged = read_result(folder.result, RunResult)
+    return judged is not None and judged["seeds"] == list(seeds)
+
+
+def concluded(
+    experiment: Experiment,
+    folder: RunFolder,
+    seeds: tuple[int, ...],
+    results: Sequence[Mapping[str, StageOutcome]],
+    context: Context,
+) -> FindResult:
+    """Judge finished seeds, and write the verdict into the folder and into the tickets."""
+    recipe = experiment.recipe
+    stages = {s.name: tuple(done[s.name] for done in results) for s in experiment.stages}
+    tickets = tuple(folder.ticket(recipe, seed) for seed in seeds)
+    notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
+    verdict = _verdict(experiment, stages)
+    found = FindResult(recipe, folder.path, seeds, stages, verdict, tickets, notes)
+    stated = _without_times(found.to_dict())
+    if not context.workers.first:
+        return found
+    if all(t.exists() for t in tickets) and read_result(folder.result) == stated:
+        return found
+    with held_briefly(folder.path, context):
+        for outcome, path in zip(found.ticket_stage, tickets, strict=True):
+            experiment.guard()
+            _save_with_verdict(outcome, path, verdict)
+        experiment.guard()
+        write_result(folder.result, stated)
+        folder.error.unlink(missing_ok=True)
+    return found
+
+
+def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:
+    """The line for ``results/`` of one stage: its row, with recipe and machine."""
+    machine = {k: v for k, v in result.timing.items() if k != "wall_s"}
+    return {
+        "name": recipe.name,
+        "hash": recipe.hash,
+        "seeds": [result.seed],
+        "condition": condition(recipe),
+        "stages": [result.to_dict()],
+        **machine,
+        "recipe": to_dict(recipe),
+    }
+
+
+def _verdict(
+    experiment: Experiment, stages: Mapping[str, Sequence[StageOutcome]]
+) -> dict[str, Any]:
+    truth, rules = experiment.dataset.test.y, experiment.recipe.verdict
+    scores = {
+        name: StageScores(
+            [outcome.test_accuracy for outcome in outcomes],
+            [outcome.predictions_of(len(truth)) == truth for outcome in outcomes],
+        )
+        for name, outcomes in stages.items()
+    }
+    if rungs := [(s.name, s.rung) for s in experiment.stages if s.rung]:
+        right = truth == np.bincount(truth).argmax()
+        seeds = len(next(iter(scores.values())).accuracy)
+        scores["constant"] = StageScores([100 * right.mean()] * seeds, [right] * seeds)
+        return judge_ladder(scores, rungs, rules.margin, rules.confidence)
+    verdict = judge(
+        scores["ticket"],
+        scores.get("dense"),
+        scores.get("random_trained"),
+        scores.get("random_frozen"),
+        margin=rules.margin,
+        confidence=rules.confidence,
+    )
+    return _with_tuning(verdict.to_dict(), scores, rules.confidence)
+
+
+def _with_tuning(
+    verdict: dict[str, Any], scores: Mapping[str, StageScores], confidence: float
+) -> dict[str, Any]:
+    """The verdict, and what fine-tuning has changed where there was any; it decides nothing."""
+    if "ticket_finetuned" not in scores:
+        return verdict
+    rows, sentence = compare_tuning("ticket", scores, confidence)
+    return {**verdict, "sentences": [*verdict["sentences"], sentence], "fine_tuning": rows}
+
+
+def _save_with_verdict(outcome: StageOutcome, path: Path, verdict: Mapping[str, Any]) -> None:
+    ticket = Ticket.load(outcome.files.ticket)
+    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict})
+    with explained(path.parent):
+        whole.save(path)
+
+
+def _without_times(result: dict[str, Any]) -> dict[str, Any]:
+    """What is the same however often the run was interrupted, and wherever its folder is."""
+    stages = [{k: v for k, v in stage.items() if k != "wall_s"} for stage in result["stages"]]
+    rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
+    return {**rest, "stages": stages, "tickets": [Path(t).name for t in result["tickets"]]}

@@ -1,0 +1,78 @@
+"""Accuracy of a ticket file on the test set it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiketicket.data.of_ticket import find_test_data
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.ticket import Ticket
+from spiketicket.training.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Accuracy of a ticket file, beside what the file itself states (percent)."""
+
+    ticket: Path
+    dataset: str
+    test_count: int
+    test_accuracy: float
+    stated_accuracy: float | None
+    device: str
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the stated accuracy is reached, see :func:`is_reached`; None if none is."""
+        stated = self.stated_accuracy
+        return None if stated is None else is_reached(self.test_accuracy, stated, self.test_count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able facts, in the order to show them."""
+        return {
+            "ticket": str(self.ticket),
+            "dataset": self.dataset,
+            "test_count": self.test_count,
+            "test_accuracy": self.test_accuracy,
+            "stated_accuracy": self.stated_accuracy,
+            "reached": self.reached,
+            "device": self.device,
+        }
+
+
+def is_reached(measured: float, stated: float, count: int) -> bool:
+    """Whether an accuracy of ``count`` samples is that which was stated, both in percent.
+
+    On another processor a spike at the threshold may fall otherwise: half a point, or one sample,
+    may be missing.
+    """
+    return measured >= stated - max(0.5, 100 / count) - 1e-9
+
+
+def evaluate_ticket(
+    path: Path | str,
+    *,
+    root: str = "",
+    device: str = "cpu",
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> EvalResult:
+    """Load a ticket and measure it on the test set it names, in float32.
+
+    ``network``, ``options`` and ``trust_options`` are for a custom network, as ``own`` and
+    the other arguments of :func:`spiketicket.from_ticket`.
+
+    Raises:
+        TicketError: the file is no sound ticket, or not of a network of this package.
+        UserError: the data is missing, or is not the data the ticket was made for.
+    """
+    ticket = Ticket.load(path)
+    model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
+    data = find_test_data(ticket, path, root=root)
+    result = evaluate(model.to(device), data.batches(device))
+    name, count = data.dataset.name, len(data.dataset.test)
+    return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)

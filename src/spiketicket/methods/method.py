@@ -1,0 +1,58 @@
+"""A recipe's method at work: what it refuses, and how a stage is made ready."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import cast
+
+import torch
+
+from spiketicket.methods.controls import build_network
+from spiketicket.methods.layers import kept_count
+from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.stages import Stage
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.prunable import prunable
+from spiketicket.recipe import Recipe, registry
+
+
+def check(recipe: Recipe, shape: DataShape) -> None:
+    """Refuse what would fail in a later stage, before the run has a folder.
+
+    Raises:
+        UserError: the network cannot be built for such data, the density keeps nothing, or as the
+            method's own ``check`` says.
+    """
+    own = getattr(_module(recipe), "check", check_density)
+    own(recipe, shape)
+
+
+def check_density(recipe: Recipe, shape: DataShape) -> None:
+    """Refuse a network that cannot be, and a density that keeps nothing of it.
+
+    Raises:
+        UserError: so; names the layer and the smallest density.
+    """
+    custom = registry.is_custom(recipe.model.name)
+    with torch.device("cpu" if custom else "meta"):
+        model = build_network(recipe, shape)
+    sizes = {n: cast("torch.Tensor", m.weight).numel() for n, m in prunable(model).items()}
+    density = recipe.ticket.density
+    if getattr(recipe.ticket, "scope", "global") == "layer":
+        for name, size in sizes.items():
+            kept_count(size, density, f"layer {name}")
+    kept_count(sum(sizes.values()), density, "the network")
+
+
+def prepare(stage: Stage, recipe: Recipe, scene: Scene) -> Prepared:
+    """Make a stage ready.
+
+    Raises:
+        UserError: an earlier stage has lost its files, or as the method says.
+    """
+    made: Prepared = (stage.prepare or _module(recipe).prepare)(stage, scene)
+    return made
+
+
+def _module(recipe: Recipe) -> ModuleType:
+    return registry.load("methods", recipe.ticket.name)
