@@ -19,7 +19,7 @@ import torch
 import spiketicket
 from spiketicket.cli.export_torch import export_module, export_nir, export_onnx, export_pt2
 from spiketicket.cli.options import packaged_recipes
-from spiketicket.experiment.stage import machine
+from spiketicket.experiment.provenance import machine
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [f"controls.{stage}=false" for stage in ("dense", "random_trained", "random_frozen")]

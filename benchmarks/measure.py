@@ -53,7 +53,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     from spiketicket.cli.options import packaged_recipes
     from spiketicket.data import load_dataset
     from spiketicket.data.batches import ordered_batches, to_tensors
-    from spiketicket.experiment.stage import Experiment
+    from spiketicket.experiment.setup import Experiment
     from spiketicket.machine import allocator
     from spiketicket.measure.observe import observed
     from spiketicket.methods.controls import build_network

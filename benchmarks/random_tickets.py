@@ -16,7 +16,8 @@ from torch import nn
 
 from spiketicket.data import load_dataset
 from spiketicket.data.of_ticket import find_test_data
-from spiketicket.experiment.stage import Experiment, provenance, versions
+from spiketicket.experiment.provenance import provenance, versions
+from spiketicket.experiment.setup import Experiment
 from spiketicket.measure.observe import observed
 from spiketicket.methods.controls import build_network
 from spiketicket.methods.layers import fan_in, kept_count

@@ -38,7 +38,7 @@ from typing import Any
 import torch
 
 from spiketicket.experiment.find import find
-from spiketicket.experiment.stage import machine
+from spiketicket.experiment.provenance import machine
 from spiketicket.recipe import to_toml
 from spiketicket.sweep import Local, RayCluster, Silent, run_runs
 from spiketicket.sweep.axes import Run, make_runs, parse_axes

@@ -84,7 +84,7 @@ def row(zeros: float, signs: Any, rounds: int) -> dict[str, Any]:
     """Sizes and times of one ticket."""
     import torch
 
-    from spiketicket.experiment.stage import machine
+    from spiketicket.experiment.provenance import machine
     from spiketicket.ticket import Ticket
 
     torch.set_num_threads(1)

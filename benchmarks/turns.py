@@ -61,7 +61,7 @@ def _worker(pipe: Connection, make: Make, case: dict[str, Any], threads: int) ->
         started = time.perf_counter()
         step()
         pipe.send(time.perf_counter() - started)
-    from spiketicket.experiment.stage import machine
+    from spiketicket.experiment.provenance import machine
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pipe.send({"peak_mib": peak, "machine": machine(torch.device("cpu"))})

@@ -16,8 +16,8 @@ import tomli_w
 import torch
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket
-from spiketicket.experiment.stage import machine
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.provenance import machine
 from spiketicket.ticket import describe, read_metadata, zoo
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,9 @@ from spiketicket.bench.samples import load_samples
 from spiketicket.cli import app
 from spiketicket.data import place as _data_place
 from spiketicket.errors import DataNote, UserError
-from spiketicket.experiment.find import FindResult, evaluate_ticket, find
+from spiketicket.experiment.conclude import FindResult
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.find import find
 from spiketicket.experiment.measure import measure_run
 from spiketicket.experiment.verify import verify_ticket
 from spiketicket.export.inputs import check_inputs

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket, find
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.find import find
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket

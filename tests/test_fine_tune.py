@@ -4,14 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from one_stage import names_of, stage_of
 
 from spiketicket.cli.print_result import print_find
-from spiketicket.experiment.budgets import stage_epochs
 from spiketicket.experiment.find import find
 from spiketicket.experiment.keys import stage_keys
-from spiketicket.methods import controls
-from spiketicket.methods.stages import expected_stages
-from spiketicket.recipe import parse_recipe, to_dict
+from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket
 
 BASE = {
@@ -37,25 +35,16 @@ def test_no_fine_tuning_leaves_hash_and_stages_as_they_were():
     without = recipe(ticket={"fine_tune_epochs": 0})
     plain = parse_recipe({**BASE, "ticket": {"name": "edge_popup", "density": 0.3}})
     assert without.hash == plain.hash != recipe().hash
-    assert not set(controls.stage_names(without)) & {TUNED, CONTROL}
+    assert not set(names_of(without)) & {TUNED, CONTROL}
 
 
 def test_there_is_a_control_only_where_it_has_something_to_train():
     resnet = {"name": "resnet19", "width": 0.0625}
-    assert CONTROL not in controls.stage_names(recipe())
-    assert CONTROL not in controls.stage_names(recipe(model={"name": "vgg9", "pools": 6}))
-    assert CONTROL in controls.stage_names(recipe(model=resnet))  # its linear layers have biases
-    assert CONTROL in controls.stage_names(recipe(model={"bn_affine": True}))
-    assert CONTROL in controls.stage_names(recipe(ticket={"fine_tune_bn_affine": True}))
-    for made in (
-        recipe(),
-        recipe(model={"name": "vgg9"}),
-        recipe(model=resnet),
-        recipe(model={"bn_affine": True}),
-        recipe(ticket={"fine_tune_bn_affine": True}),
-        recipe(model={"name": "spikformer", "width": 1.0}),
-    ):
-        assert expected_stages(to_dict(made)) == controls.stage_names(made)
+    assert CONTROL not in names_of(recipe())
+    assert CONTROL not in names_of(recipe(model={"name": "vgg9", "pools": 6}))
+    assert CONTROL in names_of(recipe(model=resnet))  # its linear layers have biases
+    assert CONTROL in names_of(recipe(model={"bn_affine": True}))
+    assert CONTROL in names_of(recipe(ticket={"fine_tune_bn_affine": True}))
 
 
 @pytest.mark.parametrize("weights", ["float", "binary"])
@@ -117,7 +106,7 @@ def test_a_ticket_is_shared_by_runs_that_fine_tune_it_differently():
     }
     float_bn = stage_keys(recipe(), 0, "cpu", versions)
     assert float_bn[TUNED] != other[TUNED]
-    assert stage_epochs(recipe())[TUNED] == 2
+    assert stage_of(recipe(), TUNED).epochs(recipe()) == 2
 
 
 def test_a_killed_fine_tuning_goes_on_to_the_same_bytes(tmp_path, monkeypatch):

@@ -7,20 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_stage import names_of, prepared, scene_for, stage_of
 
 from spiketicket.data import load_dataset
 from spiketicket.data.batches import ordered_batches, to_tensors
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket, find
-from spiketicket.experiment.stage import Experiment
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.find import find
+from spiketicket.experiment.folder import SeedFolder
+from spiketicket.experiment.setup import Experiment
 from spiketicket.methods import ladder
 from spiketicket.methods.controls import build_network
 from spiketicket.methods.layers import WeightStart, initial_weight
-from spiketicket.methods.stages import title
+from spiketicket.methods.stages import condition, stages_of
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.progress import NullReporter
-from spiketicket.recipe import parse_recipe, registry
+from spiketicket.recipe import parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
 
@@ -44,7 +47,7 @@ def recipe(**sections):
 
 
 def names(**sections):
-    return ladder.stage_names(recipe(**sections))
+    return names_of(recipe(**sections))
 
 
 def layers(folder, stage, prefix="conv_pep."):
@@ -107,14 +110,14 @@ def test_multisp_with_the_networks_own_activation_is_not_run_twice():
 
 
 def test_condition_names_what_is_binary_and_what_is_float():
-    assert ladder.condition(recipe()) == (
+    assert condition(recipe()) == (
         "spiking spikformer, keep 0.5, binary ConvPEP at density 0.5, step inside it"
     )
     mixed = recipe(model={"weights": "float"}, ticket={"activation": "sign"})
-    assert ladder.condition(mixed).endswith("float ConvPEP at density 0.5, sign inside it")
+    assert condition(mixed).endswith("float ConvPEP at density 0.5, sign inside it")
     lif = recipe(ticket={"activation": "lif"})
-    assert ladder.condition(lif).endswith("binary ConvPEP at density 0.5, lif inside it")
-    assert ladder.condition(recipe(ticket={"name": "patches", "density": 1})) == (
+    assert condition(lif).endswith("binary ConvPEP at density 0.5, lif inside it")
+    assert condition(recipe(ticket={"name": "patches", "density": 1})) == (
         "spiking spikformer, keep 0.5"
     )
 
@@ -312,14 +315,15 @@ def test_auto_takes_the_earlier_of_equal_scores(tmp_path):
         (tmp_path / f"try_{score}").mkdir()
         content = json.dumps({"validation_accuracy": value, "test_accuracy": 100 - value})
         (tmp_path / f"try_{score}" / "result.json").write_text(content)
-    chosen = ladder.chosen_score(recipe(ticket={"score": "auto"}), tmp_path)
+    auto = recipe(ticket={"score": "auto"})
+    chosen = ladder.chosen_score(scene_for(auto, "patch", SHAPE, tmp_path))
     assert chosen == "embedding_norm"
 
 
 def test_short_stages_have_their_share_of_a_timestep_ramp(tmp_path):
     ramped = recipe(train={"epochs": 8, "timestep_ramp": [[6, 1]]}, ticket={"selector_share": 0.5})
     budgets = {
-        name: ladder.prepare(name, ramped, SHAPE, 0, CPU, None, tmp_path).train
+        name: stage_of(ramped, name).schedule(ramped)
         for name in ("selector", "dense", "patch_random")
     }
     assert budgets["selector"].epochs == 4
@@ -348,14 +352,17 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path)
 
     for run in ("whole", "stopped"):
         shutil.copytree(seed / "selector", tmp_path / run / "selector")
-    whole = run_stage(experiment, stage, 0, tmp_path / "whole" / stage, None, NullReporter())
-    stopped = tmp_path / "stopped" / stage
+    made = stage_of(one, stage)
+    whole = run_stage(experiment, made, 0, SeedFolder(tmp_path / "whole"), NullReporter())
+    stopped = SeedFolder(tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
-        run_stage(experiment, stage, 0, stopped, None, _StopAt(title(stage), 1))
-    assert (stopped / "checkpoint.pt").exists()
-    again = run_stage(experiment, stage, 0, stopped, None, NullReporter())
+        run_stage(experiment, made, 0, stopped, _StopAt(made.title, 1))
+    assert stopped.stage(stage).checkpoint.exists()
+    again = run_stage(experiment, made, 0, stopped, NullReporter())
     for name in ("model.ticket", "predictions.npy", "result.json"):
-        assert (whole.folder / name).read_bytes() == (again.folder / name).read_bytes(), name
+        assert (whole.files.path / name).read_bytes() == (again.files.path / name).read_bytes(), (
+            name
+        )
 
 
 @pytest.mark.parametrize("weights", ["binary", "float"])
@@ -367,12 +374,12 @@ def test_a_ticket_file_gives_exactly_the_same_logits(model, execution, weights, 
         ticket={"score": "attention_last"},
     )
     selector = build_network(made, SHAPE)
-    plain = ladder.prepare("selector", made, SHAPE, 0, CPU, None, tmp_path)
+    plain = prepared(made, "selector", SHAPE, tmp_path)
     (tmp_path / "selector").mkdir()
     to_ticket(plain.trainee.model, {"tokens": {"of": 16}}).save(
         tmp_path / "selector" / "model.ticket"
     )
-    stage = ladder.prepare("multisp", made, SHAPE, 0, CPU, None, tmp_path)
+    stage = prepared(made, "multisp", SHAPE, tmp_path)
     trained = stage.trainee.model
     x = torch.randn(6, 1, 8, 8)
     trained.train()
@@ -399,10 +406,10 @@ def test_a_selector_for_another_number_of_tokens_is_named(seed, tmp_path):
     shutil.copytree(seed / "selector", tmp_path / "selector")
     shape = DataShape(1, 16, 16, 10)
     with pytest.raises(UserError, match="another number of tokens than 64"):
-        ladder.prepare("patch", recipe(), shape, 0, CPU, None, tmp_path)
+        prepared(recipe(), "patch", shape, tmp_path)
     wider = recipe(model={"dim": 32})
     with pytest.raises(UserError, match=r"for another network.*model\.ticket|model\.ticket.*for"):
-        ladder.prepare("patch", wider, SHAPE, 0, CPU, None, tmp_path)
+        prepared(wider, "patch", SHAPE, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -421,7 +428,7 @@ def test_what_does_not_fit_is_named(sections, where):
     else:
         made = recipe(**sections)
     with pytest.raises(UserError) as caught:
-        ladder.plans(made)
+        stages_of(made)
     assert caught.value.where == where
 
 
@@ -443,19 +450,11 @@ def test_a_network_that_cannot_be_is_named_before_anything_is_trained(sections, 
     assert not list(Path(tmp_path).iterdir())
 
 
-@pytest.mark.parametrize("name", ["patches", "multisp"])
-def test_these_methods_need_a_transformer_of_this_package(name):
-    method = registry.load("methods", name)
-    config = method.Config(density=1.0 if name == "patches" else 0.5)
-    with pytest.raises(UserError, match="needs a network with patches"):
-        method.attach(torch.nn.Linear(2, 2), config, binary=True, seed=0, epochs=1)
-
-
 def test_a_masked_conv_pep_is_judged_with_fresh_statistics(tmp_path, seed):
     wanted = {}
-    for plan in ladder.plans(recipe()):
-        stage = ladder.prepare(plan.name, recipe(), SHAPE, 0, CPU, None, seed)
-        wanted[plan.name] = stage.trainee.fresh_statistics
+    for stage in stages_of(recipe()):
+        made = prepared(recipe(), stage.name, SHAPE, seed)
+        wanted[stage.name] = made.trainee.fresh_statistics
     plain = {"selector", "dense"} | {n for n in wanted if n.startswith("patch")}
     assert {n for n, fresh in wanted.items() if not fresh} == plain
 

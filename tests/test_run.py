@@ -12,14 +12,17 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from one_stage import prepared
 
 import spiketicket
 from spiketicket.errors import UserError
 from spiketicket.experiment import find as run
 from spiketicket.experiment import stage
-from spiketicket.experiment.find import evaluate_ticket, find, train_dense
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.find import find, train_dense
 from spiketicket.experiment.record import add_record, check_record
-from spiketicket.experiment.seed import Context, prepare_experiment
+from spiketicket.experiment.results import write_result
+from spiketicket.experiment.setup import Context, prepare_experiment
 from spiketicket.machine import files, processor
 from spiketicket.machine.claims import claimed
 from spiketicket.models.of_ticket import from_ticket, load_into, to_ticket
@@ -119,12 +122,11 @@ def test_the_ticket_file_says_where_it_comes_from(found):
 @pytest.mark.parametrize("weights", ["binary", "float"])
 @pytest.mark.parametrize("neuron", ["lif", "relu", "sign", "step"])
 def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weights, neuron):
-    from spiketicket.methods.controls import prepare
     from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"weights": weights}, neuron={"name": neuron})
     shape = DataShape(1, 8, 8, 10)
-    stage = prepare("ticket", made, shape, 3, torch.device("cpu"), None)
+    stage = prepared(made, "ticket", shape, tmp_path, seed=3)
     x = torch.randn(32, 1, 8, 8)
     model = stage.trainee.model.train()
     with torch.no_grad():
@@ -144,18 +146,17 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
 
 
 @pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
-def test_every_network_is_a_function_of_the_seed(name):
-    from spiketicket.methods.controls import prepare
+def test_every_network_is_a_function_of_the_seed(name, tmp_path):
     from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"name": name, "bn_affine": True}, ticket={"scale_fan": True})
 
-    def states(stage, kept=None):
+    def states(stage):
         found = []
         for _ in range(2):
             torch.rand(1)
-            args = (DataShape(1, 16, 16, 10), 3, torch.device("cpu"), kept)
-            found.append(prepare(stage, made, *args).trainee)
+            shape = DataShape(1, 16, 16, 10)
+            found.append(prepared(made, stage, shape, tmp_path, seed=3).trainee)
         first, second = (trainee.model.state_dict() for trainee in found)
         assert all(torch.equal(first[key], second[key]) for key in first)
         return found[0], first
@@ -163,7 +164,9 @@ def test_every_network_is_a_function_of_the_seed(name):
     trainee, ticket = states("ticket")
     layers = [k.rsplit(".parametrizations", 1)[0] for k in ticket if k.endswith(".scores")]
     kept = {k: int(ticket[f"{k}.parametrizations.weight.0.mask"].sum()) for k in layers}
-    _, frozen = states("random_frozen", kept)
+    (tmp_path / "ticket").mkdir()
+    write_result(tmp_path / "ticket" / "result.json", {"kept_by_layer": kept})
+    _, frozen = states("random_frozen")
     states("dense")
     for layer in layers:
         key = f"{layer}.parametrizations.weight.original"

@@ -18,7 +18,6 @@ from spiketicket.cli import guard
 from spiketicket.errors import UserError
 from spiketicket.experiment.record import check_record
 from spiketicket.experiment.results import (
-    read_arrays,
     read_predictions,
     read_result,
     read_table,
@@ -26,8 +25,9 @@ from spiketicket.experiment.results import (
 )
 from spiketicket.experiment.schemas import StageResult
 from spiketicket.machine import files
+from spiketicket.machine.arrays import read_arrays
 from spiketicket.machine.claims import Fence, SupersededError
-from spiketicket.methods.pruning import Scene
+from spiketicket.methods.states import read_state
 from spiketicket.recipe import read_tables
 from spiketicket.report.load import read_run
 from spiketicket.sweep.plan import failure
@@ -341,19 +341,9 @@ def test_a_checkpoint_as_it_is_written_is_taken(tmp_path):
     assert checkpoint.load(path, "key", *small()) == (checkpoint.Progress(), {})
 
 
-def scene(folder):
-    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
-    return Scene(
-        None,
-        model,
-        None,
-        None,
-        False,
-        0,
-        None,
-        None,
-        folder / "ticket",
-        None,  # type: ignore[arg-type]
+def read(folder):
+    return read_state(
+        folder / "dense" / "weights.safetensors", torch.nn.Sequential(torch.nn.Linear(3, 2))
     )
 
 
@@ -374,7 +364,7 @@ def test_weights_of_another_network_are_refused(tmp_path, state):
     path = tmp_path / "dense" / "weights.safetensors"
     path.write_bytes(save(state))
     with pytest.raises(UserError, match=r"weights\.safetensors: is of another network"):
-        scene(tmp_path).weights("dense")
+        read(tmp_path)
 
 
 def test_damaged_weights_and_pipes_are_refused(tmp_path):
@@ -383,11 +373,11 @@ def test_damaged_weights_and_pipes_are_refused(tmp_path):
     for content in (b"", b"x" * 100, save({"0.weight": torch.zeros(2, 3)})[:-1]):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"weights\.safetensors: is damaged"):
-            scene(tmp_path).weights("dense")
+            read(tmp_path)
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(UserError, match="is not a file"):
-        scene(tmp_path).weights("dense")
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

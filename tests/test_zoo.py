@@ -10,7 +10,7 @@ from spiketicket.cli import app
 from spiketicket.cli.options import packaged_recipes
 from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket
+from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.ticket import TicketError, describe, read_metadata, zoo
 
 TICKETS = zoo.list_tickets()

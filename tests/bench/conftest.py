@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spiketicket.data import load_dataset
-from spiketicket.experiment.stage import Experiment, provenance
+from spiketicket.experiment.provenance import provenance
+from spiketicket.experiment.setup import Experiment
 from spiketicket.methods.controls import build_network
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import parse_recipe

@@ -10,7 +10,7 @@ import pytest
 
 import spiketicket
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket
+from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.export import hub
 from spiketicket.ticket import Ticket, TicketError
 from spiketicket.ticket.zoo import find_ticket

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from spiketicket.experiment.seed import Context, prepare_experiment
-from spiketicket.methods import trainings
+from spiketicket.experiment.folder import SeedFolder
+from spiketicket.experiment.setup import Context, prepare_experiment
+from spiketicket.experiment.stage import scene_of
+from spiketicket.methods.method import prepare
+from spiketicket.methods.states import save_plain
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import Recipe, parse_recipe
 from spiketicket.training.loop import Training, fit
@@ -50,25 +53,24 @@ class Search:
     def __post_init__(self) -> None:
         self.experiment = prepare_experiment(self.recipe, Context())
         self.batches, self.validation = self.experiment.split(self.seed)
+        self.stages = {stage.name: stage for stage in self.experiment.stages}
 
     def prepare(self, name: str) -> Any:
         (self.folder / name).mkdir(exist_ok=True, parents=True)
-        return trainings.prepare(
-            name,
-            self.recipe,
-            self.experiment.shape,
-            self.seed,
-            torch.device("cpu"),
-            self.folder,
-            trainings.Work(self.batches),
-        )
+        place = SeedFolder(self.folder)
+        scene = scene_of(self.experiment, self.stages[name], self.seed, place, self.batches)
+        return prepare(self.stages[name], self.recipe, scene)
 
     def train(self, name: str, stage: Any = None) -> Any:
         """Train a stage, and leave what later ones need."""
         stage = stage or self.prepare(name)
         place = Training(name, self.seed, self.folder / name, name)
-        fit(stage.trainee, self.batches, None, stage.train, place, NullReporter())
-        trainings.keep_weights(stage, self.folder / name, trainings.Work(self.batches))
+        train = self.stages[name].schedule(self.recipe)
+        fit(stage.trainee, self.batches, None, train, place, NullReporter())
+        if self.stages[name].keeps:
+            (self.folder / name / "weights.safetensors").write_bytes(
+                save_plain(stage.trainee.model)
+            )
         return stage
 
 

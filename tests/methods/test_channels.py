@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from spiketicket.errors import UserError
-from spiketicket.experiment.find import evaluate_ticket, find
-from spiketicket.methods.pruning import WEIGHTS, load_tensors, plain_state
+from spiketicket.experiment.evaluate import evaluate_ticket
+from spiketicket.experiment.find import find
+from spiketicket.methods.states import load_tensors, plain_state
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 
@@ -32,7 +33,7 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
     data = {"name": "digits", "train_limit": 40, **({"canvas": 16} if network == "vgg9" else {})}
     s = search(made("channels", 0.4, model=model, data=data, train={"epochs": 1}))
     s.train("pretrained")
-    dense = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
+    dense = load_tensors((s.folder / "pretrained" / "weights.safetensors").read_bytes())
     stage = s.prepare("ticket")
     small = plain_state(stage.trainee.model)
     names = [k for k in small if k.endswith("synapse.weight")]

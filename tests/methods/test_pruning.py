@@ -8,14 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_stage import stage_of
 from torch.nn import functional
 
 from spiketicket.errors import UserError
-from spiketicket.methods import gradual, trainings
+from spiketicket.methods import gradual
 from spiketicket.methods.controls import build_network
 from spiketicket.methods.layers import WeightStart, initial_weight, largest_masks
-from spiketicket.methods.pruning import REWIND, WEIGHTS, load_tensors, masked, plain_state
 from spiketicket.methods.rounds import round_densities
+from spiketicket.methods.stages import stages_of
+from spiketicket.methods.states import load_tensors, masked, plain_state
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
 from spiketicket.training.loop import fit, learning_rate, make_optimizer
@@ -101,7 +103,7 @@ def test_rounds_by_their_number_are_geometric():
 def test_magnitude_goes_on_from_the_trained_weights_under_their_largest(search, scope):
     s = search(made("magnitude", 0.3, options={"scope": scope}))
     s.train("pretrained")
-    trained = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
+    trained = load_tensors((s.folder / "pretrained" / "weights.safetensors").read_bytes())
     stage = s.prepare("ticket")
     assert stage.trainee.start_step == 0
     expected = oracle_masks(weights_in(trained), 0.3, scope)
@@ -169,14 +171,14 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
         made("imp", 0.5, options={"rewind_step": 2}, model={"bn_affine": True, "timesteps": 2})
     )
     s.train("pretrained")
-    rewound = load_tensors((s.folder / "pretrained" / REWIND).read_bytes())
+    rewound = load_tensors((s.folder / "pretrained" / "rewind.safetensors").read_bytes())
     early = PlainLoop(s).run(0, 2)
     same(early, rewound)
     assert rewound["features.0.norm.num_batches_tracked"] == 2
     assert not torch.equal(rewound["features.0.norm.running_mean"], torch.zeros(4))
     assert not torch.equal(rewound["features.0.norm.weight"], torch.ones(4))
 
-    end = load_tensors((s.folder / "pretrained" / WEIGHTS).read_bytes())
+    end = load_tensors((s.folder / "pretrained" / "weights.safetensors").read_bytes())
     masks = oracle_masks(weights_in(end), 0.75, "global")
     stage = s.prepare("round_1")
     assert stage.trainee.start_step == 2
@@ -196,7 +198,7 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
         assert not weight[~masks[name]].any()
 
     # the next round prunes among what is left, never bringing a weight back
-    state = load_tensors((s.folder / "round_1" / WEIGHTS).read_bytes())
+    state = load_tensors((s.folder / "round_1" / "weights.safetensors").read_bytes())
     second = oracle_masks(weights_in(state), 0.75**2, "global", masks)
     found = {n: m for n, (_, m) in masked(s.prepare("round_2").trainee.model).items()}
     for name, mask in found.items():
@@ -207,7 +209,7 @@ def test_a_round_of_imp_is_a_plain_loop_from_the_rewound_state(search):
 def test_rewinding_to_the_start_needs_no_file_and_has_the_whole_schedule(search):
     s = search(made("imp", 0.75, options={"rewind_step": 0}))
     s.train("pretrained")
-    assert not (s.folder / "pretrained" / REWIND).exists()
+    assert not (s.folder / "pretrained" / "rewind.safetensors").exists()
     stage = s.prepare("ticket")
     fresh = PlainLoop(s).model.state_dict()
     own = plain_state(stage.trainee.model)
@@ -317,9 +319,13 @@ def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, 
     assert all(torch.equal(whole[k], again[k]) for k in whole)
 
 
+def epochs(recipe, count):
+    return {stage.name: stage.epochs(recipe) for stage in stages_of(recipe)[:count]}
+
+
 def test_a_total_budget_is_shared_by_the_trainings():
     recipe = made("imp", 0.4, options={"budget": "total"}, train={"epochs": 11})
-    assert trainings.schedules(recipe) == {
+    assert epochs(recipe, 5) == {
         "pretrained": 2,
         "round_1": 2,
         "round_2": 2,
@@ -329,16 +335,16 @@ def test_a_total_budget_is_shared_by_the_trainings():
     timed = made(
         "early_time", 0.75, options={"budget": "total"}, train={"epochs": 8}, model={"timesteps": 3}
     )
-    assert trainings.stage_epochs(timed) == {"probe": 2, "pretrained": 3, "ticket": 3}
+    assert epochs(timed, 3) == {"probe": 2, "pretrained": 3, "ticket": 3}
     ramped = made(
         "magnitude",
         options={"budget": "total"},
         train={"epochs": 8, "timestep_ramp": [[4, 1]]},
         model={"timesteps": 2},
     )
-    assert trainings.budget(ramped, "ticket").timestep_ramp == ((2, 1),)
+    assert stage_of(ramped, "ticket").schedule(ramped).timestep_ramp == ((2, 1),)
     with pytest.raises(UserError, match=r"ticket.budget.*5 trainings, 4 epochs together"):
-        trainings.schedules(made("imp", 0.4, options={"budget": "total"}, train={"epochs": 4}))
+        stages_of(made("imp", 0.4, options={"budget": "total"}, train={"epochs": 4}))
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(search):
@@ -373,7 +379,14 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     from spiketicket.training.loop import Training
 
     training = Training("ticket", 0, s.folder / "ticket", "k")
-    fitted = fit(stage.trainee, s.batches, None, stage.train, training, NullReporter())
+    fitted = fit(
+        stage.trainee,
+        s.batches,
+        None,
+        s.stages["ticket"].schedule(s.recipe),
+        training,
+        NullReporter(),
+    )
     assert fitted.epochs == pytest.approx(2 / 3)
     assert [record["epoch"] for record in fitted.history] == [1]
 
@@ -390,8 +403,11 @@ def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, 
     alone = train_dense(recipe, runs_dir=tmp_path / "alone", threads=1)
     place = found.folder / "seed-0" / "dense"
     for name in ("model.ticket", "predictions.npy", "result.json"):
-        assert (place / name).read_bytes() == (alone.folder / name).read_bytes(), name
+        assert (place / name).read_bytes() == (alone.files.path / name).read_bytes(), name
     assert found.stages["dense"][0].timing.get("shared", False) is (bn_affine is None)
-    assert trainings.dense_twin(recipe) == ("pretrained" if bn_affine is None else "")
-    assert not trainings.dense_twin(made("early_time", model={"timesteps": 4}))
-    assert not trainings.dense_twin(made("imp", options={"budget": "total"}, train={"epochs": 9}))
+    assert stage_of(recipe, "dense").same_as == ("pretrained" if bn_affine is None else "")
+    for other in (
+        made("early_time", model={"timesteps": 4}),
+        made("imp", options={"budget": "total"}, train={"epochs": 9}),
+    ):
+        assert not stage_of(other, "dense").same_as

@@ -10,9 +10,6 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.schemas import Measure
-from spiketicket.methods.stages import expected_stages
-from spiketicket.methods.stages import main_stage as main_of_table
-from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.load import read_run
 
 MakeRun = Callable[..., Path]
@@ -193,37 +190,3 @@ def test_a_sample_that_contradicts_itself(make_run: MakeRun, key: str, value: An
     assert run.notes[0].startswith("seed-0/pepsp/sample.npz: cannot be read")
     assert run.sample is not None
     assert run.sample[0] == "patch"
-
-
-OVERRIDES = [
-    (),
-    ("ticket.score=auto",),
-    ("ticket.search=two_stage",),
-    ("ticket.activation=lif",),
-    ("ticket.rungs=['patch','multisp']",),
-    ("ticket.rungs=['pepsp']",),
-    ("ticket.patch_controls=['center']",),
-    ("ticket.fine_tune_epochs=0",),
-    ("controls.dense=false",),
-    ("controls.random_trained=false",),
-]
-
-
-def _both(recipe: Recipe) -> None:
-    from spiketicket.methods.ladder import main_stage as of_recipe
-    from spiketicket.methods.ladder import stage_names
-    from spiketicket.recipe import to_dict
-
-    plain = to_dict(recipe)
-    assert expected_stages(plain) == stage_names(recipe)
-    assert main_of_table(plain) == of_recipe(recipe)
-
-
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_expected_stages_are_those_of_the_ladder(path: Path) -> None:
-    _both(load_recipe(path))
-
-
-@pytest.mark.parametrize("overrides", OVERRIDES, ids=str)
-def test_the_expected_stages_follow_the_recipe(overrides: tuple[str, ...]) -> None:
-    _both(load_recipe(RECIPES / "digits-multisp.toml", overrides))

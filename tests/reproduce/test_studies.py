@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 import torch
+from one_stage import names_of
 
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.ladder import check, stage_names
+from spiketicket.methods.method import check
 from spiketicket.models.blocks import DataShape
 from spiketicket.reproduce import SCALES, cells_of, load_study, study_names
 from spiketicket.reproduce import cells as cells_module
@@ -73,7 +74,7 @@ def test_every_cell_is_a_network_that_fits_its_data(name, scale):
     # two panels may meet in one run, as Fig. 4's in T = 4 with decay 0.99; one panel has no twins
     assert len({(c.panel, c.recipe.folder_name) for c in cells}) == len(cells)
     stages = {stage_of(c.recipe, role) for c in cells for role in study.stages}
-    run = {name for c in cells for name in stage_names(c.recipe)}
+    run = {name for c in cells for name in names_of(c.recipe)}
     assert stages & run
 
 
@@ -93,7 +94,7 @@ def test_claims_are_about_stages_that_are_run(name):
             for cell in about:
                 for term in filter(None, (claim.a, claim.b)):
                     if term.series in ("", cell.series):
-                        hits += stage_of(cell.recipe, term.stage) in stage_names(cell.recipe)
+                        hits += stage_of(cell.recipe, term.stage) in names_of(cell.recipe)
             assert hits, (name, scale, claim.text)
 
 
