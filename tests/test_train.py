@@ -17,17 +17,12 @@ from spiketicket.experiment.find import find
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
 from spiketicket.training import checkpoint
+from spiketicket.training.callback import Callback
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import (
-    Trainee,
-    Training,
-    epochs_of_timesteps,
-    estimate_statistics,
-    fit,
-    learning_rate,
-    make_optimizer,
-    timesteps_at,
-)
+from spiketicket.training.loop import Trainee, Training, fit
+from spiketicket.training.optimizer import make_optimizer
+from spiketicket.training.schedule import epochs_of_timesteps, learning_rate, timesteps_at
+from spiketicket.training.statistics import estimate_statistics
 
 SMALL = {
     "name": "small",
@@ -239,6 +234,16 @@ class Falling:
         return Evaluation(1.0, 1.0 / self.calls, torch.zeros(1))
 
 
+class CompleteFrom(Callback):
+    """An epoch counts from a certain one on."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def is_complete(self, epoch):
+        return epoch >= self.first
+
+
 @pytest.mark.parametrize(
     ("ramp", "complete", "best"), [((), 0, 0), (((2, 1),), 0, 2), ((), 3, 3), (((1, 1),), 2, 2)]
 )
@@ -246,9 +251,8 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
     model = torch.nn.Linear(3, 2)
     model.timesteps = 4
     config = TrainConfig(epochs=4, batch_size=8, timestep_ramp=ramp)
-    trainee = Trainee(
-        model, list(model.parameters()), config.weights, complete_after=lambda e: e >= complete
-    )
+    callbacks = (CompleteFrom(complete), Callback())
+    trainee = Trainee(model, list(model.parameters()), config.weights, callbacks=callbacks)
     training = Training("toy", 0, tmp_path, "key")
     fitted = fit(trainee, FourBatches(), Falling(), config, training, NullReporter())
     assert fitted.best_epoch == best
@@ -341,7 +345,7 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         list(model.parameters()),
         OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
         fresh_statistics=fresh,
-        complete_after=lambda epoch: epoch >= 1,
+        callbacks=(CompleteFrom(1),),
     )
     fit(trainee, _Draws(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
     estimated = []

@@ -54,7 +54,9 @@ from spiketicket.recipe import Recipe, to_dict
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.loop import Fitted, Training, Validate, autocast, estimate_statistics, fit
+from spiketicket.training.forward import autocast
+from spiketicket.training.loop import Fitted, Training, Validate, fit
+from spiketicket.training.statistics import estimate_statistics
 
 _LADDER = (
     "tokens",
@@ -225,7 +227,8 @@ def run_stage(
             found = stage.finish() if stage.finish else {}
             keep_weights(stage, folder, work)
             tell_doing(reporter, "testing")
-            _finish(experiment, stage, folder, fitted, seed, found)
+            searched = _searched(stage, fitted, len(batches.y), found)
+            _finish(experiment, stage, folder, fitted, seed, searched)
         workers.agreed(None)  # the others read what the first one has written
         result = _stored(name, seed, folder)
     reporter.stage_finished(title(name), f"{result.test_accuracy:.2f}% on the test set")
@@ -290,7 +293,7 @@ def _finish(
     folder: Path,
     fitted: Fitted,
     seed: int,
-    found: Mapping[str, Any],
+    searched: Mapping[str, Any],
 ) -> None:
     started = time.perf_counter()
     bare = to_ticket(stage.trainee.model, {})
@@ -322,8 +325,7 @@ def _finish(
         timing["processes"] = experiment.workers.count
     write_json(folder / "timing.json", timing)
     facts = _facts(experiment, stage, bare, fitted, accuracy, folder) | counted
-    facts |= _searched(experiment, stage, fitted, seed, found)
-    write_result(folder / "result.json", facts)
+    write_result(folder / "result.json", facts | dict(searched))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -371,14 +373,9 @@ def _facts(
 
 
 def _searched(
-    experiment: Experiment,
-    stage: PreparedStage,
-    fitted: Fitted,
-    seed: int,
-    found: Mapping[str, Any],
+    stage: PreparedStage, fitted: Fitted, samples: int, found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What training cost, and what a search found out."""
-    samples = len(experiment.split(seed)[0].y) if fitted.epochs else 0
+    """What training on so many samples cost, and what a search found out."""
     facts: dict[str, Any] = {"sample_passes": round(samples * fitted.epochs) + stage.search_passes}
     if stage.search:
         facts["is_search"] = True

@@ -233,9 +233,7 @@ def _ticket_stage(
     optimizer: OptimizerConfig = recipe.train.scores
     if recipe.model.bn_affine:
         parameters += norm_parameters(model)
-    trainee = Trainee(
-        model, parameters, optimizer, search.update, search.restore, search.complete_after
-    )
+    trainee = Trainee(model, parameters, optimizer, callbacks=(search,))
     return PreparedStage("ticket", trainee, recipe.model.bn_affine)
 
 

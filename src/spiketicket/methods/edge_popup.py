@@ -43,6 +43,7 @@ from spiketicket.methods.layers import (
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig
 from spiketicket.streams import Stream
+from spiketicket.training.callback import Callback
 
 
 class Config(MethodConfig):
@@ -133,7 +134,7 @@ class PopupWeight(nn.Module):
         self.effective.copy_(values * self.mask)
 
 
-class EdgePopup:
+class EdgePopup(Callback):
     """A search attached to a model: owns the parametrizations and recomputes the masks."""
 
     def __init__(
@@ -156,7 +157,7 @@ class EdgePopup:
         for parameter_name, parameter in model.named_parameters():
             if parameter_name.endswith(".original"):
                 parameter.requires_grad_(False)
-        self.update(0.0)
+        self.on_step_end(0.0)
 
     def _attach(self, name: str, layer: nn.Module, binary: bool, seed: int) -> None:
         weight = cast("nn.Parameter", layer.weight)
@@ -189,7 +190,7 @@ class EdgePopup:
             math.ceil(self.epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
         )
 
-    def complete_after(self, epoch: int) -> bool:
+    def is_complete(self, epoch: int) -> bool:
         """Whether the masks at the end of this epoch have the density asked for."""
         return epoch + 1 >= self.ramp
 
@@ -201,11 +202,11 @@ class EdgePopup:
         return 1.0 - (1.0 - target) * (1.0 - (1.0 - epoch / ramp) ** 3)
 
     @torch.no_grad()
-    def update(self, epoch: float) -> None:
-        """Recompute every mask from the scores; once an optimizer step."""
+    def on_step_end(self, epochs: float) -> None:
+        """Recompute every mask from the scores, after so many epochs (fractional)."""
         popups = self.popups()
         magnitudes = {name: self._ranked(popup) for name, popup in popups.items()}
-        masks = largest_masks(magnitudes, self.density_at(epoch), self.config.scope)
+        masks = largest_masks(magnitudes, self.density_at(epochs), self.config.scope)
         for name, popup in popups.items():
             popup.set_mask(_original(self.layers[name]), masks[name])
 
@@ -213,7 +214,7 @@ class EdgePopup:
         magnitude = popup.scores.abs()
         return magnitude if self.config.regrow else magnitude.masked_fill(~popup.mask, -1.0)
 
-    def restore(self) -> None:
+    def on_state_loaded(self) -> None:
         """Recompute what is not stored in a state dict, after one was loaded."""
         for name, popup in self.popups().items():
             popup.refresh(_original(self.layers[name]))

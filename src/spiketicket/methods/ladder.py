@@ -43,7 +43,8 @@ from spiketicket.recipe import Recipe, TrainConfig, registry
 from spiketicket.recipe.shapes import SCORES
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
-from spiketicket.training.loop import Trainee, check_together
+from spiketicket.training.loop import Trainee
+from spiketicket.training.optimizer import check_together
 
 Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
 
@@ -303,10 +304,8 @@ def _attach(
             model,
             body + norm_parameters(pep),
             weights,
-            search.update,
-            search.restore,
-            search.complete_after,
-            (search.parameters(), train.scores),
+            callbacks=(search,),
+            also=(search.parameters(), train.scores),
         )
     frozen = plan.pep == "random_frozen"
     inner = attach_trained(

@@ -26,7 +26,8 @@ from spiketicket.methods.pruning import REWIND, WEIGHTS, Plan, PruningConfig, Sc
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import ModelConfig, Recipe, TrainConfig, registry
-from spiketicket.training.loop import Batches, Trainee
+from spiketicket.training.callback import StopAfter
+from spiketicket.training.loop import Batches
 
 TICKET = "ticket"
 
@@ -176,7 +177,8 @@ def prepare(
     made = registry.load("methods", recipe.ticket.name).prepare(plan, scene)
     trainee = made.trainee
     if plan.stops_after:
-        trainee = _stopping(trainee, plan.stops_after)
+        stop = StopAfter(plan.stops_after)
+        trainee = replace(trainee, callbacks=(*trainee.callbacks, stop))
     return PreparedStage(
         name,
         trainee,
@@ -189,15 +191,6 @@ def prepare(
         made.search_passes,
         made.dense_weights,
     )
-
-
-def _stopping(trainee: Trainee, epochs: int) -> Trainee:
-    """The same training, ended after so many epochs, and judged by the last of them."""
-
-    def last(epoch: int) -> bool:
-        return epoch + 1 >= epochs
-
-    return replace(trainee, stop_after=last, complete_after=last)
 
 
 def keep_weights(stage: PreparedStage, folder: Path, work: Work) -> None:
