@@ -113,7 +113,7 @@ class _Run:
         where = f"stage {training.title}, seed {training.seed}"
         self.meter = Meter(self.trained, workers, where, trainee.optimizer.lr)
         self.shown: tuple[float, float, float] | None = None
-        """Loss and accuracy of the epoch's samples, and samples a second, when last read."""
+        """Loss and accuracy of the epoch's samples, and samples per second, when last read."""
         self.since = 0.0
         for callback in trainee.callbacks:
             callback.on_optimizer(self.optimizer)
@@ -174,7 +174,7 @@ class _Run:
         return loss, (logits.detach().argmax(1) == y).sum()
 
     def read(self) -> tuple[float, float, float]:
-        """Count the steps since the last time; loss, accuracy and samples a second of the epoch.
+        """Count the steps since the last time; loss, accuracy and samples per second of the epoch.
 
         Waits until the device has done them.
 
