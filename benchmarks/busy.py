@@ -235,7 +235,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        search.update(1.0)
+        search.on_step_end(1.0)
 
     return step
 

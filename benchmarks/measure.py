@@ -59,7 +59,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     from spiketicket.methods.controls import build_network
     from spiketicket.recipe import load_recipe
     from spiketicket.training.evaluate import evaluate
-    from spiketicket.training.loop import estimate_statistics
+    from spiketicket.training.statistics import estimate_statistics
 
     allocator.keep_freed_memory()
     name, changes = NETS[case["net"]]

@@ -27,7 +27,7 @@ from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Recipe, parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
-from spiketicket.training.loop import estimate_statistics
+from spiketicket.training.statistics import estimate_statistics
 
 NETS: dict[str, dict[str, Any]] = {
     "vgg9": {"name": "vgg9"},

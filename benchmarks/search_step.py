@@ -170,7 +170,7 @@ def _ours(case: dict[str, Any], kernel: Any) -> tuple[Any, list[Any], Callable[[
     search = edge_popup.attach(
         model, edge_popup.Config(density=DENSITY), binary=True, seed=0, epochs=1
     )
-    return model, search.parameters(), lambda: search.update(1.0)
+    return model, search.parameters(), lambda: search.on_step_end(1.0)
 
 
 def _spikingjelly(  # noqa: C901  one self-contained peer

@@ -17,17 +17,12 @@ from spiketicket.experiment.find import find
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_toml
 from spiketicket.training import checkpoint
+from spiketicket.training.callback import Callback, StopAfter
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import (
-    Trainee,
-    Training,
-    epochs_of_timesteps,
-    estimate_statistics,
-    fit,
-    learning_rate,
-    make_optimizer,
-    timesteps_at,
-)
+from spiketicket.training.loop import LOG_STEPS, Trainee, Training, fit
+from spiketicket.training.optimizer import make_optimizer
+from spiketicket.training.schedule import epochs_of_timesteps, learning_rate, timesteps_at
+from spiketicket.training.statistics import estimate_statistics
 
 SMALL = {
     "name": "small",
@@ -239,6 +234,116 @@ class Falling:
         return Evaluation(1.0, 1.0 / self.calls, torch.zeros(1))
 
 
+class ManyBatches(FourBatches):
+    """So many that the losses of an epoch are read more than once."""
+
+    steps = 2 * LOG_STEPS + 3
+
+
+class Heard(NullReporter):
+    """Keeps the steps it was told, and what was read when."""
+
+    def __init__(self):
+        self.steps, self.losses = [], []
+
+    def step(self, epoch, step, loss, accuracy, images_per_s):
+        self.steps.append((epoch, step))
+        self.losses.append((loss, accuracy))
+        assert images_per_s > 0
+
+
+def toy(folder, reporter, *callbacks, epochs=2, checkpoint_steps=10**6, loop=None):
+    """Train a linear layer on many batches."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    config = TrainConfig(epochs=epochs, batch_size=8, checkpoint_steps=checkpoint_steps)
+    trainee = Trainee(model, list(model.parameters()), config.weights, callbacks=callbacks)
+    training = Training("toy", 0, folder, "key")
+    return fit(trainee, loop or ManyBatches(), None, config, training, reporter)
+
+
+def test_losses_are_read_every_few_steps_and_add_up_as_if_read_every_step(tmp_path, monkeypatch):
+    from spiketicket.training import loop as train
+
+    rare, often = Heard(), Heard()
+    few = toy(tmp_path / "few", rare)
+    monkeypatch.setattr(train, "LOG_STEPS", 1)
+    every = toy(tmp_path / "every", often)
+    without_time = [[{**r, "wall_s": 0} for r in f.history] for f in (few, every)]
+    assert without_time[0] == without_time[1]
+    steps = ManyBatches.steps
+    assert rare.steps == often.steps == [(e, s) for e in range(2) for s in range(steps)]
+    # After the first step, every LOG_STEPS of them, and at the end; in between what was read last.
+    read = sorted({0, *range(LOG_STEPS - 1, steps, LOG_STEPS), steps - 1})
+    latest = [max(r for r in read if r <= step) for step in range(steps)]
+    for epoch in range(2):
+        told = rare.losses[epoch * steps : (epoch + 1) * steps]
+        assert told == [often.losses[epoch * steps + step] for step in latest]
+
+
+@pytest.mark.parametrize("number", [1, LOG_STEPS + 3, 2 * LOG_STEPS + 2])
+@pytest.mark.parametrize("checkpoint_steps", [1, 10**6])
+def test_a_loss_that_is_not_a_number_is_told_by_its_step_before_anything_is_written(
+    tmp_path, number, checkpoint_steps
+):
+    class Broken(ManyBatches):
+        def epoch(self, epoch, start=0):
+            for step, (x, y) in enumerate(super().epoch(epoch, start), start):
+                yield (x * float("inf") if (epoch, step) == (1, number) else x), y
+
+    heard, writes = Heard(), []
+
+    class Watch(Callback):
+        def on_step_end(self, epochs):
+            file = tmp_path / "checkpoint.pt"
+            writes.append(file.stat().st_mtime_ns if file.exists() else 0)
+
+    with pytest.raises(UserError, match=rf"the loss is not a number at epoch 1, step {number} "):
+        toy(tmp_path, heard, Watch(), checkpoint_steps=checkpoint_steps, loop=Broken())
+    assert heard.steps[-1] < (1, number + LOG_STEPS)
+    assert (tmp_path / "checkpoint.pt").stat().st_mtime_ns == writes[ManyBatches.steps + number]
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_fails_on_a_network_that_has_diverged_is_not_the_error_that_is_shown(tmp_path):
+    class Diverging(Callback):
+        def __init__(self):
+            self.calls = 0
+
+        def on_optimizer(self, optimizer):
+            (self.weight, _) = optimizer.param_groups[0]["params"]
+
+        def on_step_end(self, epochs):
+            self.calls += 1
+            if self.calls == 3:
+                self.weight.data.fill_(float("nan"))
+            if self.calls == 4:
+                raise UserError("the mask is empty")
+
+    with pytest.raises(UserError, match="the loss is not a number at epoch 0, step 3"):
+        toy(tmp_path, NullReporter(), Diverging())
+
+
+def test_a_training_is_ended_by_the_first_callback_that_asks_for_it(tmp_path):
+    fitted = toy(tmp_path, NullReporter(), StopAfter(2), Callback(), epochs=5)
+    assert len(fitted.history) == 2
+    assert (fitted.best_epoch, fitted.epochs) == (1, 2)
+    # and stays ended when it is run again from its checkpoint
+    again = toy(tmp_path, NullReporter(), StopAfter(2), Callback(), epochs=5)
+    assert again.history == fitted.history
+
+
+class CompleteFrom(Callback):
+    """An epoch counts from a certain one on."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def is_complete(self, epoch):
+        return epoch >= self.first
+
+
 @pytest.mark.parametrize(
     ("ramp", "complete", "best"), [((), 0, 0), (((2, 1),), 0, 2), ((), 3, 3), (((1, 1),), 2, 2)]
 )
@@ -246,9 +351,8 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
     model = torch.nn.Linear(3, 2)
     model.timesteps = 4
     config = TrainConfig(epochs=4, batch_size=8, timestep_ramp=ramp)
-    trainee = Trainee(
-        model, list(model.parameters()), config.weights, complete_after=lambda e: e >= complete
-    )
+    callbacks = (CompleteFrom(complete), Callback())
+    trainee = Trainee(model, list(model.parameters()), config.weights, callbacks=callbacks)
     training = Training("toy", 0, tmp_path, "key")
     fitted = fit(trainee, FourBatches(), Falling(), config, training, NullReporter())
     assert fitted.best_epoch == best
@@ -341,7 +445,7 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         list(model.parameters()),
         OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
         fresh_statistics=fresh,
-        complete_after=lambda epoch: epoch >= 1,
+        callbacks=(CompleteFrom(1),),
     )
     fit(trainee, _Draws(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
     estimated = []

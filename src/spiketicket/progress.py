@@ -47,7 +47,8 @@ class Reporter(Protocol):
     ) -> None:
         """The optimizer step ``step`` of ``epoch`` was taken; called for some or all steps.
 
-        ``loss`` and ``accuracy`` are of the epoch's training samples so far.
+        ``loss`` and ``accuracy`` are of the epoch's training samples, as they were last read from
+        the device: after the epoch's first step, and every few steps.
         """
 
     def epoch_finished(

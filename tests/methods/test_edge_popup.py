@@ -64,7 +64,7 @@ def steps(model, popup, count=5, lr=0.1):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
-        popup.update((step + 1) / count * popup.epochs)
+        popup.on_step_end((step + 1) / count * popup.epochs)
         masks.append([p.mask.clone() for p in popup.popups().values()])
     return masks
 
@@ -119,7 +119,7 @@ def test_a_ramp_longer_than_the_training_is_refused_and_only_the_end_is_complete
     with pytest.raises(UserError, match="does not end within the 4 epochs"):
         search(ramp_epochs=5, epochs=4)
     _, popup = search(ramp_epochs=3, epochs=4)
-    assert [popup.complete_after(epoch) for epoch in range(4)] == [False, False, True, True]
+    assert [popup.is_complete(epoch) for epoch in range(4)] == [False, False, True, True]
 
 
 def test_float_tickets_start_from_a_normal_so_that_they_are_not_the_binary_ones():
@@ -170,4 +170,4 @@ def test_a_global_threshold_that_empties_a_layer_is_an_error():
     with torch.no_grad():
         popup.popups()["2"].scores.mul_(1e-3)
     with pytest.raises(UserError, match="2: the global threshold removed every weight"):
-        popup.update(4)
+        popup.on_step_end(4)

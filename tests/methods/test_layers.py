@@ -13,6 +13,7 @@ from spiketicket.methods.layers import (
     initial_weight,
     kept_count,
     random_masks,
+    top_by_order,
     top_mask,
 )
 from spiketicket.models.prunable import prunable
@@ -29,6 +30,8 @@ def test_top_mask_is_a_stable_sort(values, share):
     expected = sorted(range(len(values)), key=lambda i: (-values[i], i))[:kept]
     mask = top_mask(torch.tensor(values), kept)
     assert sorted(expected) == torch.nonzero(mask).flatten().tolist()
+    # As a device that is not to be waited for finds it.
+    assert torch.equal(mask, top_by_order(torch.tensor(values), kept))
 
 
 def test_top_mask_does_not_depend_on_the_memory_layout():

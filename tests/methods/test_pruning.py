@@ -20,7 +20,10 @@ from spiketicket.methods.stages import stages_of
 from spiketicket.methods.states import load_tensors, masked, plain_state
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
-from spiketicket.training.loop import fit, learning_rate, make_optimizer
+from spiketicket.training.callback import Callback
+from spiketicket.training.loop import fit
+from spiketicket.training.optimizer import make_optimizer
+from spiketicket.training.schedule import learning_rate
 
 from .conftest import made
 
@@ -258,24 +261,23 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
     size = sum(w.numel() for w, _ in masked(stage.trainee.model).values())
     counts, masks, kept = [], [], {}
 
-    def watch(epochs, inner=stage.trainee.after_step):
-        inner(epochs)
-        layers = masked(stage.trainee.model)
-        masks.append({n: m.clone() for n, (_, m) in layers.items()})
-        counts.append(sum(int(m.sum()) for m in masks[-1].values()))
-        for weight, mask in layers.values():
-            assert not weight.detach()[~mask].any()
-            for value in kept["optimizer"].state[weight].values():
-                if value.shape == weight.shape:
-                    assert not value[~mask].any()
+    class Watch(Callback):
+        def on_optimizer(self, optimizer):
+            kept["optimizer"] = optimizer
 
-    def made_with(optimizer, inner=stage.trainee.optimizer_made):
-        kept["optimizer"] = optimizer
-        inner(optimizer)
+        def on_step_end(self, epochs):
+            layers = masked(stage.trainee.model)
+            masks.append({n: m.clone() for n, (_, m) in layers.items()})
+            counts.append(sum(int(m.sum()) for m in masks[-1].values()))
+            for weight, mask in layers.values():
+                assert not weight.detach()[~mask].any()
+                for value in kept["optimizer"].state[weight].values():
+                    if value.shape == weight.shape:
+                        assert not value[~mask].any()
 
     from dataclasses import replace
 
-    trainee = replace(stage.trainee, after_step=watch, optimizer_made=made_with)
+    trainee = replace(stage.trainee, callbacks=(*stage.trainee.callbacks, Watch()))
     s.train("ticket", replace(stage, trainee=trainee))
     assert len(counts) == 12
     expected, density = [], 1.0
@@ -287,7 +289,7 @@ def test_gradual_pruning_follows_its_schedule_and_nothing_revives(search, optimi
     for before, after in itertools.pairwise(masks):
         assert not any((after[n] & ~before[n]).any() for n in before)
     schedule = gradual.Schedule(s.recipe.ticket, 4, 3)
-    assert [schedule.complete_after(epoch) for epoch in range(4)] == [False, False, False, True]
+    assert [schedule.is_complete(epoch) for epoch in range(4)] == [False, False, False, True]
 
 
 def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from spiketicket.neurons import lif
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, registry
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import Trainee, Training, estimate_statistics, fit
+from spiketicket.training.loop import Trainee, Training, fit
+from spiketicket.training.statistics import estimate_statistics
 
 
 def build(name, shape, **options):

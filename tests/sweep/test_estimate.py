@@ -9,7 +9,7 @@ from spiketicket.recipe import parse_recipe
 from spiketicket.sweep import estimate as module
 from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, timed
 from spiketicket.sweep.plan import make_plan
-from spiketicket.training.loop import timesteps_at
+from spiketicket.training.schedule import timesteps_at
 
 
 class Work:

@@ -33,7 +33,8 @@ from spiketicket.progress import NullReporter, Reporter
 from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig, registry
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.loop import Trainee, Training, Validate, autocast, fit
+from spiketicket.training.forward import autocast
+from spiketicket.training.loop import Trainee, Training, Validate, fit
 
 __all__ = ["reset_state", "search"]
 
@@ -125,7 +126,7 @@ def search(
     parameters = list(popup.parameters())
     if train_norms:
         parameters += [p.requires_grad_(True) for p in norm_parameters(net)]
-    trainee = Trainee(wrapped, parameters, train.scores, popup.update, popup.restore)
+    trainee = Trainee(wrapped, parameters, train.scores, callbacks=(popup,))
 
     with _folder(folder) as place:
         key = ""

@@ -31,14 +31,9 @@ from spiketicket.recipe import ModelConfig
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.loop import (
-    Fitted,
-    Training,
-    Validate,
-    autocast,
-    estimate_statistics,
-    fit,
-)
+from spiketicket.training.forward import autocast
+from spiketicket.training.loop import Fitted, Training, Validate, fit
+from spiketicket.training.statistics import estimate_statistics
 
 
 def run_stage(

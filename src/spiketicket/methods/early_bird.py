@@ -23,6 +23,7 @@ from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.states import magnitudes_in, originals
 from spiketicket.recipe import Recipe, Section
+from spiketicket.training.callback import Callback
 
 SEARCH = "search"
 
@@ -71,13 +72,13 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
 
 
 def _search(scene: Scene) -> Prepared:
-    watch = _Watch(scene)
-    prepared = scene.trained(stop_after=watch.stop_after, complete_after=watch.complete_after)
+    watch = Watch(scene)
+    prepared = scene.trained(callbacks=(watch,))
     watch.keep_masks()
     return replace(prepared, finish=watch.facts)
 
 
-class _Watch:
+class Watch(Callback):
     """The masks of the last epochs, which lie in the model's state and so in its checkpoint."""
 
     def __init__(self, scene: Scene) -> None:
@@ -85,12 +86,13 @@ class _Watch:
         self.last = scene.train.epochs - 1
 
     def keep_masks(self) -> None:
+        """Make room for them in the model."""
         for weight, trained in originals(self.model).values():
             shape = (self.config.masks, *weight.shape)
             recent = torch.zeros(shape, dtype=torch.bool, device=weight.device)
             trained.register_buffer("recent", recent)
 
-    def stop_after(self, epoch: int) -> bool:
+    def should_stop(self, epoch: int) -> bool:
         """Draw the epoch's mask; whether it is the same as those before it."""
         del epoch
         layers = _layers(self.model)
@@ -100,7 +102,7 @@ class _Watch:
             recent.copy_(torch.cat([recent[1:], drawn[name][None]]))
         return bool(self.facts()["converged"])
 
-    def complete_after(self, epoch: int) -> bool:
+    def is_complete(self, epoch: int) -> bool:
         """The mask of the epoch in which the training ends is the one that is taken."""
         return bool(self.facts()["converged"]) or epoch == self.last
 

@@ -32,6 +32,7 @@ from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import Epochs, Recipe
+from spiketicket.training.callback import StopAfter
 
 PROBE = "probe"
 _BATCHES = 10
@@ -125,11 +126,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Make a training ready."""
     if stage.name == PROBE:
         _refuse_recordings(scene)
-
-        def last(epoch: int) -> bool:
-            return epoch + 1 >= stage.stops_after
-
-        made = scene.trained(stop_after=last, complete_after=last)
+        made = scene.trained(callbacks=(StopAfter(stage.stops_after),))
         return replace(made, finish=lambda: probe(scene))
     whole = stage.name == "ticket"
     if not whole:

@@ -47,6 +47,7 @@ from spiketicket.methods.stages import Stage
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig, Recipe
 from spiketicket.streams import Stream
+from spiketicket.training.callback import Callback
 from spiketicket.training.loop import Trainee
 
 
@@ -138,7 +139,7 @@ class PopupWeight(nn.Module):
         self.effective.copy_(values * self.mask)
 
 
-class EdgePopup:
+class EdgePopup(Callback):
     """A search attached to a model: owns the parametrizations and recomputes the masks."""
 
     def __init__(
@@ -161,7 +162,7 @@ class EdgePopup:
         for parameter_name, parameter in model.named_parameters():
             if parameter_name.endswith(".original"):
                 parameter.requires_grad_(False)
-        self.update(0.0)
+        self.on_step_end(0.0)
 
     def _attach(self, name: str, layer: nn.Module, binary: bool, seed: int) -> None:
         weight = cast("nn.Parameter", layer.weight)
@@ -194,7 +195,7 @@ class EdgePopup:
             math.ceil(self.epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
         )
 
-    def complete_after(self, epoch: int) -> bool:
+    def is_complete(self, epoch: int) -> bool:
         """Whether the masks at the end of this epoch have the density asked for."""
         return epoch + 1 >= self.ramp
 
@@ -206,11 +207,11 @@ class EdgePopup:
         return 1.0 - (1.0 - target) * (1.0 - (1.0 - epoch / ramp) ** 3)
 
     @torch.no_grad()
-    def update(self, epoch: float) -> None:
-        """Recompute every mask from the scores; once an optimizer step."""
+    def on_step_end(self, epochs: float) -> None:
+        """Recompute every mask from the scores, after so many epochs (fractional)."""
         popups = self.popups()
         magnitudes = {name: self._ranked(popup) for name, popup in popups.items()}
-        masks = largest_masks(magnitudes, self.density_at(epoch), self.config.scope)
+        masks = largest_masks(magnitudes, self.density_at(epochs), self.config.scope)
         for name, popup in popups.items():
             popup.set_mask(_original(self.layers[name]), masks[name])
 
@@ -218,7 +219,7 @@ class EdgePopup:
         magnitude = popup.scores.abs()
         return magnitude if self.config.regrow else magnitude.masked_fill(~popup.mask, -1.0)
 
-    def restore(self) -> None:
+    def on_state_loaded(self) -> None:
         """Recompute what is not stored in a state dict, after one was loaded."""
         for name, popup in self.popups().items():
             popup.refresh(_original(self.layers[name]))
@@ -247,9 +248,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     parameters = list(search.parameters())
     if scene.model_config.bn_affine:
         parameters += norm_parameters(model)
-    trainee = Trainee(
-        model, parameters, train.scores, search.update, search.restore, search.complete_after
-    )
+    trainee = Trainee(model, parameters, train.scores, callbacks=(search,))
     return Prepared(trainee=trainee)
 
 

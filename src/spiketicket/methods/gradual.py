@@ -24,6 +24,7 @@ from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.states import masked, zero_pruned
 from spiketicket.recipe import Count, Recipe
+from spiketicket.training.callback import Callback
 
 
 class Config(PruningConfig):
@@ -55,13 +56,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     del stage
     everything = {n: torch.ones_like(w, dtype=torch.bool) for n, w in scene.layers().items()}
     schedule = Schedule(scene.config, scene.train.epochs, scene.batches.steps)
-    pruner = _Pruner(scene.model, schedule)
-    return scene.trained(
-        everything,
-        after_step=pruner.after_step,
-        complete_after=schedule.complete_after,
-        optimizer_made=pruner.optimizer_made,
-    )
+    return scene.trained(everything, callbacks=(Pruner(scene.model, schedule),))
 
 
 @dataclass(frozen=True)
@@ -93,23 +88,28 @@ class Schedule:
         left = 1.0 - (step - self.first) / (self.last - self.first)
         return self.config.density + (1.0 - self.config.density) * left**3
 
-    def complete_after(self, epoch: int) -> bool:
+    def is_complete(self, epoch: int) -> bool:
         """Whether an epoch ends at the density asked for."""
         return (epoch + 1) * self.steps >= self.last
 
 
-class _Pruner:
+class Pruner(Callback):
     """Prunes the model while it is trained."""
 
     def __init__(self, model: torch.nn.Module, schedule: Schedule) -> None:
         self.model, self.schedule = model, schedule
         self.optimizer: torch.optim.Optimizer | None = None
 
-    def optimizer_made(self, optimizer: torch.optim.Optimizer) -> None:
+    def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep it: a pruned weight's momentum goes, too."""
         self.optimizer = optimizer
 
+    def is_complete(self, epoch: int) -> bool:
+        """Whether an epoch ends at the density asked for."""
+        return self.schedule.is_complete(epoch)
+
     @torch.no_grad()
-    def after_step(self, epochs: float) -> None:
+    def on_step_end(self, epochs: float) -> None:
         """Prune where the schedule says so."""
         density = self.schedule.density_after(round(epochs * self.schedule.steps))
         if density is None:

@@ -40,7 +40,8 @@ from spiketicket.recipe import ModelConfig, Recipe
 from spiketicket.recipe.shapes import SCORES
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
-from spiketicket.training.loop import Trainee, check_together
+from spiketicket.training.loop import Trainee
+from spiketicket.training.optimizer import check_together
 
 Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
 """What ConvPEP is in a stage; ``found``, ``tuned`` and ``kept`` take it from an earlier one."""
@@ -312,10 +313,8 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
             model,
             body + norm_parameters(pep),
             weights,
-            search.update,
-            search.restore,
-            search.complete_after,
-            (search.parameters(), scene.train.scores),
+            callbacks=(search,),
+            also=(search.parameters(), scene.train.scores),
         )
     frozen = kind == "random_frozen"
     inner = attach_trained(

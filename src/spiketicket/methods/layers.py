@@ -52,18 +52,21 @@ def top_mask(magnitude: Tensor, kept: int) -> Tensor:
     size = flat.numel()
     if kept >= size:
         return torch.ones_like(magnitude, dtype=torch.bool)
-    if flat.device.type == "cpu":
-        values = flat.numpy()
-        threshold = torch.from_numpy(
-            np.partition(values, size - kept)[size - kept : size - kept + 1]
-        )
-    else:
-        threshold = torch.topk(flat, kept, sorted=True).values[-1:]
+    if flat.device.type != "cpu":
+        return top_by_order(flat, kept).view(magnitude.shape)
+    values = flat.numpy()
+    threshold = torch.from_numpy(np.partition(values, size - kept)[size - kept : size - kept + 1])
     mask = flat > threshold
     missing = kept - int(mask.sum())
     if missing:
         mask[torch.nonzero(flat == threshold)[:missing, 0]] = True
     return mask.view(magnitude.shape)
+
+
+def top_by_order(flat: Tensor, kept: int) -> Tensor:
+    """The mask of :func:`top_mask` without waiting for the device: no number of it is asked for."""
+    first = torch.sort(flat, descending=True, stable=True).indices[:kept]
+    return torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, first, True)
 
 
 def largest_masks(
@@ -81,8 +84,9 @@ def largest_masks(
             for name, m in magnitudes.items()
         }
     masks = global_masks(magnitudes, density)
-    for name, mask in masks.items():
-        if not bool(mask.any()):
+    some = torch.stack([mask.any() for mask in masks.values()]).tolist()  # waits for the device
+    for name, has_some in zip(masks, some, strict=True):
+        if not has_some:
             raise UserError(
                 "the global threshold removed every weight of this layer",
                 where=name,

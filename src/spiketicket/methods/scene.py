@@ -18,6 +18,7 @@ from spiketicket.methods.weights import attach_trained
 from spiketicket.models.prunable import TrainedWeight, prunable
 from spiketicket.recipe import ModelConfig, TrainConfig
 from spiketicket.streams import Stream
+from spiketicket.training.callback import Callback
 from spiketicket.training.loop import Batches, Trainee
 
 Masks = Mapping[str, Tensor]
@@ -158,7 +159,7 @@ class Scene:
         state: Mapping[str, Tensor] | None = None,
         *,
         start_step: int = 0,
-        **hooks: Any,
+        callbacks: tuple[Callback, ...] = (),
     ) -> Prepared:
         """All weights of the network trained, under ``masks`` if any.
 
@@ -167,7 +168,7 @@ class Scene:
             state: weights and BatchNorm to start from; else the seed's weights and a BatchNorm
                 that has seen nothing.
             start_step: steps of the schedule that lie behind ``state``.
-            hooks: further fields of :class:`~spiketicket.training.loop.Trainee`.
+            callbacks: what the method does while they are trained.
         """
         parameters = attach_trained(
             self.model,
@@ -181,17 +182,28 @@ class Scene:
             load_plain(self.model, state)
         zero_pruned(self.model)
         trainee = Trainee(
-            self.model, parameters, self.train.weights, start_step=start_step, **hooks
+            self.model,
+            parameters,
+            self.train.weights,
+            callbacks=callbacks,
+            start_step=start_step,
         )
         return Prepared(trainee=trainee)
 
     def kept_at(self, prepared: Prepared, step: int) -> Prepared:
         """The same training, which leaves its state after so many steps for rewinding."""
-        before = prepared.trainee.after_step
+        callbacks = (*prepared.trainee.callbacks, KeepAt(self, step))
+        return replace(prepared, trainee=replace(prepared.trainee, callbacks=callbacks))
 
-        def after_step(epochs: float) -> None:
-            before(epochs)
-            if round(epochs * self.batches.steps) == step:
-                self.write(self.own.rewind, save_plain(self.model))
 
-        return replace(prepared, trainee=replace(prepared.trainee, after_step=after_step))
+class KeepAt(Callback):
+    """Writes the state of a training after so many steps, for rewinding."""
+
+    def __init__(self, scene: Scene, step: int) -> None:
+        self.scene, self.step = scene, step
+
+    def on_step_end(self, epochs: float) -> None:
+        """Write it at its step."""
+        scene = self.scene
+        if round(epochs * scene.batches.steps) == self.step:
+            scene.write(scene.own.rewind, save_plain(scene.model))

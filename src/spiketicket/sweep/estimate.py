@@ -42,14 +42,11 @@ from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.recipe.shapes import SCORES
 from spiketicket.sweep.plan import Plan, Task
-from spiketicket.training.loop import (
-    STATISTICS_BATCHES,
-    Trainee,
-    autocast,
-    epochs_of_timesteps,
-    fewer_frames,
-    make_optimizer,
-)
+from spiketicket.training.forward import autocast
+from spiketicket.training.loop import Trainee
+from spiketicket.training.optimizer import make_optimizer
+from spiketicket.training.schedule import epochs_of_timesteps, fewer_frames
+from spiketicket.training.statistics import STATISTICS_BATCHES
 
 _TRAINED_S, _TESTED_S = 0.2, 0.1
 """How long a timed pass should take, with gradients and without."""
@@ -261,7 +258,8 @@ class _Bench:
         for _ in range(2):  # the first one makes the optimizer's state
             started = self.clock()
             optimizer.step()
-            trainee.after_step(1.0)
+            for callback in trainee.callbacks:
+                callback.on_step_end(1.0)
             steps.append(self.clock() - started)
         return sample_s, batch_s, min(steps)
 

@@ -1,4 +1,4 @@
-"""A forward pass in training: one sample is too few for BatchNorm, and what is drawn in it."""
+"""A forward pass in training: its precision, what is drawn in it, and what BatchNorm needs."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def drawing(model: nn.Module, device: torch.device, seed: int, *at: int) -> Iter
         yield
     finally:
         generator.set_state(state)
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """bfloat16 autocast on the device, or nothing for fp32."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield
