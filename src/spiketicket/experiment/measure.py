@@ -233,7 +233,7 @@ class _Run:
         except TicketError as error:
             return error
 
-    def read(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured | None:
+    def read(self, arm: str, seed: int, place: Path, drawn: bool) -> Measured | None:  # noqa: ARG002
         """What is in the stage's folder, if it is about its ticket and the images asked for."""
         if not (place / "model.ticket").is_file():
             remedy = f"Delete {place} and run spiketicket find again"
