@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.errors import NO_TORCH, UserError, did_you_mean
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.recipe.consent import Consent
 from spiketicket.recipe.registry import SHIPPED
@@ -126,9 +125,7 @@ def recipe_path(text: str) -> Path:
     packaged = packaged_recipes()
     if text in packaged:
         return packaged[text]
-    near = difflib.get_close_matches(path.stem, packaged, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]}? " if near else ""
-    remedy += f"Recipes in the package: {', '.join(packaged)}"
+    remedy = did_you_mean(path.stem, packaged, "Recipes in the package")
     raise UserError("no such recipe file", where=text, remedy=remedy)
 
 
