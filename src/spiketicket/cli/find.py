@@ -59,7 +59,7 @@ def find(
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     consent = consent_to(network, options, trust_options)
 
-    from spiketicket.cli.print_result import print_find
+    from spiketicket.cli.print_result import print_find, print_meaning
     from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import find as run
     from spiketicket.experiment.record import add_record, check_record
@@ -93,6 +93,8 @@ def find(
             page = _report(found.folder, loaded, where, reporter)
         if not as_json:
             say(f"report   {page}")
+    if not as_json:
+        print_meaning(result, loaded)
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:

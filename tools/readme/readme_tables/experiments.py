@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import statistics
 from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from readme_tables.markdown import link, mean_text, table
+
 RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
-HEAD = (
-    "| | test accuracy % | density | weights kept | file bytes | epochs | wall time s |",
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-)
-LADDER_HEAD = (
-    "| | test accuracy % | tokens | ConvPEP density | pruned of the net % | operations per image,"
-    " million: ConvPEP / encoder / attention / selector | file bytes | epochs | wall time s |",
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+COLUMNS = "| test accuracy %: | density: | weights kept: | file bytes: | epochs: | wall time s:"
+LADDER_COLUMNS = (
+    "| test accuracy %: | tokens: | ConvPEP density: | pruned of the net %: | operations per image,"
+    " million: ConvPEP / encoder / attention / selector: | file bytes: | epochs: | wall time s:"
 )
 
 
 def outcome_table(found: list[dict[str, Any]], place: Path, root: Path) -> str:
     """One row per ticket, and per rung of a ladder; links start at ``place``."""
-    lines = [
-        "| recipe | net | ticket | seeds | its accuracy % | dense net % | random mask or patches,"
-        " trained % | verdict |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
-    ]
     recipes = relpath((root / "recipes").resolve(), place)
-    for result in found:
-        lines += _outcome_rows(result, recipes)
-    return "\n".join(lines)
+    return table(
+        "",
+        "recipe | net | ticket | seeds: | its accuracy %: | dense net %: | random mask or patches,"
+        " trained %: | verdict",
+        (row for result in found for row in _outcome_rows(result, recipes)),
+    )
 
 
 def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
@@ -53,46 +48,41 @@ def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
             for rung, found in ((r, verdict["rungs"][r]) for r in RUNGS if r in verdict["rungs"])
         ]
     return [
-        f"| [{result['name']}]({recipes}/{result['name']}.toml) | {net} | {what} |"
+        f"[{result['name']}]({recipes}/{result['name']}.toml) | {net} | {what} |"
         f" {len(result['seeds'])} | {spread(arms.get(arm))} | {spread(arms.get('dense'))} |"
-        f" {spread(arms.get(control))} | {outcome} |"
+        f" {spread(arms.get(control))} | {outcome}"
         for arm, what, control, outcome in rows
     ]
 
 
 def spread(arm: dict[str, Any] | None) -> str:
     """Mean and standard deviation over the seeds."""
-    if arm is None:
-        return "-"
-    values = arm["test_accuracy"]
-    mean = f"{statistics.fmean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+    return "-" if arm is None else mean_text(arm["test_accuracy"])
 
 
 def find_table(result: dict[str, Any], path: Path) -> str:
     """One experiment: an arm a row."""
     seeds = ", ".join(str(s) for s in result["seeds"])
     ladder = "rungs" in result["verdict"]
-    lines = [
+    notes = "".join(f"\n\n{note}." for note in result.get("notes", ()))
+    title = (
         f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
-        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`,"
-        f" [{path.name}](../results/{path.name}),"
-        f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})",
-        *(f"\n{note}." for note in result.get("notes", ())),
-        "",
-        *(LADDER_HEAD if ladder else HEAD),
-    ]
-    for arm in result["arms"]:
-        if ladder:
-            lines.append(ladder_row(arm))
-            continue
-        accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
-        lines.append(
-            f"| {arm['title']} | {accuracy} | {arm['density']:.3g} | {arm['kept']:,} |"
-            f" {arm['file_bytes']:,} | {arm['trained_epochs']} | {arm['wall_s']:.0f} |"
-        )
+        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`, {link(path)},"
+        f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})"
+        f"{notes}"
+    )
+    columns, row = (LADDER_COLUMNS, ladder_row) if ladder else (COLUMNS, arm_row)
     sentences = " ".join(result["verdict"]["sentences"])
-    return "\n".join([*lines, "", f"> {sentences}"])
+    return f"{table(title, columns, map(row, result['arms']))}\n\n> {sentences}"
+
+
+def arm_row(arm: dict[str, Any]) -> str:
+    """One stage of an experiment with a ticket and its controls."""
+    accuracy = " / ".join(f"{a:.2f}" for a in arm["test_accuracy"])
+    return (
+        f"{arm['title']} | {accuracy} | {arm['density']:.3g} | {arm['kept']:,} |"
+        f" {arm['file_bytes']:,} | {arm['trained_epochs']} | {arm['wall_s']:.0f}"
+    )
 
 
 def ladder_row(arm: dict[str, Any]) -> str:
@@ -103,30 +93,28 @@ def ladder_row(arm: dict[str, Any]) -> str:
         counts = arm["operations"].get(group)
         done.append("-" if counts is None else f"{(counts['acs'] + counts['macs']) / 1e6:.3g}")
     return (
-        f"| {arm['title']} | {accuracy} | {arm['tokens']['kept']} of {arm['tokens']['of']} |"
+        f"{arm['title']} | {accuracy} | {arm['tokens']['kept']} of {arm['tokens']['of']} |"
         f" {arm['conv_pep_density']:.3g} | {100 * (1 - arm['net_density']):.1f} |"
         f" {' / '.join(done)} | {arm['file_bytes']:,} | {arm['trained_epochs']} |"
-        f" {arm['wall_s']:.0f} |"
+        f" {arm['wall_s']:.0f}"
     )
 
 
 def train_table(rows: list[dict[str, Any]], path: Path) -> str:
     """Dense nets trained alone: a recipe per row."""
     first = rows[0]
-    lines = [
+    title = (
         f"**{first['name']}, the dense net alone**,"
         f" {'binary' if first['arms'][0]['binary'] else 'float'} weights,"
         f" width {first['recipe']['model']['width']:g}, {first['recipe']['train']['epochs']} epochs"
-        f" ([{path.name}](../results/{path.name}), {first['device']}, {first['threads']} threads,"
-        f" spiketicket {first['spiketicket']}):",
-        "",
-        "| seed | recipe hash | test accuracy % | validation accuracy % | wall time s |",
-        "| ---: | --- | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        arm = row["arms"][0]
-        lines.append(
-            f"| {row['seeds'][0]} | `{row['hash']}` | {arm['test_accuracy'][0]:.2f} |"
-            f" {arm['validation_accuracy'][0]:.2f} | {arm['wall_s']:.0f} |"
-        )
-    return "\n".join(lines)
+        f" ({link(path)}, {first['device']}, {first['threads']} threads,"
+        f" spiketicket {first['spiketicket']}):"
+    )
+    found = ((row, row["arms"][0]) for row in rows)
+    cells = (
+        f"{row['seeds'][0]} | `{row['hash']}` | {arm['test_accuracy'][0]:.2f} |"
+        f" {arm['validation_accuracy'][0]:.2f} | {arm['wall_s']:.0f}"
+        for row, arm in found
+    )
+    columns = "seed: | recipe hash | test accuracy %: | validation accuracy %: | wall time s:"
+    return table(title, columns, cells)
