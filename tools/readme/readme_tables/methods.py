@@ -30,8 +30,8 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         f" {mean_text(dense['accuracy'].values())} %, {dense['cost']['sample_passes']:,.0f} samples"
         f" forward and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test"
         " accuracy %, the verdict, the points by which it differs from the dense net with their"
-        " interval, the trainings and seconds per seed that the ticket took with its search, and what a random"
-        " mask with as many weights in every layer reaches when these are trained:"
+        " interval, the trainings and seconds per seed that the ticket took with its search, and"
+        " what a random mask with as many weights in every layer reaches when these are trained:"
     )
     rows = []
     found = {(r["method"], r["asked"]): r for r in row["rows"]}
