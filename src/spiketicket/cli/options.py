@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+import itertools
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,30 +71,32 @@ MaxMemoryOption = Annotated[
     ),
 ]
 
-NetworkOption = Annotated[
-    str,
-    typer.Option(
-        "--network",
-        metavar="MODULE:FUNCTION",
-        help="Your own network, as the file names it: its code is run.",
-    ),
-]
-OptionsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--options",
-        metavar="KEY=VALUE",
-        help="An argument of your own network, as the file states it; repeatable.",
-    ),
-]
-TrustOptionsOption = Annotated[
-    bool,
-    typer.Option("--trust-options", help="Take the arguments of your own network from the file."),
-]
 
-
-def consent_to(network: str, options: Sequence[str] | None, trust_options: bool) -> Consent:
-    """What the user allows by ``--network``, ``--options`` and ``--trust-options``.
+def _consent(
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="MODULE:FUNCTION",
+            help="Your own network, as the file names it: its code is run.",
+        ),
+    ] = "",
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--options",
+            metavar="KEY=VALUE",
+            help="An argument of your own network, as the file states it; repeatable.",
+        ),
+    ] = None,
+    trust_options: Annotated[
+        bool,
+        typer.Option(
+            "--trust-options", help="Take the arguments of your own network from the file."
+        ),
+    ] = False,
+) -> Consent:
+    """What the user allows by these options.
 
     Raises:
         UserError: they do not go together, or are not of the form they must have.
@@ -106,6 +111,25 @@ def consent_to(network: str, options: Sequence[str] | None, trust_options: bool)
             raise UserError(what, where="--options", value=text)
         given[key.strip()] = toml_value(value.strip())
     return Consent(network, given if options else None, trust_options)
+
+
+def with_consent(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with a ``consent`` argument, which gets what ``--network``, ``--options`` and
+    ``--trust-options`` say; they stand in its place.
+    """
+    asked = inspect.signature(_consent, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def asking(**given: Any) -> None:
+        consent = _consent(**{name: given.pop(name) for name in asked})
+        command(**given, consent=consent)
+
+    places = [[p] if p.name != "consent" else asked.values() for p in own.parameters.values()]
+    signature = own.replace(parameters=list(itertools.chain(*places)))
+    asking.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
+    asking.__annotations__ = {}
+    return asking
 
 
 def packaged_recipes() -> dict[str, Path]:
