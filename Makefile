@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test check lint format docs bench fuzz fuzz-python constraints clean help
 
 demo: $(VENV)/.train  ## find a ticket on real data, print its verdict and where the report is
-	$(BIN)/spiketicket find recipes/digits-binw.toml --seeds 3
+	$(BIN)/spiketicket find recipes/demo.toml --seeds 3
 
 test: lint  ## run every check and test
 	$(BIN)/python -m pytest $(SPREAD)
@@ -71,7 +71,7 @@ $(VENV)/.made:
 
 $(VENV)/.train: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing into $(VENV): a minute or two"
-	$(PIP) install -qq --editable '.[train]'
+	$(PIP) install --editable '.[train]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.made pyproject.toml
@@ -83,6 +83,6 @@ $(VENV)/.docs: $(VENV)/.made pyproject.toml
 # whose neurons the examples use, and neurobench, the referee of the operation counts.
 $(VENV)/.test: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 	@echo "Installing into $(VENV), with what the tests need: a minute or two"
-	$(PIP) install -qq --editable '.[test]'
-	$(PIP) install -qq --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0' 'norse==1.1.0'
+	$(PIP) install --editable '.[test]'
+	$(PIP) install -q --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0' 'norse==1.1.0'
 	touch $@ $(VENV)/.train

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,63 @@ import pytest
 # The nets here are so small that threads cost more than they bring. PyTorch reads this when it is
 # imported, and so do the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+REQUIRE = "SPIKETICKET_REQUIRE"
+"""Variable with the tools, with commas between, without which a test fails and is not skipped."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What a test marked ``needs(name)`` cannot do without.
+
+    Of each tuple in ``programs`` one must be on the path.
+    """
+
+    programs: tuple[tuple[str, ...], ...]
+    module: str
+    packages: str
+
+    def missing(self) -> str:
+        """What is not here and how to get it, or an empty text."""
+        absent = [names[0] for names in self.programs if not any(map(shutil.which, names))]
+        if absent:
+            return f"needs {' and '.join(absent)}: apt-get install {self.packages}"
+        found = importlib.util.find_spec(self.module)
+        return "" if found else f"needs {self.module}: pip install {self.module}"
+
+
+TOOLS = {
+    "browser": Tool(
+        (("chromium", "chromium-browser"), ("chromedriver",)),
+        "selenium",
+        "chromium chromium-driver",
+    ),
+    "arm": Tool((("arm-none-eabi-gcc",),), "unicorn", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+}
+
+
+def required() -> set[str]:
+    """The names in the variable; raises where one is of no tool."""
+    names = {name.strip() for name in os.environ.get(REQUIRE, "").split(",")} - {""}
+    if unknown := sorted(names - TOOLS.keys()):
+        known = ", ".join(TOOLS)
+        raise pytest.UsageError(f"{REQUIRE}: no such tool: {', '.join(unknown)}. Known: {known}")
+    return names
+
+
+def pytest_configure() -> None:
+    """A name that is of no tool ends the run before it starts."""
+    required()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test whose tool is not here, or fails it where the tool is required."""
+    for mark in item.iter_markers("needs"):
+        if missing := TOOLS[mark.args[0]].missing():
+            if mark.args[0] in required():
+                pytest.fail(f"{missing}; {REQUIRE} has {mark.args[0]}", pytrace=False)
+            pytest.skip(missing)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

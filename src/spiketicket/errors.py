@@ -6,8 +6,9 @@ Everything raised on purpose derives from :class:`SpikeTicketError`; bad input i
 
 from __future__ import annotations
 
+import difflib
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LONGEST_VALUE = 80
 
@@ -61,6 +62,17 @@ class RecipeError(UserError):
 
 class DataNote(UserWarning):
     """Says which data was taken where the user named none; a command prints it as a note."""
+
+
+def did_you_mean(name: object, known: Iterable[str], listed: str = "Known", most: int = 1) -> str:
+    """``"Did you mean a? Known: a, b"``: the names near to a wrong one, if any, and all of them.
+
+    ``listed`` stands before the list; there is none where it is empty.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name)[:_LONGEST_VALUE], names, n=most, cutoff=0.5)
+    asked = [f"Did you mean {' or '.join(near)}?"] if near else []
+    return " ".join([*asked, f"{listed}: {', '.join(names) or 'none'}"] if listed else asked)
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,16 @@ class PlannedStage:
     done: bool = False
 
 
-class Reporter(Protocol):
-    """Listens to a run. Calls come from one thread, in order, stage after stage.
+class Reporter:
+    """Listens to a run; a class derives from it and overrides what it hears.
+
+    Calls come from one thread, in order, stage after stage.
 
     Epochs and steps count from 0; accuracies are fractions in [0, 1]; times are in seconds.
     A stage that goes on from a checkpoint starts at a later epoch and step than 0.
 
-    A reporter may also have any of the methods ``run_planned``, ``stage_resumed`` and ``doing`` of
-    :class:`NullReporter`; one without them is not told.
+    One that does not derive from it may be without ``run_planned``, ``stage_resumed`` and
+    ``doing``; it is not told then.
     """
 
     def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
@@ -67,34 +69,6 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """Something a person should know: one line, shown even where progress is not."""
 
-
-class NullReporter:
-    """Listens and says nothing."""
-
-    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
-        """See :meth:`Reporter.stage_started`."""
-
-    def step(
-        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
-    ) -> None:
-        """See :meth:`Reporter.step`."""
-
-    def epoch_finished(
-        self,
-        epoch: int,
-        train_loss: float,
-        train_accuracy: float,
-        val_accuracy: float,
-        seconds: float,
-    ) -> None:
-        """See :meth:`Reporter.epoch_finished`."""
-
-    def stage_finished(self, stage: str, summary: str) -> None:
-        """See :meth:`Reporter.stage_finished`."""
-
-    def message(self, text: str) -> None:
-        """See :meth:`Reporter.message`."""
-
     def run_planned(self, stages: Sequence[PlannedStage]) -> None:
         """All stages that will come, in order; called before the first one starts."""
 
@@ -106,6 +80,10 @@ class NullReporter:
 
     def doing(self, what: str) -> None:
         """What goes on that is no step: ``"reading the data"``, ``"validating"``."""
+
+
+class NullReporter(Reporter):
+    """Listens and says nothing."""
 
 
 def tell_plan(reporter: Reporter, stages: Sequence[PlannedStage]) -> None:

@@ -111,6 +111,29 @@ def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -
     assert "Unproven: the ticket was not compared with" in spike("find").stdout
 
 
+@pytest.mark.parametrize(
+    ("outcome", "means", "todo"),
+    [
+        ("wins", "which weights are kept matters", "spiketicket run runs/x/a.ticket FILE"),
+        ("ties", "not proven", "(--seeds 4); fewer weights .* (--set ticket.density=0.3)"),
+        ("loses", "not good enough", "(--set ticket.density=0.8) or .* (--set train.epochs=60)"),
+        ("unproven", "a comparison is missing", "(--seeds 4)"),
+    ],
+)
+@pytest.mark.parametrize("report", [True, False])
+def test_find_ends_with_what_it_means(
+    spike: Run, fake_run: Any, outcome: str, means: str, todo: str, report: bool
+) -> None:
+    fake_run.verdict = {**fake_run.verdict, "outcome": outcome}
+    more = [] if report else ["--no-report"]
+    *before, first, last = spike("find", "--set", "ticket.density=0.6", *more).stdout.splitlines()
+    assert first.startswith("means    ")
+    assert means in first
+    assert last.startswith("next     ")
+    assert re.search(todo.replace("(", "[(]").replace(")", "[)]"), last)
+    assert before[-1].startswith("report" if report else "run")
+
+
 def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     short = ["data.train_limit=80", "train.epochs=1", "model.width=0.1", "model.timesteps=1"]
@@ -121,7 +144,10 @@ def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path
     (folder,) = tmp_path.iterdir()
     assert not (folder / "report.html").exists()
     result = spike(*command)
-    assert result.stdout.splitlines()[-1] == f"report   {folder / 'report.html'}"
+    report, means, todo = result.stdout.splitlines()[-3:]
+    assert report == f"report   {folder / 'report.html'}"
+    assert means.startswith("means    ")
+    assert todo.startswith("next     ")
     page = (folder / "report.html").read_text()
     assert "Energy per image" in page
     assert len(list(folder.glob("seed-0/*/measure.json"))) == 4

@@ -210,7 +210,7 @@ def test_a_reporter_of_ones_own_need_not_hear_all() -> None:
         def message(self, text: str) -> None:
             self.heard.append(text)
 
-    own: Reporter = Own()
+    own: Any = Own()  # derives from nothing
     tell_plan(own, PLAN)
     tell_doing(own, "reading")
 

@@ -7,6 +7,7 @@ import errno
 import gzip
 import io
 import os
+import shutil
 import stat
 import tarfile
 import threading
@@ -201,7 +202,7 @@ def test_a_damaged_download_leaves_nothing(tmp_path: Path, server: Server) -> No
     content[len(content) // 2] ^= 1
     server.files[ARCHIVE] = bytes(content)
     text = get_error(tmp_path)
-    assert "what came has md5" in text
+    assert "does not match the known hash" in text
     assert cifar10.INFO.archive is not None
     assert cifar10.INFO.archive.md5 in text
     assert f"at {tmp_path / FOLDER / ARCHIVE} yourself" in text
@@ -289,39 +290,64 @@ def test_the_console_bar_is_silent_without_a_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-def test_members_go_only_to_their_own_place(
-    tmp_path: Path, server: Server, adopt: Any, cifar10_files: Any, formats: Any
+@pytest.mark.parametrize("dot", ["", "./"])
+def test_only_the_datasets_own_members_are_written(
+    tmp_path: Path, server: Server, adopt: Any, cifar10_files: Any, formats: Any, dot: str
 ) -> None:
     files = cifar10_files.files
     members = {
-        "../outside": b"x",
-        "/absolute": b"x",
-        f"{FOLDER}/../../up": b"x",
         "data_batch_1": b"without its folder",
         "other/data_batch_1": b"in another folder",
-        f"../../{FOLDER}/data_batch_1": files["data_batch_1"],
+        f"{FOLDER}/data_batch_1.txt": b"another name",
     }
-    members |= {f"./{FOLDER}/{name}": content for name, content in files.items() if name[-1] != "1"}
+    members |= {f"{dot}{FOLDER}/{name}": content for name, content in files.items()}
     publish(server, adopt, files, formats.tar_gz(members), formats)
-    root = tmp_path / "deep" / "place"
-    get_dataset("cifar10", str(root))
+    get_dataset("cifar10", str(tmp_path))
     found = {name for name, content in tree(tmp_path).items() if content != b"folder"}
-    assert found == {f"deep/place/{FOLDER}/{name}" for name in files}
+    assert found == {f"{FOLDER}/{name}" for name in files}
 
 
-def test_links_in_an_archive_are_not_followed(
-    tmp_path: Path, server: Server, adopt: Any, cifar10_files: Any, formats: Any
+def member(name: str, **settings: Any) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    for key, value in settings.items():
+        setattr(info, key, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        member("../outside"),
+        member("/absolute"),
+        member(f"{FOLDER}/../../up"),
+        member(f"{FOLDER}/data_batch_1", type=tarfile.SYMTYPE, linkname="../../secret"),
+        member(f"{FOLDER}/data_batch_1x", type=tarfile.LNKTYPE, linkname="../../secret"),
+        member(f"{FOLDER}/data_batch_1x", type=tarfile.FIFOTYPE),
+        member(f"{FOLDER}/data_batch_1x", size=1 << 40),
+    ],
+    ids=["up", "absolute", "down and up", "symbolic link", "hard link", "pipe", "large"],
+)
+def test_a_hostile_archive_is_not_unpacked(
+    tmp_path: Path,
+    server: Server,
+    adopt: Any,
+    cifar10_files: Any,
+    formats: Any,
+    hostile: tarfile.TarInfo,
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(cifar10_files.files["data_batch_1"])
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        link = tarfile.TarInfo(f"{FOLDER}/data_batch_1")
-        link.type, link.linkname = tarfile.SYMTYPE, str(secret)
-        archive.addfile(link)
+        archive.addfile(hostile)
+        for name, content in cifar10_files.files.items():
+            archive.addfile(member(f"{FOLDER}/{name}", size=len(content)), io.BytesIO(content))
     publish(server, adopt, cifar10_files.files, buffer.getvalue(), formats)
-    assert "does not hold data_batch_1" in get_error(tmp_path / "root")
-    assert tree(tmp_path / "root") == {}
+    before = tree(tmp_path)
+    what = "is not unpacked: a member is a link, lies outside or is too large"
+    assert f"{ARCHIVE}: {what} (got '{hostile.name}')" in get_error(tmp_path / "root")
+    shutil.rmtree(tmp_path / "root")
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(

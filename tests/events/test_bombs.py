@@ -16,7 +16,7 @@ import pytest
 from spiketicket.data import check_dataset, make_config
 from spiketicket.data.download import _Bar
 from spiketicket.errors import UserError
-from spiketicket.events import _aedat4_worker, read_events, read_span
+from spiketicket.events import _aedat4_worker, read_events, read_spans
 from spiketicket.events.frames import FrameConfig, to_frames
 
 MIB = 1 << 20
@@ -56,7 +56,7 @@ def test_an_archive_of_more_events_than_fit_is_not_unpacked(many: Path) -> None:
     assert "SPIKETICKET_MAX_MEMORY" in str(caught.value)
     assert peak.bytes < 2 * MIB
     # Those of a span fit.
-    assert len(read_span(many, 0, 10)) == 10_000
+    assert len(read_spans(many, [(0, 10)])[0]) == 10_000
 
 
 def test_an_archive_takes_13_bytes_an_event_and_little_else(many: Path) -> None:
@@ -96,7 +96,7 @@ def test_every_format_keeps_to_the_memory(tmp_path: Path, encode: Any, name: str
     with Peak() as peak, pytest.raises(UserError, match=r"its events need .* may be used"):
         read_events(path, sensor=(128, 128))
     assert peak.bytes < 6 * MIB
-    assert len(read_span(path, 500, 1000, sensor=(128, 128))) == 500
+    assert len(read_spans(path, [(500, 1000)], sensor=(128, 128))[0]) == 500
 
 
 def test_frames_of_a_sensor_that_a_file_claims(tmp_path: Path) -> None:

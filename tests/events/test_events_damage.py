@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.events import Events, read_events, read_span
+from spiketicket.events import Events, read_events, read_spans
 
 FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz"]
 SENSOR = (128, 128)
@@ -165,7 +165,7 @@ def test_few_events_outside_the_sensor_are_left_out(tmp_path: Path, encode: Any)
     message = error(tmp_path / "a.bin", sensor=(30, 34))
     assert "events lie outside the sensor of 30x34. Give the sensor that it was" in message
     with pytest.raises(UserError, match="outside the sensor of 30x34"):
-        read_span(tmp_path / "a.bin", 0, 5, sensor=(30, 34))
+        read_spans(tmp_path / "a.bin", [(0, 5)], sensor=(30, 34))
 
 
 def test_a_wrong_name(tmp_path: Path, encode: Any) -> None:

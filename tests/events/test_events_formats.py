@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spiketicket.errors import UserError
-from spiketicket.events import Events, known_suffixes, read_events, read_span, read_spans
+from spiketicket.events import Events, known_suffixes, read_events, read_spans
 
 FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz"]
 SENSOR = (128, 128)
@@ -266,9 +266,9 @@ def test_spans(tmp_path: Path, encode: Any, name: str) -> None:
     for span, part in zip(spans, got, strict=True):
         assert rows(part) == [event for event in events if span[0] <= event[0] < span[1]]
         assert part.sensor == SENSOR
-    assert rows(read_span(path, 20, 41, sensor=SENSOR)) == [*events[2:4], (40, 4, 1, 0)]
+    assert rows(read_spans(path, [(20, 41)], sensor=SENSOR)[0]) == [*events[2:4], (40, 4, 1, 0)]
     with pytest.raises(UserError, match=r"must end behind its start \(got \[5, 5\]\)"):
-        read_span(path, 5, 5)
+        read_spans(path, [(5, 5)])
     assert read_spans(path, []) == []
 
 

@@ -23,7 +23,7 @@ _SPEC.loader.exec_module(cortex_m4)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(cortex_m4.available()), reason=cortex_m4.available() or "-")
+@pytest.mark.needs("arm")
 @pytest.mark.parametrize("lut", ["normal", "counts", "none"])
 def test_cortex_m4(lut: str, trial: Make, network: Make, conv: Make) -> None:
     """Spikes of an emulated Cortex-M4, floats of its floating-point unit included."""

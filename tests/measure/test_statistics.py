@@ -42,13 +42,6 @@ def test_t_interval_is_scipys(values, confidence):
     assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-def test_paired_t_interval_uses_the_differences():
-    estimate = s.paired_t_interval([90, 80, 70], [89, 78, 67], 0.95)
-    assert estimate == s.t_interval([1, 2, 3], 0.95)
-    p = stats.ttest_rel([90, 80, 70], [89, 78, 67]).confidence_interval(0.95)
-    assert (estimate.low, estimate.high) == pytest.approx((p.low, p.high))
-
-
 def test_wilson_published():
     # Newcombe 1998 (Statistics in Medicine 17:857), table I, method 3
     for successes, total, low, high in (
@@ -149,7 +142,6 @@ def test_paired_half_width_covers_what_it_promises():
         lambda: s.t_interval([1.0, 2.0], 1.0),
         lambda: s.t_interval([1.0, 2.0], 0.0),
         lambda: s.t_interval([1.0, 2.0], math.nan),
-        lambda: s.paired_t_interval([1.0, 2.0], [1.0], 0.95),
         lambda: s.wilson_interval(3, 2, 0.95),
         lambda: s.wilson_interval(-1, 2, 0.95),
         lambda: s.wilson_interval(0, 0, 0.95),

@@ -24,13 +24,7 @@ FLAGS = (
     "--disable-sync",
 )
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="needs Chromium: apt-get install chromium chromium-driver",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
 
 TOO_WIDE = """
 const wide = document.documentElement.clientWidth;
@@ -48,7 +42,7 @@ return [...document.body.querySelectorAll("*")]
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs the package selenium")
+    from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     os.environ["SE_OFFLINE"] = "true"

@@ -22,23 +22,21 @@ from spiketicket.cli.options import (
     ExecutorOption,
     GpusOption,
     JsonOption,
-    NetworkOption,
-    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RetryFailedOption,
     RunsOption,
     SetOption,
-    TrustOptionsOption,
     Where,
     WorkersOption,
-    consent_to,
     recipe_path,
+    with_consent,
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
     from spiketicket.compare import Compared, Entry
@@ -51,6 +49,7 @@ class Budget(StrEnum):
     total = "total"
 
 
+@with_consent
 def compare(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     methods: Annotated[
@@ -67,7 +66,7 @@ def compare(
         ),
     ] = Budget.each,
     overrides: SetOption = None,
-    options: Annotated[
+    settings: Annotated[
         list[str] | None,
         typer.Option(
             "--option", metavar="METHOD.KEY=VALUE", help="A setting of one method; repeatable."
@@ -90,9 +89,7 @@ def compare(
     device: DeviceOption = Device.cpu,
     runs: RunsOption = Path("runs"),
     retry_failed: RetryFailedOption = False,
-    network: NetworkOption = "",
-    arguments: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     dry_run: DryRunOption = False,
     record: RecordOption = None,
     as_json: JsonOption = False,
@@ -103,10 +100,9 @@ def compare(
     Same net, data, seeds and budget; what they share, as the dense net, is trained once. Ends with
     1 where runs failed, and 2 where it was stopped.
     """
-    entries = _entries(recipe, methods, density, seeds, overrides, options, budget)
+    entries = _entries(recipe, methods, density, seeds, overrides, settings, budget)
     carrier = make_executor(executor, workers, address, cpus, gpus, device)
     made = [entry.run for entry in entries]
-    consent = consent_to(network, arguments, trust_options)
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
@@ -129,9 +125,7 @@ def compare(
             name=name,
             retry_failed=retry_failed,
             observer=observer,
-            network=network,
-            options=consent.options,
-            trust_options=trust_options,
+            **vars(consent),
         ).to_dict()
     failed = any(row["state"] != "done" for row in result["runs"])
     if failed and not as_json:

@@ -13,23 +13,20 @@ from spiketicket.cli.options import (
     DeviceOption,
     JsonOption,
     MaxMemoryOption,
-    NetworkOption,
-    OptionsOption,
     RootOption,
-    TrustOptionsOption,
-    consent_to,
     require_device,
+    with_consent,
 )
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 
+@with_consent
 def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -45,15 +42,12 @@ def evaluate(
     from spiketicket.experiment import evaluate
 
     missed = 0
-    consent = consent_to(network, options, trust_options)
     for ticket in tickets:
         evaluation = evaluate.evaluate_ticket(
             ticket,
             root=root,
             device=where,
-            network=network,
-            options=consent.options,
-            trust_options=trust_options,
+            **vars(consent),
         )
         result = evaluation.to_dict()
         if as_json:

@@ -12,15 +12,13 @@ import typer
 from spiketicket.cli.options import (
     JsonOption,
     MaxMemoryOption,
-    NetworkOption,
-    OptionsOption,
     RootOption,
-    TrustOptionsOption,
-    consent_to,
+    with_consent,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.names import file_name
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
     from spiketicket.export.c import Exported
@@ -37,6 +35,7 @@ class Target(StrEnum):
     hub = "hub"
 
 
+@with_consent
 def export(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
     to: Annotated[
@@ -62,9 +61,7 @@ def export(
         ),
     ] = None,
     root: RootOption = "",
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     push: Annotated[
         str | None,
         typer.Option("--push", metavar="USER/NAME", help="hub: upload to this repository too."),
@@ -78,9 +75,9 @@ def export(
     """Write a ticket as files for another program, and print what they need or how they check."""
     checking = {
         "--samples": samples,
-        "--network": network,
-        "--options": options,
-        "--trust-options": trust_options,
+        "--network": consent.network,
+        "--options": consent.options,
+        "--trust-options": consent.trust_options,
     }
     uploading = {"--push": push, "--private": private}
     checked = (Target.nir, Target.onnx, Target.torch, Target.pt2)
@@ -104,7 +101,6 @@ def export(
             Target.torch: made.export_module,
             Target.pt2: made.export_pt2,
         }[to]
-        consent = consent_to(network, options, trust_options)
         facts = write(ticket, folder, stem, consent, root, samples or 32)
     if as_json:
         say_json(facts)

@@ -12,26 +12,25 @@ from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
-    NetworkOption,
-    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
-    TrustOptionsOption,
-    consent_to,
     recipe_path,
     require_device,
+    with_consent,
 )
 from spiketicket.machine.output import say, say_json
+from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
     from spiketicket.progress import Reporter
     from spiketicket.recipe import Recipe
 
 
+@with_consent
 def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     overrides: SetOption = None,
@@ -39,9 +38,7 @@ def find(
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     record: RecordOption = None,
     report: Annotated[
         bool, typer.Option(help="Measure every net at the end and write report.html into the run.")
@@ -57,9 +54,8 @@ def find(
 
     where = require_device(device)
     loaded = load_recipe(recipe_path(recipe), overrides or ())
-    consent = consent_to(network, options, trust_options)
 
-    from spiketicket.cli.print_result import print_find
+    from spiketicket.cli.print_result import print_find, print_meaning
     from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import find as run
     from spiketicket.experiment.record import add_record, check_record
@@ -75,9 +71,7 @@ def find(
             device=where,
             threads=threads,
             reporter=reporter,
-            network=network,
-            options=consent.options,
-            trust_options=trust_options,
+            **vars(consent),
         )
     if not is_first():
         return
@@ -93,6 +87,8 @@ def find(
             page = _report(found.folder, loaded, where, reporter)
         if not as_json:
             say(f"report   {page}")
+    if not as_json:
+        print_meaning(result, loaded)
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:

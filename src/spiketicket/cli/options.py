@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+import functools
+import inspect
+import itertools
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.errors import NO_TORCH, UserError, did_you_mean
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.recipe.consent import Consent
 from spiketicket.recipe.registry import SHIPPED
@@ -69,30 +71,32 @@ MaxMemoryOption = Annotated[
     ),
 ]
 
-NetworkOption = Annotated[
-    str,
-    typer.Option(
-        "--network",
-        metavar="MODULE:FUNCTION",
-        help="Your own network, as the file names it: its code is run.",
-    ),
-]
-OptionsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--options",
-        metavar="KEY=VALUE",
-        help="An argument of a custom network, as the file states it; repeatable.",
-    ),
-]
-TrustOptionsOption = Annotated[
-    bool,
-    typer.Option("--trust-options", help="Take the arguments of a custom network from the file."),
-]
 
-
-def consent_to(network: str, options: Sequence[str] | None, trust_options: bool) -> Consent:
-    """What the user allows by ``--network``, ``--options`` and ``--trust-options``.
+def _consent(
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            metavar="MODULE:FUNCTION",
+            help="A custom network, as the file names it: its code is run.",
+        ),
+    ] = "",
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--options",
+            metavar="KEY=VALUE",
+            help="An argument of a custom network, as the file states it; repeatable.",
+        ),
+    ] = None,
+    trust_options: Annotated[
+        bool,
+        typer.Option(
+            "--trust-options", help="Take the arguments of a custom network from the file."
+        ),
+    ] = False,
+) -> Consent:
+    """What the user allows by these options.
 
     Raises:
         UserError: they do not go together, or are not of the form they must have.
@@ -107,6 +111,25 @@ def consent_to(network: str, options: Sequence[str] | None, trust_options: bool)
             raise UserError(what, where="--options", value=text)
         given[key.strip()] = toml_value(value.strip())
     return Consent(network, given if options else None, trust_options)
+
+
+def with_consent(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with a ``consent`` argument, which gets what ``--network``, ``--options`` and
+    ``--trust-options`` say; they stand in its place.
+    """
+    asked = inspect.signature(_consent, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def asking(**given: Any) -> None:
+        consent = _consent(**{name: given.pop(name) for name in asked})
+        command(**given, consent=consent)
+
+    places = [[p] if p.name != "consent" else asked.values() for p in own.parameters.values()]
+    signature = own.replace(parameters=list(itertools.chain(*places)))
+    asking.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
+    asking.__annotations__ = {}
+    return asking
 
 
 def packaged_recipes() -> dict[str, Path]:
@@ -126,9 +149,7 @@ def recipe_path(text: str) -> Path:
     packaged = packaged_recipes()
     if text in packaged:
         return packaged[text]
-    near = difflib.get_close_matches(path.stem, packaged, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]}? " if near else ""
-    remedy += f"Recipes in the package: {', '.join(packaged)}"
+    remedy = did_you_mean(path.stem, packaged, "Recipes in the package")
     raise UserError("no such recipe file", where=text, remedy=remedy)
 
 

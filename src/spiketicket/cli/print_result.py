@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
 from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
 
+if TYPE_CHECKING:
+    from spiketicket.recipe import Recipe
+
 _STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "unproven": "bold"}
+_MEANING = {
+    "wins": (
+        "which weights are kept matters: the ticket is as good as the dense net, and as many "
+        "weights drawn at random are not",
+        "spiketicket run {ticket} FILE classifies, without PyTorch; spiketicket export {ticket} "
+        "writes it for other programs and microcontrollers",
+    ),
+    "ties": (
+        "not proven: the verdict says what stays open",
+        "more seeds narrow the intervals (--seeds {more_seeds}); fewer weights make it harder for "
+        "a random mask (--set ticket.density={fewer_kept:g})",
+    ),
+    "loses": (
+        "this ticket is not good enough",
+        "keep more weights (--set ticket.density={more_kept:g}) or train longer "
+        "(--set train.epochs={epochs})",
+    ),
+    "unproven": (
+        "a comparison is missing, and accuracy alone proves nothing",
+        "run every control, with several seeds (--seeds {more_seeds})",
+    ),
+}
+"""What an outcome means, and what to do next."""
 
 
 def print_find(result: Mapping[str, Any]) -> None:
@@ -27,6 +53,21 @@ def print_find(result: Mapping[str, Any]) -> None:
     for path in result["tickets"]:
         print_line(f"ticket   {path}")
     print_line(f"run      {result['folder']}")
+
+
+def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
+    """Print what the verdict means, and what to do next."""
+    density = recipe.ticket.density
+    means, todo = _MEANING[result["verdict"]["outcome"]]
+    todo = todo.format(
+        ticket=result["tickets"][0],
+        more_seeds=len(result["seeds"]) + 2,
+        fewer_kept=density / 2,
+        more_kept=min(2 * density, (1 + density) / 2),
+        epochs=2 * recipe.train.epochs,
+    )
+    print_line(f"means    {means}")
+    print_line(f"next     {todo}")
 
 
 def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:

@@ -67,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
         fail(message)
         raise SystemExit(BAD_INPUT)
 
-    def _print_message(self, message: str, file: Any = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ARG002
         say_whole(message.rstrip("\n"))
 
 

@@ -24,32 +24,30 @@ from spiketicket.cli.options import (
     ExecutorOption,
     GpusOption,
     JsonOption,
-    NetworkOption,
-    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RetryFailedOption,
     RunsOption,
     SetOption,
-    TrustOptionsOption,
     Where,
     WorkersOption,
-    consent_to,
     recipe_path,
     require_device,
+    with_consent,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
-    from spiketicket.recipe.consent import Consent
     from spiketicket.sweep import Executor, Run
 
 _MANY = 1000
 """Runs times seeds that are asked about before anything is done."""
 
 
+@with_consent
 def sweep(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     axis: Annotated[
@@ -83,9 +81,7 @@ def sweep(
     ] = False,
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     record: RecordOption = None,
     report: Annotated[
         bool,
@@ -100,7 +96,6 @@ def sweep(
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
-    consent = consent_to(network, options, trust_options)
     carrier = make_executor(executor, workers, address, cpus, gpus, device)
 
     from spiketicket.cli.print_sweep import observer_for, print_sweep
@@ -125,9 +120,7 @@ def sweep(
             record=record,
             measure=report,
             observer=observer,
-            network=network,
-            options=consent.options,
-            trust_options=trust_options,
+            **vars(consent),
         ).to_dict()
     if report:
         _write_reports(result["runs"])

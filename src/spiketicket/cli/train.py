@@ -9,31 +9,28 @@ from spiketicket.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
-    NetworkOption,
-    OptionsOption,
     QuietOption,
     RecipeArgument,
     RecordOption,
     RunsOption,
     SetOption,
     ThreadsOption,
-    TrustOptionsOption,
-    consent_to,
     recipe_path,
     require_device,
+    with_consent,
 )
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 
+@with_consent
 def train(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     overrides: SetOption = None,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -43,7 +40,6 @@ def train(
 
     where = require_device(device)
     loaded = load_recipe(recipe_path(recipe), overrides or ())
-    consent = consent_to(network, options, trust_options)
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for
@@ -60,9 +56,7 @@ def train(
             device=where,
             threads=threads,
             reporter=reporter,
-            network=network,
-            options=consent.options,
-            trust_options=trust_options,
+            **vars(consent),
         )
     if not is_first():
         return

@@ -13,19 +13,18 @@ from spiketicket.cli.options import (
     DeviceOption,
     JsonOption,
     MaxMemoryOption,
-    NetworkOption,
-    OptionsOption,
     QuietOption,
     RootOption,
     ThreadsOption,
-    TrustOptionsOption,
-    consent_to,
     require_device,
+    with_consent,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json
+from spiketicket.recipe.consent import Consent
 
 
+@with_consent
 def verify(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
     root: RootOption = "",
@@ -38,9 +37,7 @@ def verify(
             "--runs", metavar="DIR", help="rerun: where to keep the search, to go on if stopped."
         ),
     ] = None,
-    network: NetworkOption = "",
-    options: OptionsOption = None,
-    trust_options: TrustOptionsOption = False,
+    consent: Consent = Consent(),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
     max_memory: MaxMemoryOption = "",
@@ -61,7 +58,6 @@ def verify(
     from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment.verify import Place, verify_ticket
 
-    consent = consent_to(network, options, trust_options)
     # Without a search there is nothing to tell on the way.
     with reporter_for(as_json=as_json or not rerun, quiet=quiet) as reporter:
         place = Place(

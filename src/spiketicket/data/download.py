@@ -1,20 +1,20 @@
 """Getting the official files: only when asked for, checked, and never over a file of the user's.
 
-Every file is written under a temporary name in its folder, checked by md5 and then renamed. A
-file that is already there and is not the official one stays as it is, and is an error.
+pooch downloads, checks the md5 and unpacks, in a temporary folder beside the files; what is whole
+is then moved into place. A file that is already there and is not the official one stays as it is,
+and is an error.
 """
 
 from __future__ import annotations
 
-import os
+import shutil
 import tarfile
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from tempfile import TemporaryDirectory
 
 from spiketicket.data import store
 from spiketicket.data.types import Archive, DataFile, DatasetInfo, Progress
@@ -82,12 +82,12 @@ def fetch(info: DatasetInfo, root: str, progress: Progress | None = None) -> Get
         entry for entry, check in zip(info.files, checks, strict=True) if check.state == "missing"
     )
     if absent:
-        with _writing(folder):
+        with _writing(folder), TemporaryDirectory(dir=folder, prefix=".") as room:
             if info.archive:
-                _from_archive(info, info.archive, base, folder, absent, progress)
+                _from_archive(info, info.archive, (base, folder), Path(room), absent, progress)
             else:
                 for entry in absent:
-                    _one_file(entry, folder, progress)
+                    _one_file(entry, folder, Path(room), progress)
     present = tuple(check.name for check in checks if check.state == "ok")
     return GetReport(str(folder), tuple(entry.name for entry in absent), present)
 
@@ -121,42 +121,29 @@ def _writing(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A new temporary file beside ``target``; removed unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    path = Path(name)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+def _install(path: Path, target: Path) -> None:
+    # pooch's files are private to their owner; a copy is as readable as the umask lets it be.
+    copy = path.with_name(f"{path.name}.copy")
+    shutil.copyfile(path, copy)
+    copy.replace(target)
 
 
-def _install(temporary: Path, target: Path) -> None:
-    # mkstemp's files are private to their owner; data is as readable as the umask lets it be.
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
-    temporary.replace(target)
-
-
-def _one_file(entry: DataFile, folder: Path, progress: Progress | None) -> None:
+def _one_file(entry: DataFile, folder: Path, room: Path, progress: Progress | None) -> None:
     target = folder / (entry.name + ".gz" if entry.gzip else entry.name)
-    with _temporary(target) as path:
-        most = (entry.size or _MOST) + _CHUNK
-        _download(entry.urls, path, entry.download_md5, target, progress, most)
-        _install(path, target)
+    most = (entry.size or _MOST) + _CHUNK
+    path = _download(entry.urls, entry.download_md5, target, room, progress, most)
+    _install(path, target)
 
 
 def _from_archive(
     info: DatasetInfo,
     archive: Archive,
-    base: Path,
-    folder: Path,
+    places: tuple[Path, Path],
+    room: Path,
     absent: tuple[DataFile, ...],
     progress: Progress | None,
 ) -> None:
+    base, folder = places
     for own in (base / archive.name, folder / archive.name):
         if own.is_file():
             found = store.file_md5(own)
@@ -167,49 +154,43 @@ def _from_archive(
                     where=str(own),
                     remedy="Move it away and run the command again",
                 )
-            return _unpack(own, info, folder, absent)
+            return _unpack(own, info, folder, room, absent)
     target = folder / archive.name
-    with _temporary(target) as path:
-        _download(archive.urls, path, archive.md5, target, progress, _MOST)
-        return _unpack(path, info, folder, absent)
+    path = _download(archive.urls, archive.md5, target, room, progress, _MOST)
+    return _unpack(path, info, folder, room, absent)
 
 
 def _download(
     urls: tuple[str, ...],
-    path: Path,
     md5: str,
     target: Path,
+    room: Path,
     progress: Progress | None,
     most: int,
-) -> None:
-    """Write what one of the ``urls`` gives, at most ``most`` bytes of it, to ``path``.
+) -> Path:
+    """The file in ``room`` that one of the ``urls`` gives, of at most ``most`` bytes.
 
-    ``target`` is for messages.
+    It has the name of ``target``, which is for messages.
     """
     # Imported here because it takes long and few commands need it.
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")
     problems = []
     for url in urls:
         bar = _Bar(target.name, progress, most)
         # A server that packs the file once more for the journey would change its md5.
         headers = {"Accept-Encoding": "identity"}
+        get = pooch.HTTPDownloader(bar, _CHUNK, timeout=_TIMEOUT_S, headers=headers)
         try:
-            with _closing_responses() as hooks:
-                get = pooch.HTTPDownloader(
-                    bar, _CHUNK, timeout=_TIMEOUT_S, headers=headers, hooks=hooks
-                )
-                get(url, str(path), None)
+            return Path(pooch.retrieve(url, f"md5:{md5}", target.name, room, downloader=get))
+        except ValueError as error:
+            problems.append(f"{url}: {error}")
         except OSError as error:
             # Errors of the network are OSErrors too, but only those of the disk have a number.
             if error.errno is not None:
                 raise
             problems.append(f"{url}: {error}")
-            continue
-        found = store.file_md5(path)
-        if found == md5:
-            return
-        problems.append(f"{url}: what came has md5 {found}, not {md5}, and was thrown away")
     raise UserError(
         f"could not be downloaded: {'; '.join(problems)}",
         where=target.name,
@@ -217,49 +198,45 @@ def _download(
     )
 
 
-@contextmanager
-def _closing_responses() -> Iterator[dict[str, Callable[..., None]]]:
-    """Hooks for requests that close its connections; pooch leaves them open on an error."""
-    with ExitStack() as opened:
-
-        def keep(response: Any, *_: Any, **__: Any) -> None:
-            opened.callback(response.close)
-
-        yield {"response": keep}
-
-
-def _unpack(path: Path, info: DatasetInfo, folder: Path, absent: tuple[DataFile, ...]) -> None:
-    """Write the absent files of a tar archive into the folder, each checked by md5.
-
-    Only members whose last two path parts are a folder and a file of the dataset are looked at,
-    and where a file goes never depends on the archive.
-    """
-    wanted = {entry.name: entry for entry in absent}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                parts = PurePosixPath(member.name).parts[-2:]
-                known = len(parts) == 2 and parts[0] in info.folders and parts[1] in wanted
-                if not known or not member.isreg():
-                    continue
-                _unpack_one(archive, member, wanted.pop(parts[1]), folder)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(f"is not a whole tar.gz archive: {error}", where=str(path)) from error
-    if wanted:
-        raise UserError(f"does not hold {', '.join(wanted)}", where=str(path))
-
-
-def _unpack_one(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, entry: DataFile, folder: Path
+def _unpack(
+    path: Path, info: DatasetInfo, folder: Path, room: Path, absent: tuple[DataFile, ...]
 ) -> None:
-    # None comes back only for members that are no regular files.
-    source = cast("IO[bytes]", archive.extractfile(member))
-    with _temporary(folder / entry.name) as path:
-        with source, path.open("wb") as out:
-            while chunk := source.read(_CHUNK):
-                out.write(chunk)
-        found = store.file_md5(path)
+    """Write the absent files of a tar archive into the folder, each checked by md5."""
+    import pooch
+
+    members = _members(path, info)
+    if lacking := [entry.name for entry in absent if entry.name not in members]:
+        raise UserError(f"does not hold {', '.join(lacking)}", where=str(path))
+    place = room / "unpacked"
+    wanted = [members[entry.name] for entry in absent]
+    pooch.Untar(members=wanted, extract_dir=str(place))(str(path), "download", None)
+    for entry, member in zip(absent, wanted, strict=True):
+        found = store.file_md5(place / member)
         if found != entry.md5:
             what = f"in the archive it has md5 {found}, not {entry.md5}"
             raise UserError(what, where=entry.name)
-        _install(path, folder / entry.name)
+        _install(place / member, folder / entry.name)
+
+
+def _members(path: Path, info: DatasetInfo) -> dict[str, str]:
+    """Members of a tar archive by file name: those in a folder of the dataset.
+
+    What pooch does not look at is refused here, of whichever member: links and devices, places
+    outside, and more bytes than any official archive has.
+    """
+    found: dict[str, str] = {}
+    size = 0
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                place = PurePosixPath(member.name)
+                size += member.size
+                is_inside = not place.is_absolute() and ".." not in place.parts
+                if not (is_inside and (member.isreg() or member.isdir()) and size <= _MOST):
+                    what = "is not unpacked: a member is a link, lies outside or is too large"
+                    raise UserError(what, where=path.name, value=member.name)
+                if member.isreg() and place.parent.name in info.folders:
+                    found.setdefault(place.name, member.name)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise UserError(f"is not a whole tar.gz archive: {error}", where=str(path)) from error
+    return found

@@ -100,7 +100,7 @@ def read(info: DatasetInfo, name: str, folder: Path) -> tuple[bytes, Path]:
 
 def inspect(info: DatasetInfo, folder: Path) -> tuple[FileCheck, ...]:
     """Every official file of the dataset as it is found in the folder; raises nothing."""
-    return tuple(_inspect(info, entry, folder) for entry in info.files)
+    return tuple(_inspect(entry, folder) for entry in info.files)
 
 
 def file_md5(path: Path) -> str:
@@ -113,7 +113,7 @@ def file_md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _inspect(info: DatasetInfo, entry: DataFile, folder: Path) -> FileCheck:
+def _inspect(entry: DataFile, folder: Path) -> FileCheck:
     path = find(entry, folder)
     if path is None:
         return FileCheck(entry.name, str(folder / entry.name), "missing", entry.md5)

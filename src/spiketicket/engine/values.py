@@ -24,8 +24,6 @@ MAX_SUM = 1 << 24
 MAX_COUNT = 65535
 """The largest value of an INT register."""
 
-Words = NDArray[np.uint32]
-
 
 class ProgramError(UserError):
     """A program that does not fit together, or bytes that are none."""

@@ -33,7 +33,6 @@ __all__ = [
     "TimeUnit",
     "known_suffixes",
     "read_events",
-    "read_span",
     "read_spans",
     "read_stretches",
 ]
@@ -135,18 +134,6 @@ def read_spans(
         if any(start >= few for start in _resets(whole, place)):
             raise _was_reset(whole, place)
     return gathered.events()
-
-
-def read_span(
-    path: str | Path,
-    start_us: int,
-    stop_us: int,
-    *,
-    sensor: tuple[int, int] | None = None,
-    time_unit: TimeUnit | None = None,
-) -> Events:
-    """The events with ``start_us`` <= t < ``stop_us``; see :func:`read_spans`."""
-    return read_spans(path, [(start_us, stop_us)], sensor=sensor, time_unit=time_unit)[0]
 
 
 def known_suffixes() -> tuple[str, ...]:

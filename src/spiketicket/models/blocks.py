@@ -237,8 +237,3 @@ def time_first(x: Tensor, timesteps: int) -> Tensor:
             remedy="Make them the same",
         )
     return x
-
-
-def flatten_features(x: Tensor) -> Tensor:
-    """``[T, B, C, H, W]`` to ``[T, B, C*H*W]`` in the order of ``nn.Flatten``."""
-    return x.flatten(2)

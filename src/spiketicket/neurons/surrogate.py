@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 SurrogateName = Literal["sigmoid", "atan", "triangle"]
-SURROGATES: tuple[SurrogateName, ...] = ("sigmoid", "atan", "triangle")
 
 
 def derivative(name: SurrogateName, alpha: float, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ Knows nothing about the sections themselves: :mod:`spiketicket.recipe` brings th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -13,7 +12,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spiketicket.errors import UNSET, RecipeError, UserError
+from spiketicket.errors import UNSET, RecipeError, UserError, did_you_mean
 from spiketicket.recipe import registry
 from spiketicket.recipe.toml import parse_toml
 
@@ -215,8 +214,7 @@ def _nearest_key(model: type[BaseModel], path: KeyPath) -> str:
             return ""
         model = inner
     known = sorted(model.model_fields)
-    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}"
+    return did_you_mean(path[-1], known, listed="") or f"Known: {', '.join(known)}"
 
 
 def toml_value(text: str) -> Any:

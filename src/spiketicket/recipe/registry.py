@@ -7,7 +7,6 @@ its own; the others are what the choices of a folder share.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.errors import NO_TORCH, UserError, did_you_mean
 
 FAMILIES: Final = {
     "data": "dataset",
@@ -45,7 +44,9 @@ def names(family: str) -> tuple[str, ...]:
         UserError: no such family.
     """
     if family not in FAMILIES:
-        raise UserError("unknown family", value=family, remedy=_suggest(family, tuple(FAMILIES)))
+        raise UserError(
+            "unknown family", value=family, remedy=did_you_mean(family, FAMILIES, most=3)
+        )
     return _names(family)
 
 
@@ -68,7 +69,9 @@ def load(family: str, name: str) -> ModuleType:
     name = _FORMERLY.get((family, name), name) if isinstance(cast("object", name), str) else name
     # The name may come from a file, and be anything.
     if not isinstance(cast("object", name), str) or name not in known:
-        raise UserError(f"unknown {FAMILIES[family]}", value=name, remedy=_suggest(name, known))
+        raise UserError(
+            f"unknown {FAMILIES[family]}", value=name, remedy=did_you_mean(name, known, most=3)
+        )
     return _module(family, name)
 
 
@@ -102,9 +105,3 @@ def _module(family: str, name: str) -> ModuleType:
             f"the {FAMILIES[family]} {name} needs the Python package {missing}",
             remedy="Install it and try again",
         ) from error
-
-
-def _suggest(name: str, known: tuple[str, ...]) -> str:
-    listed = ", ".join(known) or "none"
-    near = difflib.get_close_matches(str(name)[:_LONGEST], known, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}? Known: {listed}" if near else f"Known: {listed}"

@@ -79,7 +79,7 @@ def to_page(study: Study, scale: str, rows: Sequence[Row]) -> str:
         # a list ends at an empty line
         "\n".join(sentences(study, rows)).replace("\n**", "\n\n**"),
         "## Values",
-        _table(study, rows),
+        _table(rows),
         "Accuracies are on the test set, in percent: mean over seeds, with the 95 % interval over "
         "seeds, or over test samples where there is one seed. Published values "
         f"({source()}) are for the paper's data sets and networks.",
@@ -110,7 +110,7 @@ def _missing(rows: Sequence[Row]) -> list[str]:
     return [f"**Unfinished**: of {len(rows)} runs {len(lines)} lack stages.", listed]
 
 
-def _table(study: Study, rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Row]) -> str:
     axis = any(row.cell.x is not None for row in rows)
     head = ["panel", "series", *(["x"] if axis else []), "stage", "ours", "interval", "published"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]

@@ -20,7 +20,6 @@ __all__ = [
     "mcnemar",
     "mean",
     "paired_sample_half_width",
-    "paired_t_interval",
     "sd",
     "t_half_width",
     "t_interval",
@@ -69,13 +68,6 @@ def t_interval(values: Sequence[float], confidence: float) -> Estimate:
     """
     centre, half = mean(values), t_half_width(values, confidence)
     return Estimate(centre, centre - half, centre + half)
-
-
-def paired_t_interval(a: Sequence[float], b: Sequence[float], confidence: float) -> Estimate:
-    """Mean and Student's interval of the differences a[i] - b[i]."""
-    if len(a) != len(b):
-        raise UserError("paired values must be as many on both sides", value=(len(a), len(b)))
-    return t_interval([x - y for x, y in zip(a, b, strict=True)], confidence)
 
 
 def wilson_interval(successes: int, total: int, confidence: float) -> Estimate:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from readme_tables.markdown import link, table
+
 
 def zoo_table(rows: list[dict[str, Any]], path: Path) -> str:
     """The shipped tickets: what was recorded, and what their files reach."""
-    lines = [
-        f"**Tickets in the package**, tested from their files, {rows[0]['device']}"
-        f" ([{path.name}](../results/{path.name})):",
-        "",
-        "| ticket | network | data | recorded accuracy % | evaluated accuracy % | file kB |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {r['name']} | {r['network']} | {r['data']} | {r['test_accuracy']:.2f} |"
-        f" {_reached(r)} | {r['file_bytes'] / 1e3:.1f} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
+    return table(
+        f"**Tickets in the package**, tested from their files, {rows[0]['device']} ({link(path)}):",
+        "ticket | network | data | recorded accuracy %: | evaluated accuracy %: | file kB:",
+        (
+            f"{r['name']} | {r['network']} | {r['data']} | {r['test_accuracy']:.2f} |"
+            f" {_reached(r)} | {r['file_bytes'] / 1e3:.1f}"
+            for r in rows
+        ),
+    )
 
 
 def _reached(row: dict[str, Any]) -> str:
@@ -29,23 +27,23 @@ def _reached(row: dict[str, Any]) -> str:
 
 def exports_table(rows: list[dict[str, Any]], path: Path) -> str:
     """Exports: a check per row."""
-    lines = [
+    title = (
         f"**Exports** of tickets of {rows[0]['recipe']}, checked on all test images,"
-        f" {rows[0]['device']} ([{path.name}](../results/{path.name})):",
-        "",
-        "| to | pooling | read by | images | neuron updates compared | that differ |"
-        " changed answers | file kB |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        lines += [
-            f"| {row['target']} | {row['pooling']} |"
-            f" {check.get('reader') or check.get('runtime') or 'PyTorch'} | {check['samples']} |"
-            f" {_count(check, 'compared')} | {_count(check, 'mismatches')} |"
-            f" {check.get('changed_classes', 0)} | {row['bytes'] / 1e3:.0f} |"
-            for check in row["checks"]
-        ]
-    return "\n".join(lines)
+        f" {rows[0]['device']} ({link(path)}):"
+    )
+    columns = (
+        "to | pooling | read by | images: | neuron updates compared: | that differ: | changed"
+        " answers: | file kB:"
+    )
+    cells = (
+        f"{row['target']} | {row['pooling']} |"
+        f" {check.get('reader') or check.get('runtime') or 'PyTorch'} | {check['samples']} |"
+        f" {_count(check, 'compared')} | {_count(check, 'mismatches')} |"
+        f" {check.get('changed_classes', 0)} | {row['bytes'] / 1e3:.0f}"
+        for row in rows
+        for check in row["checks"]
+    )
+    return table(title, columns, cells)
 
 
 def _count(check: dict[str, Any], key: str) -> str:

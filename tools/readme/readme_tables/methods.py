@@ -6,6 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from readme_tables.markdown import link, mean_text, table
+
 
 def comparison_table(row: dict[str, Any], path: Path) -> str:
     """A row per method, three columns per density, and links to the figures."""
@@ -14,30 +16,29 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
     folder = f"../results/{path.stem}"
     budget = (
         "every training has all epochs of the recipe"
-        if row["budget"] == "each" else "the trainings of a search share the recipe's epochs"
-    )  # fmt: skip
-    lines = [
+        if row["budget"] == "each"
+        else "the trainings of a search share the recipe's epochs"
+    )
+    title = (
         f"**Methods compared on {row['name']}**: {recipe['data']['name']}{_limit(recipe)},"
         f" {recipe['model']['name']}{_width(recipe)}, {recipe['model']['weights']} weights,"
         f" {recipe['train']['epochs']} epochs, seeds {', '.join(dense['accuracy'])};"
-        f" {budget} ([{path.name}](../results/{path.name}), {row['device']}, threads:"
+        f" {budget} ({link(path)}, {row['device']}, threads:"
         f" {row['threads']}, spiketicket {row['spiketicket']}; figures:"
         f" [accuracy against density]({folder}/accuracy-density.svg),"
         f" [against the cost of the search]({folder}/accuracy-cost.svg)). The dense net:"
-        f" {_spread(dense['accuracy'])} %, {dense['cost']['sample_passes']:,.0f} samples forward"
-        f" and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test accuracy %, the"
-        " verdict, the points by which it differs from the dense net with their interval, the"
-        " trainings and seconds per seed that the ticket took with its search, and what a random"
-        " mask with as many weights in every layer reaches when these are trained:",
-        "",
-        "| method | " + " | ".join(f"density {d:g}" for d in densities) + " |",
-        "| --- |" + " --- |" * len(densities),
-    ]
+        f" {mean_text(dense['accuracy'].values())} %, {dense['cost']['sample_passes']:,.0f} samples"
+        f" forward and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test"
+        " accuracy %, the verdict, the points by which it differs from the dense net with their"
+        " interval, the trainings and seconds per seed that the ticket took with its search, and"
+        " what a random mask with as many weights in every layer reaches when these are trained:"
+    )
+    rows = []
     found = {(r["method"], r["asked"]): r for r in row["rows"]}
     for method in dict.fromkeys(r["method"] for r in row["rows"]):
         cells = [_cell(found.get((method, density))) for density in densities]
-        lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(" | ".join([method.replace("_", " "), *cells]))
+    return table(title, " | ".join(["method", *(f"density {d:g}" for d in densities)]), rows)
 
 
 def _limit(recipe: dict[str, Any]) -> str:
@@ -50,12 +51,6 @@ def _width(recipe: dict[str, Any]) -> str:
     return f" of {width:g} times the width" if width != 1 else ""
 
 
-def _spread(accuracy: dict[str, float]) -> str:
-    values = list(accuracy.values())
-    mean = f"{statistics.fmean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
-
-
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return "-"
@@ -64,7 +59,7 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row["difference"] is not None:
         against = f", {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
     return (
-        f"{_spread(row['accuracy'])} {row['outcome']}{against};"
+        f"{mean_text(row['accuracy'].values())} {row['outcome']}{against};"
         f" {cost['trainings']}, {cost['wall_s']:.0f} s"
         + (f"; random {statistics.fmean(random):.2f}" if random else "")
     )

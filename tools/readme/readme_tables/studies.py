@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from readme_tables.lines import read_lines
+from readme_tables.markdown import table
 
 SCALES = ("paper", "small")
 """Folders of results that mean something; smoke does not."""
@@ -78,19 +79,19 @@ def read_study(page: Path) -> Study:
 
 def studies_table(studies: list[Study], folder: Path) -> str:
     """One row per study; links start at ``folder``."""
-    lines = [
-        "| study | of the paper | scale | seeds | runs finished | claims shown | contrary |"
-        " undecided | not decided yet |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    columns = (
+        "study | of the paper | scale | seeds: | runs finished: | claims shown: | contrary: |"
+        " undecided: | not decided yet:"
+    )
+    rows = []
     for study in studies:
         counts = " | ".join(str(study.decisions[d]) for d in DECISIONS)
-        lines.append(
-            f"| [{study.page.stem}]({_link(study.page.with_suffix('.csv'), folder)}) |"
+        rows.append(
+            f"[{study.page.stem}]({_link(study.page.with_suffix('.csv'), folder)}) |"
             f" {study.place}: {study.title} | {study.scale} | {study.seeds} |"
-            f" {study.finished} of {study.runs} | {counts} |"
+            f" {study.finished} of {study.runs} | {counts}"
         )
-    return "\n".join(lines)
+    return table("", columns, rows)
 
 
 def study_part(study: Study, folder: Path) -> str:

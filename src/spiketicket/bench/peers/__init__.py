@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from spiketicket.bench.job import Prepare
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, did_you_mean
 
 Arithmetic = Literal["exact", "float32", "reduced"]
 
@@ -74,10 +73,7 @@ def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
     wanted: set[str] = set()
     for name in names:
         if name not in PEERS and name not in GROUPS:
-            known = (*GROUPS, *PEERS)
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            remedy = f"Did you mean {near[0]}? " if near else ""
-            remedy += f"Known: {', '.join(known)}"
+            remedy = did_you_mean(name, (*GROUPS, *PEERS))
             raise UserError("no such peer", where="--peers", value=name, remedy=remedy)
         wanted.update(GROUPS.get(name, (name,)))
     return tuple(peer for peer in PEERS.values() if not names or peer.name in wanted)

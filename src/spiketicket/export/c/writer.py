@@ -60,7 +60,7 @@ def write_source(chain: Chain, name: str, classes: Sequence[str]) -> Source:
     macros = "".join(define(key, value) for key, value in limits.items())
     return Source(
         header=_header(chain, name, sizes, classes),
-        source=_source(chain, name, sizes, (macros, _types(chain, types), tables, ends)),
+        source=_source(chain, name, (macros, _types(chain, types), tables, ends)),
         main=example(name, *_kinds(chain), _layout(chain), whole=chain.readout.whole),
         sizes=sizes,
     )
@@ -215,7 +215,6 @@ def _exactness(sizes: Sizes) -> str:
 def _source(
     chain: Chain,
     name: str,
-    sizes: Sizes,
     parts: tuple[str, str, tuple[LayerTables, ...], tuple[End, End]],
 ) -> str:
     macros, types, tables, (first, last) = parts

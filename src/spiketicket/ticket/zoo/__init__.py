@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, did_you_mean
 from spiketicket.machine.bounded import read_regular
 from spiketicket.ticket import TicketError
 from spiketicket.ticket.codec import MAX_FILE_BYTES
@@ -65,9 +64,7 @@ def find_ticket(name: str) -> ZooTicket:
     """
     known = {ticket.name: ticket for ticket in list_tickets()}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = f"Did you mean {near[0]}? " if near else ""
-        remedy += f"Known: {', '.join(known)}"
+        remedy = did_you_mean(name, known)
         raise UserError("no such ticket in the zoo", value=name, remedy=remedy)
     ticket = known[name]
     require_digest(ticket.path, ticket.sha256)

@@ -1,0 +1,67 @@
+"""The recipe of the demo is the one that its search has chosen."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spiketicket.recipe import load_recipe, to_dict
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def search() -> Any:
+    spec = importlib.util.spec_from_file_location("demo_recipe", ROOT / "benchmarks/demo_recipe.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_demo_is_what_the_record_chooses(search: Any) -> None:
+    lines = (ROOT / "results" / "demo_recipe.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    chosen = search.choose_size([row for row in rows if row["kind"] == "size"])
+    alike = [row for row in rows if row["recipe"]["model"] == chosen["model"]]
+    alike = [row for row in alike if row["recipe"]["ticket"] == chosen["ticket"]]
+    chosen["train"]["scores"]["lr"], chosen["train"]["weights"]["lr"] = search.choose_rates(alike)
+    demo = to_dict(load_recipe(ROOT / "src/spiketicket/recipe/shipped/demo.toml"))
+    demo["data"].pop("root")
+    assert demo == chosen
+    assert not any("test_accuracy" in stage for row in rows for stage in row["stages"])
+    assert all(demo["seed"] not in row["seeds"] for row in rows)
+
+
+def row(width: float, ticket: float, dense: float, random: float, **rates: float) -> Any:
+    accuracy = {"ticket": ticket, "dense": dense, "random_trained": random}
+    return {
+        "seeds": [1, 2],
+        "stages": [
+            {"stage": stage, "validation_accuracy": [a, a]} for stage, a in accuracy.items()
+        ],
+        "recipe": {
+            "model": {"width": width},
+            "verdict": {"margin": 2.0},
+            "train": {name: {"lr": rate} for name, rate in rates.items()},
+        },
+    }
+
+
+def test_the_farthest_from_both_limits_is_taken(search: Any) -> None:
+    far_from_random = row(1, 90.0, 91.5, 50.0)
+    far_from_dense = row(2, 99.0, 95.0, 98.9)
+    between = row(3, 95.0, 96.0, 93.0)
+    assert search.choose_size([far_from_random, far_from_dense, between])["model"]["width"] == 3
+
+
+def test_no_control_is_at_a_disadvantage(search: Any) -> None:
+    rows = [
+        row(1, 90.0, 99.0, 80.0, scores=0.01, weights=0.001),
+        row(1, 95.0, 97.0, 87.0, scores=0.02, weights=0.002),
+        row(1, 95.0, 90.0, 88.0, scores=0.05, weights=0.005),
+    ]
+    assert search.choose_rates(rows) == (0.02, 0.002)
