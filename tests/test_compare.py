@@ -1,6 +1,7 @@
 """Methods beside each other: one dense net, whole costs, and files that say the same."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -9,8 +10,11 @@ from typer.testing import CliRunner
 
 from spiketicket import compare
 from spiketicket.cli import app
+from spiketicket.compare.figures import figures
+from spiketicket.compare.found import Compared, Cost, Row
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.experiment.keys import stage_keys
+from spiketicket.recipe import parse_recipe
 from spiketicket.sweep.plan import make_plan
 
 TABLES = {
@@ -228,6 +232,31 @@ def test_bad_input_is_told_in_a_line(tmp_path, options, words):
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_method_has_one_colour_whatever_it_is_compared_with():
+    cost = Cost(1, 1.0, 100.0, 2.0)
+    recipe = parse_recipe(TABLES)
+
+    def colours(*methods):
+        rows = [
+            Row(m, 0.5, 0.5, {0: 90.0 + i}, None, None, None, None, "ties", cost, 9.0, "")
+            for i, m in enumerate(methods)
+        ]
+        found = Compared(recipe, "each", 100, {0: 95.0}, cost, tuple(rows), (), {})
+        found_colours = []
+        for figure in figures(found):
+            labels = re.findall(r'class="label t-([^"]*)">([^<]*)<', figure.svg)
+            assert len(labels) == len(methods)
+            assert all(f'class="f-{kind}"' in figure.svg for kind, _ in labels)
+            found_colours.append({name: kind for kind, name in labels})
+        assert found_colours[0] == found_colours[1]
+        return found_colours[0]
+
+    some, others = colours("edge_popup", "imp", "snip"), colours("snip", "file.py:Own", "imp")
+    assert some["snip"] == others["snip"]
+    assert some["imp"] == others["imp"]
+    assert len({*some.values(), *others.values()}) == 4
 
 
 def test_unfinished_runs_are_named(tmp_path):

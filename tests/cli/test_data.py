@@ -57,24 +57,24 @@ def recording(path: Path, last: int = 3000) -> Path:
 
 def test_view_writes_a_picture_and_names_it(spike: Run, tmp_path: Path) -> None:
     path = recording(tmp_path / "a.bin")
-    out = tmp_path / "a.png"
+    out = tmp_path / "a.svg"
     sensor = ("--set", "data.sensor=[34, 34]")
     result = spike("data", "view", str(path), "-o", str(out), *sensor)
     assert result.exit_code == 0
     assert result.stdout.strip() == str(out)
-    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.read_text().count("<image") == 16
 
 
 def test_view_of_what_is_no_recording_is_an_error(spike: Run, tmp_path: Path) -> None:
     for target, said in (("nowhere.bin", "is no file"), ("digits:1", "no recordings of events")):
-        result = spike("data", "view", target, "-o", str(tmp_path / "x.png"))
+        result = spike("data", "view", target, "-o", str(tmp_path / "x.svg"))
         assert result.exit_code == 2
         assert said in result.stderr
     path = recording(tmp_path / "a.bin")
-    result = spike("data", "view", str(path), "-o", str(tmp_path / "x.bmp2"))
+    result = spike("data", "view", str(path), "-o", str(tmp_path / "x.png"))
     assert result.exit_code == 2
-    assert "is no picture format" in result.stderr
-    assert not (tmp_path / "x.bmp2").exists()
+    assert "is no SVG file" in result.stderr
+    assert not (tmp_path / "x.png").exists()
 
 
 def test_check_of_recordings_shows_them_and_names_a_broken_one(

@@ -197,7 +197,7 @@ from spiketicket import Engine
 engine = Engine(sys.argv[1], backend=sys.argv[2])
 x = np.arange(5 * 128, dtype=np.uint8).reshape(5, 2, 8, 8)
 expected = engine.run(x)
-heavy = {"torch", "pydantic", "scipy", "pandas", "matplotlib", "typer", "rich", "PIL"}
+heavy = {"torch", "pydantic", "scipy", "pandas", "typer", "rich", "PIL"}
 print(sorted(heavy & set(sys.modules)))
 child = os.fork()
 if not child:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from PIL import Image
 
 from spiketicket.experiment.schemas import Measure
 from spiketicket.report.axes import curves
-from spiketicket.report.figures.canvas import Figure, Scale
+from spiketicket.report.figures.canvas import Figure, Scale, series, stylesheet
 from spiketicket.report.figures.curve import accuracy_curve
 from spiketicket.report.figures.energy import energy_bars
 from spiketicket.report.figures.forest import forests
@@ -103,6 +104,17 @@ def test_a_figure_as_a_file_needs_no_page(make_run: MakeRun) -> None:
     style = root.findtext(f"{SVG}style") or root.findtext("style") or ""
     assert "var(" not in style
     assert "#0a6c8f" in style
+
+
+def test_every_colour_of_the_figures_has_one_for_light_and_one_for_dark_pages() -> None:
+    page = (resources.files("spiketicket.report") / "page.css").read_text("utf-8")
+    light, dark = (re.findall(r"--([\w-]+): #", theme) for theme in page.split("@media")[:2])
+    assert light == dark
+    assert set(re.findall(r"var\(--([\w-]+)\)", stylesheet())) <= {*light, "sans"}
+    kinds = {series(index) for index in range(26)}
+    assert len(kinds) == 26
+    for name in {kind.split()[1] for kind in kinds}:
+        assert f".{name} " in stylesheet()
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 8))

@@ -4,6 +4,9 @@ A register ``[S, C, H, W]`` of N images is one tensor ``[S*N, C, H, W]``, or ``[
 has one position, step after step, so that a layer without a state meets all steps at once. Scales,
 biases and BatchNorm are folded into the weights; a neuron with a state is elementwise nodes, step
 by step. Scores are ``[N, tokens]`` and ids ``[N, k]``, or ``[k]`` where they are constant.
+
+:mod:`spiketicket.export.onnx` writes another graph, with PyTorch: its logits are the network's own,
+so BatchNorm stays apart from the weights, which takes ONNX Runtime longer.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def view(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The picture (.png, .svg, .pdf). Default: named by it."),
+        typer.Option("--out", "-o", help="The picture (.svg). Default: named by it."),
     ] = None,
     part: Annotated[Part, typer.Option("--part", help="Which samples INDEX counts.")] = Part.train,
     root: RootOption = "",
@@ -90,10 +90,10 @@ def view(
 ) -> None:
     """Write a picture of a recording: its frames over time, and its rate of events."""
     from spiketicket.data.view import recordings_of
-    from spiketicket.report.event_picture import write_picture
+    from spiketicket.report.figures.recording import write_picture
 
     found = recordings_of(target, part.value, root, _all(settings, split))
-    place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".png")
+    place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".svg")
     for remark in found[0][2].notes:
         note(remark)
     for number, (title, frames, events) in enumerate(found, 1):

@@ -3,131 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from matplotlib.figure import Figure
-
-from spiketicket.report.numbers import energy
+from spiketicket.report.figures.canvas import Scale, dot, folded, line, rect, text, x_axis
+from spiketicket.report.markup import Markup, joined
+from spiketicket.report.numbers import energy, signed
 from spiketicket.reproduce.claims import Finding, find_all
-from spiketicket.reproduce.collect import Row, stage_of
-from spiketicket.reproduce.look import (
-    COLOURS,
-    HOLLOW,
-    INK,
-    MUTED,
-    RULE,
-    Key,
-    folded,
-    legend,
-    nothing,
-    role_title,
-)
+from spiketicket.reproduce.collect import Row
+from spiketicket.reproduce.look import RIGHT, Key, kind_of, nothing, ring, role_title
 from spiketicket.reproduce.study import Study
 
+_ROW, _HEAD, _LEFT = 34.0, 36.0, 4.0
+_LABELS, _WIDTH = 340.0, 700.0
+_DECISIONS = {"shown": "own good", "contrary": "own bad", "undecided": "own even"}
 
-def energy_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
-    """Energy of each net over that of the ticket the study is about, a bar each."""
+
+def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float]:
+    """Energy of each net over that of the ticket the study is about, a bar each; the height."""
     bars = [
-        (row, role, stage)
+        (row, role, list(stage.energy_pj.values()))
         for row in rows
         for role in study.stages
         if (stage := row.stage(role)) and stage.energy_pj
     ]
+    height = _HEAD + _ROW * len(bars) + 32
     ticket = study.claims[0].b
-    unit = [
-        stage
-        for row, role, stage in bars
-        if ticket and (row.cell.series, role) == (ticket.series, ticket.stage)
-    ]
+    own = (ticket.series, ticket.stage) if ticket else None
+    unit = [values for row, role, values in bars if (row.cell.series, role) == own]
     if not unit:
-        nothing(axes, "operations are not counted yet")
-        return
-    one = sum(unit[0].energy_pj.values()) / len(unit[0].energy_pj)
-    for place, (row, role, stage) in enumerate(bars):
-        values = [pj / one for pj in stage.energy_pj.values()]
-        mean = sum(values) / len(values)
-        is_ticket = stage_of(row.cell.recipe, role) == "ticket"
-        axes.barh(place, mean, height=0.55, color=COLOURS[0] if is_ticket else RULE)
-        axes.plot([min(values), max(values)], [place, place], color=INK, linewidth=0.9)
-        axes.annotate(
-            f" {energy(mean * one)}",
-            (mean, place),
-            va="center",
-            fontsize=8,
-            color=MUTED,
-            xytext=(3, 0),
-            textcoords="offset points",
-        )
-        stated = [
-            c.published
-            for c in study.claims
-            if c.published and (c.a.series, c.a.stage) == (row.cell.series, role)
-        ]
-        for value in stated:
-            axes.plot([value], [place + 0.36], color=INK, clip_on=False, **HOLLOW)
-            key.add("published ratio (v1 of arXiv 2309.13302)", color=INK, **HOLLOW)
-    axes.set_yticks(
-        range(len(bars)),
-        [f"{r.cell.series}, {role_title(r, role)}" for r, role, _ in bars],
-        fontsize=8,
-    )
-    axes.invert_yaxis()
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, None)
-    axes.margins(x=0.22)
-    axes.set_xlabel(f"arithmetic energy per image, {ticket.series if ticket else ''} ticket = 1")
+        return nothing("operations are not counted yet"), height
+    one = sum(unit[0]) / len(unit[0])
+    stated = [c for c in study.claims if c.published]
+    most = max(v / one for _, _, values in bars for v in values)
+    scale = Scale(0, max([most, *(c.published or 0.0 for c in stated)]), _LEFT, RIGHT)
+    parts = []
+    for place, (row, role, values) in enumerate(bars):
+        mean, y = sum(values) / len(values), _HEAD + _ROW * place
+        ends = [scale(v / one) for v in (min(values), max(values))]
+        words = f"{energy(mean)}  {mean / one:.2f} ×"
+        parts.append(text(_LEFT, y, f"{row.cell.series}, {role_title(row, role)}"))
+        parts.append(text(RIGHT, y, words, "dim", "end"))
+        parts.append(rect(_LEFT, y + 5, scale(mean / one) - _LEFT, 9, f"f-{kind_of(row, role)}"))
+        parts.append(line(ends[0], y + 9.5, ends[1], y + 9.5, "axis"))
+        for claim in stated:
+            if claim.published and (claim.a.series, claim.a.stage) == (row.cell.series, role):
+                tip = f"published: {claim.published:g} ×"
+                parts.append(ring(scale(claim.published), y + 9.5, "dense", tip))
+                key.add("published ratio (v1 of arXiv 2309.13302)", ring(12, 0, "dense"))
+    label = f"arithmetic energy, {own[0] if own else ''} ticket = 1"
+    return joined([*parts, x_axis(scale, height - 40, label)]), height
 
 
-def forest(study: Study, rows: Sequence[Row]) -> Figure:
-    """The study's claims as differences with their intervals, a line each."""
+def forest(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, float]:
+    """The study's claims as differences with their intervals, a line each; width and height."""
     findings = find_all(study, rows)
     titles = {row.cell.panel: row.cell.title for row in rows}
-    figure = Figure(figsize=(8.4, 0.42 * len(findings) + 1.9), layout="constrained")
-    axes: Any = figure.subplots()
-    key = Key()
+    margins = [-f.claim.margin for f in findings]
+    known = [v for f in findings for v in (f.low, f.high, f.value, f.stated) if v is not None]
+    ends = [*known, *margins, 0.0, 1.0]
+    scale = Scale(min(ends), max(ends), _LABELS + 14, _WIDTH - 8)
+    bottom = _ROW * len(findings)
+    parts = [line(scale(v), 0, scale(v), bottom, "hair") for v in scale.ticks()]
+    parts.append(line(scale(0), 0, scale(0), bottom, "axis"))
     for place, finding in enumerate(findings):
-        _forest_row(axes, place, finding, key)
-    axes.axvline(0, color=RULE, linewidth=0.9)
-    labels = [folded(_forest_label(f, titles), 62) for f in findings]
-    axes.set_yticks(range(len(findings)), labels, fontsize=8)
-    axes.set_ylim(len(findings) - 0.4, -0.6)
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("difference of test accuracies, percentage points")
-    figure.suptitle(f"{study.place}. {study.title}", x=0.01, ha="left", fontsize=11)
-    legend(figure, key, 2)
-    return figure
+        y = _ROW * (place + 0.5)
+        words = f"{titles[finding.panel]}: {finding.series}, {finding.claim.text}"
+        lines = folded(words, 60)
+        for number, part in enumerate(lines):
+            at = y + 4 + 13 * (number - (len(lines) - 1) / 2)
+            parts.append(text(_LABELS, at, part, "small dim", "end"))
+        parts.append(_forest_row(finding, scale, y, key))
+    parts.append(x_axis(scale, bottom, "difference of test accuracies, percentage points"))
+    return joined(parts), _WIDTH, bottom + 42
 
 
-def _forest_row(axes: Any, place: int, finding: Finding, key: Key) -> None:
-    colours = {"shown": COLOURS[0], "contrary": COLOURS[1], "undecided": COLOURS[2]}
-    colour = colours.get(finding.decision, MUTED)
-    if finding.value is not None and finding.low is not None and finding.high is not None:
-        axes.plot([finding.low, finding.high], [place, place], color=colour, linewidth=1.4)
-        style: dict[str, Any] = {"color": colour, "marker": "o", "linestyle": "none"}
-        axes.plot([finding.value], [place], **style)
-        key.add(finding.decision, **style)
-    else:
-        axes.annotate(
-            "not finished",
-            (0, place),
-            va="center",
-            fontsize=8,
-            color=MUTED,
-            xytext=(4, 0),
-            textcoords="offset points",
-        )
-    if finding.stated is not None:
-        axes.plot([finding.stated], [place - 0.28], color=INK, **HOLLOW)
-        key.add("published", color=INK, **HOLLOW)
+def _forest_row(finding: Finding, scale: Scale, y: float, key: Key) -> Markup:
+    parts = []
     if finding.claim.margin:
-        bound = -finding.claim.margin
-        axes.plot(
-            [bound, bound], [place - 0.35, place + 0.35], color=MUTED, linewidth=0.9, linestyle=":"
-        )
-        key.add("margin", color=MUTED, linewidth=0.9, linestyle=":")
-
-
-def _forest_label(finding: Finding, titles: dict[str, str]) -> str:
-    return f"{titles[finding.panel]}: {finding.series}, {finding.claim.text}"
+        at = scale(-finding.claim.margin)
+        parts.append(line(at, y - 12, at, y + 12, "threshold"))
+        key.add("margin", line(12, -7, 12, 7, "threshold"))
+    if finding.value is not None and finding.low is not None and finding.high is not None:
+        kind = _DECISIONS.get(finding.decision, "control")
+        tip = f"{signed(finding.value)} ({signed(finding.low)} to {signed(finding.high)})"
+        parts.append(line(scale(finding.low), y, scale(finding.high), y, f"bar s-{kind}"))
+        parts.append(dot(scale(finding.value), y, 4, f"f-{kind}", tip))
+        key.add(finding.decision, dot(12, 0, 4, f"f-{kind}"))
+    else:
+        parts.append(text(scale(0) + 4, y + 4, "not finished", "dim"))
+    if finding.stated is not None:
+        tip = f"published: {signed(finding.stated)}"
+        parts.append(ring(scale(finding.stated), y - 9, "dense", tip))
+        key.add("published", ring(12, 0, "dense"))
+    return joined(parts)

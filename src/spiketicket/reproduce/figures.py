@@ -3,79 +3,65 @@
 Filled marks and lines are ours, bars over them intervals over seeds (over test samples where
 there is one seed). Hollow diamonds are printed in the paper, for its data set and its network;
 where some lie far from ours, all of a panel's stand in a strip over it, on a scale of their own.
-The same rows give the same bytes.
+The same rows give the same text.
 """
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Sequence
 
-import matplotlib as mpl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-
+from spiketicket.report.figures.canvas import as_file, drawing, folded, px, series, text
+from spiketicket.report.markup import Markup, element, joined
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.comparisons import energy_panel, forest
-from spiketicket.reproduce.look import STYLE, Key, folded, legend
+from spiketicket.reproduce.look import HEIGHT, PANEL, Key
 from spiketicket.reproduce.panels import conditions_panel, curves_panel
 from spiketicket.reproduce.study import Study
 
-_WIDTH, _HEIGHT, _COLUMNS = 3.4, 2.7, 4
-"""Of a panel in inches, and panels beside each other."""
+_HEAD, _COLUMNS = 30.0, 3
+"""Height of the title, and panels beside each other."""
 
 
-def draw(study: Study, rows: Sequence[Row]) -> bytes:
-    """The study's figure as SVG."""
-    with mpl.rc_context(STYLE):
-        figure = forest(study, rows) if study.metric == "difference" else _panels(study, rows)
-        content = io.BytesIO()
-        FigureCanvasSVG(figure)
-        figure.savefig(
-            content,
-            format="svg",
-            metadata={"Date": None, "Creator": None},
-            bbox_inches="tight",
-            pad_inches=0.12,
-        )
-    return content.getvalue()
-
-
-def _panels(study: Study, rows: Sequence[Row]) -> Figure:
-    names = list(dict.fromkeys(row.cell.panel for row in rows))
-    columns = min(_COLUMNS, len(names))
-    lines = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * lines + 0.9), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False)
+def draw(study: Study, rows: Sequence[Row]) -> str:
+    """The study's figure as an SVG file."""
     key = Key()
-    for axes, name in zip(grid.flat, names, strict=False):
-        own = [row for row in rows if row.cell.panel == name]
-        if study.metric == "energy":
-            energy_panel(axes, study, own, key)
-        elif own[0].cell.x is None:
-            conditions_panel(axes, study, own, key)
-        else:
-            curves_panel(axes, study, own, key)
-        top = axes.child_axes[0] if axes.child_axes else axes  # the strip of published values
-        top.set_title(folded(own[0].cell.title, 44), loc="left")
-    for axes in list(grid.flat)[len(names) :]:
-        axes.set_axis_off()
-    legend(figure, key, columns)
-    _head(figure, f"{study.place}. {study.title}")
-    return figure
+    make = forest if study.metric == "difference" else _panels
+    inner, width, height = make(study, rows, key)
+    title = f"{study.place}. {study.title}"
+    legend, bottom = key.drawn(_HEAD + height + 10, width)
+    body = element("g", inner, transform=f"translate(0 {px(_HEAD)})")
+    head = text(0, 16, title, "strong")
+    return as_file(drawing(bottom, head, body, legend, label=title, width=width))
 
 
-def _head(figure: Figure, text: str) -> None:
-    """A title over all that is drawn: the layout makes no room for titles of strips."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    top = figure.get_tightbbox().y1 + 0.1
-    figure.text(
-        0.01,
-        top / figure.get_figheight(),
-        text,
-        ha="left",
-        va="bottom",
-        fontsize=11,
-    )
+def _panels(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, float]:
+    names = list(dict.fromkeys(row.cell.panel for row in rows))
+    columns = 2 if len(names) == 4 else min(_COLUMNS, len(names))
+    # a series has one colour in all panels
+    every = dict.fromkeys(row.cell.series for row in rows)
+    kinds = {name: series(index) for index, name in enumerate(every)}
+    parts: list[Markup] = []
+    y = 0.0
+    for start in range(0, len(names), columns):
+        heights = []
+        for place, name in enumerate(names[start : start + columns]):
+            own = [row for row in rows if row.cell.panel == name]
+            inner, height = _panel(study, own, key, kinds)
+            title = [
+                text(0, 14 + 14 * i, words) for i, words in enumerate(folded(own[0].cell.title, 44))
+            ]
+            moved = f"translate({px(PANEL * place)} {px(y)})"
+            parts.append(element("g", *title, inner, transform=moved))
+            heights.append(height)
+        y += max(heights)
+    return joined(parts), PANEL * columns, y
+
+
+def _panel(
+    study: Study, rows: Sequence[Row], key: Key, kinds: dict[str, str]
+) -> tuple[Markup, float]:
+    if study.metric == "energy":
+        return energy_panel(study, rows, key)
+    if rows[0].cell.x is None:
+        return conditions_panel(study, rows, key), HEIGHT
+    return curves_panel(study, rows, key, kinds), HEIGHT

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from spiketicket.reproduce.collect import Row, StageRow, stage_of
+from spiketicket.report.figures.canvas import (
+    Scale,
+    line,
+    mark,
+    polyline,
+    text,
+    whisker,
+    x_axis,
+)
+from spiketicket.report.markup import Markup, joined
+from spiketicket.reproduce.collect import Row, stage_of
 from spiketicket.reproduce.look import (
-    MARKS,
+    BOTTOM,
+    LEFT,
+    RIGHT,
     Key,
+    Printed,
     accuracy_axis,
-    colour_of,
-    draw_published,
-    folded,
-    nothing,
+    kind_of,
     printed_value,
     role_title,
     spread,
@@ -21,67 +30,57 @@ from spiketicket.reproduce.look import (
 from spiketicket.reproduce.published import published
 from spiketicket.reproduce.study import Study
 
-_LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 2)))
+_DASHES = ("", "6 3", "1.5 3", "6 3 1.5 3", "5 1 1 1 1 1", "9 2")
 
 
-def curves_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
-    """A curve for every series and stage."""
+def curves_panel(study: Study, rows: Sequence[Row], key: Key, kinds: Mapping[str, str]) -> Markup:
+    """A curve for every series and stage, the series in their ``kinds``."""
     axis = study.axes[rows[0].cell.panel.partition("/")[2]]
     names = list(dict.fromkeys(row.cell.series for row in rows))
-    drawn: list[tuple[float, float, float]] = []
-    values = [row.cell.x or 0.0 for row in rows]
-    aside = 0.012 * (max(values) - min(values))
+    xs = sorted({row.cell.x for row in rows if row.cell.x is not None})
+    firsts = [next(r for r in rows if r.cell.series == name) for name in names]
+    printed = [
+        (*found, kinds[row.cell.series])
+        for row in firsts
+        if (found := _printed_on_curve(study, row, axis.shown))
+    ]
+    ends = [*xs, *(x for x, _, _ in printed)]
+    scale_x = Scale(min(ends), max(ends), LEFT + 12, RIGHT - 12)
+    curves = []
     for number, name in enumerate(names):
         own = sorted((r for r in rows if r.cell.series == name), key=lambda r: r.cell.x or 0.0)
-        colour = key.colour(name)
+        aside = 3 * (number - (len(names) - 1) / 2)  # so that equal intervals are both seen
         for place, role in enumerate(study.stages):
-            points = [(r.cell.x or 0.0, stage, r) for r in own if (stage := r.stage(role))]
+            points = [
+                (scale_x(r.cell.x or 0.0), *spread(stage, r))
+                for r in own
+                if (stage := r.stage(role))
+            ]
             if points:
-                beside = aside * (number - (len(names) - 1) / 2)
-                drawn += _curve(axes, points, role, place, colour, beside, key)
-    xs = sorted({row.cell.x for row in rows if row.cell.x is not None})
-    axes.set_xticks(xs, [f"{x:g}" for x in xs])
-    axes.set_xlabel(axis.label)
-    accuracy_axis(axes, drawn)
-    firsts = [next(r for r in rows if r.cell.series == name) for name in names]
-    marks = [
-        (*mark, key.colour(row.cell.series))
-        for row in firsts
-        if (mark := _printed_on_curve(study, row, axis.shown))
+                title = f"{name}, {role_title(own[0], role)}"
+                curves.append((title, kinds[name], place, role, aside, points))
+    drawn = [
+        (mean, low, high) if place == 0 else (mean, mean, mean)
+        for _, _, place, _, _, points in curves
+        for _, mean, low, high in points
     ]
-    draw_published(axes, marks, published(rows[0].cell.published), key)
-    if not drawn:
-        nothing(axes)
-
-
-def _curve(
-    axes: Any,
-    points: Sequence[tuple[float, StageRow, Row]],
-    role: str,
-    place: int,
-    colour: str,
-    beside: float,
-    key: Key,
-) -> list[tuple[float, float, float]]:
-    main = place == 0
-    line = "-" if main or role == "dense" else _LINES[place % len(_LINES)]
-    style: dict[str, Any] = {
-        "color": colour,
-        "linestyle": line,
-        "linewidth": 1.8 if main else 0.9,
-        "alpha": 1.0 if main else 0.75,
-        "marker": MARKS[0] if main else None,
-        "markersize": 4,
-    }
-    spreads = [(x, *spread(stage, row)) for x, stage, row in points]
-    axes.plot([s[0] for s in spreads], [s[1] for s in spreads], **style)
-    if main:
-        for x, _, low, high in spreads:
-            at = x + beside  # so that equal intervals are both seen
-            axes.plot([at, at], [low, high], color=colour, linewidth=0.8, alpha=0.6)
-    row = points[0][2]
-    key.add(f"{row.cell.series}, {role_title(row, role)}", **style)
-    return [s[1:] for s in spreads] if main else [(s[1], s[1], s[1]) for s in spreads]
+    marks = [(scale_x(x), value, kind) for x, value, kind in printed]
+    scale, axes, rings = accuracy_axis(drawn, marks, published(rows[0].cell.published), key)
+    parts = [axes, x_axis(scale_x, BOTTOM, axis.label, xs)]
+    for title, kind, place, role, aside, points in curves:
+        main = place == 0
+        dash = "" if role == "dense" else _DASHES[place % len(_DASHES)]
+        line_class = f"s-{kind}" if main else f"s-{kind} thin"
+        parts.append(
+            polyline([(x, scale(mean)) for x, mean, _, _ in points], line_class, title, dash)
+        )
+        if main:
+            for x, mean, low, high in points:
+                parts.append(whisker(x + aside, scale, low, high, kind))
+                parts.append(mark(0, x, scale(mean), f"f-{kind}", f"{title}: {mean:.2f} %"))
+        sample = polyline([(0, 0), (24, 0)], line_class, dash=dash)
+        key.add(title, sample, *([mark(0, 12, 0, f"f-{kind}")] if main else []))
+    return joined([*parts, rings])
 
 
 def _printed_on_curve(study: Study, row: Row, shown: str) -> tuple[float, float] | None:
@@ -94,36 +93,32 @@ def _printed_on_curve(study: Study, row: Row, shown: str) -> tuple[float, float]
     return None if value is None or pruned is None else (pruned, value)
 
 
-def conditions_panel(axes: Any, study: Study, rows: Sequence[Row], key: Key) -> None:
+def conditions_panel(study: Study, rows: Sequence[Row], key: Key) -> Markup:
     """The stages of every series beside each other."""
-    drawn: list[tuple[float, float, float]] = []
     known = published(rows[0].cell.published)
-    marks: list[tuple[float, float, str]] = []
+    scale_x = Scale(-0.5, len(rows) - 0.5, LEFT, RIGHT)
+    found, printed = [], list[Printed]()
     for place, row in enumerate(rows):
         shown = [
             role for role in study.stages if row.stage(role) or printed_value(known, row, role)
         ]
         for index, role in enumerate(shown):
-            at = place + (index - (len(shown) - 1) / 2) * min(0.2, 0.8 / len(shown))
-            stage, number = row.stage(role), study.stages.index(role)
-            if stage:
-                mean, low, high = spread(stage, row)
-                colour = colour_of(row, role)
-                style = {
-                    "color": colour,
-                    "marker": MARKS[number % len(MARKS)],
-                    "markersize": 5,
-                    "linestyle": "none",
-                }
-                axes.plot([at, at], [low, high], color=colour, linewidth=0.9, alpha=0.7)
-                axes.plot([at], [mean], **style)
-                key.add(role_title(row, role), **style)
-                drawn.append((mean, low, high))
+            beside = (index - (len(shown) - 1) / 2) * min(0.2, 0.8 / len(shown))
+            at, kind = scale_x(place + beside), kind_of(row, role)
+            if stage := row.stage(role):
+                found.append((at, row, role, kind, spread(stage, row)))
             if (value := printed_value(known, row, role)) is not None:
-                marks.append((at, value, colour_of(row, role)))
-    axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_xticks(range(len(rows)), [folded(r.cell.series, 12) for r in rows], fontsize=8)
-    accuracy_axis(axes, drawn)
-    draw_published(axes, marks, known, key)
-    if not drawn:
-        nothing(axes)
+                printed.append((at, value, kind))
+    scale, axes, rings = accuracy_axis([f[-1] for f in found], printed, known, key)
+    parts = [axes, line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis")]
+    parts += [
+        text(scale_x(place), BOTTOM + 15, row.cell.series, "tiny dim", "middle")
+        for place, row in enumerate(rows)
+    ]
+    for at, row, role, kind, (mean, low, high) in found:
+        shape, title = study.stages.index(role), role_title(row, role)
+        parts.append(whisker(at, scale, low, high, kind))
+        tip = f"{row.cell.series}, {title}: {mean:.2f} %"
+        parts.append(mark(shape, at, scale(mean), f"f-{kind}", tip))
+        key.add(title, mark(shape, 12, 0, f"f-{kind}"))
+    return joined([*parts, rings])

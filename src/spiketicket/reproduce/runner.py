@@ -152,7 +152,7 @@ def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out:
     content = {
         "jsonl": to_lines(rows).encode(),
         "csv": to_csv(rows).encode(),
-        "svg": draw(study, rows),
+        "svg": draw(study, rows).encode(),
         "md": to_page(study, scale, rows).encode(),
     }
     with explained(out, "--out"):

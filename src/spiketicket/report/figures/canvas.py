@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -38,8 +38,13 @@ class Figure:
     @property
     def file(self) -> str:
         """The figure as an SVG file by itself, in the colours of paper."""
-        style = element("style", Markup(paper_style()))
-        return self.svg.replace(">", f">{style}", 1) + "\n"
+        return as_file(self.svg)
+
+
+def as_file(svg: Markup) -> str:
+    """A drawing as an SVG file by itself, in the colours of paper."""
+    style = element("style", Markup(paper_style()))
+    return svg.replace(">", f">{style}", 1) + "\n"
 
 
 def stylesheet() -> str:
@@ -156,10 +161,12 @@ def rect(
     )
 
 
-def polyline(points: Sequence[tuple[float, float]], class_: str, tip: object = None) -> Markup:
-    """A line through points."""
+def polyline(
+    points: Sequence[tuple[float, float]], class_: str, tip: object = None, dash: str = ""
+) -> Markup:
+    """A line through points; ``dash`` is a pattern of strokes and gaps."""
     shown = () if tip is None else (element("title", tip),)
-    return element("path", *shown, d=_steps(points), class_=class_)
+    return element("path", *shown, d=_steps(points), class_=class_, stroke_dasharray=dash or None)
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> str:
@@ -179,11 +186,33 @@ def dot(x: float, y: float, radius: float, class_: str, tip: object = None) -> M
     return element("circle", *shown, cx=px(x), cy=px(y), r=px(radius), class_=class_)
 
 
+DIAMOND = "M0-5l5 5l-5 5l-5-5Z"
+_SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0Z",
+    "M-3.5-3.5h7v7h-7Z",
+    "M0-4.5l4.5 8h-9Z",
+    "M0 4.5l4.5-8h-9Z",
+    DIAMOND,
+)
+
+
+def mark(shape: str | int, x: float, y: float, class_: str, tip: object = None) -> Markup:
+    """A mark around a place: a path, or the number of a shape, which tells series apart."""
+    shown = () if tip is None else (element("title", tip),)
+    path = _SHAPES[shape % len(_SHAPES)] if isinstance(shape, int) else shape
+    moved = f"translate({px(x)} {px(y)})"
+    return element("path", *shown, d=path, class_=class_, transform=moved)
+
+
+def whisker(x: float, scale: Scale, low: float, high: float, kind: str) -> Markup:
+    """An interval as a thin line, cut off where the scale ends."""
+    bottom, top = (scale(min(max(value, scale.low), scale.high)) for value in (low, high))
+    return line(x, bottom, x, top, f"whisker s-{kind}")
+
+
 def y_axis(scale: Scale, left: float, right: float, unit: str, most: int = 5) -> Markup:
     """Grid lines with their values, and the unit over them."""
-    parts = [text(left - 6, scale.end - 10, unit, "dim", "start" if left < 60 else "end")]
-    if left < 60:
-        parts = [text(2, scale.end - 10, unit, "dim")]
+    parts = [text(2, scale.end - 10, unit, "dim")] if unit else []
     for value in scale.ticks(most):
         parts.append(line(left, scale(value), right, scale(value), "hair"))
         parts.append(text(left - 6, scale(value) + 3.5, f"{value:g}", "dim", "end"))
@@ -191,13 +220,17 @@ def y_axis(scale: Scale, left: float, right: float, unit: str, most: int = 5) ->
 
 
 def x_axis(
-    scale: Scale, y: float, unit: str, values: Sequence[float] | None = None, most: int = 5
+    scale: Scale,
+    y: float,
+    unit: str,
+    values: Sequence[float] | None = None,
+    words: Callable[[float], str] = "{:g}".format,
 ) -> Markup:
-    """A line with its values, and what they are under them."""
+    """A line with its values in words, and what they are under them."""
     parts = [line(scale.start, y, scale.end, y, "axis")]
-    for value in scale.ticks(most) if values is None else values:
+    for value in scale.ticks() if values is None else values:
         parts.append(line(scale(value), y, scale(value), y + 4, "axis"))
-        parts.append(text(scale(value), y + 16, f"{value:g}", "dim", "middle"))
+        parts.append(text(scale(value), y + 16, words(value), "dim", "middle"))
     parts.append(text((scale.start + scale.end) / 2, y + 32, unit, "dim", "middle"))
     return joined(parts)
 
@@ -219,6 +252,34 @@ def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[
     return found
 
 
+def end_labels(
+    ends: Sequence[tuple[str, float, float, str]], right: float, low: float, high: float
+) -> Markup:
+    """Names of lines beside where they end, apart from each other between the places low and high.
+
+    ``ends`` are title, x and y of the end, and kind.
+    """
+    parts = []
+    for (title, x, y, kind), at in zip(
+        ends, apart([end[2] for end in ends], 13, low, high), strict=True
+    ):
+        path = f"M{px(x)} {px(y)}L{px(right + 6)} {px(at)}"
+        parts.append(element("path", d=path, class_="hair"))
+        parts.append(text(right + 9, at + 3.5, title, f"label t-{kind}"))
+    return joined(parts)
+
+
+def folded(content: str, width: int) -> list[str]:
+    """A text in lines of about so many characters, broken at blanks."""
+    lines = [""]
+    for word in content.split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
 def shortened(content: str, most: int) -> str:
     """A text of at most so many characters, its middle left out."""
     if len(content) <= most:
@@ -233,9 +294,22 @@ def brief(name: str, most: int) -> str:
 
 
 def role(stage: str) -> str:
-    """How a stage is drawn: ``ticket``, ``dense``, ``floor`` (frozen) or ``control``."""
+    """The kind of a stage: ``ticket``, ``dense``, ``floor`` (frozen) or ``control``.
+
+    A kind is how a thing is drawn in every figure: the classes ``s-``, ``f-`` and ``t-`` of it are
+    its line, its area and its text.
+    """
     if stage in ("ticket", "patch", "pepsp", "multisp") or stage.endswith("_finetuned"):
         return "ticket"
     if stage == "dense":
         return "dense"
     return "floor" if stage.endswith("random_frozen") else "control"
+
+
+_SERIES = 13
+
+
+def series(index: int) -> str:
+    """The kind of a series that is no stage: one of 13 colours, then the same with dashes."""
+    again = " again" * (index // _SERIES % 2)
+    return f"own c{index % _SERIES}{again}"

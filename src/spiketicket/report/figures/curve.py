@@ -8,18 +8,17 @@ from spiketicket.report.axes import Curve
 from spiketicket.report.figures.canvas import (
     Figure,
     Scale,
-    apart,
     dot,
     drawing,
-    line,
+    end_labels,
     polyline,
-    px,
     role,
     text,
+    whisker,
     x_axis,
     y_axis,
 )
-from spiketicket.report.markup import Markup, element, joined
+from spiketicket.report.markup import Markup, joined
 from spiketicket.report.numbers import Spread, between, percent, plain, spread
 from spiketicket.report.runs import Row, Run
 
@@ -46,7 +45,11 @@ def accuracy_curve(curve: Curve, number: int) -> Figure:
     ]
     order = sorted(shown, key=lambda ln: role(ln.stage) == "ticket")
     parts += [_drawn(ln, scale_x, scale_y) for ln in order]
-    parts.append(_labels(shown, scale_y))
+    ends = [
+        (_short(ln.title), _RIGHT - 4, scale_y(ln.points[-1][1].mean), role(ln.stage))
+        for ln in shown
+    ]
+    parts.append(end_labels(ends, _RIGHT, _TOP, _BOTTOM - 2))
     if hidden:
         parts.append(text(_LEFT, _BOTTOM + 50, _floor(hidden), "dim"))
     name = curve.key.replace(".", "-")
@@ -119,11 +122,8 @@ def _drawn(ln: _Line, scale_x: Scale, scale_y: Scale) -> Markup:
     parts = []
     for x, s, _ in ln.points:
         if s.interval:
-            low, high = (
-                min(max(v, scale_y.low), scale_y.high) for v in (s.interval.low, s.interval.high)
-            )
             at = scale_x(x) + aside
-            parts.append(line(at, scale_y(low), at, scale_y(high), f"whisker s-{kind}"))
+            parts.append(whisker(at, scale_y, s.interval.low, s.interval.high, kind))
     parts.append(polyline([(scale_x(x), scale_y(s.mean)) for x, s, _ in ln.points], f"s-{kind}"))
     for x, s, run in ln.points:
         tip = f"{ln.title}: {percent(s.mean)} % ({between(s.interval)}) at {plain(x)}, {run.label}"
@@ -131,17 +131,9 @@ def _drawn(ln: _Line, scale_x: Scale, scale_y: Scale) -> Markup:
     return joined(parts)
 
 
-def _labels(lines: list[_Line], scale_y: Scale) -> Markup:
-    ends = [scale_y(ln.points[-1][1].mean) for ln in lines]
-    parts = []
-    for ln, at, end in zip(lines, apart(ends, 14, _TOP, _BOTTOM - 2), ends, strict=True):
-        kind = role(ln.stage)
-        path = f"M{px(_RIGHT - 4)} {px(end)}L{px(_RIGHT + 8)} {px(at)}"
-        parts.append(element("path", d=path, class_="hair"))
-        short = ln.title.replace("random mask, ", "random, ").replace("random mask ", "random ")
-        short = short.replace("MultiSp, ", "").replace("PEPSp, ", "")
-        parts.append(text(_RIGHT + 11, at + 3.5, short, f"label t-{kind}"))
-    return joined(parts)
+def _short(title: str) -> str:
+    short = title.replace("random mask, ", "random, ").replace("random mask ", "random ")
+    return short.replace("MultiSp, ", "").replace("PEPSp, ", "")
 
 
 def _floor(lines: list[_Line]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from spiketicket.report.figures.canvas import WIDTH, Figure, drawing, px, text
+from spiketicket.report.figures.recording import coloured, full_count, image
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.sample import Sample
 
@@ -27,7 +25,7 @@ def pictures(sample: Sample, stage: str) -> Figure:
     for m in range(count):
         x = (m % _COLUMNS) * (_SIDE + _GAP)
         y = (m // _COLUMNS) * (height + 22)
-        parts.append(_image(sample.images[m], x, y, height))
+        parts.append(image(_colours(sample.images[m]), x, y, _SIDE, height))
         parts.append(text(x, y + height + 13, sample.class_name(sample.labels[m]), "small dim"))
         if sample.kept is not None and sample.grid is not None:
             kept = np.zeros(sample.grid[0] * sample.grid[1], np.bool_)
@@ -68,39 +66,17 @@ def _which(ids: tuple[int, ...]) -> str:
     return " and ".join(found).capitalize()
 
 
-def _image(frames: NDArray[Any], x: float, y: float, height: float) -> Markup:
+def _colours(frames: NDArray[Any]) -> NDArray[Any]:
     """Frames [F, C, H, W] as one image: colours, grey, or polarities summed over time."""
-    return element(
-        "image",
-        x=px(x),
-        y=px(y),
-        width=px(_SIDE),
-        height=px(height),
-        class_="pixels",
-        preserveAspectRatio="none",
-        href=f"data:image/png;base64,{_png(_colours(frames))}",
-    )
-
-
-def _colours(frames: NDArray[Any]) -> NDArray[np.uint8]:
     if frames.shape[0] > 1 or frames.shape[1] == 2:
-        from spiketicket.report.event_picture import coloured
-
         total = frames.sum(0, dtype=np.float64)
-        most = float(np.quantile(total[total > 0], 0.99)) if (total > 0).any() else 1.0
-        return np.round(255 * coloured(total[:2], most)).astype(np.uint8)
-    image = frames[0]
-    if image.dtype != np.uint8:
-        image = np.clip(image.astype(np.float64) * 255 / max(1.0, float(image.max())), 0, 255)
-    if len(image) != 3:
-        return np.asarray(image[0], np.uint8)
-    return np.asarray(image.transpose(1, 2, 0), np.uint8)
-
-
-def _png(pixels: NDArray[np.uint8]) -> str:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", optimize=True)
-    return base64.b64encode(out.getvalue()).decode()
+        return coloured(total[:2], full_count(total))
+    pixels = frames[0]
+    if pixels.dtype != np.uint8:
+        pixels = np.clip(pixels.astype(np.float64) * 255 / max(1.0, float(pixels.max())), 0, 255)
+    if len(pixels) != 3:
+        return np.asarray(pixels[0], np.uint8)
+    return np.asarray(pixels.transpose(1, 2, 0), np.uint8)
 
 
 def _veil(kept: NDArray[np.bool_], x: float, y: float, height: float) -> Markup:

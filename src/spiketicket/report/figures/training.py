@@ -10,12 +10,11 @@ from spiketicket.experiment.schemas import Epoch
 from spiketicket.report.figures.canvas import (
     Figure,
     Scale,
-    apart,
     drawing,
+    end_labels,
     polyline,
     px,
     role,
-    text,
     x_axis,
     y_axis,
 )
@@ -87,7 +86,8 @@ def _figure(
                     "circle", cx=px(points[0][0]), cy=px(points[0][1]), r=2.5, class_=f"f-{kind}"
                 )
             )
-    parts.append(_labels(run, lines, scale_x, scale_y))
+    ends = [_end(ln, scale_x, scale_y) for ln in lines if _named(run, ln.stage, lines)]
+    parts.append(end_labels(ends, _RIGHT, _TOP, _BOTTOM - 2))
     seeds = len({s.seed for s in run.stages if s.history})
     caption = f"Mean over {seeds} seeds." if seeds > 1 else "One seed."
     if len(lines) > _LABELS:
@@ -134,14 +134,7 @@ def _named(run: Run, stage: str, lines: Sequence[_Line]) -> bool:
     return len(lines) <= _LABELS or stage in (run.main, "dense", "patch", "pepsp", "multisp")
 
 
-def _labels(run: Run, lines: Sequence[_Line], scale_x: Scale, scale_y: Scale) -> Markup:
-    named = [ln for ln in lines if _named(run, ln.stage, lines)]
-    ends = [scale_y(ln.values[-1][1]) for ln in named]
-    parts = []
-    for ln, at, end in zip(named, apart(ends, 13, _TOP, _BOTTOM - 2), ends, strict=True):
-        start = scale_x(ln.values[-1][0] + 1) + 2
-        path = f"M{px(start)} {px(end)}L{px(_RIGHT + 6)} {px(at)}"
-        parts.append(element("path", d=path, class_="hair"))
-        title = ln.title.replace("random mask, ", "random, ")
-        parts.append(text(_RIGHT + 9, at + 3.5, title, f"label t-{role(ln.stage)}"))
-    return joined(parts)
+def _end(ln: _Line, scale_x: Scale, scale_y: Scale) -> tuple[str, float, float, str]:
+    epoch, value = ln.values[-1]
+    title = ln.title.replace("random mask, ", "random, ")
+    return title, scale_x(epoch + 1) + 2, scale_y(value), role(ln.stage)
