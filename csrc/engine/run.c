@@ -11,23 +11,8 @@ enum { MAX_THREADS = 1024 };
 /* ---- processor levels */
 
 unsigned st_levels(void) {
-    unsigned mask = 1;
-#if defined(ST_HAVE_AVX2)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-        __builtin_cpu_supports("popcnt"))
-        mask |= 2;
-#endif
-#if defined(ST_HAVE_AVX512)
-#if !defined(ST_AVX512_AS_AVX2)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vpopcntdq") && (mask & 2))
-        mask |= 4;
-#else
-    mask |= mask << 1 & 4; /* a test build: the same source, its vectors split in two */
-#endif
-#endif
-    return mask;
+    const unsigned mask = processor_levels();
+    return processor_counts_bits() ? mask : mask & ~(1u << ST_AVX512);
 }
 
 static const Kernels *kernels_of(int level, const Error *e) {

@@ -7,6 +7,8 @@
 #ifndef SPIKETICKET_ENGINE_H
 #define SPIKETICKET_ENGINE_H
 
+#include "processor.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +27,7 @@ extern "C" {
 typedef struct st_net st_net;
 
 enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
-enum { ST_BEST = -1, ST_GENERIC = 0, ST_AVX2 = 1, ST_AVX512 = 2 };
+enum { ST_BEST = -1 }; /* the best level that this processor runs */
 enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
 
 /* Checks and copies a program, and plans how to run it.

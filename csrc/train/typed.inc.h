@@ -27,7 +27,7 @@ static void FN(stats_chunk)(const REAL *y, int64_t r0, int64_t r1, int64_t C, do
 
 /* Mean and biased variance of each channel over `rows` rows; chunks are combined in a fixed
  * order (Chan et al. 1983), so the result does not depend on the number of threads. */
-int FN(stats)(const REAL *y, int64_t rows, int64_t C, float *mean, float *var, int threads) {
+static int FN(stats)(const REAL *y, int64_t rows, int64_t C, float *mean, float *var, int threads) {
     int64_t n = (rows + CHUNK - 1) / CHUNK;
     double *part = malloc(sizeof(double) * (size_t)(2 * n * C));
     if (!part) return 1;
@@ -78,7 +78,7 @@ static inline int64_t FN(window)(const Shape *d, int64_t out_row, int k) {
     return (n * d->H + 2 * h + k / 2) * d->W + 2 * w + k % 2;
 }
 
-int FN(forward)(const REAL *y, const float *a, const float *b, REAL *out,
+static int FN(forward)(const REAL *y, const float *a, const float *b, REAL *out,
                 const Shape *d, const Lif *p, int threads) {
     const int K = d->pool ? 4 : 1;
     const int64_t in_rows = d->B * d->H * d->W, out_rows = in_rows / K, C = d->C;
@@ -167,7 +167,7 @@ static inline __attribute__((always_inline)) void FN(group_grad)(
 }
 
 /* gz (same shape as y), and per channel the sums of gz and of gz*(y - mean)*rstd. */
-int FN(backward)(const REAL *y, const float *a, const float *b, const float *mean, const float *rstd,
+static int FN(backward)(const REAL *y, const float *a, const float *b, const float *mean, const float *rstd,
                  const REAL *g, REAL *gz, double *sums, const Shape *d, const Lif *p, int threads) {
     const int64_t rows = d->B * d->H * d->W, C = d->C, groups = (rows + GROUP - 1) / GROUP;
     const int64_t n = (groups + GROUPS_A_CHUNK - 1) / GROUPS_A_CHUNK;
@@ -204,7 +204,7 @@ int FN(backward)(const REAL *y, const float *a, const float *b, const float *mea
 }
 
 /* gy = a*gz + q*y + r in place over gz: batch normalisation's own backward pass. */
-int FN(finish)(const REAL *y, REAL *gz, const float *a, const float *q, const float *r,
+static int FN(finish)(const REAL *y, REAL *gz, const float *a, const float *q, const float *r,
                int64_t rows, int64_t C, int threads) {
     #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t i = 0; i < rows; i++) {
