@@ -1,7 +1,7 @@
 """The C library, through ctypes.
 
-The interface is ``csrc/engine/spiketicket_engine.h``. ctypes releases the interpreter's lock for the
-length of a call, and a loaded net may be run by several threads at once.
+The interface is ``csrc/engine/spiketicket_engine.h``. ctypes releases the interpreter's lock for
+the length of a call, and a loaded net may be run by several threads at once.
 
 The library lies in this package where the installation could build it; without it
 :func:`available` is False. ``SPIKETICKET_ENGINE_LIBRARY`` names another file,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from typing import Any, Protocol
 
 import torch
@@ -65,7 +64,7 @@ class Lif(ctypes.Structure):
 
 
 _Pointer = ctypes.c_void_p
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "stats": (_Pointer, ctypes.c_int64, ctypes.c_int64, _Pointer, _Pointer, ctypes.c_int),
     "forward": (
         *(4 * [_Pointer]),
@@ -293,14 +292,15 @@ def _at(tensor: Tensor) -> ctypes.c_void_p:
 
 
 def _function(name: str, dtype: torch.dtype) -> Any:
-    return _functions(os.environ.get(_LEVEL) or None)[f"{name}_{_SUFFIX[dtype]}"]
+    level = libraries.choose_level(None, _LEVEL, levels())
+    return _functions(level)[f"{name}_{_SUFFIX[dtype]}"]
 
 
 @functools.cache
-def _functions(level: str | None) -> dict[str, Any]:
-    number = LEVELS.index(libraries.choose_level(level, _LEVEL, levels()))
-    kernels = _library().st_neurons(number).contents
-    return {name: getattr(kernels, name) for name, _ in _Kernels._fields_}
+def _functions(level: str) -> dict[str, Any]:
+    kernels = _library().st_neurons(LEVELS.index(level)).contents
+    names = [f"{name}_{suffix}" for name in _FUNCTIONS for suffix in _SUFFIX.values()]
+    return {name: getattr(kernels, name) for name in names}
 
 
 def _check(status: int) -> None:
