@@ -9,7 +9,8 @@ unsigned processor_levels(void) {
 #endif
 #if defined(ST_HAVE_AVX512)
 #if defined(ST_AVX512_AS_AVX2)
-    mask |= mask << 1 & 1u << ST_AVX512; /* a test build: the same source, its vectors split in two */
+    /* a test build: the same source, its vectors split in two */
+    mask |= mask << 1 & 1u << ST_AVX512;
 #else
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

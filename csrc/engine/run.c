@@ -113,7 +113,8 @@ static void *work(void *job) { return run_images(job, 1) ? job : NULL; }
 static bool run_job(Job *job, int threads) {
     pthread_t other[MAX_THREADS];
     int started = 0;
-    while (started < threads - 1 && pthread_create(&other[started], NULL, work, job) == 0) started++;
+    while (started < threads - 1 && pthread_create(&other[started], NULL, work, job) == 0)
+        started++;
     bool good = work(job) != NULL;
     for (int i = 0; i < started; i++) {
         void *done = NULL;
@@ -165,8 +166,10 @@ int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t
     }
     const Reg *r = &net->p.regs[reg];
     if (!net->keep || r->kind == KIND_NONE || count != reg_values(r)) {
-        fail(&e, net->keep ? "register %u is never written or has another size"
-                           : "register %u: the net was loaded without keeping its registers", reg);
+        fail(&e,
+             net->keep ? "register %u is never written or has another size"
+                       : "register %u: the net was loaded without keeping its registers",
+             reg);
         return ST_BAD_ARGUMENT;
     }
     Context *c = context_take(net, 1);

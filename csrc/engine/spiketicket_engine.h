@@ -43,7 +43,7 @@ ST_API void st_free(st_net *net);
 
 /* Times the ways to compute each layer on the n inputs given (a few, like those to come) and keeps
  * the fastest, on one thread. Answers stay the same to the bit. It changes the net: call it before
- * any other thread has the net. Returns a code as st_run; where it fails the net works as before. */
+ * any other thread has the net. Returns a code as st_run; where it fails the net is as before. */
 ST_API int st_tune(st_net *net, const float *x, int64_t n, char *error, size_t error_size);
 
 /* Logits [n][classes] of n inputs [n][frames][channels][height][width], on `threads` threads.

@@ -1,8 +1,8 @@
 /* Batch normalisation + LIF + 2x2 max pooling in one pass, forward and backward, for the CPU.
  *
  * Called by neurons/native.py through ctypes, which has the same structures. All functions take
- * data that is row-major [time][row][channel] (channels last), as float or as bfloat16, and return 0,
- * or 1 without memory. Results do not depend on the number of threads.
+ * data that is row-major [time][row][channel] (channels last), as float or as bfloat16, and return
+ * 0, or 1 without memory. Results do not depend on the number of threads.
  */
 #ifndef ST_NEURONS_H
 #define ST_NEURONS_H
@@ -11,17 +11,18 @@
 
 #include <stdint.h>
 
-/* Of [T][B*H*W][C]. pool: 2x2 windows of rows give their largest spike. repeat: there is one step of
- * input, which all T steps read. */
+/* Of [T][B*H*W][C]. pool: 2x2 windows of rows give their largest spike. repeat: there is one step
+ * of input, which all T steps read. */
 typedef struct {
     int64_t T, B, H, W, C;
     int32_t pool, repeat;
 } Shape;
 
+/* charge: 0: decay*v + z   1: v - (v - v_rest)/tau + z   2: v + (z - (v - v_rest))/tau
+ * surrogate: 0 sigmoid, 1 atan, 2 triangle */
 typedef struct {
     float decay, tau, v_threshold, v_reset, v_rest, alpha;
-    int32_t charge; /* 0: decay*v + z   1: v - (v - v_rest)/tau + z   2: v + (z - (v - v_rest))/tau */
-    int32_t soft_reset, detach_reset, surrogate; /* surrogate: 0 sigmoid, 1 atan, 2 triangle */
+    int32_t charge, soft_reset, detach_reset, surrogate;
 } Lif;
 
 /* The functions for one type of the data. */

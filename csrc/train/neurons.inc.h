@@ -22,7 +22,12 @@
 #define GROUP 4
 #define GROUPS_A_CHUNK 64
 
-static inline float load_bf16(uint16_t x) { uint32_t i = (uint32_t)x << 16; float f; memcpy(&f, &i, 4); return f; }
+static inline float load_bf16(uint16_t x) {
+    uint32_t i = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &i, 4);
+    return f;
+}
 static inline uint16_t store_bf16(float f) {
     uint32_t i;
     memcpy(&i, &f, 4);
