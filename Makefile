@@ -9,7 +9,7 @@ SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # The tests start many processes: without byte code each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-C_SOURCES := $(wildcard csrc/*/*.c csrc/*/*.h)
+C_SOURCES := $(wildcard csrc/*/*.[ch])
 
 .PHONY: demo test check lint format docs bench fuzz fuzz-python constraints clean help
 
@@ -27,10 +27,10 @@ lint: $(VENV)/.test  ## run the linter, the types and the import contract
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/clang-format --dry-run --Werror csrc/*/*.[ch]
 
 format: $(VENV)/.test  ## format the code, and mend what the linter can
-	$(BIN)/clang-format -i $(C_SOURCES)
+	$(BIN)/clang-format -i csrc/*/*.[ch]
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 

@@ -82,6 +82,14 @@ def test_the_instruction_set_is_named(monkeypatch, machine, have, said):
     assert libraries.state(have, "LEVEL").startswith("C, but LEVEL: must be one of")
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_where_a_compiler_is_both_libraries_were_built():
+    # the installation goes on without them, and the other tests would be skipped
+    assert library.state().startswith("C with "), library.state()
+    native = pytest.importorskip("spiketicket.neurons.native")
+    assert native.state().startswith("C with "), native.state()
+
+
 def test_the_engine_says_what_runs_without_its_library(monkeypatch):
     monkeypatch.setattr(libraries, "_ENDINGS", ())
     library._loaded.cache_clear()
