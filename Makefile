@@ -9,6 +9,8 @@ SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # The tests start many processes: without byte code each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+C_SOURCES := $(wildcard csrc/*/*.[ch])
+
 .PHONY: demo test check lint format docs bench fuzz fuzz-python constraints clean help
 
 demo: $(VENV)/.train  ## find a ticket on real data, print its verdict and where the report is
@@ -25,8 +27,10 @@ lint: $(VENV)/.test  ## run the linter, the types and the import contract
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror csrc/*/*.[ch]
 
 format: $(VENV)/.test  ## format the code, and mend what the linter can
+	$(BIN)/clang-format -i csrc/*/*.[ch]
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
@@ -69,7 +73,7 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.train: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
+$(VENV)/.train: $(VENV)/.made pyproject.toml CMakeLists.txt $(C_SOURCES)
 	@echo "Installing into $(VENV): a minute or two"
 	$(PIP) install --editable '.[train]'
 	touch $@
@@ -81,7 +85,7 @@ $(VENV)/.docs: $(VENV)/.made pyproject.toml
 # spikingjelly, the oracle of the neuron tests, lists torchvision and torchaudio
 # among its needs, though its neurons use neither: it is installed without its list. So are norse,
 # whose neurons the examples use, and neurobench, the referee of the operation counts.
-$(VENV)/.test: $(VENV)/.made pyproject.toml CMakeLists.txt $(wildcard csrc/*)
+$(VENV)/.test: $(VENV)/.made pyproject.toml CMakeLists.txt $(C_SOURCES)
 	@echo "Installing into $(VENV), with what the tests need: a minute or two"
 	$(PIP) install --editable '.[test]'
 	$(PIP) install -q --no-deps 'spikingjelly==2.0.0' 'neurobench==2.3.0' 'norse==1.1.0'

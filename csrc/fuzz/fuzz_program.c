@@ -41,8 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     program[2] = (uint32_t)bytes;
     char error[200];
     const int level = data[0] & 3;
-    const unsigned flags = (data[0] >> 2 & 1 ? ST_KEEP_REGISTERS : 0) |
-                           (data[0] >> 6 & 1 ? ST_LATENCY : 0);
+    const unsigned flags =
+        (data[0] >> 2 & 1 ? ST_KEEP_REGISTERS : 0) | (data[0] >> 6 & 1 ? ST_LATENCY : 0);
     st_net *net = st_load(program, bytes, level == 3 ? ST_BEST : level, flags, error, sizeof error);
     const size_t values = (size_t)program[4] * program[5] * program[6] * program[7];
     if (net && values <= MOST_VALUES && work_of(program, bytes / 4) <= MOST_WORK) {

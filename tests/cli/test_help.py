@@ -55,5 +55,5 @@ def test_version(spike: Callable[..., Result]) -> None:
     assert spike("--version").output == f"spiketicket {__version__}\n"
     assert spike("version").output == f"spiketicket {__version__}\n"
     verbose = spike("version", "--verbose").output
-    for word in ("python", "torch", "numpy", "threads", "cuda"):
+    for word in ("python", "torch", "numpy", "threads", "cuda", "engine", "neurons"):
         assert word in verbose

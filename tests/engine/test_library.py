@@ -237,7 +237,7 @@ def test_a_library_that_is_none_is_refused(monkeypatch, tmp_path):
     wrong.write_text("not a library")
     monkeypatch.setenv("SPIKETICKET_ENGINE_LIBRARY", str(wrong))
     assert not library.available()
-    with pytest.raises(UserError, match="is not the engine's C library"):
+    with pytest.raises(UserError, match="is not the C library spiketicket_engine"):
         library.levels()
 
 

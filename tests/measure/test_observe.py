@@ -63,7 +63,7 @@ def test_nothing_changes_for_being_observed(name, kernel, images):
     assert seen.images == 3
 
 
-@pytest.mark.skipif(not native.available(), reason="no C compiler")
+@pytest.mark.skipif(not native.available(), reason="no C library was built")
 @pytest.mark.parametrize("static", [True, False])
 def test_observed_neurons_are_those_of_the_plain_kernel_unpooled(static, images):
     fused, eager = build("convnet", kernel="native"), build("convnet", kernel="eager")

@@ -11,7 +11,7 @@ from spiketicket.neurons import native
 from spiketicket.neurons import step as step_neuron
 from spiketicket.neurons.lif import LIF, Config, simulate
 
-needs_kernel = pytest.mark.skipif(not native.available(), reason="no C compiler")
+needs_kernel = pytest.mark.skipif(not native.available(), reason="no C library was built")
 
 
 def plain(y, norm, config, steps, pool):

@@ -198,7 +198,7 @@ def test_binary_activations_run_conv_pep_once_for_an_image(module, kind):
     assert max(batches) == 12
 
 
-@pytest.mark.skipif(not native.available(), reason="no C compiler")
+@pytest.mark.skipif(not native.available(), reason="no C library was built")
 @pytest.mark.parametrize("module", NETS)
 def test_kernels_agree(module):
     frames = torch.randn(3, 4, 3, 32, 32)

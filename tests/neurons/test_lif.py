@@ -12,7 +12,7 @@ from spiketicket.neurons.lif import LIF, Config
 KERNELS = [
     "eager",
     pytest.param(
-        "native", marks=pytest.mark.skipif(not _native.available(), reason="no C compiler")
+        "native", marks=pytest.mark.skipif(not _native.available(), reason="no C library was built")
     ),
 ]
 
@@ -99,7 +99,7 @@ def test_native_kernel_gives_the_bits_of_the_definition(
     steps, neurons, decay, threshold, reset, scaled, seed
 ):
     if not _native.available():
-        pytest.skip("no C compiler")
+        pytest.skip("no C library was built")
     config = Config(decay=decay, v_threshold=threshold, v_reset=reset, decay_input=scaled)
     current = torch.randn(steps, neurons, generator=torch.Generator().manual_seed(seed))
     assert torch.equal(LIF(config, "native")(current), LIF(config, "eager")(current))
@@ -209,7 +209,7 @@ def test_a_configuration_is_compiled_once_for_all_layers_of_a_kind(traced_only):
 @pytest.mark.parametrize("surrogate", ["sigmoid", "atan", "triangle"])
 def test_surrogate_gradient_at_every_magnitude(surrogate):
     if not _native.available():
-        pytest.skip("no C compiler")
+        pytest.skip("no C library was built")
     sizes = torch.logspace(-3, 37, 200)
     current = torch.cat([-sizes, torch.zeros(1), sizes, torch.linspace(-40, 40, 401)])[None]
     config = Config(surrogate=surrogate)
@@ -225,27 +225,54 @@ def test_the_native_kernel_takes_no_other_device():
         LIF(Config(), "native")(torch.empty(2, 64, device="meta"))
 
 
-def test_without_a_compiler_auto_is_eager_and_native_says_why(monkeypatch):
-    from spiketicket.errors import UserError
-    from spiketicket.neurons import lif
+@pytest.mark.skipif(not _native.available(), reason="no C library was built")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("surrogate", ["sigmoid", "atan", "triangle"])
+@pytest.mark.parametrize("channels", [7, 64, 72])
+@pytest.mark.parametrize("pool", [0, 1])
+def test_every_level_of_the_processor_gives_the_same_bits(
+    monkeypatch, dtype, surrogate, channels, pool
+):
+    config = Config(surrogate=surrogate, v_reset=-0.3, detach_reset=False)
+    torch.manual_seed(0)
+    y = torch.randn(3, 2 * 64, channels).to(dtype)
+    a, b = torch.randn(channels), torch.randn(channels)
+    slope = torch.randn(3, 2 * 64 // (4 if pool else 1), channels).to(dtype)
 
-    _native._try_library.cache_clear()
-    monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.delenv("CC", raising=False)
+    def results(level: str) -> bytes:
+        monkeypatch.setenv("SPIKETICKET_NEURONS_LEVEL", level)
+        mean, var = _native.batch_stats(y)
+        leaves = [x.clone().requires_grad_() for x in (y, a, b)]
+        shape = _native.Shape(3, 2, 8, 8, channels, pool, 0)
+        spikes = _native.norm_lif_pool(*leaves, (mean, var.rsqrt()), shape, config)
+        spikes.backward(slope)
+        made = (mean, var, spikes.detach(), *(leaf.grad for leaf in leaves))
+        return b"".join(x.float().numpy().tobytes() for x in made)
+
+    first, *others = _native.levels()
+    assert first == "generic"
+    for level in others:
+        assert results(level) == results(first), level
+
+
+def test_a_level_that_is_none_is_refused(monkeypatch):
+    from spiketicket.errors import UserError
+
+    monkeypatch.setenv("SPIKETICKET_NEURONS_LEVEL", "sse")
+    with pytest.raises(UserError, match=r"SPIKETICKET_NEURONS_LEVEL: must be one of generic"):
+        LIF(Config(), "native")(torch.zeros(2, 64))
+
+
+def test_without_the_library_auto_is_eager_and_native_says_why(monkeypatch):
+    from spiketicket.errors import UserError
+    from spiketicket.machine import libraries
+
+    _native._tried.cache_clear()
+    monkeypatch.setattr(libraries, "_ENDINGS", ())
     try:
         assert lif.resolve_kernel("auto", torch.device("cpu")) == "eager"
-        with pytest.raises(UserError, match=r"no C compiler.*train.kernel=\"eager\""):
+        with pytest.raises(UserError, match=r"not built.*a C compiler.*train.kernel=\"eager\""):
             lif.resolve_kernel("native", torch.device("cpu"))
+        assert _native.state().startswith("plain PyTorch, slower: the C library spiketicket_train")
     finally:
-        _native._try_library.cache_clear()
-
-
-@pytest.mark.parametrize("compiler", ["false", "/nonexistent/cc"])
-def test_a_broken_compiler_is_no_compiler(monkeypatch, tmp_path, compiler):
-    _native._try_library.cache_clear()
-    monkeypatch.setenv("CC", compiler)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    try:
-        assert not _native.available()
-    finally:
-        _native._try_library.cache_clear()
+        _native._tried.cache_clear()

@@ -42,6 +42,9 @@ def _facts() -> dict[str, str]:
         except PackageNotFoundError:
             facts[package] = "not installed"
     facts["cpus"] = f"{os.cpu_count()}, this process may use {cores.cores()}"
+    from spiketicket.engine import library
+
+    facts["engine"] = library.state()
     try:
         import torch
     except ModuleNotFoundError:
@@ -49,8 +52,7 @@ def _facts() -> dict[str, str]:
     facts["threads"] = str(torch.get_num_threads())
     from spiketicket.neurons import native
 
-    facts["C compiler"] = native.find_compiler() or "none"
-    facts["kernel"] = "native" if native.available() else "plain PyTorch"
+    facts["neurons"] = native.state()
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["cuda"] = ", ".join(names) or "no device"
     return facts

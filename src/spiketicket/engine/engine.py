@@ -279,14 +279,15 @@ def _backend(backend: Backend) -> Literal["c", "numpy"]:
         return "c"
     if backend == "c":
         raise UserError(
-            "the C library of the engine was not built",
+            "the C library of the engine cannot be used; spiketicket version -v says why",
             where="backend",
             value=backend,
-            remedy='Install spiketicket where a C compiler is, or use backend="numpy"',
+            remedy='Mend that, or use backend="numpy"',
         )
     # Python shows a warning from one place once
     warnings.warn(
-        "the C library of the engine was not built: numpy computes the same, slowly",
+        "the C library of the engine cannot be used: numpy computes the same, slowly;"
+        " spiketicket version -v says why",
         RuntimeWarning,
         stacklevel=3,
     )

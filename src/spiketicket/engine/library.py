@@ -1,7 +1,7 @@
 """The C library, through ctypes.
 
-The interface is ``csrc/spiketicket_engine.h``. ctypes releases the interpreter's lock for the
-length of a call, and a loaded net may be run by several threads at once.
+The interface is ``csrc/engine/spiketicket_engine.h``. ctypes releases the interpreter's lock for
+the length of a call, and a loaded net may be run by several threads at once.
 
 The library lies in this package where the installation could build it; without it
 :func:`available` is False. ``SPIKETICKET_ENGINE_LIBRARY`` names another file,
@@ -16,20 +16,20 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
+from spiketicket.machine import libraries
+from spiketicket.machine.libraries import LEVELS
 
-LEVELS: Final = ("generic", "avx2", "avx512")
-"""Levels of a processor, the slowest first: 64-bit words, 256-bit and 512-bit vectors."""
+__all__ = ["LEVELS", "Net", "available", "levels", "state"]
 
-_FILES = ("libspiketicket_engine.so", "libspiketicket_engine.dylib", "spiketicket_engine.dll")
 _ERROR_BYTES = 512
 _KEEP_REGISTERS, _LATENCY = 1, 2
-_INSTALL = "Reinstall spiketicket where a C compiler is, or use the numpy backend"
+_LEVEL = "SPIKETICKET_ENGINE_LEVEL"
 
 _Pointer = ctypes.c_void_p
 _Text = ctypes.c_char_p
@@ -70,8 +70,15 @@ def levels() -> tuple[str, ...]:
     Raises:
         UserError: there is no C library.
     """
-    mask = int(_library().st_levels())
-    return tuple(name for i, name in enumerate(LEVELS) if mask >> i & 1)
+    return libraries.levels_in(int(_library().st_levels()))
+
+
+def state() -> str:
+    """What runs the engine here, and why not something faster."""
+    try:
+        return libraries.state(levels(), _LEVEL)
+    except UserError as error:
+        return f"numpy, slowly: {error}"
 
 
 class Net:
@@ -100,9 +107,8 @@ class Net:
         self._lib = _library()
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         flags = (_KEEP_REGISTERS if keep_registers else 0) | (_LATENCY if latency else 0)
-        self._handle = self._lib.st_load(
-            program, len(program), _level_number(level), flags, error, len(error)
-        )
+        number = LEVELS.index(libraries.choose_level(level, _LEVEL, levels()))
+        self._handle = self._lib.st_load(program, len(program), number, flags, error, len(error))
         if not self._handle:
             raise UserError(error.value.decode(errors="replace"), where="engine program")
         words = np.frombuffer(program, "<u4", 16)
@@ -227,52 +233,11 @@ class Net:
             raise UserError("must be C-contiguous", where="input of the engine", remedy=remedy)
 
 
-def _level_number(level: str | None) -> int:
-    where = "level"
-    if level is None:
-        level, where = (
-            os.environ.get("SPIKETICKET_ENGINE_LEVEL") or None,
-            "SPIKETICKET_ENGINE_LEVEL",
-        )
-    if level is None:
-        return -1
-    if level not in LEVELS:
-        raise UserError(f"must be one of {', '.join(LEVELS)}", where=where, value=level)
-    if level not in levels():
-        what = "this processor or this build of the library lacks the level"
-        remedy = f"It runs {', '.join(levels())}"
-        raise UserError(what, where=where, value=level, remedy=remedy)
-    return LEVELS.index(level)
-
-
 def _library() -> ctypes.CDLL:
     return _loaded(os.environ.get("SPIKETICKET_ENGINE_LIBRARY") or None)
 
 
 @functools.cache
 def _loaded(named: str | None) -> ctypes.CDLL:
-    path = Path(named) if named else _packaged()
-    try:
-        library = ctypes.CDLL(str(path))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError) as error:
-        what = f"is not the engine's C library: {error}"
-        raise UserError(what, where=str(path), remedy=_INSTALL) from error
-    return library
-
-
-def _packaged() -> Path:
-    folders = dict.fromkeys(Path(entry) for entry in _package_folders())
-    found = (folder / name for folder in folders for name in _FILES)
-    for path in found:
-        if path.is_file():
-            return path
-    raise UserError("the C library of the engine is not installed", remedy=_INSTALL)
-
-
-def _package_folders() -> list[str]:
-    # an editable installation has the sources in one folder and what was built in another
-    package = __import__("spiketicket.engine", fromlist=["__path__"])
-    return [str(Path(__file__).parent), *package.__path__]
+    path = Path(named) if named else None
+    return libraries.load("spiketicket.engine", "spiketicket_engine", _SIGNATURES, path)

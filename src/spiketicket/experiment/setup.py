@@ -120,11 +120,11 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     reporter = context.reporter
     if context.device == "cpu":
         allocator.keep_freed_memory()
-        tell_doing(reporter, "compiling the neurons")
         if recipe.train.kernel == "auto" and not native.available():
-            reporter.message("no working C compiler: plain PyTorch computes the neurons, slower")
-        if recipe.train.kernel in ("auto", "native") and (note := native.note()):
-            reporter.message(note)
+            reporter.message(
+                "the C library of the neurons cannot be used: plain PyTorch computes them, slower;"
+                " spiketicket version -v says why"
+            )
         if recipe.train.precision == "bf16" and not processor.computes_bfloat16():
             reporter.message(
                 "this processor emulates bfloat16, many times slower than float32: another"

@@ -106,7 +106,7 @@ class LIF(nn.Module):
     Args:
         config: the parameters.
         kernel: ``native`` (C, CPU), ``compile`` (torch.compile), ``eager``, or ``auto``: native
-            on a CPU with a C compiler, torch.compile on a GPU, eager otherwise.
+            on a CPU where the installation built it, torch.compile on a GPU, eager otherwise.
     """
 
     def __init__(self, config: Config, kernel: Kernel = "auto") -> None:
@@ -138,7 +138,7 @@ def resolve_kernel(kernel: Kernel, device: torch.device) -> Kernel:
         if device.type != "cpu":
             what = "the native neuron kernel runs on a CPU only"
             raise UserError(what, where="train.kernel", value=device.type, remedy='Use "auto"')
-        native.library()
+        native.require()
         return kernel
     if kernel != "auto":
         return kernel

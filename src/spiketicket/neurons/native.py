@@ -1,33 +1,22 @@
-"""The C kernel of batch normalisation + LIF + pooling: built on first use, called by ctypes.
+"""The C kernel of batch normalisation + LIF + pooling, called by ctypes.
 
-Needs a C compiler on the machine (``cc``, ``gcc`` or ``clang``, or the one named by CC). The
-library is kept in the user's cache folder under a name made of its source, flags and processor,
-and is put there by a rename, so that any number of processes may build it at once. It is kept and
-loaded only where nobody else can have put it (:mod:`spiketicket.machine.private`); else it is
-compiled for this process alone, in a temporary folder, and :func:`note` says why.
+The interface is ``csrc/train/neurons.h``. The library lies in this package where the installation
+could build it; without it :func:`available` is False. ``SPIKETICKET_NEURONS_LEVEL`` (generic, avx2
+or avx512) forces a level of the processor; the bits are the same at every level.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable
-from importlib import resources
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from spiketicket.errors import UserError
-from spiketicket.machine import private, processor
+from spiketicket.machine import libraries
+from spiketicket.machine.libraries import LEVELS
 
 
 class Settings(Protocol):
@@ -53,17 +42,13 @@ class Settings(Protocol):
     def detach_reset(self) -> bool: ...
 
 
-# No fused multiply-add: the kernel rounds exactly where the definition in lif.py does.
-_FLAGS = "-O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -shared -fPIC"
 _SURROGATE = {"sigmoid": 0, "atan": 1, "triangle": 2}
 _SUFFIX = {torch.float32: "f32", torch.bfloat16: "bf16"}
-
-
-_NOTES: list[str] = []
+_LEVEL = "SPIKETICKET_NEURONS_LEVEL"
 
 
 class Shape(ctypes.Structure):
-    """``struct Shape`` of fused.c."""
+    """``struct Shape`` of neurons.h."""
 
     _fields_ = [(n, ctypes.c_int64) for n in ("T", "B", "H", "W", "C")] + [
         (n, ctypes.c_int32) for n in ("pool", "repeat")
@@ -71,32 +56,78 @@ class Shape(ctypes.Structure):
 
 
 class Lif(ctypes.Structure):
-    """``struct Lif`` of fused.c."""
+    """``struct Lif`` of neurons.h."""
 
     _fields_ = [
         (n, ctypes.c_float) for n in ("decay", "tau", "v_threshold", "v_reset", "v_rest", "alpha")
     ] + [(n, ctypes.c_int32) for n in ("charge", "soft_reset", "detach_reset", "surrogate")]
 
 
+_Pointer = ctypes.c_void_p
+_FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "stats": (_Pointer, ctypes.c_int64, ctypes.c_int64, _Pointer, _Pointer, ctypes.c_int),
+    "forward": (
+        *(4 * [_Pointer]),
+        ctypes.POINTER(Shape),
+        ctypes.POINTER(Lif),
+        ctypes.c_int,
+    ),
+    "backward": (
+        *(8 * [_Pointer]),
+        ctypes.POINTER(Shape),
+        ctypes.POINTER(Lif),
+        ctypes.c_int,
+    ),
+    "finish": (*(5 * [_Pointer]), ctypes.c_int64, ctypes.c_int64, ctypes.c_int),
+}
+
+
+class _Kernels(ctypes.Structure):
+    """``NeuronKernels`` of neurons.h."""
+
+    _fields_ = [
+        (f"{name}_{suffix}", ctypes.CFUNCTYPE(ctypes.c_int, *arguments))
+        for suffix in _SUFFIX.values()
+        for name, arguments in _FUNCTIONS.items()
+    ]
+
+
 def available() -> bool:
-    """Whether the kernel can be had on this machine; the first call may build it."""
-    return not isinstance(_try_library(), str)
+    """Whether the kernel is there and can be loaded."""
+    return not isinstance(_tried(), UserError)
 
 
-def library() -> ctypes.CDLL:
-    """The loaded kernel.
+def levels() -> tuple[str, ...]:
+    """The levels that this processor runs, the slowest first.
 
     Raises:
-        UserError: there is no compiler, or it failed.
+        UserError: there is no kernel.
     """
-    found = _try_library()
-    if isinstance(found, str):
+    return libraries.levels_in(int(_library().st_levels()))
+
+
+def state() -> str:
+    """What computes the neurons on a CPU here, and why not something faster."""
+    try:
+        said = libraries.state(levels(), _LEVEL)
+    except UserError as error:
+        return f"plain PyTorch, slower: {error}"
+    return said if _library().st_parallel() else f"{said}, on one thread"
+
+
+def require() -> None:
+    """Refuse where there is no kernel.
+
+    Raises:
+        UserError: it was not built, or cannot be loaded.
+    """
+    found = _tried()
+    if isinstance(found, UserError):
         raise UserError(
-            f"the native neuron kernel is not available: {found}",
+            f"the native neuron kernel is not available: {found.what}",
             where="train.kernel",
-            remedy='Install a C compiler, or set train.kernel="eager"',
+            remedy=f'{found.remedy}, or set train.kernel="eager"',
         )
-    return found
 
 
 def lif(current: Tensor, config: Settings) -> Tensor:
@@ -261,7 +292,15 @@ def _at(tensor: Tensor) -> ctypes.c_void_p:
 
 
 def _function(name: str, dtype: torch.dtype) -> Any:
-    return getattr(library(), f"{name}_{_SUFFIX[dtype]}")
+    level = libraries.choose_level(None, _LEVEL, levels())
+    return _functions(level)[f"{name}_{_SUFFIX[dtype]}"]
+
+
+@functools.cache
+def _functions(level: str) -> dict[str, Any]:
+    kernels = _library().st_neurons(LEVELS.index(level)).contents
+    names = [f"{name}_{suffix}" for name in _FUNCTIONS for suffix in _SUFFIX.values()]
+    return {name: getattr(kernels, name) for name in names}
 
 
 def _check(status: int) -> None:
@@ -269,73 +308,21 @@ def _check(status: int) -> None:
         raise MemoryError("the neuron kernel could not allocate its scratch memory")
 
 
-def find_compiler() -> str | None:
-    """The command that compiles C here: CC, or the first of cc, gcc and clang."""
-    return os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+def _library() -> ctypes.CDLL:
+    found = _tried()
+    if isinstance(found, UserError):
+        raise found
+    return found
 
 
 @functools.cache
-def _try_library() -> ctypes.CDLL | str:
-    _NOTES.clear()
-    compiler = find_compiler()
-    if compiler is None:
-        return "no C compiler was found"
+def _tried() -> ctypes.CDLL | UserError:
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "st_levels": (ctypes.c_uint, []),
+        "st_neurons": (ctypes.POINTER(_Kernels), [ctypes.c_int]),
+        "st_parallel": (ctypes.c_int, []),
+    }
     try:
-        return _loaded(compiler)
-    except subprocess.CalledProcessError as error:
-        return f"{compiler} failed: {error.stderr.strip()[:200]}"
-    except (OSError, ValueError) as error:
-        return str(error)
-
-
-def note() -> str:
-    """What a person should know about how the kernel was had, or ""."""
-    return next(iter(_NOTES), "") if available() else ""
-
-
-def _loaded(compiler: str) -> ctypes.CDLL:
-    name, build = _recipe(compiler)
-    cache = private.user_cache()
-    why = "this user has no home folder" if cache is None else ""
-    if cache is not None:
-        try:
-            why = private.make_private(cache / "kernels")
-            target = cache / "kernels" / name
-            if not why and not target.exists():
-                build(target)
-            why = why or private.why_not_private(target)
-            if not why:
-                return ctypes.CDLL(str(target))
-        except OSError as error:
-            why = f"{cache}: {error.strerror or error}"
-    _NOTES.append(f"the neuron kernel is compiled anew by every process: {why}")
-    with tempfile.TemporaryDirectory() as scratch:
-        if refused := private.why_not_private(Path(scratch)):
-            raise OSError(refused)
-        build(Path(scratch) / name)
-        return ctypes.CDLL(str(Path(scratch) / name))  # it stays loaded without its file
-
-
-def _recipe(compiler: str) -> tuple[str, Callable[[Path], None]]:
-    """The library's name, and what builds it at a place in a folder that is there."""
-    source = resources.files(__package__) / "_kernel"
-    texts = {name: (source / name).read_text("utf-8") for name in ("fused.c", "fused.h")}
-    flags = _FLAGS.split() + ["-fopenmp"] * (platform.system() == "Linux")
-    flags += ["-mprefer-vector-width=512"] * ("avx512f" in processor.features())
-    kind = processor.features() or processor.name()
-    key = repr((texts, flags, compiler, kind, platform.machine())).encode()
-
-    def build(target: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            for name, text in texts.items():
-                (Path(scratch) / name).write_text(text, "utf-8")
-            made = Path(scratch) / "fused.so"
-            source_file = str(Path(scratch) / "fused.c")
-            command = [*shlex.split(compiler), *flags, source_file, "-o", str(made)]
-            subprocess.run(
-                command, check=True, capture_output=True, encoding="utf-8", errors="replace"
-            )
-            made.chmod(0o700)
-            made.replace(target)
-
-    return f"fused-{hashlib.sha256(key).hexdigest()[:16]}.so", build
+        return libraries.load("spiketicket.neurons", "spiketicket_train", signatures)
+    except UserError as error:
+        return error

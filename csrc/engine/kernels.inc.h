@@ -44,38 +44,38 @@ INLINE V majority(V a, V b, V c) {
 INLINE V choose(V mask, V a, V b) {
     return (V)_mm512_ternarylogic_epi64((__m512i)mask, (__m512i)a, (__m512i)b, 0xca);
 }
-#define FULL(s, c, x, y, z)              \
-    V s, c;                              \
-    {                                    \
-        V x_ = x, y_ = y, z_ = z;        \
-        s = xor3(x_, y_, z_);            \
-        c = majority(x_, y_, z_);        \
+#define FULL(s, c, x, y, z)       \
+    V s, c;                       \
+    {                             \
+        V x_ = x, y_ = y, z_ = z; \
+        s = xor3(x_, y_, z_);     \
+        c = majority(x_, y_, z_); \
     }
-#define INTO(s, c, x, y)                 \
-    V c;                                 \
-    {                                    \
-        V x_ = x, y_ = y;                \
-        c = majority(x_, y_, s);         \
-        s = xor3(x_, y_, s);             \
+#define INTO(s, c, x, y)         \
+    V c;                         \
+    {                            \
+        V x_ = x, y_ = y;        \
+        c = majority(x_, y_, s); \
+        s = xor3(x_, y_, s);     \
     }
 #else
 INLINE V majority(V a, V b, V c) { return (a & b) | (c & (a | b)); }
 INLINE V choose(V mask, V a, V b) { return b ^ (mask & (a ^ b)); }
-#define FULL(s, c, x, y, z)              \
-    V s, c;                              \
-    {                                    \
-        V x_ = x, y_ = y, z_ = z;        \
-        V d_ = x_ ^ y_;                  \
-        s = d_ ^ z_;                     \
-        c = (x_ & y_) | (d_ & z_);       \
+#define FULL(s, c, x, y, z)        \
+    V s, c;                        \
+    {                              \
+        V x_ = x, y_ = y, z_ = z;  \
+        V d_ = x_ ^ y_;            \
+        s = d_ ^ z_;               \
+        c = (x_ & y_) | (d_ & z_); \
     }
-#define INTO(s, c, x, y)                 \
-    V c;                                 \
-    {                                    \
-        V x_ = x, y_ = y;                \
-        V d_ = x_ ^ y_;                  \
-        c = (x_ & y_) | (d_ & s);        \
-        s = d_ ^ s;                      \
+#define INTO(s, c, x, y)          \
+    V c;                          \
+    {                             \
+        V x_ = x, y_ = y;         \
+        V d_ = x_ ^ y_;           \
+        c = (x_ & y_) | (d_ & s); \
+        s = d_ ^ s;               \
     }
 #endif
 #define IN(k) (*(const V *)(const void *)(slab + list[k]))
@@ -174,7 +174,7 @@ INLINE V at_least(const V *x, uint32_t length, const uint64_t *thresholds, bool 
 }
 
 /* The membrane after t steps without a spike is the sum of c[t-j] / 2^j: an integer of 2^-t.
- * A plane t places lower is one that was halved t times. See bitsliced.c. */
+ * A plane t places lower is one that was halved t times. See bitsliced_plan.c. */
 INLINE void fire_planes_as(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                            uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
                            uint64_t *out, size_t out_step) {
@@ -243,11 +243,11 @@ static void turn(const uint64_t *counters, size_t channel, size_t plane, uint32_
 static void fire_planes(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                         uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
                         uint64_t *out, size_t out_step) {
-#define FIRE(planes_, steps_, memory_)                                                        \
-    if (broadcast)                                                                           \
-        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, true, out, \
-                       out_step);                                                            \
-    else                                                                                     \
+#define FIRE(planes_, steps_, memory_)                                                          \
+    if (broadcast)                                                                              \
+        fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, true, out,  \
+                       out_step);                                                               \
+    else                                                                                        \
         fire_planes_as(counters, plane, step, planes_, steps_, memory_, thresholds, false, out, \
                        out_step)
     /* the usual cases get straight code */
@@ -275,74 +275,8 @@ static void expand(const uint64_t *counters, size_t plane, uint32_t planes, size
     }
 }
 
+#include "dots.inc.h"
 #include "floats.inc.h"
-
-#if defined(__AVX2__)
-#define DOT_WORDS 4
-enum { MOST_BYTES = 31 }; /* a byte that counts up to 8 ones a round holds as many rounds */
-
-/* Rounds of 4 words: ones are counted by nibble, from a table of 16, and added up as bytes. */
-INLINE void dots_of(const uint64_t *x, size_t pitch, size_t step, int places, const uint64_t *w,
-                    size_t rows, size_t length, uint64_t *sums) {
-    __m256i total[4], bytes[4];
-    const __m256i zero = _mm256_setzero_si256(), low = _mm256_set1_epi8(15);
-    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2,
-                                           1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-    for (int j = 0; j < places; j++) total[j] = bytes[j] = zero;
-    int rounds = 0;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < length; k += 4, w += 8) {
-            const __m256i negative = _mm256_loadu_si256((const __m256i *)(const void *)w);
-            const __m256i kept = _mm256_loadu_si256((const __m256i *)(const void *)(w + 4));
-            for (int j = 0; j < places; j++) {
-                const uint64_t *p = x + (size_t)j * step + r * pitch + k;
-                __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
-                v = _mm256_xor_si256(negative, _mm256_and_si256(v, kept));
-                const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-                const __m256i some = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
-                bytes[j] = _mm256_add_epi8(
-                    bytes[j], _mm256_add_epi8(some, _mm256_shuffle_epi8(table, high)));
-            }
-            if (++rounds < MOST_BYTES) continue;
-            for (int j = 0; j < places; j++) {
-                total[j] = _mm256_add_epi64(total[j], _mm256_sad_epu8(bytes[j], zero));
-                bytes[j] = zero;
-            }
-            rounds = 0;
-        }
-    for (int j = 0; j < places; j++) {
-        uint64_t four[4];
-        total[j] = _mm256_add_epi64(total[j], _mm256_sad_epu8(bytes[j], zero));
-        memcpy(four, &total[j], sizeof four);
-        sums[j] = four[0] + four[1] + four[2] + four[3];
-    }
-}
-#else
-#define DOT_WORDS 1
-
-INLINE uint64_t ones(uint64_t v) {
-    v -= v >> 1 & 0x5555555555555555u;
-    v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
-    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-    return v * 0x0101010101010101u >> 56;
-}
-
-INLINE void dots_of(const uint64_t *x, size_t pitch, size_t step, int places, const uint64_t *w,
-                    size_t rows, size_t length, uint64_t *sums) {
-    for (int j = 0; j < places; j++) sums[j] = 0;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < length; k++, w += 2)
-            for (int j = 0; j < places; j++)
-                sums[j] += ones(w[0] ^ (x[(size_t)j * step + r * pitch + k] & w[1]));
-}
-#endif
-
-static void dots(const uint64_t *x, size_t pitch, size_t step, size_t count, const uint64_t *w,
-                 size_t rows, size_t length, uint64_t *sums) {
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) dots_of(x + i * step, pitch, step, 4, w, rows, length, sums + i);
-    for (; i < count; i++) dots_of(x + i * step, pitch, step, 1, w, rows, length, sums + i);
-}
 
 /* 2x2 windows side by side, of rows that fit half a word: two rows are read at once. */
 static void pool_halves(const uint64_t *in, const Pool *p, uint64_t *out) {
@@ -372,7 +306,8 @@ static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
                 uint64_t any = 0, some = 0;
                 int64_t left = (int64_t)(x * p->stride + from) - p->pad;
                 for (size_t ky = 0; ky < p->k; ky++)
-                    any |= row_bits(in, p->h, p->w, (int64_t)(y * p->stride + ky) - p->pad, left, 64);
+                    any |=
+                        row_bits(in, p->h, p->w, (int64_t)(y * p->stride + ky) - p->pad, left, 64);
                 for (size_t kx = 0; kx < columns; kx++) some |= any >> kx;
                 seen |= thin_bits(some, p->stride);
             }
@@ -380,10 +315,23 @@ static void pool(const uint64_t *in, const Pool *p, uint64_t *out) {
         }
 }
 
-const Kernels CAT(st_kernels_, LEVEL) = {
-    .name = TEXT(LEVEL), .words = WORDS, .dot_words = DOT_WORDS,
-    .rows_ternary = rows_ternary, .rows_float = rows_float,
-    .rows_whole = rows_whole, .events = events,
-    .tiles = tiles, .overlaps = overlaps, .mix = mix,
-    .affine = affine, .unpack = unpack, .fire = fire, .dots = dots, .tree = tree, .slab = slab,
-    .turn = turn, .fire_planes = fire_planes, .expand = expand, .pool = pool};
+const Kernels CAT(st_kernels_, LEVEL) = {.name = TEXT(LEVEL),
+                                         .words = WORDS,
+                                         .dot_words = DOT_WORDS,
+                                         .rows_ternary = rows_ternary,
+                                         .rows_float = rows_float,
+                                         .rows_whole = rows_whole,
+                                         .events = events,
+                                         .tiles = tiles,
+                                         .overlaps = overlaps,
+                                         .mix = mix,
+                                         .affine = affine,
+                                         .unpack = unpack,
+                                         .fire = fire,
+                                         .dots = dots,
+                                         .tree = tree,
+                                         .slab = slab,
+                                         .turn = turn,
+                                         .fire_planes = fire_planes,
+                                         .expand = expand,
+                                         .pool = pool};

@@ -18,8 +18,20 @@
 #define ALIGN 64
 
 enum {
-    OP_SYNAPSE = 1, OP_NEURON, OP_MAXPOOL, OP_ADD, OP_MEAN, OP_ATTENTION, OP_TOKENSUM, OP_MASK,
-    OP_SCORE, OP_TOPK, OP_GATHER, OP_CONSTIDS, OP_ZEROFILL, OP_COUNT
+    OP_SYNAPSE = 1,
+    OP_NEURON,
+    OP_MAXPOOL,
+    OP_ADD,
+    OP_MEAN,
+    OP_ATTENTION,
+    OP_TOKENSUM,
+    OP_MASK,
+    OP_SCORE,
+    OP_TOPK,
+    OP_GATHER,
+    OP_CONSTIDS,
+    OP_ZEROFILL,
+    OP_COUNT
 };
 enum { NEURON_LIF, NEURON_STEP, NEURON_RELU, NEURON_SIGN };
 enum { SCORE_RATE, SCORE_NORM, SCORE_COLUMNS, SCORE_PRODUCT, SCORE_ENERGY };
@@ -42,7 +54,7 @@ typedef struct {
 } Neuron;
 
 typedef struct {
-    uint32_t cin, h, w;   /* of the input, after flattening */
+    uint32_t cin, h, w; /* of the input, after flattening */
     uint32_t cout, kh, kw, stride, pad, ho, wo;
     uint32_t s;
     bool flatten, ternary;

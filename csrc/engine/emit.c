@@ -35,7 +35,8 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
     const Synapse *y = &l->y;
     const size_t n = out_positions(l), words = words_of(n);
     for (uint32_t s = 0; s < y->s; s++)
-        l->k->affine(z + s * stride, n, alpha, y->ternary, of(y->bias, o), of(y->a, o), of(y->b, o));
+        l->k->affine(z + s * stride, n, alpha, y->ternary, of(y->bias, o), of(y->a, o),
+                     of(y->b, o));
     if (!l->fires) {
         for (uint32_t s = 0; s < y->s; s++)
             memcpy((float *)out + ((size_t)s * y->cout + o) * n, z + s * stride, n * sizeof *z);

@@ -76,7 +76,8 @@ static void time_both(const Tuner *t, const Step *const ways[2], double us[2]) {
 
 static bool fits(const st_net *net, const Step *now, const Layer *l) {
     return net->arena + l->scratch.shared + l->scratch.own + net->memory - now->layer->memory +
-               l->memory <= MAX_MEMORY;
+               l->memory <=
+           MAX_MEMORY;
 }
 
 /* What cannot be made for want of memory is not considered. */

@@ -11,23 +11,8 @@ enum { MAX_THREADS = 1024 };
 /* ---- processor levels */
 
 unsigned st_levels(void) {
-    unsigned mask = 1;
-#if defined(ST_HAVE_AVX2)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-        __builtin_cpu_supports("popcnt"))
-        mask |= 2;
-#endif
-#if defined(ST_HAVE_AVX512)
-#if !defined(ST_AVX512_AS_AVX2)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vpopcntdq") && (mask & 2))
-        mask |= 4;
-#else
-    mask |= mask << 1 & 4; /* a test build: the same source, its vectors split in two */
-#endif
-#endif
-    return mask;
+    const unsigned mask = processor_levels();
+    return processor_counts_bits() ? mask : mask & ~(1u << ST_AVX512);
 }
 
 static const Kernels *kernels_of(int level, const Error *e) {
@@ -128,7 +113,8 @@ static void *work(void *job) { return run_images(job, 1) ? job : NULL; }
 static bool run_job(Job *job, int threads) {
     pthread_t other[MAX_THREADS];
     int started = 0;
-    while (started < threads - 1 && pthread_create(&other[started], NULL, work, job) == 0) started++;
+    while (started < threads - 1 && pthread_create(&other[started], NULL, work, job) == 0)
+        started++;
     bool good = work(job) != NULL;
     for (int i = 0; i < started; i++) {
         void *done = NULL;
@@ -180,8 +166,10 @@ int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t
     }
     const Reg *r = &net->p.regs[reg];
     if (!net->keep || r->kind == KIND_NONE || count != reg_values(r)) {
-        fail(&e, net->keep ? "register %u is never written or has another size"
-                           : "register %u: the net was loaded without keeping its registers", reg);
+        fail(&e,
+             net->keep ? "register %u is never written or has another size"
+                       : "register %u: the net was loaded without keeping its registers",
+             reg);
         return ST_BAD_ARGUMENT;
     }
     Context *c = context_take(net, 1);

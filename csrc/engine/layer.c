@@ -35,8 +35,8 @@ static double sliced_cost(const Layer *l) {
     const size_t lanes = (size_t)l->k->words;
     const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
     const double inputs = (double)y->cin * y->kh * y->kw;
-    return (double)vectors * ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR +
-                              y->cout * CHANNEL_VECTOR);
+    return (double)vectors *
+           ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR + y->cout * CHANNEL_VECTOR);
 }
 
 /* Whole numbers are counted bit by bit. */
@@ -70,9 +70,16 @@ static bool plan_method(Layer *l) {
 Layer *layer_as(const Layer *from, Method method) {
     Layer *l = calloc(1, sizeof *l);
     if (!l) return NULL;
-    *l = (Layer){.y = from->y, .in = from->in, .out = from->out, .fires = from->fires,
-                 .pools = from->pools, .neuron = from->neuron, .pool = from->pool,
-                 .steps = from->steps, .k = from->k, .method = method};
+    *l = (Layer){.y = from->y,
+                 .in = from->in,
+                 .out = from->out,
+                 .fires = from->fires,
+                 .pools = from->pools,
+                 .neuron = from->neuron,
+                 .pool = from->pool,
+                 .steps = from->steps,
+                 .k = from->k,
+                 .method = method};
     const size_t n = out_positions(l);
     l->at_z = carve(&l->scratch.own, (uint64_t)l->y.s * n * 4);
     l->at_spikes = carve(&l->scratch.own, (uint64_t)l->steps * words_of(n) * 8);
@@ -84,8 +91,13 @@ Layer *layer_as(const Layer *from, Method method) {
 
 Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
                   const Neuron *neuron, const Pool *pool, const Error *e) {
-    Layer what = {.y = *y, .in = *in, .out = *out, .fires = neuron != NULL, .pools = pool != NULL,
-                  .k = net->k, .steps = out->s};
+    Layer what = {.y = *y,
+                  .in = *in,
+                  .out = *out,
+                  .fires = neuron != NULL,
+                  .pools = pool != NULL,
+                  .k = net->k,
+                  .steps = out->s};
     if (neuron) what.neuron = *neuron;
     if (pool) what.pool = *pool;
     Layer *l = layer_as(&what, method_of(&what));

@@ -1,18 +1,18 @@
 /* The carry-save adder tree with PLANES planes a counter; included by kernels.inc.h. */
 
-#define HALF(h)                  \
-    {                            \
-        V next_ = (h) & carry;   \
-        (h) ^= carry;            \
-        carry = next_;           \
+#define HALF(h)                \
+    {                          \
+        V next_ = (h) & carry; \
+        (h) ^= carry;          \
+        carry = next_;         \
     }
-#define RIPPLE(from)                                     \
-    {                                                    \
-        _Pragma("GCC unroll 16") for (int j = from; j < PLANES; j++) HALF(s[j]) \
-    }
+#define RIPPLE(from) \
+    { _Pragma("GCC unroll 16") for (int j = from; j < PLANES; j++) HALF(s[j]) }
 
-static inline __attribute__((always_inline)) const uint16_t *CAT(add_, PLANES)(
-    const uint64_t *slab, const uint16_t *list, unsigned groups, V *s) {
+static inline __attribute__((always_inline)) const uint16_t *CAT(add_, PLANES)(const uint64_t *slab,
+                                                                               const uint16_t *list,
+                                                                               unsigned groups,
+                                                                               V *s) {
     for (unsigned i = groups >> 2; i; i--, list += 16) {
         FULL(a0, b0, IN(0), IN(1), IN(2))
         FULL(a1, b1, IN(3), IN(4), IN(5))

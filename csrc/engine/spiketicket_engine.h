@@ -7,6 +7,8 @@
 #ifndef SPIKETICKET_ENGINE_H
 #define SPIKETICKET_ENGINE_H
 
+#include "processor.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +27,7 @@ extern "C" {
 typedef struct st_net st_net;
 
 enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
-enum { ST_BEST = -1, ST_GENERIC = 0, ST_AVX2 = 1, ST_AVX512 = 2 };
+enum { ST_BEST = -1 }; /* the best level that this processor runs */
 enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
 
 /* Checks and copies a program, and plans how to run it.
@@ -41,7 +43,7 @@ ST_API void st_free(st_net *net);
 
 /* Times the ways to compute each layer on the n inputs given (a few, like those to come) and keeps
  * the fastest, on one thread. Answers stay the same to the bit. It changes the net: call it before
- * any other thread has the net. Returns a code as st_run; where it fails the net works as before. */
+ * any other thread has the net. Returns a code as st_run; where it fails the net is as before. */
 ST_API int st_tune(st_net *net, const float *x, int64_t n, char *error, size_t error_size);
 
 /* Logits [n][classes] of n inputs [n][frames][channels][height][width], on `threads` threads.

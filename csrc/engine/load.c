@@ -26,9 +26,18 @@ static bool header_read(Program *p, const uint8_t *bytes, size_t size, const Err
     memcpy(w, bytes, sizeof w);
     if (w[0] != 0x31505453) return fail(e, "not a program: the first four bytes are not STP1");
     if (w[1] != 1) return fail(e, "program version %u; this library reads version 1", w[1]);
-    Header h = {.total = w[2], .T = w[3], .frames = w[4], .channels = w[5], .height = w[6],
-                .width = w[7], .classes = w[8], .regs = w[9], .ops = w[10], .ops_offset = w[11],
-                .data_offset = w[12], .lut_offset = w[14]};
+    Header h = {.total = w[2],
+                .T = w[3],
+                .frames = w[4],
+                .channels = w[5],
+                .height = w[6],
+                .width = w[7],
+                .classes = w[8],
+                .regs = w[9],
+                .ops = w[10],
+                .ops_offset = w[11],
+                .data_offset = w[12],
+                .lut_offset = w[14]};
     if (size > 0x7fffffff || h.total != size)
         return fail(e, "the header says %u bytes, the program has %zu", h.total, size);
     if (w[13] || w[15]) return fail(e, "header: flags and the last word must be 0");
@@ -54,8 +63,11 @@ static bool output_fits(const Program *p, const Error *e) {
 }
 
 static bool ops_read(Program *p, const Error *e) {
-    p->regs[0] = (Reg){.kind = KIND_F32, .s = p->head.frames, .c = p->head.channels,
-                       .h = p->head.height, .w = p->head.width};
+    p->regs[0] = (Reg){.kind = KIND_F32,
+                       .s = p->head.frames,
+                       .c = p->head.channels,
+                       .h = p->head.height,
+                       .w = p->head.width};
     for (uint32_t r = 0; r < p->head.regs; r++) p->last_use[r] = p->head.ops;
     for (uint32_t i = 0; i < p->head.ops; i++) {
         if (!infer_op(p, i, e)) return false;

@@ -58,7 +58,8 @@ static void pack_positions(const Layer *l, const Popcount *p, const void *in, ui
                     transpose64(a);
                     uint64_t *to = x + (s * p->bits + b) * image + block;
                     for (size_t i = 64 * w; i < n && i < 64 * w + 64; i++)
-                        to[((i / y->w + y->pad) * p->wp + i % y->w + y->pad) * p->words] = a[i % 64];
+                        to[((i / y->w + y->pad) * p->wp + i % y->w + y->pad) * p->words] =
+                            a[i % 64];
                 }
 }
 
@@ -179,7 +180,8 @@ static void fill_weights(const Layer *l, Popcount *p) {
                 for (size_t kx = 0; kx < y->kw; kx++, i++) {
                     if (!kept_bit(y->keep, i)) continue;
                     const size_t word = kx * p->words + c / 64;
-                    uint64_t *w = p->weights + ((o * y->kh + ky) * p->length + word / group * group) * 2 +
+                    uint64_t *w = p->weights +
+                                  ((o * y->kh + ky) * p->length + word / group * group) * 2 +
                                   word % group;
                     const uint64_t bit = (uint64_t)1 << c % 64;
                     w[group] |= bit;

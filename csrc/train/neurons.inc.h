@@ -1,11 +1,13 @@
-/* Batch normalisation + LIF + 2x2 max pooling in one pass, forward and backward, for the CPU.
+/* One source for every processor level, LEVEL its name; the compiler makes the vectors.
  *
- * neurons/lif.py is the definition; tests hold this file to it bit for bit. Built on first use
- * by neurons/_native.py with -ffp-contract=off, so that no multiply-add is fused behind the
- * definition's back. A membrane is never stored: the backward pass computes it again from y.
+ * neurons/lif.py is the definition; tests hold this file to it bit for bit. It is compiled with
+ * -ffp-contract=off, so that no multiply-add is fused behind the definition's back, and no sum is
+ * taken in another order: every level gives the same bits. A membrane is never stored: the backward
+ * pass computes it again from y.
  */
+#include "neurons.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -20,14 +22,12 @@
 #define GROUP 4
 #define GROUPS_A_CHUNK 64
 
-typedef struct { int64_t T, B, H, W, C; int32_t pool, repeat; } Shape;
-typedef struct {
-    float decay, tau, v_threshold, v_reset, v_rest, alpha;
-    int32_t charge; /* 0: decay*v + z   1: v - (v - v_rest)/tau + z   2: v + (z - (v - v_rest))/tau */
-    int32_t soft_reset, detach_reset, surrogate; /* surrogate: 0 sigmoid, 1 atan, 2 triangle */
-} Lif;
-
-static inline float load_bf16(uint16_t x) { uint32_t i = (uint32_t)x << 16; float f; memcpy(&f, &i, 4); return f; }
+static inline float load_bf16(uint16_t x) {
+    uint32_t i = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &i, 4);
+    return f;
+}
 static inline uint16_t store_bf16(float f) {
     uint32_t i;
     memcpy(&i, &f, 4);
@@ -73,7 +73,7 @@ static inline float surrogate_triangle(float alpha, float x) {
     return h > 0.f ? h : 0.f;
 }
 
-#define CAT2(a, b) a##_##b
+#define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 
 /* Derivative of the spike with respect to the potential, for one block. */
@@ -90,8 +90,8 @@ static inline void surrogate(const Lif *p, const float *restrict u, float *restr
 #define REAL float
 #define LOAD(x) (x)
 #define STORE(x) (x)
-#define FN(name) CAT(name, f32)
-#include "fused.h"
+#define FN(name) CAT(name, _f32)
+#include "typed.inc.h"
 #undef REAL
 #undef LOAD
 #undef STORE
@@ -100,5 +100,16 @@ static inline void surrogate(const Lif *p, const float *restrict u, float *restr
 #define REAL uint16_t
 #define LOAD(x) load_bf16(x)
 #define STORE(x) store_bf16(x)
-#define FN(name) CAT(name, bf16)
-#include "fused.h"
+#define FN(name) CAT(name, _bf16)
+#include "typed.inc.h"
+
+const NeuronKernels CAT(st_neurons_, LEVEL) = {
+    .stats_f32 = stats_f32,
+    .stats_bf16 = stats_bf16,
+    .forward_f32 = forward_f32,
+    .forward_bf16 = forward_bf16,
+    .backward_f32 = backward_f32,
+    .backward_bf16 = backward_bf16,
+    .finish_f32 = finish_f32,
+    .finish_bf16 = finish_bf16,
+};

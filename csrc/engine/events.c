@@ -22,10 +22,10 @@ typedef struct {
     float *weights;  /* [cout / EVENT_OUTPUTS, rounded up][inputs][EVENT_OUTPUTS] */
     uint32_t *first; /* [positions + 1]: of each input position in; NULL: pointwise */
     Reader *readers;
-    size_t step;   /* places of a step */
-    size_t inputs; /* of a place: cin*kh*kw */
-    size_t taps;   /* inputs of a channel */
-    bool pointwise, tiled; /* tiled: there is room for tiles */
+    size_t step;                                            /* places of a step */
+    size_t inputs;                                          /* of a place: cin*kh*kw */
+    size_t taps;                                            /* inputs of a channel */
+    bool pointwise, tiled;                                  /* tiled: there is room for tiles */
     size_t at_count, at_ids, at_values, at_dense, at_tiles; /* shared */
     size_t at_sums, at_room;                                /* own */
 } Events;
@@ -43,7 +43,7 @@ static void events_free(void *plan) {
 typedef struct {
     uint32_t *count;
     uint16_t *ids;
-    float *values; /* NULL: all are one */
+    float *values;  /* NULL: all are one */
     uint8_t *dense; /* by step: in tiles */
     float *tiles;   /* [step][tile][input][TILE_PLACES] */
 } Found;
@@ -62,7 +62,8 @@ static float *tile_at(const Events *e, const Found *f, size_t s, size_t tile) {
     return f->tiles + (s * tiles_of(e) + tile) * e->inputs * TILE_PLACES;
 }
 
-static inline void put_input(const Events *e, const Found *f, size_t place, size_t id, float value) {
+static inline void put_input(const Events *e, const Found *f, size_t place, size_t id,
+                             float value) {
     const size_t at = place * e->inputs + f->count[place]++;
     f->ids[at] = (uint16_t)id;
     if (f->values) f->values[at] = value;
@@ -237,8 +238,8 @@ static void each_reader(const Layer *l, Events *e, bool put) {
                     if (col < 0 || col >= y->w) continue;
                     uint32_t *at = &e->first[row * y->w + col + !put];
                     if (put)
-                        e->readers[*at] = (Reader){(uint32_t)(yo * y->wo + xo),
-                                                   (uint32_t)(ky * y->kw + kx)};
+                        e->readers[*at] =
+                            (Reader){(uint32_t)(yo * y->wo + xo), (uint32_t)(ky * y->kw + kx)};
                     ++*at;
                 }
         }
@@ -302,10 +303,10 @@ bool events_plan(Layer *l) {
     e->at_room = carve(&l->scratch.own, CHUNK / TILE_PLACES * tile);
     Scratch more = l->scratch;
     e->at_tiles = carve(&more.shared, y->s * tiles_of(e) * tile);
-    e->tiled = e->pointwise && scratch_fits(&more) &&
-               more.shared - l->scratch.shared <= MOST_TILES;
+    e->tiled = e->pointwise && scratch_fits(&more) && more.shared - l->scratch.shared <= MOST_TILES;
     if (e->tiled) l->scratch = more;
-    const uint64_t outputs = ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
+    const uint64_t outputs =
+        ((uint64_t)y->cout + EVENT_OUTPUTS - 1) / EVENT_OUTPUTS * EVENT_OUTPUTS;
     const uint64_t readers = e->pointwise ? 0 : readers_of(l);
     l->memory = outputs * e->inputs * 4;
     if (!e->pointwise) l->memory += readers * sizeof(Reader) + positions(&l->in) * 4;

@@ -29,7 +29,7 @@ typedef struct {
     uint8_t *shared, *own;
 } Share;
 
-/* Bytes of scratch memory, fixed when a step is planned: for all its shares, and for each thread. */
+/* Bytes of scratch memory, fixed when a step is planned: for all its shares, for each thread. */
 typedef struct {
     uint64_t shared, own;
 } Scratch;
@@ -131,7 +131,8 @@ void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_
                        size_t pitch, void *out, uint8_t *own);
 const char *method_name(const Layer *l);
 
-/* rows.c, popcount.c, bitsliced.c, events.c: plan one way to compute a layer; false without memory. */
+/* rows.c, popcount.c, bitsliced_plan.c, events.c: plan one way to compute a layer; false: no
+ * memory. */
 bool rows_plan(Layer *l);
 bool rows_whole_fit(const Layer *l);
 bool popcount_plan(Layer *l);

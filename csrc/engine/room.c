@@ -7,6 +7,4 @@ uint8_t *aligned_room(uint64_t bytes) {
     return aligned_alloc(ALIGN, round_up((size_t)bytes + SLACK, ALIGN));
 }
 
-size_t own_scratch(const st_net *net) {
-    return round_up((size_t)net->scratch.own + SLACK, ALIGN);
-}
+size_t own_scratch(const st_net *net) { return round_up((size_t)net->scratch.own + SLACK, ALIGN); }

@@ -63,11 +63,13 @@ static bool synapse_arrays(const Op *o, uint64_t rows, uint64_t row, uint32_t mo
     const uint32_t *w = o->w;
     if (w[11] > 1) return refuse(o, "unknown kind of weights");
     if (w[11] == 0 && !isfinite(as_float(w[12]))) return refuse(o, "alpha is not finite");
-    if (w[11] == 0 ? !count_kept(o, rows, row, most) : !finite_array(o, w[13], rows * row, "weights"))
+    if (w[11] == 0 ? !count_kept(o, rows, row, most)
+                   : !finite_array(o, w[13], rows * row, "weights"))
         return false;
     if (w[14] != NONE && !finite_array(o, w[14], rows, "bias")) return false;
     if ((w[15] == NONE) != (w[16] == NONE)) return refuse(o, "a and b come together");
-    return w[15] == NONE || (finite_array(o, w[15], rows, "a") && finite_array(o, w[16], rows, "b"));
+    return w[15] == NONE ||
+           (finite_array(o, w[15], rows, "a") && finite_array(o, w[16], rows, "b"));
 }
 
 static bool synapse(Op *o) {
@@ -78,7 +80,8 @@ static bool synapse(Op *o) {
     uint64_t cin = in->c, h = in->h, wd = in->w;
     if (w[10]) cin *= h * wd, h = wd = 1;
     for (int k = 5; k < 9; k++)
-        if (w[k] < 1 || w[k] > 65536) return refuse(o, "cout, kernel and stride must be in 1..65536");
+        if (w[k] < 1 || w[k] > 65536)
+            return refuse(o, "cout, kernel and stride must be in 1..65536");
     if (w[9] > 65536) return refuse(o, "the padding must be in 0..65536");
     uint64_t row = cin * w[6] * w[7]; /* at most 2^24 * 2^32 */
     if (row > 1u << 28 || row * w[5] > 1u << 28) return refuse(o, "more than 2^28 weights");
@@ -111,8 +114,12 @@ static bool neuron(Op *o) {
         if (!values(y) || !same_shape(x, y) || !steps_agree(o, x, y, &s))
             return refuse(o, "the two inputs do not fit each other");
     }
-    o->out = (Reg){.kind = o->w[5] <= NEURON_STEP ? KIND_SPK : KIND_F32, .s = s, .c = x->c,
-                   .h = x->h, .w = x->w, .most = 1};
+    o->out = (Reg){.kind = o->w[5] <= NEURON_STEP ? KIND_SPK : KIND_F32,
+                   .s = s,
+                   .c = x->c,
+                   .h = x->h,
+                   .w = x->w,
+                   .most = 1};
     if (o->w[5] == NEURON_LIF) {
         uint32_t T = o->p->head.T;
         if (s != 1 && s != T) return refuse(o, "the input must have 1 or T steps");
@@ -211,7 +218,8 @@ static bool score_inputs(const Op *o, uint32_t kind) {
         if (!same_steps_and_shape(x, y) || !spikes_or_whole(x) || !spikes_or_whole(y))
             return refuse(o, "needs two inputs, spikes of one shape");
         uint64_t most = (uint64_t)x->most * y->most * (kind == SCORE_COLUMNS ? positions(x) : 1);
-        if (most && (uint64_t)x->s * x->c > EXACT_FLOAT / most) return refuse(o, "a sum may pass 2^24");
+        if (most && (uint64_t)x->s * x->c > EXACT_FLOAT / most)
+            return refuse(o, "a sum may pass 2^24");
         return true;
     }
     if (!x || !values(x)) return refuse(o, "needs numbers as input");
@@ -237,8 +245,8 @@ static bool topk(Op *o) {
     if (!x || x->kind != KIND_F32 || x->s != 1 || x->c != 1) return refuse(o, "needs scores");
     if (o->w[5] < 1 || o->w[5] > positions(x) || o->w[5] > 65536)
         return refuse(o, "k must be in 1..tokens");
-    o->out = (Reg){.kind = KIND_IDS, .s = 1, .c = 1, .h = 1, .w = o->w[5],
-                   .tokens = (uint32_t)positions(x)};
+    o->out = (Reg){
+        .kind = KIND_IDS, .s = 1, .c = 1, .h = 1, .w = o->w[5], .tokens = (uint32_t)positions(x)};
     return true;
 }
 
@@ -280,10 +288,10 @@ static const struct {
     bool (*infer)(Op *);
     int inputs;
 } rules[OP_COUNT] = {
-    [OP_SYNAPSE] = {synapse, 1}, [OP_NEURON] = {neuron, 2},     [OP_MAXPOOL] = {maxpool, 1},
-    [OP_ADD] = {add, 2},         [OP_MEAN] = {mean, 1},         [OP_ATTENTION] = {attention, 3},
-    [OP_TOKENSUM] = {tokensum, 2}, [OP_MASK] = {mask, 2},       [OP_SCORE] = {score, 2},
-    [OP_TOPK] = {topk, 1},       [OP_GATHER] = {gather, 2},     [OP_CONSTIDS] = {constids, 0},
+    [OP_SYNAPSE] = {synapse, 1},   [OP_NEURON] = {neuron, 2}, [OP_MAXPOOL] = {maxpool, 1},
+    [OP_ADD] = {add, 2},           [OP_MEAN] = {mean, 1},     [OP_ATTENTION] = {attention, 3},
+    [OP_TOKENSUM] = {tokensum, 2}, [OP_MASK] = {mask, 2},     [OP_SCORE] = {score, 2},
+    [OP_TOPK] = {topk, 1},         [OP_GATHER] = {gather, 2}, [OP_CONSTIDS] = {constids, 0},
     [OP_ZEROFILL] = {zerofill, 2}};
 
 bool infer_op(Program *p, uint32_t i, const Error *e) {

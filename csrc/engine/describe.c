@@ -14,9 +14,20 @@ static const void *optional(const Program *p, uint32_t offset, uint64_t count) {
 Synapse synapse_of(const Program *p, uint32_t i) {
     const uint32_t *w = op_words(p, i);
     const Reg *in = &p->regs[w[2]], *out = &p->regs[w[1]];
-    Synapse y = {.cin = in->c, .h = in->h, .w = in->w, .cout = w[5], .kh = w[6], .kw = w[7],
-                 .stride = w[8], .pad = w[9], .flatten = w[10] != 0, .ternary = w[11] == 0,
-                 .alpha = as_float(w[12]), .ho = out->h, .wo = out->w, .s = in->s};
+    Synapse y = {.cin = in->c,
+                 .h = in->h,
+                 .w = in->w,
+                 .cout = w[5],
+                 .kh = w[6],
+                 .kw = w[7],
+                 .stride = w[8],
+                 .pad = w[9],
+                 .flatten = w[10] != 0,
+                 .ternary = w[11] == 0,
+                 .alpha = as_float(w[12]),
+                 .ho = out->h,
+                 .wo = out->w,
+                 .s = in->s};
     if (y.flatten) {
         y.cin = (uint32_t)(in->c * positions(in));
         y.h = y.w = 1;
@@ -39,7 +50,12 @@ Synapse synapse_of(const Program *p, uint32_t i) {
 
 Neuron neuron_of(const Program *p, uint32_t i) {
     const uint32_t *w = op_words(p, i);
-    return (Neuron){.kind = w[5], .charge = w[6], .soft = w[7], .decay = as_float(w[8]),
-                    .tau = as_float(w[9]), .v_threshold = as_float(w[10]),
-                    .v_reset = as_float(w[11]), .v_rest = as_float(w[12])};
+    return (Neuron){.kind = w[5],
+                    .charge = w[6],
+                    .soft = w[7],
+                    .decay = as_float(w[8]),
+                    .tau = as_float(w[9]),
+                    .v_threshold = as_float(w[10]),
+                    .v_reset = as_float(w[11]),
+                    .v_rest = as_float(w[12])};
 }

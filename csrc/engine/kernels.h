@@ -4,14 +4,15 @@
 
 #include "internal.h"
 
-#define MAX_PLANES 14  /* of a counter in the bit-sliced kernel */
+#define MAX_PLANES 14    /* of a counter in the bit-sliced kernel */
 #define EVENT_OUTPUTS 64 /* that the event-driven kernel sums at once */
-#define TILE_PLACES 4  /* at which a tile sums them, zeros included */
-#define PLANE_STEPS 8  /* most steps of the neuron on bit planes */
+#define TILE_PLACES 4    /* at which a tile sums them, zeros included */
+#define PLANE_STEPS 8    /* most steps of the neuron on bit planes */
 
 /* One output channel of the bit-sliced kernel. Its list of inputs has `negative`, then
- * `positive` groups of four, each by the word of the slab where its vector begins. The counter starts at `start`, is complemented after the negative
- * ones, and ends as (number of negative weights) + (positive spikes) - (negative spikes). */
+ * `positive` groups of four, each by the word of the slab where its vector begins. The counter
+ * starts at `start`, is complemented after the negative ones, and ends as (number of negative
+ * weights) + (positive spikes) - (negative spikes). */
 typedef struct {
     uint32_t start;
     uint16_t negative, positive;
@@ -69,8 +70,9 @@ struct Kernels {
     void (*fire)(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
                  uint64_t *out, size_t words);
     /* sums[i] = popcount(negative ^ (x & kept)) over `rows` rows (pitch apart) of `length` words,
-     * for `count` places `step` words apart; w = [rows][length/dot_words][negative, kept][dot_words],
-     * length a multiple of dot_words. What lies behind a row of x is read, and must not be kept. */
+     * for `count` places `step` words apart; length is a multiple of dot_words, and w is
+     * [rows][length/dot_words][negative, kept][dot_words]. What lies behind a row of x is read, and
+     * must not be kept. */
     void (*dots)(const uint64_t *x, size_t pitch, size_t step, size_t count, const uint64_t *w,
                  size_t rows, size_t length, uint64_t *sums);
     /* Counters of every channel for one vector of positions: plane j of channel o goes to
@@ -84,7 +86,7 @@ struct Kernels {
      * [step][plane][channel]. */
     void (*turn)(const uint64_t *counters, size_t channel, size_t plane, uint32_t planes,
                  uint64_t *out);
-    /* One vector of neurons on bit planes; thresholds as planes_thresholds of bitsliced.c lays
+    /* One vector of neurons on bit planes; thresholds as plan_thresholds of bitsliced_plan.c lays
      * them, one word each (broadcast) or one vector each. out word of step t: out + t*out_step. */
     void (*fire_planes)(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                         uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,

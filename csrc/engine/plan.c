@@ -7,7 +7,8 @@
 static uint32_t only_reader(const Program *p, uint32_t i, uint32_t opcode) {
     if (i + 1 >= p->head.ops) return 0;
     const uint32_t out = op_words(p, i)[1], *next = op_words(p, i + 1);
-    if (next[0] != opcode || next[2] != out || next[3] != NONE || p->last_use[out] != i + 1) return 0;
+    if (next[0] != opcode || next[2] != out || next[3] != NONE || p->last_use[out] != i + 1)
+        return 0;
     return i + 1;
 }
 
@@ -41,8 +42,13 @@ static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
         if (join) {
             const uint32_t *w = op_words(p, join);
             const Reg *in = &p->regs[w[2]], *out = &p->regs[w[1]];
-            pool = (Pool){.k = w[5], .stride = w[6], .pad = w[7], .h = in->h, .w = in->w,
-                          .ho = out->h, .wo = out->w};
+            pool = (Pool){.k = w[5],
+                          .stride = w[6],
+                          .pad = w[7],
+                          .h = in->h,
+                          .w = in->w,
+                          .ho = out->h,
+                          .wo = out->w};
             pools = true;
             s->last = join;
         }
@@ -107,9 +113,9 @@ static bool place_registers(st_net *net, const Error *e) {
         const uint64_t bytes = round_up((size_t)reg_bytes(&p->regs[r]), ALIGN) + SLACK;
         const uint32_t until = net->keep || i == net->count ? NONE : p->last_use[r];
         /* all are kept: there is no gap to look for */
-        net->place[r] = net->keep ? net->arena
-                                  : take(blocks, &count, bytes, op,
-                                         until == p->head.ops ? op : until);
+        net->place[r] = net->keep
+                            ? net->arena
+                            : take(blocks, &count, bytes, op, until == p->head.ops ? op : until);
         if (net->place[r] + bytes > net->arena) net->arena = net->place[r] + bytes;
         if (net->arena > MAX_MEMORY) break;
     }

@@ -1,0 +1,2 @@
+#define LEVEL generic
+#include "neurons.inc.h"
