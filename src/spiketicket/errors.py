@@ -26,7 +26,7 @@ class SpikeTicketError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class UserError(SpikeTicketError):
+class UserError(SpikeTicketError, ValueError):
     """Bad input: says where, what, which value, and what to do about it.
 
     Args:

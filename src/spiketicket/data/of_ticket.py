@@ -64,6 +64,8 @@ def find_test_data(
         stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
         if size < 1 or min(std) <= 0:
             raise ValueError("batch size and standard deviations must be positive")
+    except UserError:
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(("data.config", *map(str, first["loc"])))

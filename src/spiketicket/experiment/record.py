@@ -58,6 +58,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
             return rows
     except FileNotFoundError:
         return []
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UserError("is not a file of results", where=str(path))

@@ -96,6 +96,8 @@ def open_regular(path: str | os.PathLike[str]) -> tuple[BufferedReader, int]:
         if not stat.S_ISREG(Path(place).stat().st_mode):
             raise UserError("is not a file", where=place)
         descriptor = os.open(place, flags)
+    except UserError:
+        raise
     except ValueError as error:  # a zero byte in the name
         raise UserError("is not a path", value=place) from error
     try:

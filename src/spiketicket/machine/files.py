@@ -152,6 +152,8 @@ def read_json(path: Path) -> Any | None:
         return parse_json(read_regular(path).decode())
     except FileNotFoundError:
         return None
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         remedy = "Delete the file to compute it again"
         raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error

@@ -129,6 +129,8 @@ class Scene:
         except OSError as error:
             what = f"the stage before it has lost its {file}"
             raise UserError(what, where=str(path.parent), remedy=remedy) from error
+        except UserError:
+            raise
         except (SafetensorError, ValueError, KeyError) as error:
             raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error
         if wrong := _misfit(found, plain_state(self.model)):

@@ -177,6 +177,8 @@ def _network(ticket: Ticket, kernel: Kernel, custom: Mapping[str, Any] | None = 
         model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
         shape = DataShape(**args["shape"])
         built: nn.Module = models.build(model, neuron, shape, kernel)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = "does not name a network of this package"
         remedy = "A ticket of a custom network is loaded with spiketicket.load_into(model, ticket)"

@@ -160,6 +160,8 @@ def trusted() -> frozenset[str]:
             names = parse_toml(file.read(MAX_BYTES).decode()).get("trust", [])
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
     if not isinstance(names, list) or not all(registry.is_custom(name) for name in names):

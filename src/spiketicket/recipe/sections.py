@@ -280,6 +280,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         # Some editors put a byte order mark first.
         text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
         return parse_toml(text)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
