@@ -87,7 +87,7 @@ def test_a_small_file_that_asks_for_much_is_refused_at_once(tmp_path, monkeypatc
     )
     with within(5, 1), refused as error:
         read(tmp_path / "t" if from_file else content)
-    assert "--max-memory" in error.value.remedy
+    assert "SPIKETICKET_MAX_MEMORY=" in error.value.remedy
 
 
 def test_the_budget_can_be_given(tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
 
     metadata = network("resnet19", width=0.1)
     metadata["network"]["args"]["shape"] |= {"height": 1 << 12, "width": 1 << 12}
-    refused = pytest.raises(UserError, match=r"--samples: .*32 of 50331648 values.*--max-memory")
+    refused = pytest.raises(UserError, match=r"`samples`: .*32 of 50331648 values.*MAX_MEMORY")
     with within(1, 1), refused:
         check_inputs(Ticket((), {}, metadata), "t", 32)
 

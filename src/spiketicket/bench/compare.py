@@ -21,7 +21,7 @@ from spiketicket.bench.job import Array, Job
 from spiketicket.bench.peers import Peer, chosen, missing
 from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked, load_samples
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine import cores as _cores
 from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, describe
@@ -65,10 +65,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         given = {
-            "--batch": self.batches,
-            "--threads": self.threads,
-            "--rounds": (self.rounds,),
-            "--images": (self.images,),
+            argument("batches"): self.batches,
+            argument("threads"): self.threads,
+            argument("rounds"): (self.rounds,),
+            argument("images"): (self.images,),
         }
         for where, values in given.items():
             if not values or min(values) < 1:
@@ -77,7 +77,7 @@ class Plan:
         if max(self.threads) > available:
             raise UserError(
                 f"this process may use {available} cores",
-                where="--threads",
+                where=argument("threads"),
                 value=max(self.threads),
             )
         chosen(self.peers)

@@ -169,7 +169,7 @@ def _entries(
         densities,
         seeds,
         overrides=overrides or (),
-        options=options or (),
+        method_options=options or (),
         budget=budget.value,
         source=str(path),
     )

@@ -76,7 +76,7 @@ def measure(
     if record is not None:
         check_record(record)
     if output is not None:
-        check_place(output, "-o")
+        check_place(output, "output")
     if threads is not None:
         import torch
 
@@ -100,7 +100,7 @@ def measure(
         [_plain(row, memory) for part in rows for row in part], indent=1, sort_keys=True
     )
     if output is not None:
-        write_bytes(output, f"{found}\n".encode(), "-o")
+        write_bytes(output, f"{found}\n".encode(), "output")
     if as_json:
         say_whole(found)
     else:

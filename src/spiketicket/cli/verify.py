@@ -23,7 +23,7 @@ from spiketicket.cli.options import (
     require_device,
 )
 from spiketicket.errors import UserError
-from spiketicket.machine.output import say_json
+from spiketicket.machine.output import say_json, shown
 
 
 def verify(
@@ -74,7 +74,9 @@ def verify(
         )
         found = verify_ticket(ticket, place, rerun=rerun)
     if as_json:
-        say_json(found.to_dict())
+        result = found.to_dict()
+        checks = [{**check, "text": shown(check["text"])} for check in result["checks"]]
+        say_json({**result, "checks": checks})
     else:
         print_checks(found.checks, title=ticket.name)
     if not found.fits:

@@ -33,7 +33,7 @@ def write_comparison(found: Compared, folder: Path) -> list[Path]:
     for figure in drawn:
         files[f"{figure.name}.svg"] = figure.file.encode()
         files[f"{figure.name}.csv"] = figure.csv.encode()
-    with explained(folder):
+    with explained(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.events import order, reading
 from spiketicket.events.reading import Gathered, Recording, Span
 from spiketicket.events.types import EVENT, EventArray, Events, TimeUnit, check_sensor
@@ -200,8 +200,8 @@ def _was_reset(gathered: Gathered, path: Path) -> UserError:
         f"{first}: one scene would lie over another"
     )
     remedy = (
-        "Cut it there into recordings of their own: --split-at-reset, data.split_at_reset = true"
-        " of an event_folder, spiketicket.events.read_stretches in Python"
+        f"Cut it there into recordings of their own: {argument('split_at_reset')} (of an"
+        " event_folder, data.split_at_reset = true), or spiketicket.events.read_stretches"
     )
     return UserError(what, where=str(path), remedy=remedy)
 

@@ -22,7 +22,7 @@ from spiketicket.data import load_dataset
 from spiketicket.data import place as _data_place
 from spiketicket.data.of_ticket import TicketData, find_test_data
 from spiketicket.data.types import Dataset
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.stage import machine, versions
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
@@ -116,7 +116,7 @@ def _require_counted(network: str, where: str = "") -> None:
             "operations and energy are counted of this package's networks alone",
             where=where,
             value=network,
-            remedy="Test such a ticket with eval, and its --network",
+            remedy="Test such a ticket with `spiketicket eval`, naming its network",
         )
 
 
@@ -323,7 +323,7 @@ def _image_count(images: int | str | None, dataset: Dataset) -> int:
     if not isinstance(images, int) or not 1 <= images <= available:
         raise UserError(
             f"must be from 1 to the {available} test images of {dataset.name}, or all",
-            where="--images",
+            where=argument("images"),
             value=images,
         )
     return images

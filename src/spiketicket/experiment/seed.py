@@ -83,8 +83,8 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
             reporter.message(note)
         if recipe.train.precision == "bf16" and not processor.computes_bfloat16():
             reporter.message(
-                "this processor emulates bfloat16, many times slower than float32: another"
-                " recipe, --set train.precision=fp32, is fast here"
+                "this processor emulates bfloat16, many times slower than float32:"
+                " train.precision = fp32, another recipe, is fast here"
             )
     tell_doing(reporter, f"reading {recipe.data.name}")
     dataset = context.load(recipe.data)

@@ -77,7 +77,7 @@ def write_folder(
     files |= {CONFIG: json_bytes(config), CARD: card.encode()}
     with staged(*(folder / file for file in files)) as place:
         for file, made in files.items():
-            write_bytes(place / file, made, "--output")
+            write_bytes(place / file, made, "folder")
     if RECIPE not in files:
         (folder / RECIPE).unlink(missing_ok=True)
     return tuple(folder / file for file in files)

@@ -77,7 +77,7 @@ def write_nir(graph: Any, path: Path | str) -> None:
     nir = needed("nir", "nir")
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with explained(path):
+    with explained(path, "path"):
         try:
             nir.write(temporary, graph)
             temporary.replace(path)
@@ -92,7 +92,7 @@ def read_nir(path: Path | str) -> Any:
         UserError: it cannot be read, or ``nir`` is not installed.
     """
     nir = needed("nir", "nir")
-    with explained(Path(path)):
+    with explained(Path(path), "path"):
         return nir.read(path)
 
 

@@ -46,7 +46,7 @@ def write_onnx(
     needed("onnxscript", "onnx")
     program = traced(model, example)
     facts = {key: json.dumps(value) for key, value in (metadata or {}).items()}
-    remedy = "Export it with --to torch or --to pt2"
+    remedy = "Export it to torch or to pt2"
     name = type(model).__name__
     with foreign("the ONNX exporter failed", value=name, remedy=remedy, reason=_reason):
         made = torch.onnx.export(
@@ -69,7 +69,7 @@ def write_onnx(
         onnx.helper.set_model_props(proto, facts)
         onnx.checker.check_model(proto)
         content = proto.SerializeToString()
-    write_bytes(Path(path), content, "--output")
+    write_bytes(Path(path), content, "path")
 
 
 def _stable_sort(

@@ -55,7 +55,7 @@ def write_pt2(
         with foreign("torch.export.save cannot write the network"):
             torch.export.save(program, content, extra_files={FACTS: json.dumps(dict(facts))})
         # Not by PyTorch: on a full disk it ends the process.
-        write_bytes(made, content.getvalue(), "--output")
+        write_bytes(made, content.getvalue(), "path")
         _require_equal(made, model, example, path)
     return path
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 
 _HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9, 45 nm, 0.9 V"
 _BITS_OF_A_POTENTIAL = 32
@@ -98,7 +98,7 @@ def find_table(name: str) -> Table:
     """
     if name not in TABLES:
         remedy = f"There are {', '.join(TABLES)}"
-        raise UserError("unknown energy table", where="--energy", value=name, remedy=remedy)
+        raise UserError("unknown energy table", where=argument("energy"), value=name, remedy=remedy)
     return TABLES[name]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from spiketicket.data.of_ticket import TicketData
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.run_files import arrays_in, read_arrays
 from spiketicket.measure.traces import trace
 
@@ -27,7 +27,7 @@ def sample_file(model: nn.Module, data: TicketData, index: int, digest: str, dev
     if not 0 <= index < len(test):
         raise UserError(
             f"must be from 0 to {len(test) - 1}, an index of a test image",
-            where="--sample",
+            where=argument("sample"),
             value=index,
         )
     shown, content = min(_SHOWN_IMAGES, len(test)), b""

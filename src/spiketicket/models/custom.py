@@ -24,7 +24,7 @@ from annotated_types import Len
 from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import parse_json
 from spiketicket.models.blocks import DataShape, make_neuron
 from spiketicket.models.probe import inputs_probe, require_initialised
@@ -200,7 +200,9 @@ def _module(path: str, name: str, here: Path | None) -> ModuleType:
     except ModuleNotFoundError as error:
         remedy = "It must be importable, or lie in the folder the command is run in"
         if here is None:
-            remedy = "One that your own file trusts must be installed, or named: --network " + name
+            remedy = "One that your own file trusts must be installed, or named: " + argument(
+                "network", name
+            )
         what = f"there is no Python module {error.name}"
         raise UserError(what, where="model.name", value=name, remedy=remedy) from error
     except (ImportError, SyntaxError) as error:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
 from spiketicket.neurons.lif import Kernel
@@ -134,7 +134,7 @@ def from_ticket(
             raise TicketError(
                 "is of a custom network",
                 value=name,
-                remedy=f"If you trust that function, say so: network={name!r}, or --network {name}",
+                remedy=f"If you trust that function, say so: {argument('network', name)}",
             )
         return _custom_network(ticket, kernel, Consent(network, options, trust_options))
     layers = {layer.name: layer.shape for layer in ticket.layers}

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spiketicket.errors import UNSET, RecipeError, UserError
+from spiketicket.errors import UNSET, RecipeError, UserError, argument
 from spiketicket.recipe import registry
 from spiketicket.recipe.toml import parse_toml
 
@@ -22,8 +22,10 @@ KeyPath = tuple[str | int, ...]
 Choices = Mapping[str, tuple[str, type[BaseModel]]]
 """Section -> (family of the registry, base class of its configs)."""
 MAX_KEYS: Final = 16
-"""Parts of a key on the command line."""
+"""Parts of a key of an override."""
 
+OVERRIDES: Final = argument("overrides")
+"""Begins a message about one of the overrides; a key follows."""
 _TEXTS = {
     "missing": "is missing",
     "extra_forbidden": "unknown key",
@@ -63,14 +65,14 @@ class Overrides:
     def _add(self, text: str) -> None:
         dotted, equals, value = text.partition("=")
         keys = tuple(part.strip() for part in dotted.split("."))
-        where = f"--set {dotted.strip()}"
+        where = f"{OVERRIDES} {dotted.strip()}"
         if not equals or not all(keys) or len(keys) > MAX_KEYS:
             what = "must have the form section.key=value"
-            self.problems.append(str(UserError(what, where="--set", value=text)))
+            self.problems.append(str(UserError(what, where=OVERRIDES, value=text)))
         elif keys in self._values:
             self.problems.append(str(UserError("is given twice", where=where)))
         elif clash := next((k for k in self._values if _within(k, keys) or _within(keys, k)), None):
-            what = f"overlaps with --set {'.'.join(clash)}"
+            what = f"overlaps with {OVERRIDES} {'.'.join(clash)}"
             self.problems.append(str(UserError(what, where=where)))
         else:
             self._values[keys] = toml_value(value.strip())
@@ -86,7 +88,7 @@ class Overrides:
                     table[key] = {}
                 if not isinstance(table[key], dict):
                     what = f"{'.'.join(keys[:depth])} is not a table"
-                    where = f"--set {'.'.join(keys)}"
+                    where = f"{OVERRIDES} {'.'.join(keys)}"
                     self.problems.append(str(UserError(what, where=where)))
                     break
                 table = table[key]
@@ -97,7 +99,7 @@ class Overrides:
     def where(self, source: str, path: KeyPath) -> str:
         """The place of ``path`` for a message: in the overrides if they gave it, or the source."""
         given = path in self._made or any(_within(path, keys) for keys in self._values)
-        return f"--set {_dotted(path)}" if given else _in_source(source, path)
+        return f"{OVERRIDES} {_dotted(path)}" if given else _in_source(source, path)
 
 
 def build(
@@ -136,7 +138,9 @@ def build_section(
     family, base = choices[section]
     made = _section(section, family, base, tables.pop(section), "", overrides)
     for other in tables:
-        line = UserError("is of another section", where=f"--set {other}", remedy=f"Set {section}.*")
+        line = UserError(
+            "is of another section", where=f"{OVERRIDES} {other}", remedy=f"Set {section}.*"
+        )
         overrides.problems.append(str(line))
     if overrides.problems:
         raise RecipeError(overrides.problems)

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.names import path_inside, path_on_machine
 from spiketicket.recipe import registry
@@ -220,7 +220,7 @@ class Recipe(Section):
             UserError: they are more than anybody trains, or beyond the largest seed.
         """
         if not 1 <= count <= MOST_SEEDS:
-            raise UserError(f"must be from 1 to {MOST_SEEDS}", where="--seeds", value=count)
+            raise UserError(f"must be from 1 to {MOST_SEEDS}", where=argument("seeds"), value=count)
         if self.seed + count > 2**63:
             raise UserError("has no such seeds after it", where="seed", value=self.seed)
         return tuple(range(self.seed, self.seed + count))
@@ -312,7 +312,9 @@ def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> Data
     table = {"name": name, **({"root": root} if root else {})}
     made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
     if made.name != name:
-        raise UserError(f"the dataset is {name}", where="--set data.name", value=made.name)
+        raise UserError(
+            f"the dataset is {name}", where=f"{argument('overrides')} data.name", value=made.name
+        )
     return made
 
 

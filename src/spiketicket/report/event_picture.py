@@ -41,7 +41,7 @@ def write_picture(
         listed = ", ".join(k for k in ("png", "svg", "pdf") if k in known)
         remedy = f"End the name in one of {listed}"
         raise UserError("is no picture format", where=str(path), value=kind, remedy=remedy)
-    with explained(path, "--out"):
+    with explained(path, "path"):
         figure.savefig(path, format=kind)
 
 

@@ -68,7 +68,7 @@ def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None
     if figures is not None:
         whole = [run_parts(run) for run in read[:detailed]] if spared else details
         _write_figures(figures, read, head, whole)
-    with explained(output, "--output"):
+    with explained(output, "output"):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, content)
     return Written(output, len(content), len(read), detailed, tuple(notes))
@@ -108,7 +108,7 @@ def _about(spared: Sequence[str]) -> str:
     words = ", ".join(SPARED[kind] for kind in spared)
     return (
         f"To keep this page small it goes without {words}. `spiketicket report` of one run shows "
-        "them, and `--figures` writes them all."
+        "them, and `spiketicket report --figures DIR` writes them all."
     )
 
 
@@ -140,7 +140,7 @@ def _write_item(folder: Path, item: Figure | Table) -> None:
     files = {f"{stem}.csv": item.csv}
     if isinstance(item, Figure):
         files[f"{stem}.svg"] = item.file
-    with explained(folder, "--figures"):
+    with explained(folder, "figures"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content.encode())

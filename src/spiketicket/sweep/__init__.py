@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.find import is_finished
 from spiketicket.experiment.record import add_record, check_record
 from spiketicket.machine.claims import claimed
@@ -118,7 +118,7 @@ def run_runs(
         retry_failed: whether runs that failed before are tried again.
         restart_plan: whether another set of runs may take this name over.
         retries: how often a task whose worker was lost is taken up again.
-        record: file of results that every run's is added to, as ``find --record`` does.
+        record: file of results that every run's is added to, as ``spiketicket find --record`` does.
         measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
         network, options, trust_options: a custom network that the recipes name, as in
@@ -134,7 +134,7 @@ def run_runs(
     place = Path(runs_dir).absolute()
     name = name or _hash([[run.folder, list(run.seeds)] for run in runs])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise UserError("must be letters, digits, - and _", where="--name", value=name)
+        raise UserError("must be letters, digits, - and _", where=argument("name"), value=name)
     folder = place / f"sweep-{name}"
     if record is not None:
         check_record(record)
@@ -216,7 +216,8 @@ def _edited(path: Path, before: set[str], now: set[str]) -> UserError:
         f" longer asked for, {len(now - before)} of {len(now)} are new; the recipe was edited, or"
         " its defaults have changed"
     )
-    remedy = "Give it another --name, or --restart-plan to go on with the new runs"
+    restart = argument("restart_plan", True)
+    remedy = f"Give it another {argument('name')}, or {restart} to go on with the new runs"
     return UserError(what, where=str(path.parent), remedy=remedy)
 
 

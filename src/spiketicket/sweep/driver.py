@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
 from spiketicket.recipe.consent import Consent
 from spiketicket.sweep.executor import Ended, Executor
@@ -157,7 +157,7 @@ class Driver:
         lost = UserError(
             f"lost its worker {state.losses} times; {reason}",
             where=state.task.label,
-            remedy="Is there enough memory? Give --retry-failed to try again",
+            remedy=f"Is there enough memory? Give {argument('retry_failed', True)} to try again",
         )
         error = {**error_of(lost, socket.gethostname(), state.attempts), "type": "WorkerLost"}
         # Whoever may still be at it must not write from here on.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spiketicket.bench.job import Prepare
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 
 Arithmetic = Literal["exact", "float32", "reduced"]
 
@@ -78,7 +78,7 @@ def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             remedy = f"Did you mean {near[0]}? " if near else ""
             remedy += f"Known: {', '.join(known)}"
-            raise UserError("no such peer", where="--peers", value=name, remedy=remedy)
+            raise UserError("no such peer", where=argument("peers"), value=name, remedy=remedy)
         wanted.update(GROUPS.get(name, (name,)))
     return tuple(peer for peer in PEERS.values() if not names or peer.name in wanted)
 

@@ -68,7 +68,7 @@ def export_c(
     files = tuple(folder / file for file in texts)
     with staged(*files) as place:
         for file, text in texts.items():
-            write_bytes(place / file, text.encode("ascii"), "--output")
+            write_bytes(place / file, text.encode("ascii"), "folder")
     return Exported(files, made.sizes, kept)
 
 
