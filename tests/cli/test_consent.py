@@ -365,7 +365,7 @@ def test_verify_asks_for_the_same_consent(spike, here):
     assert f"trust it with --network {own}" in unknown.output
     refused = spike("verify", path, "--rerun", "--network", own)
     assert refused.exit_code == 2
-    assert '--options note="a b"' in refused.stderr
+    assert "--options 'note=\"a b\"'" in refused.stderr
     assert not (here / "called").exists()
     for confirmed in (["--options", "note=a b"], ["--trust-options"]):
         done = spike("verify", path, "--rerun", "--json", "--network", own, *confirmed)
