@@ -32,7 +32,7 @@ BASE = {
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
     "train": {"epochs": 2, "batch_size": 40},
 }
-SHAPE = DataShape(1, 8, 8, 10)
+SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 CPU = torch.device("cpu")
 
 
@@ -397,7 +397,7 @@ def test_a_ticket_file_gives_exactly_the_same_logits(model, execution, weights, 
 
 def test_a_selector_for_another_number_of_tokens_is_named(seed, tmp_path):
     shutil.copytree(seed / "selector", tmp_path / "selector")
-    shape = DataShape(1, 16, 16, 10)
+    shape = DataShape(channels=1, height=16, width=16, classes=10)
     with pytest.raises(UserError, match="another number of tokens than 64"):
         ladder.prepare("patch", recipe(), shape, 0, CPU, None, tmp_path)
     wider = recipe(model={"dim": 32})

@@ -123,7 +123,7 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
     from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"weights": weights}, neuron={"name": neuron})
-    shape = DataShape(1, 8, 8, 10)
+    shape = DataShape(channels=1, height=8, width=8, classes=10)
     stage = prepare("ticket", made, shape, 3, torch.device("cpu"), None)
     x = torch.randn(32, 1, 8, 8)
     model = stage.trainee.model.train()
@@ -154,7 +154,12 @@ def test_every_network_is_a_function_of_the_seed(name):
         found = []
         for _ in range(2):
             torch.rand(1)
-            args = (DataShape(1, 16, 16, 10), 3, torch.device("cpu"), kept)
+            args = (
+                DataShape(channels=1, height=16, width=16, classes=10),
+                3,
+                torch.device("cpu"),
+                kept,
+            )
             found.append(prepare(stage, made, *args).trainee)
         first, second = (trainee.model.state_dict() for trainee in found)
         assert all(torch.equal(first[key], second[key]) for key in first)

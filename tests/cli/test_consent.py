@@ -203,7 +203,7 @@ def test_a_worker_has_the_consent_it_was_handed(here):
     sys.modules.pop(NAME)
     (here / "called").unlink()
     (here / "runs" / "sweep-x" / "tokens" / task.id).write_text("t")
-    settings = Settings(str(here / "runs"), "sweep-x")
+    settings = Settings(runs_dir=str(here / "runs"), sweep="sweep-x")
     refused = execute(Order(task, 1, "t"), settings)
     assert refused.state == "failed"
     assert "is a custom network" in refused.error["message"]

@@ -40,7 +40,7 @@ LADDER = (
 PLAIN = ("ticket", "dense", "random_trained", "random_frozen")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Made:
     """What a test asks for; ``change`` are dotted keys of the recipe."""
 

@@ -140,7 +140,7 @@ def test_a_lost_worker_is_replaced_so_often_and_no_more(tmp_path, short, inline,
 def test_a_worker_that_was_given_up_stops_without_writing(tmp_path, short, inline, monkeypatch):
     """As one does that its driver took for lost: the newest token is not its own any more."""
     (run, _) = short
-    settings = Settings(str(tmp_path), "sweep-x")
+    settings = Settings(runs_dir=str(tmp_path), sweep="sweep-x")
     for part in ("tokens", "progress"):
         (settings.folder / part).mkdir(parents=True)
     from spiketicket.sweep.plan import make_plan

@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 Result = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to compare.
 
@@ -83,7 +83,7 @@ class Plan:
         chosen(self.peers)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Entry:
     """One peer at one batch size and number of threads."""
 
@@ -153,7 +153,7 @@ class _Group:
 
     def measured(self) -> Result:
         """Start, check and time them all."""
-        entries = [_Entry(peer) for peer in chosen(self._plan.peers)]
+        entries = [_Entry(peer=peer) for peer in chosen(self._plan.peers)]
         with contextlib.ExitStack() as stack:
             ready = [
                 (entry, process)

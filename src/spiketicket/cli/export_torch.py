@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spiketicket.ticket import Ticket
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Opened:
     """A ticket's network, and what its export is checked on."""
 
@@ -51,7 +51,9 @@ def _opened(path: Path, consent: Consent, root: str, samples: int) -> _Opened:
         trust_options=consent.trust_options,
     )
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
-    return _Opened(ticket, model, x, source, inputs.facts_of(ticket.metadata))
+    return _Opened(
+        ticket=ticket, model=model, x=x, source=source, about=inputs.facts_of(ticket.metadata)
+    )
 
 
 def export_nir(

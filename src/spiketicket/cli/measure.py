@@ -129,13 +129,13 @@ def _ticket_row(path: Path, images: int | str | None, root: str, device: str) ->
     meta = read_metadata(path)
     recipe, seed = meta.get("recipe"), meta.get("seed")
     return Row(
-        str(path),
-        stage_in(meta),
-        seed if isinstance(seed, int) else None,
-        recipe if isinstance(recipe, dict) else {},
-        str(meta.get("recipe_hash", "")),
-        measured,
-        True,
+        source=str(path),
+        stage=stage_in(meta),
+        seed=seed if isinstance(seed, int) else None,
+        recipe=recipe if isinstance(recipe, dict) else {},
+        recipe_hash=str(meta.get("recipe_hash", "")),
+        measured=measured,
+        new=True,
     )
 
 
@@ -159,13 +159,13 @@ def _run_rows(
     recipe, ticket = to_dict(found.recipe), main_stage(found.recipe)
     return [
         Row(
-            str(stage.folder),
-            stage.stage,
-            stage.seed,
-            recipe,
-            found.recipe.hash,
-            stage.measured,
-            stage.new,
+            source=str(stage.folder),
+            stage=stage.stage,
+            seed=stage.seed,
+            recipe=recipe,
+            recipe_hash=found.recipe.hash,
+            measured=stage.measured,
+            new=stage.new,
         )
         for stage in sorted(found.stages, key=lambda stage: stage.stage != ticket)
     ]

@@ -27,7 +27,7 @@ _BATCH_VALUES = 1 << 22
 _BATCH = 256
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Outcome:
     """What happened to the inputs; ``timed`` are the first batch's values, for the plan."""
 
@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     reader = reader_for(
         engine, resize=options.resize, time_unit=options.time_unit, split=options.split_at_reset
     )
-    outcome = _Outcome(min(options.top, len(engine.classes)), options.as_json)
+    outcome = _Outcome(top=min(options.top, len(engine.classes)), as_json=options.as_json)
     for batch in _batches(options.inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
     steps = engine.plan(outcome.timed) if options.plan else None

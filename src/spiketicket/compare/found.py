@@ -31,7 +31,7 @@ class Cost:
     """Seconds, also of stages that were trained once for several runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method at one density."""
 
@@ -52,7 +52,7 @@ class Row:
     hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compared:
     """A comparison; ``missing`` names the runs that are not finished."""
 
@@ -131,7 +131,14 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
         raise UserError("none of the runs is finished", where="compare", value=len(entries))
     recipe = entries[0].run.recipe
     return Compared(
-        recipe, budget, samples, dense, dense_cost, tuple(rows), tuple(missing), machine
+        recipe=recipe,
+        budget=budget,
+        samples=samples,
+        dense=dense,
+        dense_cost=dense_cost,
+        rows=tuple(rows),
+        missing=tuple(missing),
+        machine=machine,
     )
 
 
@@ -142,18 +149,18 @@ def _row(entry: Entry, folder: Path, result: Mapping[str, Any]) -> Row:
     against = result["verdict"]["comparisons"].get("dense", {})
     random = stages.get("random_trained")
     return Row(
-        entry.method,
-        entry.density,
-        ticket["density"],
-        dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
-        against.get("difference"),
-        against.get("low"),
-        against.get("high"),
-        None if random is None else tuple(random["test_accuracy"]),
-        result["verdict"]["outcome"],
-        _cost(folder, run.seeds, (*search_names(run.recipe), "ticket")),
-        ticket["file_bytes"],
-        run.recipe.hash,
+        method=entry.method,
+        asked=entry.density,
+        density=ticket["density"],
+        accuracy=dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
+        difference=against.get("difference"),
+        low=against.get("low"),
+        high=against.get("high"),
+        random_trained=None if random is None else tuple(random["test_accuracy"]),
+        outcome=result["verdict"]["outcome"],
+        cost=_cost(folder, run.seeds, (*search_names(run.recipe), "ticket")),
+        file_bytes=ticket["file_bytes"],
+        hash=run.recipe.hash,
     )
 
 

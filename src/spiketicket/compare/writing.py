@@ -101,7 +101,7 @@ def comparison_table(found: Compared) -> Table:
         f"{each}. Costs are those of the ticket with its search, a seed; stages that several runs "
         "share are counted in each."
     )
-    return Table("comparison", columns, tuple(rows), words=2, note=note)
+    return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
 
 
 def _page(found: Compared) -> str:

@@ -124,8 +124,12 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
         found.append((int(match[2]) if match else -1, path.name, path))
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
-    return [Recording(path, label, transposed=transposed(path)) for *_, path in sorted(found)]
+    return [
+        Recording(path=path, label=label, transposed=transposed(path)) for *_, path in sorted(found)
+    ]
 
 
-_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _place(p) is not None, _find)
+_SET = EventSet(
+    info=INFO, classes=CLASSES, sensor=SENSOR, has=lambda p: _place(p) is not None, find=_find
+)
 load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -84,15 +84,15 @@ def load(config: Config) -> Dataset:
     samples, notes = framed(INFO.name, config, folder, parts, _reading(config))
     channels = config.channels
     return Dataset(
-        config.folder or INFO.name,
-        samples["train"],
-        samples["test"],
-        classes,
-        (MEAN,) * channels,
-        (STD,) * channels,
-        INFO.licence,
-        INFO.citation,
-        (*left_out, *notes),
+        name=config.folder or INFO.name,
+        train=samples["train"],
+        test=samples["test"],
+        classes=classes,
+        mean=(MEAN,) * channels,
+        std=(STD,) * channels,
+        licence=INFO.licence,
+        citation=INFO.citation,
+        notes=(*left_out, *notes),
     )
 
 
@@ -134,7 +134,11 @@ def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:
 
 
 def _recordings(tree: dict[str, list[Path]]) -> list[Recording]:
-    return [Recording(path, label) for label, paths in enumerate(tree.values()) for path in paths]
+    return [
+        Recording(path=path, label=label)
+        for label, paths in enumerate(tree.values())
+        for path in paths
+    ]
 
 
 def _samples(rows: Sequence[Recording], config: Config) -> Sequence[Recording]:

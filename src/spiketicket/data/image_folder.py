@@ -89,7 +89,17 @@ def load(config: Config) -> Dataset:
     mean, std = _moments(train.x)
     licence, citation = INFO.licence, INFO.citation
     name = config.folder or INFO.name
-    return Dataset(name, train, test, classes, mean, std, licence, citation, tuple(notes))
+    return Dataset(
+        name=name,
+        train=train,
+        test=test,
+        classes=classes,
+        mean=mean,
+        std=std,
+        licence=licence,
+        citation=citation,
+        notes=tuple(notes),
+    )
 
 
 def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:

@@ -116,14 +116,20 @@ def file_md5(path: Path) -> str:
 def _inspect(info: DatasetInfo, entry: DataFile, folder: Path) -> FileCheck:
     path = find(entry, folder)
     if path is None:
-        return FileCheck(entry.name, str(folder / entry.name), "missing", entry.md5)
+        return FileCheck(
+            name=entry.name, path=str(folder / entry.name), state="missing", expected_md5=entry.md5
+        )
     try:
         content = _content(entry, path)
     except UserError:
-        return FileCheck(entry.name, str(path), "wrong", entry.md5)
+        return FileCheck(name=entry.name, path=str(path), state="wrong", expected_md5=entry.md5)
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return FileCheck(
-        entry.name, str(path), "ok" if found == entry.md5 else "wrong", entry.md5, found
+        name=entry.name,
+        path=str(path),
+        state="ok" if found == entry.md5 else "wrong",
+        expected_md5=entry.md5,
+        found_md5=found,
     )
 
 

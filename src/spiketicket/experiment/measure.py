@@ -367,7 +367,18 @@ def _measure(
 
 
 def _layer_rows(counted: Operations, weights: Mapping[str, LayerSparsity]) -> list[Measured]:
-    none = LayerSparsity("", (), 0, 0, 0, 0, 0, 0, 0, binary=False)
+    none = LayerSparsity(
+        name="",
+        shape=(),
+        weights=0,
+        kept=0,
+        nonzero=0,
+        filters=0,
+        zero_filters=0,
+        channels=0,
+        zero_channels=0,
+        binary=False,
+    )
     rows = []
     for layer in counted.layers:
         own = asdict(weights.get(layer.name, none))

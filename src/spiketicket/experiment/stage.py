@@ -87,7 +87,14 @@ class Experiment:
     @property
     def shape(self) -> DataShape:
         """What networks are built for."""
-        return DataShape(*self.dataset.shape, len(self.dataset.classes), self.dataset.frames)
+        channels, height, width = self.dataset.shape
+        return DataShape(
+            channels=channels,
+            height=height,
+            width=width,
+            classes=len(self.dataset.classes),
+            frames=self.dataset.frames,
+        )
 
     @cached_property
     def test(self) -> tuple[Tensor, Tensor]:
@@ -100,16 +107,16 @@ class Experiment:
         train, validation = training_split(self.dataset, data, seed)
         x, y = to_tensors(train, self.device)
         batches = TrainBatches(
-            x,
-            y,
-            self.dataset.mean,
-            self.dataset.std,
-            recipe.train.batch_size,
-            seed,
-            data.pad_crop,
-            data.flip,
-            getattr(data, "drop_events", 0.0),
-            getattr(data, "jitter_events", 0.0),
+            x=x,
+            y=y,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            batch_size=recipe.train.batch_size,
+            seed=seed,
+            pad_crop=data.pad_crop,
+            flip=data.flip,
+            drop_events=getattr(data, "drop_events", 0.0),
+            jitter_events=getattr(data, "jitter_events", 0.0),
         )
         return batches, to_tensors(validation, self.device)
 

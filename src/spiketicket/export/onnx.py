@@ -116,7 +116,7 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OnnxCheck:
     """How ONNX Runtime's answers compare with the network's."""
 
@@ -163,4 +163,10 @@ def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     largest = float(difference[~flipped].max()) if bool((~flipped).any()) else 0.0
     changed = int((theirs.argmax(1) != ours.argmax(1)).sum())
     found = f"ONNX Runtime {runtime.__version__}"
-    return OnnxCheck(found, len(ours), largest, int(flipped.sum()), changed)
+    return OnnxCheck(
+        runtime=found,
+        samples=len(ours),
+        largest_difference=largest,
+        flipped_samples=int(flipped.sum()),
+        changed_classes=changed,
+    )

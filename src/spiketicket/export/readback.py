@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 """Of the threshold; float32 sums over a few thousand inputs differ by less."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadBack:
     """How one library's reading of a graph compares with the network."""
 
@@ -163,7 +163,14 @@ def _compared(
     if bool(equal.any()):
         _require_close(answers[equal], logits[equal], reader)
     changed = int((answers.argmax(1) != logits.argmax(1)).sum())
-    return ReadBack(reader, samples, compared, mismatches, int((~equal).sum()), changed)
+    return ReadBack(
+        reader=reader,
+        samples=samples,
+        compared=compared,
+        mismatches=mismatches,
+        flipped_samples=int((~equal).sum()),
+        changed_classes=changed,
+    )
 
 
 def _require_close(theirs: Tensor, ours: Tensor, reader: str) -> None:

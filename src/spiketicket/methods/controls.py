@@ -104,7 +104,7 @@ def has_rest(recipe: Recipe) -> bool:
 @functools.lru_cache(maxsize=64)
 def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
     # What a network is made of does not depend on its images; every network takes this size.
-    shape = DataShape(1, 64, 64, 2, model.timesteps)
+    shape = DataShape(channels=1, height=64, width=64, classes=2, frames=model.timesteps)
     network = registry.load_network(model.name)
     with torch.device("meta"):
         changed = model.model_copy(update={"bn_affine": affine})

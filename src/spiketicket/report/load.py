@@ -47,7 +47,16 @@ def read_run(folder: Path, *, details: bool = True, label: str = "") -> Run:
     if details or result is None:
         stages = tuple(_stages(folder, recipe, result, notes.append))
         sample = _sample(folder, recipe, stages, notes.append)
-    return Run(label, folder, recipe, checksum, result, stages, sample, tuple(notes))
+    return Run(
+        label=label,
+        folder=folder,
+        recipe=recipe,
+        checksum=checksum,
+        result=result,
+        stages=stages,
+        sample=sample,
+        notes=tuple(notes),
+    )
 
 
 def _sample(
@@ -94,7 +103,15 @@ def _stage(place: Path, run: Path, seed: int, measured: type[Totals], note: Note
     timing = _json(place / "timing.json", run, note) if result else None
     timing = timing if isinstance(timing, dict) else {}
     predictions = _tried(read_predictions, place / "predictions.npy", run, note)
-    return Stage(place.name, seed, result, history, measure, predictions, timing)
+    return Stage(
+        name=place.name,
+        seed=seed,
+        result=result,
+        history=history,
+        measure=measure,
+        predictions=predictions,
+        timing=timing,
+    )
 
 
 def _recipe(path: Path, note: Note) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ _DETAIL_BYTES, _LEAST_BYTES = 830_000, 400_000
 second, so that a page of 20 runs stays below 1 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """What was written; ``notes`` say what of the runs could not be read."""
 
@@ -71,7 +71,9 @@ def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None
     with explained(output, "output"):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, content)
-    return Written(output, len(content), len(read), detailed, tuple(notes))
+    return Written(
+        output=output, size=len(content), runs=len(read), detailed=detailed, notes=tuple(notes)
+    )
 
 
 def _spared(runs: Sequence[Run], head: Sequence[Part]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from spiketicket.reproduce.study import (
 _FAMILIES = {"data": "data", "model": "models", "neuron": "neurons", "ticket": "methods"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One recipe of a study, with its place in the figure."""
 
@@ -100,15 +100,15 @@ def _cell(
     title = panel.title or base.title
     chosen = recipe.repetitions(count)
     return Cell(
-        study.name,
-        panel_key(panel),
-        title,
-        series.name,
-        x,
-        recipe,
-        chosen,
-        panel.published,
-        series.published or series.name,
+        study=study.name,
+        panel=panel_key(panel),
+        title=title,
+        series=series.name,
+        x=x,
+        recipe=recipe,
+        seeds=chosen,
+        published=panel.published,
+        printed=series.published or series.name,
     )
 
 

@@ -51,7 +51,7 @@ __all__ = [
 _SAVE_S = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepResult:
     """What became of a sweep.
 
@@ -152,7 +152,16 @@ def run_runs(
         tell_kept(observer, plan, place)
         executor.open(str(place), folder.name)
         try:
-            driver = Driver(plan, executor, place, folder, observer, retries, file.save, consent)
+            driver = Driver(
+                plan=plan,
+                executor=executor,
+                runs_dir=place,
+                folder=folder,
+                observer=observer,
+                retries=retries,
+                changed=file.save,
+                consent=consent,
+            )
             tasks = driver.run(retry_failed=retry_failed)
         finally:
             executor.close()
@@ -164,7 +173,7 @@ def run_runs(
         for s in tasks.values()
         if s.state == "failed"
     )
-    return SweepResult(name, folder, rows, failed, stopped)
+    return SweepResult(name=name, folder=folder, rows=rows, failed=failed, stopped=stopped)
 
 
 def _finish(file: _SweepFile, tasks: Mapping[str, TaskState], record: Path | None) -> str:

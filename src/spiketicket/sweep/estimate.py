@@ -60,7 +60,7 @@ _FREE = ("seed", "density", "ranking_seed")
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageCost:
     """Seconds of a training by the number of time steps, a sample each; and of a step, whatever
     its batch.
@@ -207,7 +207,9 @@ class _Bench:
         if not (self.scratch / name).exists():
             self._leave(name, stage)
         fresh = trainee.fresh_statistics or not trainee.parameters
-        return StageCost(train_s, test_s, batch_s, step_s, fresh)
+        return StageCost(
+            train_s=train_s, test_s=test_s, batch_s=batch_s, step_s=step_s, fresh=fresh
+        )
 
     def _built(self, name: str) -> PreparedStage:
         for need in self.inputs[name].needs:

@@ -27,7 +27,7 @@ class RayCluster:
         self.cpus, self.gpus = cpus_per_run, gpus_per_run
         self._ray: Any = None
         self._task: Any = None
-        self._settings = Settings("", "")
+        self._settings = Settings(runs_dir="", sweep="")
         self._running: dict[Any, Order] = {}
 
     @property
@@ -60,7 +60,9 @@ class RayCluster:
                 what, where=argument("address"), value=self.address, remedy=remedy
             ) from error
         self._ray = ray
-        self._settings = Settings(runs_dir, sweep, self.device, self.cpus)
+        self._settings = Settings(
+            runs_dir=runs_dir, sweep=sweep, device=self.device, threads=self.cpus
+        )
         # max_retries: the sweep starts a lost task again itself, under a new token.
         self._task = ray.remote(execute).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0

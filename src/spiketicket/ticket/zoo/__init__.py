@@ -20,7 +20,7 @@ from spiketicket.ticket.codec import MAX_FILE_BYTES
 _FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZooTicket:
     """One ticket of the zoo. Reading the index does not read the ticket."""
 
