@@ -131,7 +131,9 @@ def test_a_flip_at_the_threshold_is_rounding_and_one_beside_it_is_not():
 
     def compared(distance):
         far = torch.full((steps, 2, count), distance)
-        return readback._compared("R", ours, theirs, lambda name: far, logits, output)
+        return readback._compared(
+            "R", ours=ours, theirs=theirs, distance=lambda name: far, logits=logits, output=output
+        )
 
     result = compared(1e-6)
     assert (result.mismatches, result.flipped_samples, result.compared) == (6, 1, 60)

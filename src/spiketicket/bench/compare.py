@@ -119,7 +119,15 @@ def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _
         for threads in plan.threads:
             say(f"batch {batch}, {threads} thread{'s' * (threads > 1)}")
             with tempfile.TemporaryDirectory() as folder:
-                group = _Group(path, plan, batch, threads, checked, Path(folder), say)
+                group = _Group(
+                    path,
+                    plan=plan,
+                    batch=batch,
+                    threads=threads,
+                    checked=checked,
+                    folder=Path(folder),
+                    say=say,
+                )
                 groups.append(group.measured())
     return {
         "format": FORMAT,
@@ -137,6 +145,7 @@ class _Group:
     def __init__(
         self,
         path: Path,
+        *,
         plan: Plan,
         batch: int,
         threads: int,

@@ -22,6 +22,7 @@ from spiketicket.machine.output import say_whole, tell
 
 def bench(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,N...", help="Images a call.")
     ] = "1,32",

@@ -53,6 +53,7 @@ class Budget(StrEnum):
 
 def compare(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     methods: Annotated[
         str, typer.Option("--methods", metavar="A,B,C", help="Methods, with commas between them.")
     ] = "edge_popup,magnitude,imp,early_bird,snip,synflow,gradual,random_mask",
@@ -103,8 +104,18 @@ def compare(
     Same net, data, seeds and budget; what they share, as the dense net, is trained once. Ends with
     1 where runs failed, and 2 where it was stopped.
     """
-    entries = _entries(recipe, methods, density, seeds, overrides, options, budget)
-    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    entries = _entries(
+        recipe,
+        methods=methods,
+        density=density,
+        seeds=seeds,
+        overrides=overrides,
+        options=options,
+        budget=budget,
+    )
+    carrier = make_executor(
+        executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
+    )
     made = [entry.run for entry in entries]
     consent = consent_to(network, arguments, trust_options)
     if dry_run:
@@ -144,6 +155,7 @@ def compare(
 
 def _entries(
     recipe: str,
+    *,
     methods: str,
     density: str,
     seeds: int,

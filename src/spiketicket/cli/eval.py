@@ -25,6 +25,7 @@ from spiketicket.machine.output import say_json
 
 def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
+    *,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     network: NetworkOption = "",

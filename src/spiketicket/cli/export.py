@@ -39,6 +39,7 @@ class Target(StrEnum):
 
 def export(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     to: Annotated[
         Target,
         typer.Option(
@@ -96,7 +97,7 @@ def export(
 
     stem = name or ticket.stem
     if to is Target.hub:
-        facts = made.export_hub(ticket, folder, stem, root, push, private)
+        facts = made.export_hub(ticket, folder, stem, root=root, push=push, private=private)
     else:
         write = {
             Target.nir: made.export_nir,
@@ -105,7 +106,7 @@ def export(
             Target.pt2: made.export_pt2,
         }[to]
         consent = consent_to(network, options, trust_options)
-        facts = write(ticket, folder, stem, consent, root, samples or 32)
+        facts = write(made.opened(ticket, consent, root, samples or 32), folder, stem)
     if as_json:
         say_json(facts)
     else:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     overrides: SetOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     runs: RunsOption = Path("runs"),

@@ -34,6 +34,7 @@ def measure(
         list[Path],
         typer.Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
     ],
+    *,
     images: Annotated[
         str, typer.Option("--images", metavar="N|all", help="First test images. Default: 256.")
     ] = "",
@@ -89,7 +90,15 @@ def measure(
     failed: list[str] = []
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         rows = [
-            _run_rows(path, _images(images), sample, root, where, reporter, failed)
+            _run_rows(
+                path,
+                images=_images(images),
+                sample=sample,
+                root=root,
+                device=where,
+                reporter=reporter,
+                failed=failed,
+            )
             if path.is_dir()
             else [_ticket_row(path, _images(images), root, where)]
             for path in sources
@@ -141,6 +150,7 @@ def _ticket_row(path: Path, images: int | str | None, root: str, device: str) ->
 
 def _run_rows(
     folder: Path,
+    *,
     images: int | str | None,
     sample: int,
     root: str,

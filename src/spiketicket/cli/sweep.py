@@ -52,6 +52,7 @@ _MANY = 1000
 
 def sweep(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     axis: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,7 +102,9 @@ def sweep(
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
     consent = consent_to(network, options, trust_options)
-    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    carrier = make_executor(
+        executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
+    )
 
     from spiketicket.cli.print_sweep import observer_for, print_sweep
     from spiketicket.sweep import run_runs
@@ -177,6 +180,7 @@ def _runs(
 
 def make_executor(
     executor: Where,
+    *,
     workers: int | None,
     address: str,
     cpus: int | None,

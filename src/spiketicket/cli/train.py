@@ -27,6 +27,7 @@ from spiketicket.machine.output import say_json
 
 def train(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     overrides: SetOption = None,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,

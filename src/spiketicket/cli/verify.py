@@ -28,6 +28,7 @@ from spiketicket.machine.output import say_json, shown
 
 def verify(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     root: RootOption = "",
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Search again by its recipe and compare the bytes.")

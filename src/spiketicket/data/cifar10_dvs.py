@@ -96,7 +96,11 @@ def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
     notes.append(exchanged if official else "SpikingJelly's files")
     y = np.array([row.label for row in rows], np.int64)
     fraction, seed = config.test_fraction, config.split_seed
-    chosen = set(split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
+    chosen = set(
+        split.drawn(
+            y, fraction, seed, classes=CLASSES, part="test", where="data.test_fraction"
+        ).tolist()
+    )
     notes.append(
         f"no official split: {len(rows) - len(chosen):,} for training and {len(chosen):,} for test"
         f" are drawn by class with data.split_seed {seed}"

@@ -123,7 +123,9 @@ def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Par
     y = np.array([row.label for row in rows], np.int64)
     fraction, classes = config.test_fraction, tuple(tree)
     chosen = set(
-        split.drawn(y, fraction, config.split_seed, classes, "test", "data.test_fraction").tolist()
+        split.drawn(
+            y, fraction, config.split_seed, classes=classes, part="test", where="data.test_fraction"
+        ).tolist()
     )
     train, test = ([r for i, r in enumerate(rows) if (i in chosen) == side] for side in (0, 1))
     return folder, classes, {"train": train, "test": test}

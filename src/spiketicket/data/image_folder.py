@@ -82,7 +82,7 @@ def load(config: Config) -> Dataset:
             _samples(tree, classes, config, notes),
             config.test_fraction,
             config.split_seed,
-            classes,
+            classes=classes,
             part="test",
             where="data.test_fraction",
         )

@@ -72,7 +72,11 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
             continue
         with silence():
             theirs, output = _theirs(net, frames, list(spikes))
-        results.append(_compared(found, spikes, theirs, potentials, logits, output))
+        results.append(
+            _compared(
+                found, ours=spikes, theirs=theirs, distance=potentials, logits=logits, output=output
+            )
+        )
     return tuple(results)
 
 
@@ -137,6 +141,7 @@ def _theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, T
 
 def _compared(
     reader: str,
+    *,
     ours: Spikes,
     theirs: Spikes,
     distance: Callable[[str], Tensor],

@@ -77,8 +77,8 @@ TABLES = {
             binary_ac=0.1,
             update=4.6,
             weight_bits=32,
-            assumes=f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add of +1"
-            " or -1, the scale folded into BatchNorm",
+            assumes=f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add"
+            " of +1 or -1, the scale folded into BatchNorm",
         ),
         Table(
             name="45nm-int8",

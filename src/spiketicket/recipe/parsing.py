@@ -115,11 +115,18 @@ def build(
     found = overrides.problems
     for section, (family, base) in choices.items():
         if section in parts:
-            parts[section] = _section(section, family, base, parts[section], source, overrides)
+            parts[section] = _section(
+                section,
+                family=family,
+                base=base,
+                table=parts[section],
+                source=source,
+                overrides=overrides,
+            )
     try:
         made = recipe.model_validate(parts)
     except ValidationError as error:
-        found += _lines(error, recipe, (), source, overrides)
+        found += _lines(error, recipe, (), source=source, overrides=overrides)
     if found:
         raise RecipeError(found)
     return made
@@ -136,7 +143,9 @@ def build_section(
     overrides = Overrides(texts)
     tables = overrides.applied_to({section: table})
     family, base = choices[section]
-    made = _section(section, family, base, tables.pop(section), "", overrides)
+    made = _section(
+        section, family=family, base=base, table=tables.pop(section), source="", overrides=overrides
+    )
     for other in tables:
         line = UserError(
             "is of another section", where=f"{OVERRIDES} {other}", remedy=f"Set {section}.*"
@@ -149,6 +158,7 @@ def build_section(
 
 def _section(
     section: str,
+    *,
     family: str,
     base: type[BaseModel],
     table: object,
@@ -170,7 +180,9 @@ def _section(
         made = config.model_validate(table)
     except ValidationError as error:
         skip = "extra_forbidden" if config is base else ""
-        overrides.problems += _lines(error, config, (section,), source, overrides, skip)
+        overrides.problems += _lines(
+            error, config, (section,), source=source, overrides=overrides, skip=skip
+        )
     else:
         if not unknown and config is not base:
             return made
@@ -181,6 +193,7 @@ def _lines(
     error: ValidationError,
     model: type[BaseModel],
     prefix: KeyPath,
+    *,
     source: str,
     overrides: Overrides,
     skip: str = "",

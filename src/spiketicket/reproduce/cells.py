@@ -62,7 +62,17 @@ def cells_of(study: Study, scale: str, seeds: int | None = None) -> list[Cell]:
     for panel, series in _parts(study, plan):
         for value in panel.values or (None,):
             try:
-                cells.append(_cell(study, scale, plan, panel, series, value, seeds))
+                cells.append(
+                    _cell(
+                        study,
+                        scale=scale,
+                        plan=plan,
+                        panel=panel,
+                        series=series,
+                        value=value,
+                        seeds=seeds,
+                    )
+                )
             except RecipeError as error:
                 problems |= dict.fromkeys(error.problems)
     if problems:
@@ -79,6 +89,7 @@ def _parts(study: Study, plan: ScalePlan) -> Iterator[tuple[Panel, Series]]:
 
 def _cell(
     study: Study,
+    *,
     scale: str,
     plan: ScalePlan,
     panel: Panel,

@@ -161,6 +161,7 @@ def judge(
     dense: StageScores | None,
     random_trained: StageScores | None,
     random_frozen: StageScores | None,
+    *,
     margin: float,
     confidence: float,
 ) -> Verdict:
