@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spiketicket.errors import RecipeError, UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.methods.ladder import is_ladder
 from spiketicket.methods.trainings import is_pruning
 from spiketicket.recipe import parse_recipe, registry
@@ -24,6 +25,7 @@ class Entry:
     run: Run
 
 
+@typed
 def make_entries(
     tables: Mapping[str, Any],
     methods: Sequence[str],

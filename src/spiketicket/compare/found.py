@@ -14,6 +14,7 @@ from spiketicket.experiment.find import is_finished
 from spiketicket.experiment.seed import seed_folder
 from spiketicket.machine.run_files import filled_result, read_table, required_result
 from spiketicket.machine.run_models import RunResult, StageResult
+from spiketicket.machine.typed import typed
 from spiketicket.methods.trainings import search_names
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.report.numbers import Spread, spread
@@ -101,6 +102,7 @@ def _by_seed(values: Mapping[int, float]) -> dict[str, float]:
     return {str(seed): value for seed, value in values.items()}
 
 
+@typed
 def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> Compared:
     """Read the runs of a comparison; trains nothing.
 

@@ -8,6 +8,7 @@ from spiketicket._version import __version__
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
 from spiketicket.machine.files import explained, write_atomic, write_json
+from spiketicket.machine.typed import typed
 from spiketicket.report.markup import element, joined
 from spiketicket.report.numbers import count, percent, signed, size
 from spiketicket.report.page import document, rendered
@@ -22,6 +23,7 @@ _BUDGETS = {
 }
 
 
+@typed
 def write_comparison(found: Compared, folder: Path) -> list[Path]:
     """Write everything, and return the files, the page first.
 

@@ -25,6 +25,7 @@ from spiketicket.events import order, reading
 from spiketicket.events.reading import Gathered, Recording, Span
 from spiketicket.events.types import EVENT, EventArray, Events, TimeUnit, check_sensor
 from spiketicket.machine.bounded import need_memory, open_regular
+from spiketicket.machine.typed import typed
 
 __all__ = [
     "EVENT",
@@ -53,6 +54,7 @@ class _Format(Protocol):
     def open_recording(self, path: Path, sensor: tuple[int, int] | None) -> Recording: ...
 
 
+@typed
 def read_events(
     path: str | Path,
     *,
@@ -80,6 +82,7 @@ def read_events(
     return gathered.events()[0]
 
 
+@typed
 def read_stretches(
     path: str | Path,
     *,

@@ -36,6 +36,7 @@ from spiketicket.experiment.threads import kept
 from spiketicket.machine.files import explained
 from spiketicket.machine.run_files import read_result, write_result
 from spiketicket.machine.run_models import RunResult
+from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import Workers, joined
 from spiketicket.methods.controls import StageName
 from spiketicket.methods.ladder import condition, is_ladder, main_stage, plans, stage_names
@@ -86,6 +87,7 @@ class FindResult:
         return {**rest, **machine, "recipe": to_dict(self.recipe)}
 
 
+@typed
 def find(
     recipe: Recipe,
     *,
@@ -200,6 +202,7 @@ def _concluded(
     return found
 
 
+@typed
 def train_dense(
     recipe: Recipe,
     *,
@@ -280,6 +283,7 @@ def is_reached(measured: float, stated: float, count: int) -> bool:
     return measured >= stated - max(0.5, 100 / count) - 1e-9
 
 
+@typed
 def evaluate_ticket(
     path: Path | str,
     *,

@@ -27,6 +27,7 @@ from spiketicket.experiment.stage import machine, versions
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
 from spiketicket.machine.run_files import read_predictions
+from spiketicket.machine.typed import typed
 from spiketicket.measure import energy
 from spiketicket.measure.activity import Operations
 from spiketicket.measure.files import FORMAT, Measured, is_whole
@@ -74,6 +75,7 @@ class RunMeasured:
     """What is wrong with the stages whose tickets cannot be measured: a line each."""
 
 
+@typed
 def measure_ticket(
     path: Path | str,
     *,
@@ -148,6 +150,7 @@ def measured_record(
     }
 
 
+@typed
 def measure_run(
     folder: Path | str,
     *,

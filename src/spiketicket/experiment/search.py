@@ -23,6 +23,7 @@ from spiketicket.errors import UserError
 from spiketicket.experiment import search_key
 from spiketicket.experiment.loader import Loader
 from spiketicket.machine.files import explained
+from spiketicket.machine.typed import typed
 from spiketicket.methods.layers import norm_parameters
 from spiketicket.methods.usable import require_usable
 from spiketicket.models.custom import leave as leave_as_they_are
@@ -42,6 +43,7 @@ _FEW = 8
 """Samples that a network is probed with."""
 
 
+@typed
 def search(
     model: nn.Module,
     loader: Iterable[Any],

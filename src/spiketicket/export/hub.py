@@ -24,6 +24,7 @@ from spiketicket.export.needs import needed
 from spiketicket.export.staged import staged
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import json_bytes, read_json, write_bytes
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import parse_recipe, to_toml
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.ticket.codec import MAX_FILE_BYTES, located
@@ -34,6 +35,7 @@ SHA256 = Text(64, pattern="[0-9a-f]{64}")
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
 
 
+@typed
 def write_folder(
     ticket_path: Path | str,
     folder: Path | str,

@@ -21,12 +21,14 @@ from spiketicket.errors import UserError
 from spiketicket.export.needs import first_line, foreign, needed
 from spiketicket.export.trace import traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 _ROUNDING = 1e-4
 _FLIPPED_SHARE = 0.05
 """Of the samples; rounding makes about one in three hundred fire differently."""
 
 
+@typed
 def write_onnx(
     model: nn.Module, example: Tensor, path: Path | str, metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -133,6 +135,7 @@ class OnnxCheck:
         return asdict(self)
 
 
+@typed
 def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     """Compute a file in ONNX Runtime on ``x`` (as the network takes it) and compare the logits.
 

@@ -20,11 +20,13 @@ from spiketicket.export.needs import foreign
 from spiketicket.export.staged import staged
 from spiketicket.export.trace import portable, traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 FACTS = "facts.json"
 """Name of the metadata among the archive's extra files."""
 
 
+@typed
 def write_pt2(
     model: nn.Module, example: Tensor, path: Path | str, facts: Mapping[str, Any]
 ) -> Path:

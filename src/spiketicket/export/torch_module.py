@@ -30,6 +30,7 @@ from spiketicket.export.inputs import plain_text
 from spiketicket.export.staged import staged
 from spiketicket.export.trace import portable, traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 _HEAD = '''"""{title}
 
@@ -74,6 +75,7 @@ _GLOBALS = {
 }
 
 
+@typed
 def write_module(
     model: nn.Module, example: Tensor, path: Path | str, title: str, facts: Mapping[str, Any]
 ) -> tuple[Path, Path]:

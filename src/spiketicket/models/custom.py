@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import parse_json
+from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape, make_neuron
 from spiketicket.models.probe import inputs_probe, require_initialised
 from spiketicket.neurons.lif import Kernel
@@ -133,6 +134,7 @@ def leave(net: nn.Module, names: tuple[str, ...]) -> None:
             parameter.requires_grad_(False)
 
 
+@typed
 def reset_state(model: nn.Module) -> None:
     """Forget the membrane potentials of a model's neurons.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
 from spiketicket.neurons.lif import Kernel
@@ -38,6 +39,7 @@ def to_ticket(model: nn.Module, metadata: Mapping[str, Any]) -> Ticket:
     return Ticket(tuple(layers), tensors, metadata)
 
 
+@typed
 def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> nn.Module:
     """Put a ticket's weights into a plain network of the same shapes, in place; returns it.
 
@@ -74,6 +76,7 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
     return model
 
 
+@typed
 def remove_masks(model: nn.Module) -> nn.Module:
     """Make a network of ``load_into(..., keep_mask=True)`` plain again, in place; returns it.
 
@@ -109,6 +112,7 @@ def _unpickled(kind: type[nn.Module], state: dict[str, Any], mask: Tensor) -> nn
     return _hold(layer, mask)
 
 
+@typed
 def from_ticket(
     ticket: Ticket,
     kernel: Kernel = "auto",

@@ -29,6 +29,7 @@ from pydantic import (
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.names import path_inside, path_on_machine
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import registry
 from spiketicket.recipe.parsing import build, build_section
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
@@ -239,6 +240,7 @@ _CHOICES: dict[str, tuple[str, type[Section]]] = {
 }
 
 
+@typed
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a TOML recipe; ``overrides`` are ``section.key=value`` texts that replace its values.
 
@@ -290,6 +292,7 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
 
 
+@typed
 def parse_recipe(
     data: Mapping[str, Any], source: str = "recipe", overrides: Sequence[str] = ()
 ) -> Recipe:
@@ -301,6 +304,7 @@ def parse_recipe(
     return build(Recipe, _CHOICES, data, source, overrides)
 
 
+@typed
 def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> DataConfig:
     """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from spiketicket.errors import UserError
 from spiketicket.machine.files import explained, write_atomic
 from spiketicket.machine.names import MAX_NAME
+from spiketicket.machine.typed import typed
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import counted
@@ -36,6 +37,7 @@ class Written:
     notes: tuple[str, ...]
 
 
+@typed
 def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None) -> Written:
     """Write the page, and with ``figures`` every figure as SVG and its data as CSV.
 

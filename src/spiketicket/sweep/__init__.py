@@ -26,6 +26,7 @@ from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
 from spiketicket.machine.run_files import filled_result
 from spiketicket.machine.run_models import RunResult
+from spiketicket.machine.typed import typed
 from spiketicket.methods.ladder import main_stage
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
@@ -92,6 +93,7 @@ def run_sweep(
     return run_runs(merged(recipes, seeds), runs_dir, executor, **options)
 
 
+@typed
 def run_runs(
     runs: Sequence[Run],
     runs_dir: Path | str = "runs",

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from spiketicket.errors import RecipeError, UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import Recipe, parse_recipe
 from spiketicket.recipe.parsing import OVERRIDES
 
@@ -50,6 +51,7 @@ class Run:
         return self.recipe.folder_name
 
 
+@typed
 def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis]:
     """The axes, checked against each other and against ``overrides``.
 
@@ -98,6 +100,7 @@ def count(axes: Sequence[Axis], *, zipped: bool) -> tuple[int, int]:
     return runs, seeds
 
 
+@typed
 def make_runs(
     tables: Mapping[str, Any],
     axes: Sequence[Axis],

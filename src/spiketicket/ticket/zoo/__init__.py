@@ -14,6 +14,7 @@ from typing import Any
 
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import read_regular
+from spiketicket.machine.typed import typed
 from spiketicket.ticket import TicketError
 from spiketicket.ticket.codec import MAX_FILE_BYTES
 
@@ -56,6 +57,7 @@ def list_tickets() -> tuple[ZooTicket, ...]:
     return tuple(ZooTicket(name=name, **facts) for name, facts in sorted(index.items()))
 
 
+@typed
 def find_ticket(name: str) -> ZooTicket:
     """A ticket by its name, after its file was compared with the index.
 
