@@ -204,7 +204,9 @@ def _recipe(case: dict[str, Any]) -> tuple[Any, Any]:
             "train": {"epochs": 1, "batch_size": case["batch"]},
         }
     )
-    return recipe, DataShape(1, 8, 8, 10) if small else DataShape(3, 32, 32, 10)
+    return recipe, DataShape(channels=1, height=8, width=8, classes=10) if small else DataShape(
+        channels=3, height=32, width=32, classes=10
+    )
 
 
 def _macs(case: dict[str, Any]) -> int:

@@ -177,7 +177,8 @@ def random_vgg9(data: Any) -> Any:
     from spiketicket.streams import Stream
 
     config, neuron = vgg9.Config(timesteps=4), lif.Config()
-    shape = DataShape(*data.shape, len(data.classes))
+    channels, height, width = data.shape
+    shape = DataShape(channels=channels, height=height, width=width, classes=len(data.classes))
     net = vgg9.build(config, neuron, shape, "eager")
     shapes = {name: tuple(layer.weight.shape) for name, layer in prunable(net).items()}
     kept = {name: kept_count(int(np.prod(s)), 0.5, name) for name, s in shapes.items()}

@@ -64,7 +64,9 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     allocator.keep_freed_memory()
     name, changes = NETS[case["net"]]
     recipe = load_recipe(packaged_recipes()[name], changes)
-    experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))
+    experiment = Experiment(
+        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+    )
     torch.manual_seed(0)
     model = build_network(recipe, experiment.shape)
     with torch.no_grad():

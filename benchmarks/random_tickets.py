@@ -54,7 +54,9 @@ def random_ticket(net: str, density: float, seed: int) -> Ticket:
     and whole. Of ``spikformer-binary`` they are all, as edge-popup on the whole net makes them.
     """
     recipe = _recipe(net, density)
-    experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))
+    experiment = Experiment(
+        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+    )
     model = build_network(recipe, experiment.shape)
     layers = tuple(
         _layer(name, layer, density, Stream(seed, name), binary=_is_binary(net, name))

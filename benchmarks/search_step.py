@@ -166,7 +166,12 @@ def _ours(case: dict[str, Any], kernel: Any) -> tuple[Any, list[Any], Callable[[
     from spiketicket.neurons import lif
 
     config = vgg9.Config(timesteps=case["timesteps"], width=case["width"])
-    model = vgg9.build(config, lif.Config(decay=0.5), DataShape(3, 32, 32, 10), kernel)
+    model = vgg9.build(
+        config,
+        lif.Config(decay=0.5),
+        DataShape(channels=3, height=32, width=32, classes=10),
+        kernel,
+    )
     search = edge_popup.attach(
         model, edge_popup.Config(density=DENSITY), binary=True, seed=0, epochs=1
     )

@@ -149,7 +149,9 @@ def _network(name: str, steps: int) -> Any:
     config = spikformer.Config(
         preset="tiny", timesteps=steps, bn_affine=True, **OPTIONS.get(name, {})
     )
-    return spikformer.build(config, lif.Config(), DataShape(3, 32, 32, CLASSES))
+    return spikformer.build(
+        config, lif.Config(), DataShape(channels=3, height=32, width=32, classes=CLASSES)
+    )
 
 
 def _make(case: dict[str, Any]) -> Callable[[], None]:

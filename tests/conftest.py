@@ -103,7 +103,7 @@ class Inline:
     def open(self, runs_dir: str, sweep: str) -> None:
         from spiketicket.sweep.worker import Settings
 
-        self.settings = Settings(runs_dir, sweep)
+        self.settings = Settings(runs_dir=runs_dir, sweep=sweep)
 
     def slots(self) -> int:
         return 1

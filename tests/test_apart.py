@@ -66,7 +66,19 @@ def test_the_peers_of_a_comparison_are(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bench_process.subprocess, "Popen", popen)
     with pytest.raises(Stop):
-        bench_process.PeerProcess(Job("t", "p", 1, 1, (), "i", "c", str(tmp_path)), 1.0)
+        bench_process.PeerProcess(
+            Job(
+                ticket="t",
+                peer="p",
+                batch=1,
+                threads=1,
+                cpus=(),
+                inputs="i",
+                calibration="c",
+                folder=str(tmp_path),
+            ),
+            1.0,
+        )
 
 
 def test_whatever_a_command_starts_is(planted, monkeypatch):

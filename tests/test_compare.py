@@ -240,10 +240,32 @@ def test_a_method_has_one_colour_whatever_it_is_compared_with():
 
     def colours(*methods):
         rows = [
-            Row(m, 0.5, 0.5, {0: 90.0 + i}, None, None, None, None, "ties", cost, 9.0, "")
+            Row(
+                method=m,
+                asked=0.5,
+                density=0.5,
+                accuracy={0: 90.0 + i},
+                difference=None,
+                low=None,
+                high=None,
+                random_trained=None,
+                outcome="ties",
+                cost=cost,
+                file_bytes=9.0,
+                hash="",
+            )
             for i, m in enumerate(methods)
         ]
-        found = Compared(recipe, "each", 100, {0: 95.0}, cost, tuple(rows), (), {})
+        found = Compared(
+            recipe=recipe,
+            budget="each",
+            samples=100,
+            dense={0: 95.0},
+            dense_cost=cost,
+            rows=tuple(rows),
+            missing=(),
+            machine={},
+        )
         found_colours = []
         for figure in figures(found):
             labels = re.findall(r'class="label t-([^"]*)">([^<]*)<', figure.svg)

@@ -35,7 +35,7 @@ BASE = {
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
     "train": {"epochs": 2, "batch_size": 40},
 }
-SHAPE = DataShape(1, 8, 8, 10)
+SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 CPU = torch.device("cpu")
 
 
@@ -347,7 +347,7 @@ class _StopAt(NullReporter):
 def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path):
     one = recipe(train={"checkpoint_steps": 1})
     dataset = load_dataset(one.data)
-    experiment = Experiment(one, dataset, CPU)
+    experiment = Experiment(recipe=one, dataset=dataset, device=CPU)
     from spiketicket.experiment.stage import run_stage
 
     for run in ("whole", "stopped"):
@@ -404,7 +404,7 @@ def test_a_ticket_file_gives_exactly_the_same_logits(model, execution, weights, 
 
 def test_a_selector_for_another_number_of_tokens_is_named(seed, tmp_path):
     shutil.copytree(seed / "selector", tmp_path / "selector")
-    shape = DataShape(1, 16, 16, 10)
+    shape = DataShape(channels=1, height=16, width=16, classes=10)
     with pytest.raises(UserError, match="another number of tokens than 64"):
         prepared(recipe(), "patch", shape, tmp_path)
     wider = recipe(model={"dim": 32})

@@ -58,7 +58,7 @@ def put(link: Path, target: Path) -> None:
 def test_a_run_goes_on_in_no_other_folder(run: Path, name: str) -> None:
     own = run.parents[1] / "own"
     put(run / name, own / "precious" if "claim" in name else own)
-    with pytest.raises(UserError, match=r"is a symbolic link.*--runs"):
+    with pytest.raises(UserError, match=r"is a symbolic link.*`runs_dir`"):
         find(RECIPE, runs_dir=run.parent)
     assert untouched(own)
     assert len(list(own.iterdir())) == 4

@@ -235,9 +235,9 @@ def test_numbers_of_images(run):
     assert (one["set"]["images"], one["accuracy"] in (0.0, 100.0)) == (1, True)
     assert measure_ticket(path, images="all")["set"]["images"] == 360
     for wrong in (0, 361, -1):
-        with pytest.raises(UserError, match="--images: must be from 1 to the 360 test images"):
+        with pytest.raises(UserError, match="`images`: must be from 1 to the 360 test images"):
             measure_ticket(path, images=wrong)
-    with pytest.raises(UserError, match="--sample: must be from 0 to 359"):
+    with pytest.raises(UserError, match="`sample`: must be from 0 to 359"):
         measure_run(run, sample=360)
     small = load_dataset(make_config("digits"))
     object.__setattr__(small, "test", small.test.take(np.arange(30)))

@@ -588,7 +588,7 @@ def built(made):
     """The network of a recipe of one's own."""
     with given(Consent(made.model.name, trust_options=True)):
         build = registry.load_network(made.model.name).build
-        return build(made.model, made.neuron, DataShape(1, 8, 8, 10))
+        return build(made.model, made.neuron, DataShape(channels=1, height=8, width=8, classes=10))
 
 
 def test_find_with_a_network_of_ones_own(here):
@@ -725,12 +725,12 @@ def test_names_of_networks():
         )
     convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()
     with pytest.raises(UserError, match=r"neuron\.name: is for a custom network"):
-        convnet.build(convnet.Config(), own, DataShape(1, 8, 8, 10))
+        convnet.build(convnet.Config(), own, DataShape(channels=1, height=8, width=8, classes=10))
     missing = registry.load_network("no_such_module_here:f")
     config = missing.Config(name="no_such_module_here:f")
     there = pytest.raises(UserError, match="there is no Python module no_such_module_here")
     with there, given(Consent(config.name)):
-        missing.build(config, own, DataShape(1, 8, 8, 10))
+        missing.build(config, own, DataShape(channels=1, height=8, width=8, classes=10))
 
 
 @pytest.mark.slow

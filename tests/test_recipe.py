@@ -220,21 +220,21 @@ def test_all_errors_at_once() -> None:
 )
 def test_a_bad_override_is_named_as_such(override: str, text: str) -> None:
     data = {**tables(), "seed": 0}
-    assert problems(data, override) == [f"--set {override.split('=')[0]}: {text}"]
+    assert problems(data, override) == [f"`overrides` {override.split('=')[0]}: {text}"]
 
 
 def test_overrides_that_contradict_each_other() -> None:
-    assert problems(tables(), "seed=1", "seed=1") == ["--set seed: is given twice"]
+    assert problems(tables(), "seed=1", "seed=1") == ["`overrides` seed: is given twice"]
     assert problems(tables(), "train.scores.lr=1", "train.scores={lr = 2}") == [
-        "--set train.scores: overlaps with --set train.scores.lr"
+        "`overrides` train.scores: overlaps with `overrides` train.scores.lr"
     ]
     assert problems(tables(), "seed") == [
-        "--set: must have the form section.key=value (got 'seed')"
+        "`overrides`: must have the form section.key=value (got 'seed')"
     ]
     assert problems(tables(), ".seed=1", "a.b=1") == [
-        "--set: must have the form section.key=value (got '.seed=1')",
-        "--set a: unknown key. Known: controls, data, model, name, neuron, seed, ticket, train, "
-        "verdict",
+        "`overrides`: must have the form section.key=value (got '.seed=1')",
+        "`overrides` a: unknown key. Known: controls, data, model, name, neuron, seed, ticket, "
+        "train, verdict",
     ]
 
 

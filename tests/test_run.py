@@ -125,7 +125,7 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
     from spiketicket.models.blocks import DataShape
 
     made = recipe(model={"weights": weights}, neuron={"name": neuron})
-    shape = DataShape(1, 8, 8, 10)
+    shape = DataShape(channels=1, height=8, width=8, classes=10)
     stage = prepared(made, "ticket", shape, tmp_path, seed=3)
     x = torch.randn(32, 1, 8, 8)
     model = stage.trainee.model.train()
@@ -155,7 +155,7 @@ def test_every_network_is_a_function_of_the_seed(name, tmp_path):
         found = []
         for _ in range(2):
             torch.rand(1)
-            shape = DataShape(1, 16, 16, 10)
+            shape = DataShape(channels=1, height=16, width=16, classes=10)
             found.append(prepared(made, stage, shape, tmp_path, seed=3).trainee)
         first, second = (trainee.model.state_dict() for trainee in found)
         assert all(torch.equal(first[key], second[key]) for key in first)

@@ -321,7 +321,7 @@ def test_a_checkpoint_is_not_unpacked_beyond_its_size(tmp_path):
     """2 MB were 2 GB."""
     path = tmp_path / "checkpoint.pt"
     model, optimizer = small()
-    checkpoint.save(path, "key", checkpoint.Progress(), model, optimizer, {})
+    checkpoint.save(path, "key", checkpoint.Progress(), model=model, optimizer=optimizer, best={})
     payload = path.read_bytes()[32:]
     path.write_bytes(repacked(payload, zipfile.ZIP_STORED))
     assert checkpoint.load(path, "key", model, optimizer) is not None

@@ -13,7 +13,7 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.recipe.consent import Consent, given
 
-DIGITS = DataShape(1, 8, 8, 10)
+DIGITS = DataShape(channels=1, height=8, width=8, classes=10)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_work_is_that_of_the_layers_at_all_time_steps(demo):
 
 
 def test_work_of_recordings_and_of_other_kernels(demo):
-    shape = DataShape(2, 8, 8, 10, 4)
+    shape = DataShape(channels=2, height=8, width=8, classes=10, frames=4)
     frames = threads.batch_macs(demo(kernel="native"), shape)
     assert frames == threads.batch_macs(demo(kernel="eager"), shape)
     assert frames > threads.batch_macs(demo(), DIGITS)

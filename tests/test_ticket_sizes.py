@@ -87,7 +87,7 @@ def test_a_small_file_that_asks_for_much_is_refused_at_once(tmp_path, monkeypatc
     )
     with within(5, 1), refused as error:
         read(tmp_path / "t" if from_file else content)
-    assert "--max-memory" in error.value.remedy
+    assert "SPIKETICKET_MAX_MEMORY=" in error.value.remedy
 
 
 def test_the_budget_can_be_given(tmp_path, monkeypatch):
@@ -169,7 +169,10 @@ def test_sizes_have_bounds_where_they_are_typed(model):
         registry.load("models", model["name"]).Config(**model)
 
 
-SHAPES = [DataShape(1, 32, 32, 10), DataShape(2, 64, 32, 7, 4)]
+SHAPES = [
+    DataShape(channels=1, height=32, width=32, classes=10),
+    DataShape(channels=2, height=64, width=32, classes=7, frames=4),
+]
 CONFIGS = [
     ("convnet", {}),
     ("convnet", {"width": 0.3}),
@@ -217,7 +220,7 @@ def test_the_shapes_are_those_of_the_network(name, model, shape):
 
 
 def test_every_network_of_the_package_has_its_shapes():
-    shape = DataShape(1, 32, 32, 10)
+    shape = DataShape(channels=1, height=32, width=32, classes=10)
     assert all(weight_shapes(name, {}, shape) is not None for name in registry.names("models"))
     assert weight_shapes("somebodys", {}, shape) is None
 
@@ -234,7 +237,7 @@ def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
 
     metadata = network("resnet19", width=0.1)
     metadata["network"]["args"]["shape"] |= {"height": 1 << 12, "width": 1 << 12}
-    refused = pytest.raises(UserError, match=r"--samples: .*32 of 50331648 values.*--max-memory")
+    refused = pytest.raises(UserError, match=r"`samples`: .*32 of 50331648 values.*MAX_MEMORY")
     with within(1, 1), refused:
         check_inputs(Ticket((), {}, metadata), "t", 32)
 
@@ -254,7 +257,7 @@ def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
         }
     )
     with within(1, 1), pytest.raises(UserError, match="a network has at most 4294967296 weights"):
-        build_network(made, DataShape(1, 32, 32, 10))
+        build_network(made, DataShape(channels=1, height=32, width=32, classes=10))
 
 
 def test_a_file_of_many_layers_is_read_in_one_pass(monkeypatch):

@@ -164,7 +164,9 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
     optimizer = torch.optim.Adam(model.parameters())
     path = tmp_path / "checkpoint.pt"
     assert checkpoint.load(path, "key", model, optimizer) is None
-    checkpoint.save(path, "key", checkpoint.Progress(epoch=3), model, optimizer, {})
+    checkpoint.save(
+        path, "key", checkpoint.Progress(epoch=3), model=model, optimizer=optimizer, best={}
+    )
     loaded = checkpoint.load(path, "key", model, optimizer)
     assert loaded is not None
     assert loaded[0].epoch == 3
@@ -258,9 +260,16 @@ def toy(folder, reporter, *callbacks, epochs=2, checkpoint_steps=10**6, loop=Non
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     config = TrainConfig(epochs=epochs, batch_size=8, checkpoint_steps=checkpoint_steps)
-    trainee = Trainee(model, list(model.parameters()), config.weights, callbacks=callbacks)
-    training = Training("toy", 0, folder, "key")
-    return fit(trainee, loop or ManyBatches(), None, config, training, reporter)
+    trainee = Trainee(
+        model=model,
+        parameters=list(model.parameters()),
+        optimizer=config.weights,
+        callbacks=callbacks,
+    )
+    training = Training(title="toy", seed=0, folder=folder, key="key")
+    return fit(
+        trainee, loop or ManyBatches(), None, config=config, training=training, reporter=reporter
+    )
 
 
 def test_losses_are_read_every_few_steps_and_add_up_as_if_read_every_step(tmp_path, monkeypatch):
@@ -352,9 +361,16 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
     model.timesteps = 4
     config = TrainConfig(epochs=4, batch_size=8, timestep_ramp=ramp)
     callbacks = (CompleteFrom(complete), Callback())
-    trainee = Trainee(model, list(model.parameters()), config.weights, callbacks=callbacks)
-    training = Training("toy", 0, tmp_path, "key")
-    fitted = fit(trainee, FourBatches(), Falling(), config, training, NullReporter())
+    trainee = Trainee(
+        model=model,
+        parameters=list(model.parameters()),
+        optimizer=config.weights,
+        callbacks=callbacks,
+    )
+    training = Training(title="toy", seed=0, folder=tmp_path, key="key")
+    fitted = fit(
+        trainee, FourBatches(), Falling(), config=config, training=training, reporter=NullReporter()
+    )
     assert fitted.best_epoch == best
     assert fitted.validation == 1 / (best + 1)
     assert model.timesteps == 4
@@ -441,13 +457,20 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
 
     config = TrainConfig(epochs=3, batch_size=8)
     trainee = Trainee(
-        model,
-        list(model.parameters()),
-        OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
+        model=model,
+        parameters=list(model.parameters()),
+        optimizer=OptimizerConfig(name="adam", lr=0.5, weight_decay=0.0),
         fresh_statistics=fresh,
         callbacks=(CompleteFrom(1),),
     )
-    fit(trainee, _Draws(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
+    fit(
+        trainee,
+        _Draws(),
+        validate,
+        config=config,
+        training=Training(title="x", seed=0, folder=tmp_path, key="k"),
+        reporter=NullReporter(),
+    )
     estimated = []
     for epoch, state in enumerate(judged):
         again = _normed()

@@ -23,11 +23,21 @@ UNSET = _Unset.UNSET
 NO_TORCH = "training needs PyTorch: pip install 'spiketicket[train]'"
 
 
+def argument(name: str, value: object = UNSET) -> str:
+    """An argument of this package's functions as messages name it, with a value to give it or
+    without: ```seeds```, ```network='mynet:make'```.
+
+    The command line shows its option in the same place, see :mod:`spiketicket.cli.wording`.
+    """
+    given = "" if value is UNSET else f"={_shown(value)}".replace("`", "\\x60")
+    return f"`{name}{given}`"
+
+
 class SpikeTicketError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class UserError(SpikeTicketError):
+class UserError(SpikeTicketError, ValueError):
     """Bad input: says where, what, which value, and what to do about it.
 
     Args:

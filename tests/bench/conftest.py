@@ -26,7 +26,9 @@ def random_ticket() -> Ticket:
             "train": {"epochs": 1, "batch_size": 16},
         }
     )
-    experiment = Experiment(recipe, load_dataset(recipe.data), torch.device("cpu"))
+    experiment = Experiment(
+        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+    )
     model, rng = build_network(recipe, experiment.shape), np.random.default_rng(0)
     layers = []
     for name, layer in prunable(model).items():

@@ -156,7 +156,7 @@ def test_arguments_of_a_recipe_are_confirmed(spike, here):
     command = ["sweep", "own.toml", "--dry-run", "--network", f"{NAME}:make"]
     refused = spike(*command)
     assert refused.exit_code == 2
-    assert '--options channels=24 --options note="a b"' in refused.stderr
+    assert "--options channels=24 --options 'note=\"a b\"'" in refused.stderr
     assert "--trust-options" in refused.stderr
     other = spike(*command, "--options", "channels=25", "--options", "note=a b")
     assert other.exit_code == 2
@@ -171,7 +171,7 @@ def test_arguments_of_a_recipe_are_confirmed(spike, here):
     ("given", "message"),
     [
         (["--options", "a=1"], "--options: goes with --network only"),
-        (["--trust-options"], "--options: goes with --network only"),
+        (["--trust-options"], "--trust-options: goes with --network only"),
         (["--network", "a b"], "--network: names no custom network (got 'a b')"),
         (["--network", "a:b", "--options", "a"], "--options: must have the form key=value"),
         (["--network", "a:b", "--options", "a=1", "--options", "a=2"], "is given twice"),
@@ -186,12 +186,12 @@ def test_options_that_make_no_sense(spike, here, given, message):
 def test_python_names_it_too(here):
     with pytest.raises(UserError, match=r"model\.name: is a custom network.*network="):
         spiketicket.find(recipe(), runs_dir=here / "runs")
-    with pytest.raises(UserError, match="network of your own"):
+    with pytest.raises(UserError, match="is a custom network"):
         spiketicket.train_dense(recipe(), runs_dir=here / "runs")
     assert untouched(here)
     spiketicket.train_dense(recipe(), runs_dir=here / "runs", network=f"{NAME}:make")
     # It does not hold any longer than the call.
-    with pytest.raises(UserError, match="network of your own"):
+    with pytest.raises(UserError, match="is a custom network"):
         spiketicket.train_dense(recipe(), runs_dir=here / "runs")
 
 
@@ -203,10 +203,10 @@ def test_a_worker_has_the_consent_it_was_handed(here):
     sys.modules.pop(NAME)
     (here / "called").unlink()
     (here / "runs" / "sweep-x" / "tokens" / task.id).write_text("t")
-    settings = Settings(str(here / "runs"), "sweep-x")
+    settings = Settings(runs_dir=str(here / "runs"), sweep="sweep-x")
     refused = execute(Order(task, 1, "t"), settings)
     assert refused.state == "failed"
-    assert "network of your own" in refused.error["message"]
+    assert "is a custom network" in refused.error["message"]
     assert not (here / "called").exists()
     done = execute(Order(task, 1, "t", Consent(f"{NAME}:make")), settings)
     assert (done.state, done.error) == ("done", None)
@@ -228,7 +228,7 @@ def test_a_trusted_function_takes_any_arguments(spike, here, monkeypatch):
     (here / "own.toml").write_text(to_toml(recipe(options={"channels": 24})))
     assert spike("sweep", "own.toml", "--dry-run").exit_code == 0
     # Of a ticket, the user names it each time.
-    with pytest.raises(TicketError, match="network of your own"):
+    with pytest.raises(TicketError, match="is of a custom network"):
         from_ticket(ticket())
 
 
@@ -312,7 +312,7 @@ def test_a_tickets_arguments_are_confirmed(here, given):
     message = r"network\.args\.model\.options: .*not confirmed \(got \{'channels': 24\}\)"
     with pytest.raises(TicketError, match=message) as error:
         from_ticket(ticket({"channels": 24}), network=f"{NAME}:make", options=given)
-    assert "--options channels=24" in error.value.remedy
+    assert "`options={'channels': 24}`, or say `trust_options=True`" in error.value.remedy
     assert untouched(here)
 
 
@@ -365,7 +365,7 @@ def test_verify_asks_for_the_same_consent(spike, here):
     assert f"trust it with --network {own}" in unknown.output
     refused = spike("verify", path, "--rerun", "--network", own)
     assert refused.exit_code == 2
-    assert '--options note="a b"' in refused.stderr
+    assert "--options 'note=\"a b\"'" in refused.stderr
     assert not (here / "called").exists()
     for confirmed in (["--options", "note=a b"], ["--trust-options"]):
         done = spike("verify", path, "--rerun", "--json", "--network", own, *confirmed)

@@ -22,7 +22,7 @@ from spiketicket.ticket.zoo import find_ticket
 def strided(tmp_path_factory):
     """A ticket no training made, of a net that NIR can represent."""
     config, neuron = convnet.Config(pooling="stride", width=0.25), lif.Config(v_threshold=0.25)
-    shape = DataShape(1, 8, 8, 10)
+    shape = DataShape(channels=1, height=8, width=8, classes=10)
     model = convnet.build(config, neuron, shape)
     edge_popup.attach(model, edge_popup.Config(density=0.5), binary=True, seed=0, epochs=1)
     args = {

@@ -106,7 +106,12 @@ def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -
     from spiketicket.verdict.rules import StageScores, judge
 
     fake_run.verdict = judge(
-        StageScores([97.0]), None, None, None, margin=1.0, confidence=0.95
+        StageScores([97.0]),
+        dense=None,
+        random_trained=None,
+        random_frozen=None,
+        margin=1.0,
+        confidence=0.95,
     ).to_dict()
     assert "Unproven: the ticket was not compared with" in spike("find").stdout
 

@@ -98,7 +98,20 @@ def test_nets_of_other_images_are_not_to_be_compared(
     assert words not in spike("measure", ticket(run), ticket(run, "dense"), "-o", str(out)).stdout
     own, dense = json.loads(out.read_text())
     dense["set"] |= {"name": "mnist", "checksum": "0"}
-    rows = [[Row(m["stage"], m["stage"], 0, {}, "", m, True)] for m in (own, dense)]
+    rows = [
+        [
+            Row(
+                source=m["stage"],
+                stage=m["stage"],
+                seed=0,
+                recipe={},
+                recipe_hash="",
+                measured=m,
+                new=True,
+            )
+        ]
+        for m in (own, dense)
+    ]
     print_measured(rows, TABLES[DEFAULT], every=False, memory=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "test images of digits; first" in shown

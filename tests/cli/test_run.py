@@ -31,7 +31,11 @@ def make_ticket(channels, frames, data):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = convnet.Config(width=0.1, timesteps=3)
-        net = convnet.build(config, lif.Config(), DataShape(channels, SIDE, SIDE, 4, frames))
+        net = convnet.build(
+            config,
+            lif.Config(),
+            DataShape(channels=channels, height=SIDE, width=SIDE, classes=4, frames=frames),
+        )
         net.train()(torch.randn(3, 3, channels, SIDE, SIDE))
     shape = {"channels": channels, "height": SIDE, "width": SIDE, "classes": 4, "frames": frames}
     args = {"model": config.model_dump(mode="json"), "neuron": lif.Config().model_dump(mode="json")}

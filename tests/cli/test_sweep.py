@@ -50,7 +50,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run_runs(*given: Any, **options: Any) -> SweepResult:
         box.calls.append((*given, options))
-        return SweepResult(options["name"], Path("/r/sweep-x"), box.rows, box.failed, box.stopped)
+        return SweepResult(
+            name=options["name"],
+            folder=Path("/r/sweep-x"),
+            rows=box.rows,
+            failed=box.failed,
+            stopped=box.stopped,
+        )
 
     monkeypatch.setattr(spiketicket.sweep, "run_runs", run_runs)
     return box
@@ -250,11 +256,13 @@ def task(epochs: int = 4) -> Task:
         },
         parse_axes([]),
     )
-    return Task("t", "seed", run.folder, run.recipe, (0,), "p", epochs=epochs)
+    return Task(
+        id="t", kind="seed", run=run.folder, recipe=run.recipe, seeds=(0,), place="p", epochs=epochs
+    )
 
 
 def test_the_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat = Beat("dense, trained", 1, 30, 20, 4, 31)
+    beat = Beat(stage="dense, trained", epoch=1, epochs=30, steps=20, step=4, done_epochs=31)
     view = View({"running": 14, "waiting": 3}, ((task(), 2, beat),) * 13 + ((task(), 1, None),), 95)
     console = Console(width=120)
     with console.capture() as shown:
@@ -275,12 +283,14 @@ def test_time_left_is_of_measured_epochs() -> None:
     pace.note(task(), 0, 99.0)  # what trained nothing says nothing
     assert pace.left_s([task(), task()], [], 1) == pytest.approx(16)
     assert pace.left_s([task(), task()], [], 2) == pytest.approx(8)
-    half = Beat("dense", 1, 4, 10, 5, 1)
+    half = Beat(stage="dense", epoch=1, epochs=4, steps=10, step=5, done_epochs=1)
     assert pace.left_s([], [(task(), 1, half)], 1) == pytest.approx(2 * 2.5)
 
 
 def test_a_finished_task_is_a_line() -> None:
-    done = Outcome("done", "h", 65.0, result={"found": {"verdict": {"outcome": "wins"}}})
+    done = Outcome(
+        state="done", host="h", seconds=65.0, result={"found": {"verdict": {"outcome": "wins"}}}
+    )
     assert finished_line(task(), done).endswith("seed 0: wins, 1 min 05 s on h")
-    bad = Outcome("failed", "h", 1.0, {"message": "it broke"})
+    bad = Outcome(state="failed", host="h", seconds=1.0, error={"message": "it broke"})
     assert finished_line(task(), bad).endswith("seed 0: failed: it broke")

@@ -79,7 +79,7 @@ def put(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Fixture:
     """Small official-looking files and what is in them."""
 
@@ -129,7 +129,13 @@ def cifar10_files() -> Fixture:
     files["test_batch"] = py2_pickle({b"labels": test_labels, b"data": test})
     files["batches.meta"] = py2_pickle({b"label_names": [name.encode() for name in names]})
     x = np.concatenate(batches).reshape(-1, 3, 32, 32)
-    return Fixture(files, x, np.concatenate(labels), test.reshape(-1, 3, 32, 32), test_labels)
+    return Fixture(
+        files=files,
+        train_x=x,
+        train_y=np.concatenate(labels),
+        test_x=test.reshape(-1, 3, 32, 32),
+        test_y=test_labels,
+    )
 
 
 @pytest.fixture
@@ -144,7 +150,9 @@ def mnist_files() -> Fixture:
         "t10k-images-idx3-ubyte": idx_bytes(test),
         "t10k-labels-idx1-ubyte": idx_bytes(test_y),
     }
-    return Fixture(files, train[:, None], train_y, test[:, None], test_y)
+    return Fixture(
+        files=files, train_x=train[:, None], train_y=train_y, test_x=test[:, None], test_y=test_y
+    )
 
 
 @pytest.fixture

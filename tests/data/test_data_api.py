@@ -129,11 +129,13 @@ def dataset(
     mean: tuple[float, ...] = (0.5,),
     std: tuple[float, ...] = (0.5,),
 ) -> Dataset:
-    parts = (
-        Samples(array(len(y), 1, size, size), np.array(y, np.int64))
-        for y, size in ((train, 4), (test, test_size))
+    parts = {
+        part: Samples(array(len(y), 1, size, size), np.array(y, np.int64))
+        for part, y, size in (("train", train, 4), ("test", test, test_size))
+    }
+    return Dataset(
+        name="mine", **parts, classes=classes, mean=mean, std=std, licence="mine", citation=""
     )
-    return Dataset("mine", *parts, classes, mean, std, "mine", "")
 
 
 @pytest.mark.parametrize(

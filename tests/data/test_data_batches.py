@@ -124,7 +124,9 @@ def test_normalise() -> None:
 def batches() -> TrainBatches:
     dataset = load_dataset(make_config("digits"))
     x, y = to_tensors(dataset.train)
-    return TrainBatches(x, y, dataset.mean, dataset.std, 100, seed=4, pad_crop=1, flip=True)
+    return TrainBatches(
+        x=x, y=y, mean=dataset.mean, std=dataset.std, batch_size=100, seed=4, pad_crop=1, flip=True
+    )
 
 
 def test_continuing_at_a_step_gives_the_same_batches(batches: TrainBatches) -> None:
@@ -147,13 +149,22 @@ def test_each_epoch_augments_anew(batches: TrainBatches) -> None:
 def test_each_step_augments_anew() -> None:
     same = numbered(1, 1, 8, 8).expand(100, 1, 8, 8).contiguous()
     labels = torch.zeros(100, dtype=torch.int64)
-    first, second = TrainBatches(same, labels, (0.0,), (1.0,), 50, seed=0, pad_crop=3).epoch(0)
+    first, second = TrainBatches(
+        x=same, y=labels, mean=(0.0,), std=(1.0,), batch_size=50, seed=0, pad_crop=3
+    ).epoch(0)
     assert not torch.equal(first[0], second[0])
 
 
 def test_classes_stay_with_their_images() -> None:
     number = torch.arange(200, dtype=torch.uint8)
-    plain = TrainBatches(number.view(-1, 1, 1, 1), number.long(), (0.0,), (1 / 255,), 32, seed=0)
+    plain = TrainBatches(
+        x=number.view(-1, 1, 1, 1),
+        y=number.long(),
+        mean=(0.0,),
+        std=(1 / 255,),
+        batch_size=32,
+        seed=0,
+    )
     for x, y in plain.epoch(0):
         assert torch.equal(x.view(-1).round().long(), y)
 
@@ -161,9 +172,9 @@ def test_classes_stay_with_their_images() -> None:
 def test_a_batch_larger_than_the_set_is_told_before_training() -> None:
     x, y = torch.zeros(5, 1, 4, 4, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64)
     with pytest.raises(UserError, match=r"train\.batch_size"):
-        TrainBatches(x, y, (0.0,), (1.0,), 6, seed=0)
+        TrainBatches(x=x, y=y, mean=(0.0,), std=(1.0,), batch_size=6, seed=0)
     with pytest.raises(UserError, match=r"data.pad_crop: must be less than .* 4 pixels \(got 4\)"):
-        TrainBatches(x, y, (0.0,), (1.0,), 5, seed=0, pad_crop=4)
+        TrainBatches(x=x, y=y, mean=(0.0,), std=(1.0,), batch_size=5, seed=0, pad_crop=4)
 
 
 def test_ordered_batches_keep_order_and_all_samples() -> None:
@@ -221,7 +232,13 @@ def test_dropping_and_jittering_keep_what_they_should() -> None:
 def test_training_draws_the_jitter_anew_each_epoch() -> None:
     x = torch.full((4, 3, 1, 8, 8), 2, dtype=torch.uint8)
     batches = TrainBatches(
-        x, torch.zeros(4, dtype=torch.int64), (0.0,), (1 / 255,), 4, 0, jitter_events=0.5
+        x=x,
+        y=torch.zeros(4, dtype=torch.int64),
+        mean=(0.0,),
+        std=(1 / 255,),
+        batch_size=4,
+        seed=0,
+        jitter_events=0.5,
     )
     first, again, second = (next(batches.epoch(e))[0] for e in (0, 0, 1))
     assert first.equal(again)

@@ -83,7 +83,7 @@ def test_nothing_there_names_every_folder_looked_in(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_data_variable")
 def test_no_folder_given() -> None:
-    with pytest.raises(UserError, match=r"data.root: no folder .*--root DIR.*SPIKETICKET_DATA"):
+    with pytest.raises(UserError, match=r"data.root: no folder .*`root`.*SPIKETICKET_DATA"):
         load_dataset(make_config("cifar10"))
 
 

@@ -19,11 +19,31 @@ def frames(count=6, steps=3, dtype=np.uint8, high=200):
 
 
 def test_a_dataset_of_frames_says_how_many_it_has():
-    made = Dataset("x", frames(), frames(4), ("a", "b"), **COUNTS, licence="", citation="")
+    made = Dataset(
+        name="x",
+        train=frames(),
+        test=frames(4),
+        classes=("a", "b"),
+        **COUNTS,
+        licence="",
+        citation="",
+    )
     assert made.frames == 3
     assert made.shape == (2, 8, 6)
     images = Samples(np.ones((2, 1, 4, 4), np.uint8), np.array([0, 1]))
-    assert Dataset("x", images, images, ("a", "b"), (0.5,), (0.5,), "", "").frames == 1
+    assert (
+        Dataset(
+            name="x",
+            train=images,
+            test=images,
+            classes=("a", "b"),
+            mean=(0.5,),
+            std=(0.5,),
+            licence="",
+            citation="",
+        ).frames
+        == 1
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.uint32])
@@ -50,7 +70,8 @@ def test_batches_have_time_first_and_the_counts_themselves(dtype, high):
 
 def test_training_batches_are_the_samples_in_another_order():
     samples = frames(6)
-    batches = TrainBatches(*to_tensors(samples), **COUNTS, batch_size=3, seed=1)
+    x, y = to_tensors(samples)
+    batches = TrainBatches(x=x, y=y, **COUNTS, batch_size=3, seed=1)
     found = torch.cat([b for b, _ in batches.epoch(0)], dim=1).transpose(0, 1)
     assert sorted(f.sum().item() for f in found) == sorted(samples.x.sum((1, 2, 3, 4)).tolist())
     again = [b for b, _ in batches.epoch(0, start=1)]

@@ -278,8 +278,8 @@ def test_what_cannot_be_viewed_is_named(target, text, nmnist):
     ("settings", "part", "root", "text"),
     [
         (["data.window_us=5"], "train", "", "a file is shown whole"),
-        ([], "test", "", "--part: is for samples of a dataset"),
-        ([], "train", "somewhere", "--root: is for samples of a dataset"),
+        ([], "test", "", "`part`: is for samples of a dataset"),
+        ([], "train", "somewhere", "`root`: is for samples of a dataset"),
     ],
 )
 def test_options_that_a_file_has_no_use_for_are_refused(nmnist, settings, part, root, text):

@@ -98,7 +98,7 @@ LIMITED = [0, 3, 4, 7]
 )
 def test_a_fraction_that_leaves_nothing(sizes: list[int], fraction: float, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        carve(samples(sizes), fraction, 0, ("cat", "dog"))
+        carve(samples(sizes), fraction, 0, classes=("cat", "dog"))
     assert message in str(caught.value)
     assert str(caught.value).startswith("data.validation: ")
 

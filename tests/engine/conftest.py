@@ -77,7 +77,7 @@ def random_ticket(name, shape=None, model=None, neuron=None, seed=0, **options):
         "resnet19": {"width": 0.06},
     }.get(name, {"dim": 16, "depth": 2, "heads": 2, "pools": 2})
     side = 16 if name in ("spikformer", "sdt") else 8
-    shape = shape or DataShape(2, side, side, 5)
+    shape = shape or DataShape(channels=2, height=side, width=side, classes=5)
     net, args = random_model(
         name, shape, {"timesteps": 3, **small, **(model or {})}, neuron or {"name": "lif"}, rng
     )

@@ -99,7 +99,7 @@ def test_convolutional_networks(random_ticket, name, model, neuron, events, kern
     frames = model["timesteps"] if events else 1
     if name == "resnet19":
         model = {**model, "first_stride": 1 + seed % 2}
-    shape = DataShape(1 + seed % 3, 8, 8, 5, frames)
+    shape = DataShape(channels=1 + seed % 3, height=8, width=8, classes=5, frames=frames)
     check(random_ticket(name, shape, model, neuron, seed), seed, kernel)
 
 
@@ -116,7 +116,7 @@ def test_transformers(random_ticket, name, model, neuron, events, kernel, seed):
     frames = model["timesteps"] if events else 1
     if model["ranking"] != "none":
         model = {**model, "keep": 0.5, "ranking_seed": seed}
-    shape = DataShape(1 + seed % 3, 16, 16, 5, frames)
+    shape = DataShape(channels=1 + seed % 3, height=16, width=16, classes=5, frames=frames)
     check(random_ticket(name, shape, model, neuron, seed), seed, kernel)
 
 

@@ -31,7 +31,7 @@ def ticket(random_ticket):
 
 @pytest.fixture(scope="module")
 def event_ticket(random_ticket):
-    return random_ticket("convnet", DataShape(2, 8, 8, 5, 3))
+    return random_ticket("convnet", DataShape(channels=2, height=8, width=8, classes=5, frames=3))
 
 
 def pixels(*shape, seed=0):
@@ -178,7 +178,11 @@ def test_one_engine_in_many_threads(ticket, backend):
 
 def test_ten_thousand_images_in_little_memory(random_ticket):
     """As many images as one stands for, by broadcasting: only what the engine copies counts."""
-    ticket = random_ticket("convnet", DataShape(3, 32, 32, 5), {"timesteps": 1, "width": 0.04})
+    ticket = random_ticket(
+        "convnet",
+        DataShape(channels=3, height=32, width=32, classes=5),
+        {"timesteps": 1, "width": 0.04},
+    )
     engine = Engine(ticket, backend="auto" if library.available() else "numpy")
     images = 10_000 if engine.backend == "c" else 400
     x = np.broadcast_to(np.float32(0.3), (images, 3, 32, 32))
@@ -253,7 +257,9 @@ def test_a_setting_that_is_missing_has_its_default(random_ticket, name):
 
     config = registry.load("models", name).Config
     # what a network is built of must be its defaults where they are left out
-    ticket = random_ticket(name, DataShape(3, 32, 32, 4), dict.fromkeys(()), seed=1)
+    ticket = random_ticket(
+        name, DataShape(channels=3, height=32, width=32, classes=4), dict.fromkeys(()), seed=1
+    )
     content = compile_ticket(ticket).to_bytes()
     for key, kind in (("model", config), ("neuron", lif.Config), ("shape", None)):
         given = ticket.metadata["network"]["args"][key]
@@ -310,7 +316,9 @@ def test_the_guide_runs(random_ticket, tmp_path, monkeypatch):
     guide = Path(__file__).parents[2] / "docs" / "engine.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
     assert len(blocks) == 2
-    ticket = random_ticket("convnet", DataShape(1, 32, 32, 5), {"timesteps": 2})
+    ticket = random_ticket(
+        "convnet", DataShape(channels=1, height=32, width=32, classes=5), {"timesteps": 2}
+    )
     ticket.save(tmp_path / "digits.ticket")
     monkeypatch.chdir(tmp_path)
     images = pixels(3, 1, 32, 32)

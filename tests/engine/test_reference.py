@@ -15,12 +15,18 @@ from spiketicket.neurons import lif
 rng = np.random.default_rng(0)
 
 
+def value(kind, steps, channels, height, width, largest):
+    return Value(
+        kind=kind, steps=steps, channels=channels, height=height, width=width, largest=largest
+    )
+
+
 def applied(op_type, *inputs, steps=4, **parameters):
     """What an op makes of arrays ``[N, S, C, H, W]``."""
     op = op_type(out=9, inputs=tuple(range(len(inputs))), **parameters)
     known = {"f": Kind.F32, "B": Kind.SPK, "H": Kind.INT}
     given = [
-        Value(known[x.dtype.char], *x.shape[1:], largest=int(x.max()) if x.dtype.char != "f" else 0)
+        value(known[x.dtype.char], *x.shape[1:], largest=int(x.max()) if x.dtype.char != "f" else 0)
         for x in inputs
     ]
     return reference.apply(op, inputs, op.infer(given, steps), len(inputs[0]))

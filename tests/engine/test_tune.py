@@ -58,7 +58,9 @@ def test_the_answer_stays_the_same(random_ticket, name):
 def test_drawn_inputs_fit_and_are_the_same_every_time(random_ticket, frames):
     from spiketicket.engine.tuning import drawn_inputs
 
-    engine = Engine(random_ticket("convnet", DataShape(2, 8, 8, 5, frames)))
+    engine = Engine(
+        random_ticket("convnet", DataShape(channels=2, height=8, width=8, classes=5, frames=frames))
+    )
     scale, shift = engine._constants
     x = drawn_inputs(engine.program, engine._constants)
     assert (x == drawn_inputs(engine.program, engine._constants)).all()

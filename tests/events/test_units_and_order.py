@@ -170,7 +170,7 @@ def test_a_clock_that_is_reset_overlays_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "a", np.concatenate([US, US[:500] - 90]))
     said = error(path)
     assert "its clock is reset once, first from 299790 to 0 us at event 1000" in said
-    assert "--split-at-reset" in said
+    assert "`split_at_reset`" in said
     assert "data.split_at_reset" in said
     one, two = read_stretches(path)
     assert (one.t == US).all()

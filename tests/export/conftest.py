@@ -149,7 +149,7 @@ class Conv:
     scale: float | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Network:
     """Makes programs of layers with weights and scales drawn from a seed."""
 

@@ -158,7 +158,7 @@ def test_class_names_take_no_flash_where_nothing_reads_them(
 def test_names_that_begin_no_name_of_c_or_cxx(name: str) -> None:
     with pytest.raises(ExportError, match="C name") as caught:
         check_name(name)
-    assert caught.value.where == "--name"
+    assert caught.value.where == "`name`"
 
 
 @pytest.mark.parametrize(

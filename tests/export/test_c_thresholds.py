@@ -23,8 +23,8 @@ def layer(seed: int) -> Layer:
     return Layer(
         name="layer",
         register=1,
-        input=Value(Kind.SPK, STEPS, 3),
-        output=Value(Kind.SPK, STEPS, 6),
+        input=Value(kind=Kind.SPK, steps=STEPS, channels=3),
+        output=Value(kind=Kind.SPK, steps=STEPS, channels=6),
         signs=signs,
         affine=Affine(alpha=alpha, bias=None, a=a, b=b),
         stride=1,

@@ -259,7 +259,14 @@ def checkpoints(draw: Draw, folder: Path) -> None:
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     path = folder / "checkpoint.pt"
-    checkpoint.save(path, "key", checkpoint.Progress(), model, optimizer, model.state_dict())
+    checkpoint.save(
+        path,
+        "key",
+        checkpoint.Progress(),
+        model=model,
+        optimizer=optimizer,
+        best=model.state_dict(),
+    )
     payload = path.read_bytes()[32:]
     if draw(st.booleans()):
         content = torch.load(io.BytesIO(payload), weights_only=True)

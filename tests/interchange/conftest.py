@@ -8,7 +8,7 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif
 from spiketicket.recipe import registry
 
-SHAPE = DataShape(1, 16, 16, 10)
+SHAPE = DataShape(channels=1, height=16, width=16, classes=10)
 
 
 def _network(name="convnet", neuron=None, shape=SHAPE, **options):

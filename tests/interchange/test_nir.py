@@ -14,7 +14,7 @@ from spiketicket.export.nir import DT_S, folded, refusals, to_nir, write_nir
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif, sign
 
-SHAPE = DataShape(1, 16, 16, 10)
+SHAPE = DataShape(channels=1, height=16, width=16, classes=10)
 nir = pytest.importorskip("nir")
 needs_readers = pytest.mark.skipif(
     not (importlib.util.find_spec("spikingjelly") and importlib.util.find_spec("snntorch")),
@@ -87,7 +87,7 @@ def test_a_graph_read_from_its_file_fires_as_the_network(
 
 @needs_readers
 def test_spikingjelly_and_snntorch_read_it_spike_for_spike(network, images):
-    frames = DataShape(2, 8, 8, 10, 4)
+    frames = DataShape(channels=2, height=8, width=8, classes=10, frames=4)
     for shape, model in (
         (SHAPE, network("vgg9", width=0.25, pooling="stride")),
         (frames, network("convnet", lif.Config(decay=0.75), frames, width=0.25, pooling="average")),
@@ -131,7 +131,9 @@ def test_a_flip_at_the_threshold_is_rounding_and_one_beside_it_is_not():
 
     def compared(distance):
         far = torch.full((steps, 2, count), distance)
-        return readback._compared("R", ours, theirs, lambda name: far, logits, output)
+        return readback._compared(
+            "R", ours=ours, theirs=theirs, distance=lambda name: far, logits=logits, output=output
+        )
 
     result = compared(1e-6)
     assert (result.mismatches, result.flipped_samples, result.compared) == (6, 1, 60)
@@ -185,7 +187,14 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, network):
 
 
 def test_readers_that_did_not_read_are_named():
-    read = readback.ReadBack("snnTorch 1.0.0", 2, 10, 0, 0, 0)
+    read = readback.ReadBack(
+        reader="snnTorch 1.0.0",
+        samples=2,
+        compared=10,
+        mismatches=0,
+        flipped_samples=0,
+        changed_classes=0,
+    )
     (note,) = readback.missing_readers([read])
     assert "SpikingJelly" in note
     assert "pip install --no-deps spikingjelly" in note

@@ -17,7 +17,10 @@ pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
-SMALL, EVENTS = DataShape(1, 16, 16, 5), DataShape(2, 16, 16, 5, 2)
+SMALL, EVENTS = (
+    DataShape(channels=1, height=16, width=16, classes=5),
+    DataShape(channels=2, height=16, width=16, classes=5, frames=2),
+)
 TOKENS = {"timesteps": 2, "dim": 16, "depth": 1, "heads": 2, "keep": 0.5}
 NETWORKS = {
     "convnet average, soft reset": ("convnet", lif.Config(v_reset="soft"), {"pooling": "average"}),

@@ -17,7 +17,7 @@ from spiketicket.export.trace import traced
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import own
 
-SHAPE = DataShape(1, 8, 8, 10)
+SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_networks_of_other_libraries(library, images, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_constants_made_in_forward_get_their_imports(network, images, tmp_path):
-    shape = DataShape(1, 16, 16, 10)
+    shape = DataShape(channels=1, height=16, width=16, classes=10)
     net = network(
         "spikformer", shape=shape, timesteps=2, dim=16, depth=1, heads=2, ranking="center", keep=0.5
     )

@@ -33,7 +33,10 @@ def build(name, neuron=None, kernel="auto", channels=2):
     module, options = NETS[name]
     side = 16
     model = module.build(
-        module.Config(**options), neuron or lif.Config(), DataShape(channels, side, side, 5), kernel
+        module.Config(**options),
+        neuron or lif.Config(),
+        DataShape(channels=channels, height=side, width=side, classes=5),
+        kernel,
     )
     for norm in model.modules():
         if isinstance(norm, nn.modules.batchnorm._BatchNorm):
@@ -167,7 +170,18 @@ def test_one_analog_image_makes_a_layer_analog_whatever_the_batches(analog_first
 def test_means_are_rounded_once():
     # One pair in ten images each: 0.1 + 0.1 + 0.1 is not 0.3.
     layers = tuple(
-        LayerOperations(str(i), "conv", "conv", 1.0, "spikes", 1.0, 0.1, 0.0, 0.1, 0.1)
+        LayerOperations(
+            name=str(i),
+            group="conv",
+            kind="conv",
+            calls=1.0,
+            input="spikes",
+            input_density=1.0,
+            dense=0.1,
+            macs=0.0,
+            acs=0.1,
+            ac_units=0.1,
+        )
         for i in range(3)
     )
     found = Operations(10, layers, ())

@@ -10,7 +10,7 @@ from spiketicket.models import sdt, spikformer
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif
 
-SHAPE = DataShape(2, 8, 8, 5)
+SHAPE = DataShape(channels=2, height=8, width=8, classes=5)
 SMALL = {"dim": 16, "depth": 2, "heads": 2, "pools": 1, "timesteps": 2}
 
 

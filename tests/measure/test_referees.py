@@ -15,7 +15,7 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.neurons import lif, relu
 
-SHAPE = DataShape(2, 16, 16, 5)
+SHAPE = DataShape(channels=2, height=16, width=16, classes=5)
 NETS = {
     "convnet": (convnet, {"width": 0.25}),
     "vgg9": (vgg9, {"width": 0.1}),

@@ -30,7 +30,7 @@ def stage(right: int, of: int, start: int = 0) -> StageScores:
 
 
 def verdict(ticket, dense, trained, frozen, margin=1.0, confidence=0.95):
-    return judge(ticket, dense, trained, frozen, margin, confidence)
+    return judge(ticket, dense, trained, frozen, margin=margin, confidence=confidence)
 
 
 CHANCE = scores(9.0, 10.0, 11.0)

@@ -64,9 +64,11 @@ class Search:
     def train(self, name: str, stage: Any = None) -> Any:
         """Train a stage, and leave what later ones need."""
         stage = stage or self.prepare(name)
-        place = Training(name, self.seed, self.folder / name, name)
+        place = Training(title=name, seed=self.seed, folder=self.folder / name, key=name)
         train = self.stages[name].schedule(self.recipe)
-        fit(stage.trainee, self.batches, None, train, place, NullReporter())
+        fit(
+            stage.trainee, self.batches, None, config=train, training=place, reporter=NullReporter()
+        )
         if self.stages[name].keeps:
             (self.folder / name / "weights.safetensors").write_bytes(
                 save_plain(stage.trainee.model)

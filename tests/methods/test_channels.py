@@ -121,11 +121,13 @@ def test_networks_are_built_with_channels_of_their_own():
 
     recipe = made("magnitude", model={"channels": [3, 5, 7]})
     net = registry.load("models", "convnet").build(
-        recipe.model, recipe.neuron, DataShape(1, 8, 8, 10)
+        recipe.model, recipe.neuron, DataShape(channels=1, height=8, width=8, classes=10)
     )
     assert [len(b.synapse.weight) for b in net.features] == [3, 5, 7]
     wide = made("magnitude", model={"name": "vgg9", "channels": list(range(2, 10))})
-    net = registry.load("models", "vgg9").build(wide.model, wide.neuron, DataShape(1, 32, 32, 10))
+    net = registry.load("models", "vgg9").build(
+        wide.model, wide.neuron, DataShape(channels=1, height=32, width=32, classes=10)
+    )
     blocks = [*net.features, *net.hidden]
     assert [len(b.synapse.weight) for b in blocks] == list(range(2, 10))
     assert np.isfinite(net.eval()(torch.rand(2, 1, 32, 32)).detach().numpy()).all()

@@ -380,14 +380,14 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     from spiketicket.progress import NullReporter
     from spiketicket.training.loop import Training
 
-    training = Training("ticket", 0, s.folder / "ticket", "k")
+    training = Training(title="ticket", seed=0, folder=s.folder / "ticket", key="k")
     fitted = fit(
         stage.trainee,
         s.batches,
         None,
-        s.stages["ticket"].schedule(s.recipe),
-        training,
-        NullReporter(),
+        config=s.stages["ticket"].schedule(s.recipe),
+        training=training,
+        reporter=NullReporter(),
     )
     assert fitted.epochs == pytest.approx(2 / 3)
     assert [record["epoch"] for record in fitted.history] == [1]

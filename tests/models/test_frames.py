@@ -28,11 +28,17 @@ def weights(model):
 @pytest.mark.parametrize("side", [32, 64, 128])
 def test_vgg9_pools_recordings_to_its_published_size(side):
     with torch.device("meta"):
-        model = build("vgg9", DataShape(2, side, side, 11))
+        model = build("vgg9", DataShape(channels=2, height=side, width=side, classes=11))
     stem, head = 64 * 9, 256
     assert weights(model) == 2_261_184 - stem + head
     features = torch.empty(0)
-    kept = build("vgg9", DataShape(2, side, side, 11), width=0.1, timesteps=2, hidden=20)
+    kept = build(
+        "vgg9",
+        DataShape(channels=2, height=side, width=side, classes=11),
+        width=0.1,
+        timesteps=2,
+        hidden=20,
+    )
 
     def note(layer, inputs):
         nonlocal features
@@ -45,14 +51,24 @@ def test_vgg9_pools_recordings_to_its_published_size(side):
 
 def test_vgg9_with_pools_of_your_own():
     with torch.device("meta"):
-        assert build("vgg9", DataShape(2, 48, 48, 10)).hidden[0].synapse.in_features == 256 * 9
-        wide = build("vgg9", DataShape(2, 128, 128, 10), pools=3)
+        assert (
+            build("vgg9", DataShape(channels=2, height=48, width=48, classes=10))
+            .hidden[0]
+            .synapse.in_features
+            == 256 * 9
+        )
+        wide = build("vgg9", DataShape(channels=2, height=128, width=128, classes=10), pools=3)
     assert wide.hidden[0].synapse.in_features == 256 * 16 * 16
     with torch.device("meta"):
         # 72 does not divide by 16, so it is pooled as often as it can be
-        assert build("vgg9", DataShape(2, 72, 72, 10)).hidden[0].synapse.in_features == 256 * 81
+        assert (
+            build("vgg9", DataShape(channels=2, height=72, width=72, classes=10))
+            .hidden[0]
+            .synapse.in_features
+            == 256 * 81
+        )
     with pytest.raises(UserError, match="multiples of 8"):
-        build("vgg9", DataShape(2, 34, 34, 10))
+        build("vgg9", DataShape(channels=2, height=34, width=34, classes=10))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +77,12 @@ def test_vgg9_with_pools_of_your_own():
 )
 def test_spikformer_has_as_many_tokens_as_published(preset, side, grid):
     with torch.device("meta"):
-        model = build("spikformer", DataShape(2, side, side, 10, 16), preset=preset, timesteps=16)
+        model = build(
+            "spikformer",
+            DataShape(channels=2, height=side, width=side, classes=10, frames=16),
+            preset=preset,
+            timesteps=16,
+        )
     assert model.grid == grid
 
 
@@ -77,7 +98,12 @@ NETS = [
 @pytest.mark.parametrize(("name", "options"), NETS)
 def test_every_frame_is_seen_and_their_order_matters(name, options):
     torch.manual_seed(0)
-    model = build(name, DataShape(2, 32, 32, 10, 3), timesteps=3, **options)
+    model = build(
+        name,
+        DataShape(channels=2, height=32, width=32, classes=10, frames=3),
+        timesteps=3,
+        **options,
+    )
     x = torch.randint(0, 4, (3, 4, 2, 32, 32)).float() * 2
     estimate_statistics(model, iter([(x, x)]))
     model.eval()
@@ -95,20 +121,27 @@ def test_every_frame_is_seen_and_their_order_matters(name, options):
 
 @pytest.mark.parametrize("activation", ["as_neuron", "step"])
 def test_a_transformers_dense_operations_are_those_of_every_frame(activation):
-    shape = DataShape(2, 16, 16, 10, 3)
+    shape = DataShape(channels=2, height=16, width=16, classes=10, frames=3)
     model = build(
         "spikformer", shape, dim=16, depth=1, heads=2, pools=1, timesteps=3, activation=activation
     )
     counted = count_operations(model, [torch.ones(3, 2, 2, 16, 16)])
     assert {g: c["dense"] for g, c in counted.items()} == model.macs()
-    still = build("spikformer", DataShape(2, 16, 16, 10), dim=16, depth=1, heads=2, timesteps=3)
+    still = build(
+        "spikformer",
+        DataShape(channels=2, height=16, width=16, classes=10),
+        dim=16,
+        depth=1,
+        heads=2,
+        timesteps=3,
+    )
     assert still.macs()["conv_pep"] < model.macs()["conv_pep"]
 
 
 def test_a_ticket_remembers_its_frames():
     from spiketicket.methods.edge_popup import Config, attach
 
-    shape = DataShape(2, 8, 8, 4, 3)
+    shape = DataShape(channels=2, height=8, width=8, classes=4, frames=3)
     model = build("convnet", shape, width=0.25, timesteps=3)
     attach(model, Config(density=0.5), binary=True, seed=0, epochs=1)
     args = {
@@ -148,8 +181,17 @@ def test_a_ramp_adds_up_neighbouring_frames(tmp_path):
 
     net = Net()
     config = TrainConfig(epochs=3, batch_size=2, timestep_ramp=((1, 1), (1, 2)))
-    trainee = Trainee(net, list(net.parameters()), OptimizerConfig(name="adam", lr=0.1))
-    fit(trainee, Batches(), validate, config, Training("x", 0, tmp_path, "k"), NullReporter())
+    trainee = Trainee(
+        model=net, parameters=list(net.parameters()), optimizer=OptimizerConfig(name="adam", lr=0.1)
+    )
+    fit(
+        trainee,
+        Batches(),
+        validate,
+        config=config,
+        training=Training(title="x", seed=0, folder=tmp_path, key="k"),
+        reporter=NullReporter(),
+    )
     assert [(t, len(h)) for t, h in seen] == [(1, 1)] * 2 + [(2, 2)] * 2 + [(4, 4)] * 2
     assert torch.equal(seen[0][1], x.sum(0, keepdim=True))
     assert torch.equal(seen[2][1], torch.stack([x[0] + x[1], x[2] + x[3]]))

@@ -10,7 +10,7 @@ from spiketicket.models.transformer import TransformerConfig
 from spiketicket.neurons import lif, relu, sign, step
 from spiketicket.recipe import registry
 
-CIFAR = DataShape(3, 32, 32, 10)
+CIFAR = DataShape(channels=3, height=32, width=32, classes=10)
 NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config()]
 
 
@@ -33,7 +33,7 @@ def test_vgg9_has_the_published_parameters():
 def test_resnet19_has_the_published_parameters():
     affine = resnet19.Config(bn_affine=True)
     assert count(resnet19.build(affine, lif.Config(), CIFAR)) == 12_630_858
-    shape = DataShape(3, 32, 32, 100)
+    shape = DataShape(channels=3, height=32, width=32, classes=100)
     assert count(resnet19.build(affine, lif.Config(), shape)) == 12_653_988
 
 
@@ -42,7 +42,7 @@ def test_resnet19_has_the_published_parameters():
 def test_every_network_learns_from_images_and_frames(name, neuron):
     module = registry.load("models", name)
     config = module.Config(timesteps=3, **small(module))
-    model = module.build(config, neuron, DataShape(2, 16, 16, 5))
+    model = module.build(config, neuron, DataShape(channels=2, height=16, width=16, classes=5))
     images = torch.randn(4, 2, 16, 16)
     logits = model(images)
     assert logits.shape == (4, 5)
@@ -58,7 +58,11 @@ def test_every_network_learns_from_images_and_frames(name, neuron):
 @pytest.mark.parametrize("name", registry.names("models"))
 def test_wrong_number_of_frames_is_an_error(name):
     module = registry.load("models", name)
-    model = module.build(module.Config(**small(module)), lif.Config(), DataShape(2, 16, 16, 5))
+    model = module.build(
+        module.Config(**small(module)),
+        lif.Config(),
+        DataShape(channels=2, height=16, width=16, classes=5),
+    )
     with pytest.raises(UserError, match="3 time steps, the network 4"):
         model(torch.randn(3, 1, 2, 16, 16))
     with pytest.raises(UserError, match=r"must be \[B, C, H, W\]"):
@@ -68,11 +72,17 @@ def test_wrong_number_of_frames_is_an_error(name):
 @pytest.mark.parametrize("module", [vgg9, convnet])
 def test_image_sizes_that_the_pools_do_not_divide_are_refused(module):
     with pytest.raises(UserError, match="multiples of"):
-        module.build(module.Config(), lif.Config(), DataShape(1, 30, 30, 10))
+        module.build(
+            module.Config(), lif.Config(), DataShape(channels=1, height=30, width=30, classes=10)
+        )
 
 
 def test_a_stateless_net_runs_once_for_all_timesteps(monkeypatch):
-    model = convnet.build(convnet.Config(timesteps=4), relu.Config(), DataShape(1, 8, 8, 10))
+    model = convnet.build(
+        convnet.Config(timesteps=4),
+        relu.Config(),
+        DataShape(channels=1, height=8, width=8, classes=10),
+    )
     seen = []
     for block in model.features:
         block.synapse.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
@@ -81,7 +91,11 @@ def test_a_stateless_net_runs_once_for_all_timesteps(monkeypatch):
 
 
 def test_a_spiking_net_computes_its_first_convolution_once():
-    model = convnet.build(convnet.Config(timesteps=4), lif.Config(), DataShape(1, 8, 8, 10))
+    model = convnet.build(
+        convnet.Config(timesteps=4),
+        lif.Config(),
+        DataShape(channels=1, height=8, width=8, classes=10),
+    )
     seen = []
     for block in model.features:
         block.synapse.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
@@ -97,7 +111,12 @@ def test_pooling_halves_the_image_in_three_ways(name, kernel):
     for pooling in ("max", "average", "stride"):
         torch.manual_seed(0)
         config = module.Config(pooling=pooling, width=0.125)
-        model = module.build(config, lif.Config(v_threshold=0.3), DataShape(2, 16, 16, 5), kernel)
+        model = module.build(
+            config,
+            lif.Config(v_threshold=0.3),
+            DataShape(channels=2, height=16, width=16, classes=5),
+            kernel,
+        )
         outputs = []
         for block in model.features:
             block.register_forward_hook(lambda m, i, o, seen=outputs: seen.append(o))

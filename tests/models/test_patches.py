@@ -19,7 +19,7 @@ from spiketicket.recipe.shapes import SCORES
 from spiketicket.streams import SampleIds, announced, share
 from spiketicket.training.evaluate import evaluate
 
-SHAPE = DataShape(2, 16, 16, 5)
+SHAPE = DataShape(channels=2, height=16, width=16, classes=5)
 SMALL = {"dim": 16, "depth": 2, "heads": 2, "pools": 2, "timesteps": 2}
 
 
@@ -143,7 +143,9 @@ def test_random_patches_of_a_training_batch_are_those_of_its_samples(images):
     images = (images.abs() * 50).clamp(0, 255).to(torch.uint8)
     seen = []
     for size in (2, 3):
-        batches = TrainBatches(images, torch.arange(6), [0, 0], [1, 1], size, seed=0)
+        batches = TrainBatches(
+            x=images, y=torch.arange(6), mean=[0, 0], std=[1, 1], batch_size=size, seed=0
+        )
         ranking = PlainRanking("random", (4, 4), 0)
         for epoch in (0, 1):
             scores = {

@@ -9,7 +9,7 @@ from spiketicket.models import sdt, spikformer
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif, native, relu
 
-CIFAR = DataShape(3, 32, 32, 10)
+CIFAR = DataShape(channels=3, height=32, width=32, classes=10)
 NETS = [spikformer, sdt]
 SMALL = {"dim": 16, "depth": 2, "heads": 2, "timesteps": 3}
 
@@ -51,7 +51,7 @@ def test_the_other_presets_have_the_published_parameters_less_the_unused():
     published = 9_330_874
     ours = count(build(spikformer, preset="4-384", bn_affine=True))
     assert ours + unused_norms(4, 384) == published
-    events = DataShape(2, 128, 128, 10)
+    events = DataShape(channels=2, height=128, width=128, classes=10)
     ours = count(build(spikformer, events, preset="2-256", bn_affine=True, qkv_bias=False))
     assert ours + unused_norms(2, 256) + 2 * 256 + 64 * 256 == 2_585_610
     ours = count(build(sdt, preset="2-512", bn_affine=True))
@@ -257,7 +257,11 @@ def test_where_a_patch_lies_matters(module, ranking):
     [
         (spikformer, {"dim": 16, "heads": 3}, "model.dim"),
         (spikformer, {"dim": 20, "heads": 2}, "model.dim"),
-        (spikformer, {"pools": 3, "shape": DataShape(3, 36, 36, 10)}, "model.pools"),
+        (
+            spikformer,
+            {"pools": 3, "shape": DataShape(channels=3, height=36, width=36, classes=10)},
+            "model.pools",
+        ),
         (spikformer, {"keep": 0.5}, "model.keep"),
         (spikformer, {"keep": 0.001, "ranking": "center"}, "ticket.keep"),
         (spikformer, {"width": 0.5}, "model.width"),

@@ -40,7 +40,7 @@ LADDER = (
 PLAIN = ("ticket", "dense", "random_trained", "random_frozen")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Made:
     """What a test asks for; ``change`` are dotted keys of the recipe."""
 
@@ -245,8 +245,8 @@ def result_of(
             scores["dense"],
             scores["random_trained"],
             scores["random_frozen"],
-            rules["margin"],
-            rules["confidence"],
+            margin=rules["margin"],
+            confidence=rules["confidence"],
         ).to_dict()
     stages = [
         {k: v for k, v in rows[n, 0].items() if k != "predictions"}

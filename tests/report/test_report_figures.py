@@ -119,7 +119,7 @@ def test_every_colour_of_the_figures_has_one_for_light_and_one_for_dark_pages() 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 8))
 def test_ticks_are_round_and_within(low: float, span: float, most: int) -> None:
-    scale = Scale(low, low + span, 0, 1)
+    scale = Scale(low=low, high=low + span, start=0, end=1)
     ticks = scale.ticks(most)
     room = 1e-6 * max(abs(low), span)
     assert len(ticks) <= most + 1
@@ -127,7 +127,7 @@ def test_ticks_are_round_and_within(low: float, span: float, most: int) -> None:
 
 
 def test_logarithmic_ticks() -> None:
-    scale = Scale(0.05, 2.0, 0, 100, log=True)
+    scale = Scale(low=0.05, high=2.0, start=0, end=100, log=True)
     assert scale.ticks() == pytest.approx([0.05, 0.1, 0.2, 0.5, 1, 2])
     assert scale(math.sqrt(0.05 * 2)) == pytest.approx(50)
 

@@ -158,7 +158,11 @@ def test_what_is_not_measured_has_no_table(make_run: MakeRun) -> None:
 
 
 def test_a_table_writes_the_values_it_sorts_by() -> None:
-    table = Table("t", ("a\nb", "c"), ((Cell("x"), Cell("1.5 k", 1500.0)), (Cell("=y"), Cell("–"))))
+    table = Table(
+        name="t",
+        columns=("a\nb", "c"),
+        rows=((Cell("x"), Cell("1.5 k", 1500.0)), (Cell("=y"), Cell("–"))),
+    )
     assert list(csv.reader(io.StringIO(table.csv))) == [["a b", "c"], ["x", "1500"], ["'=y", "–"]]
     assert 'data-v="1500"' in table.html
-    assert "data-v" not in Table("t", ("a",), ((Cell("92.50", 92.5),),)).html
+    assert "data-v" not in Table(name="t", columns=("a",), rows=((Cell("92.50", 92.5),),)).html

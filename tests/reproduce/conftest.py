@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spiketicket.methods.stages import in_words
 from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.collect import Row, StageRow
@@ -49,7 +48,13 @@ def _stage(
     right = {s: np.arange(samples) < round(accuracy[s] * samples / 100) for s in seeds if samples}
     pj = dict(enumerate(energy))
     return StageRow(
-        name, in_words(name), dict(zip(seeds, accuracy, strict=True)), right, pj, {}, {}, 1.0
+        name=name,
+        accuracy=dict(zip(seeds, accuracy, strict=True)),
+        right=right,
+        energy_pj=pj,
+        operations={},
+        facts={},
+        wall_s=1.0,
     )
 
 
@@ -65,8 +70,25 @@ def _row(
 ) -> Row:
     recipe = LADDER if ladder else RECIPE
     count = max((len(a.accuracy) for a in stages), default=1)
-    cell = Cell("made-up", panel, title, series, x, recipe, tuple(range(count)), published, series)
-    return Row(cell, Path("nowhere"), {a.name: a for a in stages}, {}, {}, constant)
+    cell = Cell(
+        study="made-up",
+        panel=panel,
+        title=title,
+        series=series,
+        x=x,
+        recipe=recipe,
+        seeds=tuple(range(count)),
+        published=published,
+        printed=series,
+    )
+    return Row(
+        cell=cell,
+        folder=Path("nowhere"),
+        stages={a.name: a for a in stages},
+        verdict={},
+        machine={},
+        constant=constant,
+    )
 
 
 @pytest.fixture

@@ -36,7 +36,13 @@ def shape_of(data):
     if data.name == "digits":
         height = width = data.canvas or data.size
     height, width = (getattr(data, k, None) or v for k, v in (("height", height), ("width", width)))
-    return DataShape(channels, height, width, classes, getattr(data, "steps", 1))
+    return DataShape(
+        channels=channels,
+        height=height,
+        width=width,
+        classes=classes,
+        frames=getattr(data, "steps", 1),
+    )
 
 
 def shallow(recipe):

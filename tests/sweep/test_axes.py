@@ -119,7 +119,7 @@ def test_what_is_no_axis(text, says):
 
 @pytest.mark.parametrize("text", ["seed=-1,2", "seed=0.5,1", "seed=x"])
 def test_what_is_no_seed(text):
-    with pytest.raises(UserError, match=r"--axis seed: must be a whole number"):
+    with pytest.raises(UserError, match=r"`axes` seed: must be a whole number"):
         make_runs(BASE, parse_axes([text]))
 
 
@@ -130,9 +130,9 @@ def test_axes_and_overrides_that_collide():
             ["train.epochs=3", "seed=4"],
         )
     assert [line.split(".")[0] for line in caught.value.problems] == [
-        "--axis ticket",
-        "--axis train: collides with --set train",
-        "--axis seed: collides with --set seed",
+        "`axes` ticket",
+        "`axes` train: collides with `overrides` train",
+        "`axes` seed: collides with `overrides` seed",
     ]
 
 
@@ -141,9 +141,9 @@ def test_all_mistakes_of_all_combinations_at_once():
     with pytest.raises(RecipeError) as caught:
         make_runs(BASE, axes)
     told = "\n".join(caught.value.problems)
-    assert "--axis ticket.densty: unknown key. Did you mean density?" in told
-    assert "--axis model.timesteps: must be >= 1 (got 0)" in told
-    assert "--axis model.timesteps: must be <= 64 (got 99)" in told
+    assert "`axes` ticket.densty: unknown key. Did you mean density?" in told
+    assert "`axes` model.timesteps: must be >= 1 (got 0)" in told
+    assert "`axes` model.timesteps: must be <= 64 (got 99)" in told
     assert "lief" in told
     assert len(caught.value.problems) == 4
 

@@ -140,7 +140,7 @@ def test_a_lost_worker_is_replaced_so_often_and_no_more(tmp_path, short, inline,
 def test_a_worker_that_was_given_up_stops_without_writing(tmp_path, short, inline, monkeypatch):
     """As one does that its driver took for lost: the newest token is not its own any more."""
     (run, _) = short
-    settings = Settings(str(tmp_path), "sweep-x")
+    settings = Settings(runs_dir=str(tmp_path), sweep="sweep-x")
     for part in ("tokens", "progress"):
         (settings.folder / part).mkdir(parents=True)
     from spiketicket.sweep.plan import make_plan
@@ -283,7 +283,7 @@ def test_a_short_claim_leaves_the_seeds_of_others_alone(tmp_path):
 
 def test_a_recipe_that_was_edited_between_two_starts(tmp_path, short, runs, inline):
     run_runs(short[:1], tmp_path, inline(), name="x")
-    with pytest.raises(UserError, match=r"started with other runs.*--restart-plan") as e:
+    with pytest.raises(UserError, match=r"started with other runs.*`restart_plan=True`") as e:
         run_runs(short, tmp_path, inline(), name="x")
     assert "0 of 1 are no longer asked for, 1 of 2 are new" in str(e.value)
     carrier = inline()
@@ -296,10 +296,10 @@ def test_a_recipe_that_was_edited_between_two_starts(tmp_path, short, runs, inli
 def test_bad_places(tmp_path, short, inline, place):
     if place == "a file":
         (tmp_path / "file").touch()
-        with pytest.raises(UserError, match=r"cannot be written.*--runs"):
+        with pytest.raises(UserError, match=r"cannot be written.*`runs_dir`"):
             run_runs(short, tmp_path / "file", inline())
     else:
-        with pytest.raises(UserError, match="--name"):
+        with pytest.raises(UserError, match="`name`"):
             run_runs(short, tmp_path, inline(), name="../x")
 
 

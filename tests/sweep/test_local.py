@@ -189,5 +189,5 @@ def test_a_run_of_a_sweep_takes_at_most_its_share(monkeypatch, tmp_path):
     monkeypatch.setattr(worker, "Fence", lambda path, token: lambda: None)
     monkeypatch.setattr(worker, "_do", lambda *_: seen.append(torch.get_num_threads()))
     order = worker.Order(SimpleNamespace(id="x"), 1, "token")
-    worker.execute(order, worker.Settings(str(tmp_path), "sweep", share=3))
+    worker.execute(order, worker.Settings(runs_dir=str(tmp_path), sweep="sweep", share=3))
     assert (seen, torch.get_num_threads()) == ([3], before)

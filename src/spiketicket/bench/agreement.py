@@ -15,7 +15,7 @@ _LEAST_EQUAL = {"exact": 0.9, "float32": 0.5, "reduced": 0.0}
 _LEAST_CORRELATION = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """Two sets of logits compared, [N, classes] each."""
 
@@ -42,7 +42,9 @@ class Agreement:
 def compared(found: Array, expected: Array) -> Agreement:
     """Compare a peer's logits with the model's, float32 [N, classes]."""
     if found.shape != expected.shape or not np.isfinite(found).all():
-        return Agreement(len(expected), 0.0, 0.0, 0.0, float("inf"))
+        return Agreement(
+            images=len(expected), equal=0.0, same_class=0.0, correlation=0.0, largest=float("inf")
+        )
     difference = np.abs(found - expected)
     tolerance = _TOLERANCE * max(float(np.abs(expected).max()), 1e-30)
     chosen = np.take_along_axis(expected, found.argmax(axis=1)[:, None], axis=1)[:, 0]

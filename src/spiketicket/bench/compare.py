@@ -21,7 +21,7 @@ from spiketicket.bench.job import Array, Job
 from spiketicket.bench.peers import Peer, chosen, missing
 from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked, load_samples
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine import cores as _cores
 from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, describe
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 Result = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to compare.
 
@@ -65,10 +65,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         given = {
-            "--batch": self.batches,
-            "--threads": self.threads,
-            "--rounds": (self.rounds,),
-            "--images": (self.images,),
+            argument("batches"): self.batches,
+            argument("threads"): self.threads,
+            argument("rounds"): (self.rounds,),
+            argument("images"): (self.images,),
         }
         for where, values in given.items():
             if not values or min(values) < 1:
@@ -77,13 +77,13 @@ class Plan:
         if max(self.threads) > available:
             raise UserError(
                 f"this process may use {available} cores",
-                where="--threads",
+                where=argument("threads"),
                 value=max(self.threads),
             )
         chosen(self.peers)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Entry:
     """One peer at one batch size and number of threads."""
 
@@ -119,7 +119,15 @@ def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _
         for threads in plan.threads:
             say(f"batch {batch}, {threads} thread{'s' * (threads > 1)}")
             with tempfile.TemporaryDirectory() as folder:
-                group = _Group(path, plan, batch, threads, checked, Path(folder), say)
+                group = _Group(
+                    path,
+                    plan=plan,
+                    batch=batch,
+                    threads=threads,
+                    checked=checked,
+                    folder=Path(folder),
+                    say=say,
+                )
                 groups.append(group.measured())
     return {
         "format": FORMAT,
@@ -137,6 +145,7 @@ class _Group:
     def __init__(
         self,
         path: Path,
+        *,
         plan: Plan,
         batch: int,
         threads: int,
@@ -153,7 +162,7 @@ class _Group:
 
     def measured(self) -> Result:
         """Start, check and time them all."""
-        entries = [_Entry(peer) for peer in chosen(self._plan.peers)]
+        entries = [_Entry(peer=peer) for peer in chosen(self._plan.peers)]
         with contextlib.ExitStack() as stack:
             ready = [
                 (entry, process)

@@ -34,7 +34,7 @@ def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
     ]
     times = [row["ms_per_image"] for _, rows in groups for row in rows]
     low, high = (min(times), max(times)) if times else (0.1, 1.0)
-    scale = Scale(low / 1.5, high * 1.5, _LEFT, WIDTH - _RIGHT, log=True)
+    scale = Scale(low=low / 1.5, high=high * 1.5, start=_LEFT, end=WIDTH - _RIGHT, log=True)
     parts: list[Markup] = []
     y = 0.0
     for heading, rows in groups:
@@ -44,12 +44,12 @@ def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
         y += _ROW * len(rows)
     parts.append(x_axis(scale, y + 4, "milliseconds an image (logarithmic)"))
     return Figure(
-        "engine",
-        "Time an image",
-        "Median time an image on a logarithmic scale, quartiles as lines.",
-        drawing(y + 42, joined(parts), label="Time an image of every peer"),
-        ("case", "peer", "ms_per_image", "q25", "q75"),
-        tuple(
+        name="engine",
+        title="Time an image",
+        caption="Median time an image on a logarithmic scale, quartiles as lines.",
+        svg=drawing(y + 42, joined(parts), label="Time an image of every peer"),
+        columns=("case", "peer", "ms_per_image", "q25", "q75"),
+        rows=tuple(
             (heading, row["peer"], row["ms_per_image"], row["q25"], row["q75"])
             for heading, rows in groups
             for row in rows
@@ -75,7 +75,7 @@ def _mark(row: Mapping[str, Any], scale: Scale, y: float) -> Markup:
         [
             text(0, y + 14, row["title"], "t-ticket" if ours else ""),
             line(scale(row["q25"]), y + 10, scale(row["q75"]), y + 10, "axis"),
-            rect(scale(ms) - 4, y + 6, 8, 8, "f-ticket" if ours else "f-control", tip),
+            rect(scale(ms) - 4, y + 6, 8, 8, class_="f-ticket" if ours else "f-control", tip=tip),
             text(WIDTH, y + 14, f"{ms:.3g} ms", "dim", "end"),
         ]
     )

@@ -18,7 +18,7 @@ class Unavailable(Exception):  # noqa: N818  not an error: a peer that cannot ta
     """A peer cannot run this ticket here; the text says why and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One peer at one batch size and number of threads.
 

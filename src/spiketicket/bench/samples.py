@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spiketicket.bench.job import Array
 from spiketicket.data.of_ticket import find_test_data
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 
@@ -44,7 +44,7 @@ def load_samples(ticket: Ticket, path: Path, *, count: int, root: str = "") -> C
     if len(data.dataset.test) < count:
         raise UserError(
             f"the test set has {len(data.dataset.test)} images",
-            where="--images",
+            where=argument("images"),
             value=count,
             remedy="Ask for fewer, or a smaller batch",
         )

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from spiketicket._version import __version__
 from spiketicket.cli.alive import alive
 from spiketicket.cli.guard import EXPECTED, SOME_FAILED, said, told_notes
+from spiketicket.cli.wording import speak_of
 from spiketicket.machine.output import fail, say, tell
 
 # command -> its file, and the function or the group of commands in it
@@ -51,6 +52,11 @@ _MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Clic
 
 class LivingCommand(TyperCommand):
     """A command that says now and then that it is at work, unless it was asked for silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read its part of the command line."""
+        speak_of({option for each in self.params for option in each.opts})
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Do what it does."""

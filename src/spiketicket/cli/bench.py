@@ -22,6 +22,7 @@ from spiketicket.machine.output import say_whole, tell
 
 def bench(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     batch: Annotated[
         str, typer.Option("--batch", metavar="N,N...", help="Images a call.")
     ] = "1,32",
@@ -61,8 +62,8 @@ def bench(
         rounds=rounds,
         images=images,
     )
-    for path in (output, svg):
-        _prepare(path)
+    for name, path in (("output", output), ("svg", svg)):
+        _prepare(path, name)
 
     def say(line: str) -> None:
         if not (quiet or as_json):
@@ -71,11 +72,11 @@ def bench(
     result = compare(ticket, plan, root=root, say=say)
     found = json.dumps(result, indent=1, sort_keys=True)
     if output is not None:
-        _write(output, f"{found}\n")
+        _write(output, f"{found}\n", "output")
     if svg is not None:
         from spiketicket.bench.figure import figure
 
-        _write(svg, figure([result]).file)
+        _write(svg, figure([result]).file, "svg")
     if as_json:
         say_whole(found)
     else:
@@ -95,15 +96,15 @@ def _numbers(text: str, where: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _prepare(path: Path | None) -> None:
+def _prepare(path: Path | None, name: str) -> None:
     from spiketicket.machine.files import explained
 
     if path is not None:
-        with explained(path):
+        with explained(path, name):
             path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: str, name: str) -> None:
     from spiketicket.machine.files import write_bytes
 
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode(), name)

@@ -52,6 +52,7 @@ class Budget(StrEnum):
 @with_consent
 def compare(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     methods: Annotated[
         str, typer.Option("--methods", metavar="A,B,C", help="Methods, with commas between them.")
     ] = "edge_popup,magnitude,imp,early_bird,snip,synflow,gradual,random_mask",
@@ -100,8 +101,18 @@ def compare(
     Same net, data, seeds and budget; what they share, as the dense net, is trained once. Ends with
     1 where runs failed, and 2 where it was stopped.
     """
-    entries = _entries(recipe, methods, density, seeds, overrides, settings, budget)
-    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    entries = _entries(
+        recipe,
+        methods=methods,
+        density=density,
+        seeds=seeds,
+        overrides=overrides,
+        options=settings,
+        budget=budget,
+    )
+    carrier = make_executor(
+        executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
+    )
     made = [entry.run for entry in entries]
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
@@ -138,6 +149,7 @@ def compare(
 
 def _entries(
     recipe: str,
+    *,
     methods: str,
     density: str,
     seeds: int,
@@ -163,7 +175,7 @@ def _entries(
         densities,
         seeds,
         overrides=overrides or (),
-        options=options or (),
+        method_options=options or (),
         budget=budget.value,
         source=str(path),
     )

@@ -10,8 +10,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from spiketicket.errors import cut, plain
-from spiketicket.machine.output import LONGEST, console
+from spiketicket.errors import cut
+from spiketicket.machine.output import LONGEST, console, shown
 
 
 def print_table(
@@ -52,7 +52,7 @@ def print_line(text: str, style: str = "") -> None:
 
 def _text(text: str, style: str = "", keep: str = "") -> Text:
     """Text from a file may hold anything."""
-    return Text(cut(plain(text, keep), LONGEST), style)
+    return Text(cut(shown(text, keep), LONGEST), style)
 
 
 def size_text(count: float | None) -> str:

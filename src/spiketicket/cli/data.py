@@ -79,6 +79,7 @@ def view(
         str,
         typer.Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
     ],
+    *,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The picture (.svg). Default: named by it."),

@@ -24,6 +24,7 @@ from spiketicket.recipe.consent import Consent
 @with_consent
 def evaluate(
     tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
+    *,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     consent: Consent = Consent(),

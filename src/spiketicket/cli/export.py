@@ -38,6 +38,7 @@ class Target(StrEnum):
 @with_consent
 def export(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     to: Annotated[
         Target,
         typer.Option(
@@ -93,7 +94,7 @@ def export(
 
     stem = name or ticket.stem
     if to is Target.hub:
-        facts = made.export_hub(ticket, folder, stem, root, push, private)
+        facts = made.export_hub(ticket, folder, stem, root=root, push=push, private=private)
     else:
         write = {
             Target.nir: made.export_nir,
@@ -101,7 +102,7 @@ def export(
             Target.torch: made.export_module,
             Target.pt2: made.export_pt2,
         }[to]
-        facts = write(ticket, folder, stem, consent, root, samples or 32)
+        facts = write(made.opened(ticket, consent, root, samples or 32), folder, stem)
     if as_json:
         say_json(facts)
     else:

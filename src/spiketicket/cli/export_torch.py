@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from spiketicket.ticket import Ticket
 
 
-@dataclass(frozen=True)
-class _Opened:
+@dataclass(frozen=True, kw_only=True)
+class Opened:
     """A ticket's network, and what its export is checked on."""
 
     ticket: Ticket
@@ -27,18 +27,26 @@ class _Opened:
 
     @property
     def samples(self) -> int:
+        """How many it is checked on."""
         return self.x.shape[1 if self.x.dim() == 5 else 0]
 
     def facts(self, files: list[Path], checks: list[dict[str, Any]]) -> dict[str, Any]:
+        """Facts to show."""
         shown = [str(file) for file in files]
         return {"files": shown, "checked_on": self.source, "notes": [], "checks": checks}
 
     def equal(self, files: list[Path]) -> dict[str, Any]:
+        """Facts of an export whose logits are the same to the bit."""
         checks = [{"samples": self.samples, "logits": "equal to the bit"}]
         return self.facts(files, checks)
 
 
-def _opened(path: Path, consent: Consent, root: str, samples: int) -> _Opened:
+def opened(path: Path, consent: Consent, root: str, samples: int) -> Opened:
+    """A ticket's network, and what it is checked on.
+
+    Raises:
+        UserError: it cannot be built, or not without a consent.
+    """
     from spiketicket.export import inputs
     from spiketicket.models.of_ticket import from_ticket
     from spiketicket.ticket import Ticket
@@ -51,19 +59,18 @@ def _opened(path: Path, consent: Consent, root: str, samples: int) -> _Opened:
         trust_options=consent.trust_options,
     )
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
-    return _Opened(ticket, model, x, source, inputs.facts_of(ticket.metadata))
+    return Opened(
+        ticket=ticket, model=model, x=x, source=source, about=inputs.facts_of(ticket.metadata)
+    )
 
 
-def export_nir(
-    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
-) -> dict[str, Any]:
+def export_nir(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
     from spiketicket.export.inputs import plain_text, shape_of
     from spiketicket.export.nir import read_nir, to_nir, write_nir
     from spiketicket.export.readback import missing_readers, read_back
     from spiketicket.export.staged import staged
 
-    opened = _opened(ticket, consent, root, samples)
     texts = {key.replace(" ", "_"): plain_text(fact) for key, fact in opened.about.items()}
     steps = {"timesteps": int(opened.model.timesteps)}  # type: ignore[arg-type]
     graph = to_nir(opened.model, shape_of(opened.ticket), {**texts, **steps})
@@ -75,14 +82,11 @@ def export_nir(
     return {**facts, "notes": missing_readers(checks)}
 
 
-def export_onnx(
-    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
-) -> dict[str, Any]:
+def export_onnx(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     """Write ``NAME.onnx`` after ONNX Runtime has run it; facts to show."""
     from spiketicket.export.onnx import check_onnx, write_onnx
     from spiketicket.export.staged import staged
 
-    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name}.onnx"
     with staged(path) as place:
         write_onnx(opened.model, opened.x, place / path.name, opened.about)
@@ -90,31 +94,25 @@ def export_onnx(
     return opened.facts([path], [check.to_dict()])
 
 
-def export_module(
-    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
-) -> dict[str, Any]:
+def export_module(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     """Write ``NAME.py`` and ``NAME.npz``, which give the same logits to the bit; facts to show."""
     from spiketicket.export.torch_module import write_module
 
-    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name.replace('-', '_')}.py"
     title = f"{name}: a ticket of spiketicket as plain PyTorch."
     return opened.equal([*write_module(opened.model, opened.x, path, title, opened.about)])
 
 
-def export_pt2(
-    ticket: Path, folder: Path, name: str, consent: Consent, root: str, samples: int
-) -> dict[str, Any]:
+def export_pt2(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     """Write ``NAME.pt2``, which gives the same logits to the bit; facts to show."""
     from spiketicket.export.pt2 import write_pt2
 
-    opened = _opened(ticket, consent, root, samples)
     path = folder / f"{name}.pt2"
     return opened.equal([write_pt2(opened.model, opened.x, path, opened.about)])
 
 
 def export_hub(
-    ticket: Path, folder: Path, name: str, root: str, push: str | None, private: bool
+    ticket: Path, folder: Path, name: str, *, root: str, push: str | None, private: bool
 ) -> dict[str, Any]:
     """Write the folder, and upload it where ``push`` names a repository; facts to show."""
     from spiketicket.export import hub

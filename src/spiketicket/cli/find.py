@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @with_consent
 def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     overrides: SetOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     runs: RunsOption = Path("runs"),

@@ -50,7 +50,7 @@ def told_notes() -> Iterator[None]:
     """Print notes on the data that was taken as lines, each once; other warnings stay warnings."""
     before, shown = warnings.showwarning, set[str]()
 
-    def show(
+    def show(  # noqa: PLR0917 - as Python calls it
         message: Warning | str,
         category: type[Warning],
         filename: str,

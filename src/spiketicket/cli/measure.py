@@ -34,6 +34,7 @@ def measure(
         list[Path],
         typer.Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
     ],
+    *,
     images: Annotated[
         str, typer.Option("--images", metavar="N|all", help="First test images. Default: 256.")
     ] = "",
@@ -76,7 +77,7 @@ def measure(
     if record is not None:
         check_record(record)
     if output is not None:
-        check_place(output, "-o")
+        check_place(output, "output")
     if threads is not None:
         import torch
 
@@ -89,7 +90,15 @@ def measure(
     failed: list[str] = []
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         rows = [
-            _run_rows(path, _images(images), sample, root, where, reporter, failed)
+            _run_rows(
+                path,
+                images=_images(images),
+                sample=sample,
+                root=root,
+                device=where,
+                reporter=reporter,
+                failed=failed,
+            )
             if path.is_dir()
             else [_ticket_row(path, _images(images), root, where)]
             for path in sources
@@ -100,7 +109,7 @@ def measure(
         [_plain(row, memory) for part in rows for row in part], indent=1, sort_keys=True
     )
     if output is not None:
-        write_bytes(output, f"{found}\n".encode(), "-o")
+        write_bytes(output, f"{found}\n".encode(), "output")
     if as_json:
         say_whole(found)
     else:
@@ -129,18 +138,19 @@ def _ticket_row(path: Path, images: int | str | None, root: str, device: str) ->
     meta = read_metadata(path)
     recipe, seed = meta.get("recipe"), meta.get("seed")
     return Row(
-        str(path),
-        stage_in(meta),
-        seed if isinstance(seed, int) else None,
-        recipe if isinstance(recipe, dict) else {},
-        str(meta.get("recipe_hash", "")),
-        measured,
-        True,
+        source=str(path),
+        stage=stage_in(meta),
+        seed=seed if isinstance(seed, int) else None,
+        recipe=recipe if isinstance(recipe, dict) else {},
+        recipe_hash=str(meta.get("recipe_hash", "")),
+        measured=measured,
+        new=True,
     )
 
 
 def _run_rows(
     folder: Path,
+    *,
     images: int | str | None,
     sample: int,
     root: str,
@@ -159,13 +169,13 @@ def _run_rows(
     recipe, ticket = to_dict(found.recipe), ticket_of(stages_of(found.recipe)).name
     return [
         Row(
-            str(stage.folder),
-            stage.stage,
-            stage.seed,
-            recipe,
-            found.recipe.hash,
-            stage.measured,
-            stage.new,
+            source=str(stage.folder),
+            stage=stage.stage,
+            seed=stage.seed,
+            recipe=recipe,
+            recipe_hash=found.recipe.hash,
+            measured=stage.measured,
+            new=stage.new,
         )
         for stage in sorted(found.stages, key=lambda stage: stage.stage != ticket)
     ]

@@ -44,7 +44,7 @@ def pack(
     loaded, before = Ticket.load(ticket), ticket.stat().st_size
     with located(ticket):
         content = loaded.to_bytes(signs=signs.value)
-    write_bytes(output, content, "--output")
+    write_bytes(output, content, "output")
     # Read back, so that a file that this machine cannot read is noticed here.
     summary, digest = describe(output), Ticket.load(output).digest()
     if as_json:

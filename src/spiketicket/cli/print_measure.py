@@ -236,7 +236,7 @@ def _nanojoule(picojoules: float) -> str:
     return _thousand(picojoules)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One measured net; ``recipe`` as plain values, and what tells it from others."""
 

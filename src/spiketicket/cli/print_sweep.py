@@ -14,7 +14,7 @@ from spiketicket.cli.alive import described_by
 from spiketicket.cli.console import print_line, print_table, time_text
 from spiketicket.cli.print_result import percent
 from spiketicket.errors import plain
-from spiketicket.machine.output import console, tell
+from spiketicket.machine.output import console, shown, tell
 from spiketicket.sweep import Observer, Silent
 from spiketicket.sweep.plan import Plan, Task
 from spiketicket.sweep.progress import View
@@ -88,7 +88,7 @@ class _Table(_Lines):
 
     def message(self, text: str) -> None:
         """One line above the table."""
-        self._live.console.print(Text(plain(text)))
+        self._live.console.print(Text(shown(text)))
 
     def tick(self, view: View) -> None:
         """Redraws."""

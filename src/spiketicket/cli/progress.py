@@ -15,7 +15,7 @@ from rich.text import Text
 from spiketicket.cli.alive import described_by
 from spiketicket.cli.whole import Whole
 from spiketicket.errors import plain
-from spiketicket.machine.output import console, tell
+from spiketicket.machine.output import console, shown, tell
 from spiketicket.progress import NullReporter, PlannedStage, Reporter
 
 _WIDE = 130
@@ -120,7 +120,7 @@ class BarReporter(LineReporter):
 
     def message(self, text: str) -> None:
         """One line above the bar."""
-        self._display.console.print(Text(plain(text)))
+        self._display.console.print(Text(shown(text)))
 
     def _show(self) -> None:
         whole = self.whole

@@ -47,6 +47,7 @@ def reproduce(
             metavar="STUDY...", help="Tables and figures; --list shows them.", show_default=False
         ),
     ] = None,
+    *,
     scale: Annotated[
         ScaleName,
         typer.Option(
@@ -104,7 +105,9 @@ def reproduce(
     if partial:
         _finish(planned, runs, place, as_json=as_json)
         return
-    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    carrier = make_executor(
+        executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
+    )
     require_data(cell for _, cells in planned.studies for cell in cells)
     if dry_run:
         show_plan(planned.runs, runs, carrier, executor, as_json=as_json)

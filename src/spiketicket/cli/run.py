@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from spiketicket.cli.alive import alive
 from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
+from spiketicket.cli.wording import speak_of
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
-from spiketicket.machine.output import fail, note, say, say_json, say_whole, tell
+from spiketicket.machine.output import fail, note, say, say_json, say_whole, shown, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ _BATCH_VALUES = 1 << 22
 _BATCH = 256
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Outcome:
     """What happened to the inputs; ``timed`` are the first batch's values, for the plan."""
 
@@ -39,7 +40,7 @@ class _Outcome:
 
     def failed(self, error: UserError) -> None:
         fail(str(error))
-        self.errors.append({"input": error.where, "error": str(error)})
+        self.errors.append({"input": error.where, "error": shown(str(error))})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
 
     argparse reads them: typer alone would take longer to start than the classifier.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    speak_of({option for action in parser._actions for option in action.option_strings})
+    options = parser.parse_args(arguments)
     try:
         with alive("run", silent=options.as_json):
             return _run(options)
@@ -139,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     reader = reader_for(
         engine, resize=options.resize, time_unit=options.time_unit, split=options.split_at_reset
     )
-    outcome = _Outcome(min(options.top, len(engine.classes)), options.as_json)
+    outcome = _Outcome(top=min(options.top, len(engine.classes)), as_json=options.as_json)
     for batch in _batches(options.inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
     steps = engine.plan(outcome.timed) if options.plan else None

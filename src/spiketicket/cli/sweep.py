@@ -50,6 +50,7 @@ _MANY = 1000
 @with_consent
 def sweep(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     axis: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,7 +97,9 @@ def sweep(
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
-    carrier = make_executor(executor, workers, address, cpus, gpus, device)
+    carrier = make_executor(
+        executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
+    )
 
     from spiketicket.cli.print_sweep import observer_for, print_sweep
     from spiketicket.sweep import run_runs
@@ -170,6 +173,7 @@ def _runs(
 
 def make_executor(
     executor: Where,
+    *,
     workers: int | None,
     address: str,
     cpus: int | None,

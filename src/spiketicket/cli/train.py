@@ -26,6 +26,7 @@ from spiketicket.recipe.consent import Consent
 @with_consent
 def train(
     recipe: RecipeArgument = DEFAULT_RECIPE,
+    *,
     overrides: SetOption = None,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,

@@ -20,13 +20,14 @@ from spiketicket.cli.options import (
     with_consent,
 )
 from spiketicket.errors import UserError
-from spiketicket.machine.output import say_json
+from spiketicket.machine.output import say_json, shown
 from spiketicket.recipe.consent import Consent
 
 
 @with_consent
 def verify(
     ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    *,
     root: RootOption = "",
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Search again by its recipe and compare the bytes.")
@@ -70,7 +71,9 @@ def verify(
         )
         found = verify_ticket(ticket, place, rerun=rerun)
     if as_json:
-        say_json(found.to_dict())
+        result = found.to_dict()
+        checks = [{**check, "text": shown(check["text"])} for check in result["checks"]]
+        say_json({**result, "checks": checks})
     else:
         print_checks(found.checks, title=ticket.name)
     if not found.fits:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spiketicket.progress import PlannedStage
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Newest:
     """The newest numbers of the running stage."""
 
@@ -56,14 +56,17 @@ class Whole:
 
     def resumed(self, epoch: int) -> None:
         """The stage goes on with this epoch."""
-        self._first, self.newest = float(epoch), Newest(epoch)
+        self._first, self.newest = float(epoch), Newest(epoch=epoch)
 
     def step(
         self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
     ) -> None:
         """A step was taken."""
         first = self.newest.step < 0
-        self.newest, self._now = Newest(epoch, step, loss, accuracy, images_per_s), ""
+        self.newest, self._now = (
+            Newest(epoch=epoch, step=step, loss=loss, accuracy=accuracy, images_per_s=images_per_s),
+            "",
+        )
         if first:
             self._first, self._since = self._done(), self._clock()
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from spiketicket.errors import RecipeError, UserError
+from spiketicket.errors import RecipeError, UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import parse_recipe, registry
 from spiketicket.sweep import Run
@@ -23,6 +24,7 @@ class Entry:
     run: Run
 
 
+@typed
 def make_entries(
     tables: Mapping[str, Any],
     methods: Sequence[str],
@@ -30,7 +32,7 @@ def make_entries(
     seeds: int,
     *,
     overrides: Sequence[str] = (),
-    options: Sequence[str] = (),
+    method_options: Sequence[str] = (),
     budget: Budget = "each",
     source: str = "recipe",
 ) -> list[Entry]:
@@ -43,7 +45,7 @@ def make_entries(
         methods, densities: each once.
         seeds: repetitions, counted from the recipe's seed.
         overrides: ``section.key=value`` texts for every run; not of ``[ticket]``.
-        options: ``method.key=value`` texts for one method's ``[ticket]`` section.
+        method_options: ``method.key=value`` texts for one method's ``[ticket]`` section.
         budget: see :class:`~spiketicket.methods.pruning.PruningConfig`.
         source: says in errors where the tables came from.
 
@@ -51,11 +53,11 @@ def make_entries(
         RecipeError: one line for every mistake in any of the recipes.
         UserError: a method that is unknown, is not for this comparison, or is given twice.
     """
-    _check(methods, densities, overrides, options)
+    _check(methods, densities, overrides, method_options)
     found: list[Entry] = []
     problems: dict[str, None] = {}
     for method in methods:
-        own = [text for text in options if text.partition(".")[0].strip() == method]
+        own = [text for text in method_options if text.partition(".")[0].strip() == method]
         changes = [f"ticket.{text.partition('.')[2]}" for text in own]
         for density in densities:
             try:
@@ -70,7 +72,7 @@ def make_entries(
             if any(stage.rung for stage in stages_of(recipe)):
                 raise UserError(
                     "makes patch tickets, which have another comparison",
-                    where="--methods",
+                    where=argument("methods"),
                     value=method,
                     remedy="Use `spiketicket find`",
                 )
@@ -80,7 +82,9 @@ def make_entries(
     if problems:
         raise RecipeError(list(problems))
     if budget == "total" and not any(hasattr(entry.run.recipe.ticket, "budget") for entry in found):
-        raise UserError("no method here has several trainings", where="--budget", value=budget)
+        raise UserError(
+            "no method here has several trainings", where=argument("budget"), value=budget
+        )
     return found
 
 
@@ -90,27 +94,29 @@ def _check(
     overrides: Sequence[str],
     options: Sequence[str],
 ) -> None:
-    for where, values in (("--methods", methods), ("--density", densities)):
+    for where, values in (("methods", methods), ("densities", densities)):
         if not values:
-            raise UserError("names none", where=where)
+            raise UserError("names none", where=argument(where))
         twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
         if twice is not None:
-            raise UserError("is given twice", where=where, value=twice)
+            raise UserError("is given twice", where=argument(where), value=twice)
     for method in methods:
         registry.load("methods", method)
     for text in overrides:
         if text.partition("=")[0].strip().partition(".")[0] == "ticket":
             raise UserError(
                 "the ticket is what differs",
-                where="--set",
+                where=argument("overrides"),
                 value=text,
-                remedy="Use --option METHOD.KEY=VALUE",
+                remedy=f"Use {argument('method_options')} METHOD.KEY=VALUE",
             )
     for text in options:
         method, dot, rest = text.partition(".")
         if not dot or "=" not in rest or method.strip() not in methods:
             raise UserError(
-                "must be METHOD.KEY=VALUE of one of the methods", where="--option", value=text
+                "must be METHOD.KEY=VALUE of one of the methods",
+                where=argument("method_options"),
+                value=text,
             )
 
 

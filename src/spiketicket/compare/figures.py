@@ -38,7 +38,7 @@ def accuracy_density(found: Compared) -> Figure:
     values = sorted({row.density for row in found.rows})
     # the sparsest to the right, where lines that start together have come apart
     log = values[-1] > 3 * values[0]
-    scale_x = Scale(values[0], values[-1], _RIGHT - 12, _LEFT + 12, log)
+    scale_x = Scale(low=values[0], high=values[-1], start=_RIGHT - 12, end=_LEFT + 12, log=log)
     scale_y = _accuracy_scale(found, found.rows)
     asked = sorted({row.asked for row in found.rows})
     parts = [
@@ -56,13 +56,15 @@ def accuracy_density(found: Compared) -> Figure:
     parts.append(end_labels(ends, _RIGHT, _TOP, _BOTTOM))
     title = "Accuracy against density"
     svg = drawing(_BOTTOM + 40, joined(parts), label=title, width=_RIGHT + _LABEL)
+    columns, lines = _data(found)
     return Figure(
-        "accuracy-density",
-        title,
-        "Mean over seeds; the thin bars are intervals over seeds, with one seed over test samples. "
-        "The dotted level is the dense net.",
-        svg,
-        *_data(found),
+        name="accuracy-density",
+        title=title,
+        caption="Mean over seeds; the thin bars are intervals over seeds, with one seed over test "
+        "samples. The dotted level is the dense net.",
+        svg=svg,
+        columns=columns,
+        rows=lines,
     )
 
 
@@ -80,19 +82,21 @@ def accuracy_cost(found: Compared) -> Figure:
         parts.append(element("g", inner, transform=f"translate(0 {px(place * panel)})"))
     title = "Accuracy against the cost of the search"
     svg = drawing(panel * len(asked), joined(parts), label=title, width=_RIGHT + _LABEL)
+    columns, lines = _data(found)
     return Figure(
-        "accuracy-cost",
-        title,
-        "Samples passed forward and back for a ticket, its search included, a seed. The ring is "
-        "the dense net.",
-        svg,
-        *_data(found),
+        name="accuracy-cost",
+        title=title,
+        caption="Samples passed forward and back for a ticket, its search included, per seed. The "
+        "ring is the dense net.",
+        svg=svg,
+        columns=columns,
+        rows=lines,
     )
 
 
 def _cost_panel(found: Compared, rows: Sequence[Row], low: float, high: float, head: str) -> Markup:
     log = low > 0 and high > 3 * low
-    scale_x = Scale(low, high, _LEFT + 14, _RIGHT - 14, log=log)
+    scale_x = Scale(low=low, high=high, start=_LEFT + 14, end=_RIGHT - 14, log=log)
     scale_y = _accuracy_scale(found, rows)
     parts = [text(_RIGHT, _TITLE, head, "strong", "end")]
     parts.append(y_axis(scale_y, _LEFT, _RIGHT, "test accuracy, %"))
@@ -130,7 +134,7 @@ def _accuracy_scale(found: Compared, rows: Sequence[Row]) -> Scale:
         means.append(found.spread(found.dense).mean)
     room = max(1.0, 0.15 * (max(means) - min(means)))
     low, high = max(0.0, min(means) - room), min(100.0, max(means) + room)
-    return Scale(low, high, _BOTTOM, _TOP)
+    return Scale(low=low, high=high, start=_BOTTOM, end=_TOP)
 
 
 def _dense_level(found: Compared, scale_y: Scale, left: float, right: float) -> list[Markup]:

@@ -14,6 +14,7 @@ from spiketicket.experiment.conclude import is_finished
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.results import filled_result, read_table, required_result
 from spiketicket.experiment.schemas import RunResult, StageResult
+from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.report.numbers import Spread, spread
@@ -31,7 +32,7 @@ class Cost:
     """Seconds, also of stages that were trained once for several runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method at one density."""
 
@@ -52,7 +53,7 @@ class Row:
     hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compared:
     """A comparison; ``missing`` names the runs that are not finished."""
 
@@ -101,6 +102,7 @@ def _by_seed(values: Mapping[int, float]) -> dict[str, float]:
     return {str(seed): value for seed, value in values.items()}
 
 
+@typed
 def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> Compared:
     """Read the runs of a comparison; trains nothing.
 
@@ -131,7 +133,14 @@ def collect(entries: Sequence[Entry], runs_dir: Path, budget: str = "each") -> C
         raise UserError("none of the runs is finished", where="compare", value=len(entries))
     recipe = entries[0].run.recipe
     return Compared(
-        recipe, budget, samples, dense, dense_cost, tuple(rows), tuple(missing), machine
+        recipe=recipe,
+        budget=budget,
+        samples=samples,
+        dense=dense,
+        dense_cost=dense_cost,
+        rows=tuple(rows),
+        missing=tuple(missing),
+        machine=machine,
     )
 
 
@@ -143,18 +152,18 @@ def _row(entry: Entry, folder: RunFolder, result: Mapping[str, Any]) -> Row:
     against = result["verdict"]["comparisons"].get("dense", {})
     random = stages.get("random_trained")
     return Row(
-        entry.method,
-        entry.density,
-        ticket["density"],
-        dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
-        against.get("difference"),
-        against.get("low"),
-        against.get("high"),
-        None if random is None else tuple(random["test_accuracy"]),
-        result["verdict"]["outcome"],
-        _cost(folder, run.seeds, search),
-        ticket["file_bytes"],
-        run.recipe.hash,
+        method=entry.method,
+        asked=entry.density,
+        density=ticket["density"],
+        accuracy=dict(zip(run.seeds, ticket["test_accuracy"], strict=True)),
+        difference=against.get("difference"),
+        low=against.get("low"),
+        high=against.get("high"),
+        random_trained=None if random is None else tuple(random["test_accuracy"]),
+        outcome=result["verdict"]["outcome"],
+        cost=_cost(folder, run.seeds, search),
+        file_bytes=ticket["file_bytes"],
+        hash=run.recipe.hash,
     )
 
 

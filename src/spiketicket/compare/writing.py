@@ -8,6 +8,7 @@ from spiketicket._version import __version__
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
 from spiketicket.machine.files import explained, write_atomic, write_json
+from spiketicket.machine.typed import typed
 from spiketicket.report.markup import element, joined
 from spiketicket.report.numbers import count, percent, signed, size
 from spiketicket.report.page import document, rendered
@@ -22,6 +23,7 @@ _BUDGETS = {
 }
 
 
+@typed
 def write_comparison(found: Compared, folder: Path) -> list[Path]:
     """Write everything, and return the files, the page first.
 
@@ -33,7 +35,7 @@ def write_comparison(found: Compared, folder: Path) -> list[Path]:
     for figure in drawn:
         files[f"{figure.name}.svg"] = figure.file.encode()
         files[f"{figure.name}.csv"] = figure.csv.encode()
-    with explained(folder):
+    with explained(folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content)
@@ -101,7 +103,7 @@ def comparison_table(found: Compared) -> Table:
         f"{each}. Costs are those of the ticket with its search, a seed; stages that several runs "
         "share are counted in each."
     )
-    return Table("comparison", columns, tuple(rows), words=2, note=note)
+    return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
 
 
 def _page(found: Compared) -> str:

@@ -110,7 +110,9 @@ def check_dataset(config: DataConfig) -> CheckReport:
         seen = survey(config) if survey else None
         dataset = load_dataset(config)
     except UserError as error:
-        return CheckReport(info.name, folder, files, problem=str(error), survey=seen)
+        return CheckReport(
+            name=info.name, folder=folder, files=files, problem=str(error), survey=seen
+        )
     known = len(dataset.classes)
     return CheckReport(
         name=info.name,

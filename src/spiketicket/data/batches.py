@@ -68,7 +68,7 @@ def epoch_batches(
     return (order[end - size : end] for size, end in list(zip(sizes, ends, strict=True))[start:])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrainBatches:
     """Training samples on a device, and how to make batches of them.
 

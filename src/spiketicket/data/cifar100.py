@@ -27,9 +27,9 @@ INFO = DatasetInfo(
     obtain="spiketicket data get cifar100 --root DIR",
     folders=("cifar-100-python",),
     files=(
-        DataFile("train", "16019d7e3df5f24257cddd939b257f8d"),
-        DataFile("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),
-        DataFile("meta", "7973b15100ade9c7d40fb424638fde48"),
+        DataFile(name="train", md5="16019d7e3df5f24257cddd939b257f8d"),
+        DataFile(name="test", md5="f0ef6b0ae62326f3e7ffdfab6717acfc"),
+        DataFile(name="meta", md5="7973b15100ade9c7d40fb424638fde48"),
     ),
     archive=Archive(
         name="cifar-100-python.tar.gz",

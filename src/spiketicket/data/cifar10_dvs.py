@@ -96,7 +96,11 @@ def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
     notes.append(exchanged if official else "SpikingJelly's files")
     y = np.array([row.label for row in rows], np.int64)
     fraction, seed = config.test_fraction, config.split_seed
-    chosen = set(split.drawn(y, fraction, seed, CLASSES, "test", "data.test_fraction").tolist())
+    chosen = set(
+        split.drawn(
+            y, fraction, seed, classes=CLASSES, part="test", where="data.test_fraction"
+        ).tolist()
+    )
     notes.append(
         f"no official split: {len(rows) - len(chosen):,} for training and {len(chosen):,} for test"
         f" are drawn by class with data.split_seed {seed}"
@@ -124,8 +128,12 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
         found.append((int(match[2]) if match else -1, path.name, path))
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
-    return [Recording(path, label, transposed=transposed(path)) for *_, path in sorted(found)]
+    return [
+        Recording(path=path, label=label, transposed=transposed(path)) for *_, path in sorted(found)
+    ]
 
 
-_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _place(p) is not None, _find)
+_SET = EventSet(
+    info=INFO, classes=CLASSES, sensor=SENSOR, has=lambda p: _place(p) is not None, find=_find
+)
 load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -78,15 +78,15 @@ def load(config: Config) -> Dataset:
     frames = cached(key, build)
     channels = config.channels
     return Dataset(
-        INFO.name,
-        Samples(frames.arrays["train"], stills.train.y),
-        Samples(frames.arrays["test"], stills.test.y),
-        digits.CLASSES,
-        (MEAN,) * channels,
-        (STD,) * channels,
-        INFO.licence,
-        INFO.citation,
-        ("simulated recordings, not those of a real event camera", *frames.notes),
+        name=INFO.name,
+        train=Samples(frames.arrays["train"], stills.train.y),
+        test=Samples(frames.arrays["test"], stills.test.y),
+        classes=digits.CLASSES,
+        mean=(MEAN,) * channels,
+        std=(STD,) * channels,
+        licence=INFO.licence,
+        citation=INFO.citation,
+        notes=("simulated recordings, not those of a real event camera", *frames.notes),
     )
 
 

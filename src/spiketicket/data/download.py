@@ -84,7 +84,14 @@ def fetch(info: DatasetInfo, root: str, progress: Progress | None = None) -> Get
     if absent:
         with _writing(folder), TemporaryDirectory(dir=folder, prefix=".") as room:
             if info.archive:
-                _from_archive(info, info.archive, (base, folder), Path(room), absent, progress)
+                _from_archive(
+                    info,
+                    info.archive,
+                    (base, folder),
+                    room=Path(room),
+                    absent=absent,
+                    progress=progress,
+                )
             else:
                 for entry in absent:
                     _one_file(entry, folder, Path(room), progress)
@@ -131,7 +138,9 @@ def _install(path: Path, target: Path) -> None:
 def _one_file(entry: DataFile, folder: Path, room: Path, progress: Progress | None) -> None:
     target = folder / (entry.name + ".gz" if entry.gzip else entry.name)
     most = (entry.size or _MOST) + _CHUNK
-    path = _download(entry.urls, entry.download_md5, target, room, progress, most)
+    path = _download(
+        entry.urls, entry.download_md5, target, room=room, progress=progress, most=most
+    )
     _install(path, target)
 
 
@@ -139,6 +148,7 @@ def _from_archive(
     info: DatasetInfo,
     archive: Archive,
     places: tuple[Path, Path],
+    *,
     room: Path,
     absent: tuple[DataFile, ...],
     progress: Progress | None,
@@ -156,7 +166,7 @@ def _from_archive(
                 )
             return _unpack(own, info, folder, room, absent)
     target = folder / archive.name
-    path = _download(archive.urls, archive.md5, target, room, progress, _MOST)
+    path = _download(archive.urls, archive.md5, target, room=room, progress=progress, most=_MOST)
     return _unpack(path, info, folder, room, absent)
 
 
@@ -164,6 +174,7 @@ def _download(
     urls: tuple[str, ...],
     md5: str,
     target: Path,
+    *,
     room: Path,
     progress: Progress | None,
     most: int,

@@ -158,9 +158,9 @@ def _gestures(path: Path, notes: list[str]) -> list[Recording]:
             latest = label
     return [
         Recording(
-            path,
-            label.label,
-            (label.start, label.stop),
+            path=path,
+            label=label.label,
+            span_us=(label.start, label.stop),
             stated=f"{labels_path.name}: line {label.line}",
             group=path.stem,
         )
@@ -211,7 +211,7 @@ def _tonic(folder: Path, notes: list[str]) -> dict[str, list[Recording]]:
         rows = []
         for trial in _folders(folder / name):
             rows += [
-                Recording(path, _number(path, path.stem), group=trial.name)
+                Recording(path=path, label=_number(path, path.stem), group=trial.name)
                 for path in trial.glob("[!.]*.npy")
             ]
         parts[part] = sorted(rows, key=lambda row: (row.group, row.label))
@@ -230,7 +230,9 @@ def _spikingjelly(folder: Path, notes: list[str]) -> dict[str, list[Recording]]:
                 if not trial or not count.isdecimal():
                     what = "must be named like user01_natural_0.npz"
                     raise UserError(what, where=str(path))
-                found.append((trial, label, int(count), Recording(path, label, group=trial)))
+                found.append(
+                    (trial, label, int(count), Recording(path=path, label=label, group=trial))
+                )
         parts[part] = [row for *_, row in sorted(found, key=lambda entry: entry[:3])]
     return parts
 
@@ -248,5 +250,7 @@ def _number(path: Path, name: str) -> int:
     return int(name)
 
 
-_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: _layout(p) is not None, _find)
+_SET = EventSet(
+    info=INFO, classes=CLASSES, sensor=SENSOR, has=lambda p: _layout(p) is not None, find=_find
+)
 load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -84,15 +84,15 @@ def load(config: Config) -> Dataset:
     samples, notes = framed(INFO.name, config, folder, parts, _reading(config))
     channels = config.channels
     return Dataset(
-        config.folder or INFO.name,
-        samples["train"],
-        samples["test"],
-        classes,
-        (MEAN,) * channels,
-        (STD,) * channels,
-        INFO.licence,
-        INFO.citation,
-        (*left_out, *notes),
+        name=config.folder or INFO.name,
+        train=samples["train"],
+        test=samples["test"],
+        classes=classes,
+        mean=(MEAN,) * channels,
+        std=(STD,) * channels,
+        licence=INFO.licence,
+        citation=INFO.citation,
+        notes=(*left_out, *notes),
     )
 
 
@@ -123,7 +123,9 @@ def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Par
     y = np.array([row.label for row in rows], np.int64)
     fraction, classes = config.test_fraction, tuple(tree)
     chosen = set(
-        split.drawn(y, fraction, config.split_seed, classes, "test", "data.test_fraction").tolist()
+        split.drawn(
+            y, fraction, config.split_seed, classes=classes, part="test", where="data.test_fraction"
+        ).tolist()
     )
     train, test = ([r for i, r in enumerate(rows) if (i in chosen) == side] for side in (0, 1))
     return folder, classes, {"train": train, "test": test}
@@ -134,7 +136,11 @@ def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:
 
 
 def _recordings(tree: dict[str, list[Path]]) -> list[Recording]:
-    return [Recording(path, label) for label, paths in enumerate(tree.values()) for path in paths]
+    return [
+        Recording(path=path, label=label)
+        for label, paths in enumerate(tree.values())
+        for path in paths
+    ]
 
 
 def _samples(rows: Sequence[Recording], config: Config) -> Sequence[Recording]:

@@ -14,7 +14,7 @@ from spiketicket.errors import UserError
 from spiketicket.events import Events
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EventSet:
     """What a data set of recordings is, and what all of them do with it.
 
@@ -43,15 +43,15 @@ class EventSet:
         samples, read = framed(self.info.name, config, folder, parts, self._reading(config))
         channels = config.channels
         return Dataset(
-            self.info.name,
-            samples["train"],
-            samples["test"],
-            classes,
-            (MEAN,) * channels,
-            (STD,) * channels,
-            self.info.licence,
-            self.info.citation,
-            (*notes, *read),
+            name=self.info.name,
+            train=samples["train"],
+            test=samples["test"],
+            classes=classes,
+            mean=(MEAN,) * channels,
+            std=(STD,) * channels,
+            licence=self.info.licence,
+            citation=self.info.citation,
+            notes=(*notes, *read),
         )
 
     def survey(self, config: Any) -> Survey:

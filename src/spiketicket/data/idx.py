@@ -33,7 +33,14 @@ def files(
     names = [f"{part}-{kind}" for part in PARTS for kind in _HEADERS]
     sizes = [16 + 784 * 60000, 8 + 60000, 16 + 784 * 10000, 8 + 10000]
     return tuple(
-        DataFile(name, content, size, True, tuple(f"{host}{name}.gz" for host in hosts), packed)
+        DataFile(
+            name=name,
+            md5=content,
+            size=size,
+            gzip=True,
+            urls=tuple(f"{host}{name}.gz" for host in hosts),
+            download_md5=packed,
+        )
         for name, content, packed, size in zip(names, md5, packed_md5, sizes, strict=True)
     )
 
@@ -52,7 +59,16 @@ def load(
     """
     folder = store.require(info, root)
     train, test = (_samples(info, folder, part) for part in PARTS)
-    return Dataset(info.name, train, test, classes, mean, std, info.licence, info.citation)
+    return Dataset(
+        name=info.name,
+        train=train,
+        test=test,
+        classes=classes,
+        mean=mean,
+        std=std,
+        licence=info.licence,
+        citation=info.citation,
+    )
 
 
 def parse(content: bytes, where: str) -> NDArray[np.uint8]:

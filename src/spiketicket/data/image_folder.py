@@ -82,14 +82,24 @@ def load(config: Config) -> Dataset:
             _samples(tree, classes, config, notes),
             config.test_fraction,
             config.split_seed,
-            classes,
+            classes=classes,
             part="test",
             where="data.test_fraction",
         )
     mean, std = _moments(train.x)
     licence, citation = INFO.licence, INFO.citation
     name = config.folder or INFO.name
-    return Dataset(name, train, test, classes, mean, std, licence, citation, tuple(notes))
+    return Dataset(
+        name=name,
+        train=train,
+        test=test,
+        classes=classes,
+        mean=mean,
+        std=std,
+        licence=licence,
+        citation=citation,
+        notes=tuple(notes),
+    )
 
 
 def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:

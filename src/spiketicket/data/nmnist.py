@@ -52,7 +52,7 @@ def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
 
 def _listed(folder: Path) -> list[Recording]:
     found = [
-        Recording(path, label)
+        Recording(path=path, label=label)
         for label, digit in enumerate(CLASSES)
         for path in sorted((folder / digit).glob("*.bin"))
     ]
@@ -62,5 +62,7 @@ def _listed(folder: Path) -> list[Recording]:
     return found
 
 
-_SET = EventSet(INFO, CLASSES, SENSOR, lambda p: (p / "Train").is_dir(), _find)
+_SET = EventSet(
+    info=INFO, classes=CLASSES, sensor=SENSOR, has=lambda p: (p / "Train").is_dir(), find=_find
+)
 load, survey, recording = _SET.load, _SET.survey, _SET.recording

@@ -17,7 +17,7 @@ from spiketicket.errors import UserError
 from spiketicket.ticket import Ticket, TicketError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TicketData:
     """A ticket's test set with the normalisation and batch size it is to be tested with."""
 
@@ -64,6 +64,8 @@ def find_test_data(
         stated = float(meta["accuracy"]["test"]) if "accuracy" in meta else None
         if size < 1 or min(std) <= 0:
             raise ValueError("batch size and standard deviations must be positive")
+    except UserError:
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(("data.config", *map(str, first["loc"])))
@@ -83,4 +85,4 @@ def find_test_data(
             value=dataset.checksum[:16],
             remedy=f"The ticket names checksum {checksum[:16]}",
         )
-    return TicketData(dataset, mean, std, size, stated)
+    return TicketData(dataset=dataset, mean=mean, std=std, batch_size=size, stated_accuracy=stated)

@@ -62,7 +62,7 @@ class TimedConfig(RecordingConfig):
         return table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recording:
     """A sample's file and class; ``span_us`` (start, stop) where it is a part of the recording.
 

@@ -26,7 +26,7 @@ def training_split(dataset: Dataset, config: DataConfig, seed: int) -> tuple[Sam
     Raises:
         UserError: as :func:`carve` and :func:`limit`.
     """
-    train, validation = carve(dataset.train, config.validation, seed, dataset.classes)
+    train, validation = carve(dataset.train, config.validation, seed, classes=dataset.classes)
     if config.train_limit is not None:
         train = limit(train, config.train_limit, seed)
     return train, validation
@@ -36,6 +36,7 @@ def carve(
     samples: Samples,
     fraction: float,
     seed: int,
+    *,
     classes: tuple[str, ...] = (),
     part: str = "validation",
     where: str = "data.validation",
@@ -55,9 +56,11 @@ def carve(
     y = samples.y
     if samples.groups is None:
         inside = np.zeros(len(y), bool)
-        inside[drawn(y, fraction, seed, classes, part, where)] = True
+        inside[drawn(y, fraction, seed, classes=classes, part=part, where=where)] = True
     else:
-        inside = _drawn_groups(y, samples.groups, fraction, seed, classes, part, where)
+        inside = _drawn_groups(
+            y, samples.groups, fraction, seed, classes=classes, part=part, where=where
+        )
     rest, taken = (samples.take(np.flatnonzero(m)) for m in (~inside, inside))
     return rest, taken
 
@@ -66,6 +69,7 @@ def drawn(
     y: NDArray[np.int64],
     fraction: float,
     seed: int,
+    *,
     classes: tuple[str, ...],
     part: str,
     where: str,
@@ -98,6 +102,7 @@ def _drawn_groups(
     group: NDArray[np.int64],
     fraction: float,
     seed: int,
+    *,
     classes: tuple[str, ...],
     part: str,
     where: str,
@@ -107,7 +112,7 @@ def _drawn_groups(
     if (y != label[of]).any():
         label, shown = np.zeros_like(label), ("of any kind",)
     chosen = np.zeros(len(groups), bool)
-    chosen[drawn(label, fraction, seed, shown, part, where)] = True
+    chosen[drawn(label, fraction, seed, classes=shown, part=part, where=where)] = True
     inside = chosen[of]
     for side, name in ((~inside, "training"), (inside, part)):
         if missing := set(y.tolist()) - set(y[side].tolist()):

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from spiketicket.data.types import DataFile, DatasetInfo, FileCheck
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import max_memory, open_regular
 
 ROOT_VARIABLE = "SPIKETICKET_DATA"
@@ -26,7 +26,7 @@ def data_root(root: str, name: str) -> Path:
         raise UserError(
             f"no folder to look for {name} in",
             where="data.root",
-            remedy=f"Set data.root (--root DIR), or the variable {ROOT_VARIABLE}",
+            remedy=f"Set data.root ({argument('root')}), or the variable {ROOT_VARIABLE}",
         )
     try:
         return Path(chosen).expanduser()
@@ -72,7 +72,7 @@ def require(info: DatasetInfo, root: str) -> Path:
         f"{info.name}: missing {', '.join(missing)}; looked in {', '.join(map(str, looked))}",
         remedy=(
             f"Get them with `spiketicket data get {info.name} --root DIR`; then set data.root "
-            f"(--root DIR) or the variable {ROOT_VARIABLE} to DIR"
+            f"({argument('root')}) or the variable {ROOT_VARIABLE} to DIR"
         ),
     )
 
@@ -116,14 +116,20 @@ def file_md5(path: Path) -> str:
 def _inspect(entry: DataFile, folder: Path) -> FileCheck:
     path = find(entry, folder)
     if path is None:
-        return FileCheck(entry.name, str(folder / entry.name), "missing", entry.md5)
+        return FileCheck(
+            name=entry.name, path=str(folder / entry.name), state="missing", expected_md5=entry.md5
+        )
     try:
         content = _content(entry, path)
     except UserError:
-        return FileCheck(entry.name, str(path), "wrong", entry.md5)
+        return FileCheck(name=entry.name, path=str(path), state="wrong", expected_md5=entry.md5)
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return FileCheck(
-        entry.name, str(path), "ok" if found == entry.md5 else "wrong", entry.md5, found
+        name=entry.name,
+        path=str(path),
+        state="ok" if found == entry.md5 else "wrong",
+        expected_md5=entry.md5,
+        found_md5=found,
     )
 
 

@@ -59,7 +59,7 @@ class Samples:
         return np.bincount(self.y, minlength=classes).astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
     """Training and test samples with all that is needed to use them and to cite them.
 
@@ -132,7 +132,7 @@ class Dataset:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataFile:
     """One official file of a dataset.
 
@@ -159,7 +159,7 @@ class Archive:
     urls: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
     """What is known about a dataset without opening it.
 
@@ -185,7 +185,7 @@ class DatasetInfo:
         return self.archive is not None or any(entry.urls for entry in self.files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileCheck:
     """One file as it was found; ``wrong`` means damaged or not the official file."""
 
@@ -210,7 +210,7 @@ class Survey:
     noted: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckReport:
     """What a check of a dataset found.
 

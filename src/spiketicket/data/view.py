@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spiketicket.data.recordings import Reading, RecordingConfig, frame_config
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.events import Events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.recipe import parse_data, registry
@@ -35,10 +35,10 @@ def recordings_of(
         known = ", ".join(registry.names("data"))
         remedy = f"Give a recording, or DATASET:INDEX with one of {known}"
         raise UserError("is no file and no sample of a dataset", value=target, remedy=remedy)
-    for option, given in (("--root", root), ("--part", part if part != "train" else "")):
+    for name, given in (("root", root), ("part", part if part != "train" else "")):
         if given:
             raise UserError(
-                "is for samples of a dataset, not for a file", where=option, value=given
+                "is for samples of a dataset, not for a file", where=argument(name), value=given
             )
     # A file is read and framed as one of event_folder is.
     config: Any = parse_data("event_folder", "", settings)

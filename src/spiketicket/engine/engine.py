@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from spiketicket.engine import library, reference
 from spiketicket.engine.compile import compile_ticket, normalisation
 from spiketicket.engine.tuning import drawn_inputs
 from spiketicket.errors import UserError
+from spiketicket.machine.typed import need, typed
 from spiketicket.ticket import Ticket
 
 F32 = NDArray[np.float32]
@@ -60,6 +61,7 @@ class Engine:
             :meth:`run` refuses, or another value than the ones above.
     """
 
+    @typed
     def __init__(
         self,
         ticket: Ticket | str | os.PathLike[str],
@@ -82,7 +84,7 @@ class Engine:
             raise type(error)(
                 error.what, where=inner, value=error.value, remedy=error.remedy
             ) from error
-        self.threads, self.mode = threads, mode
+        self.threads, self.mode = int(threads), mode
         self.metadata: dict[str, Any] = dict(loaded.metadata)
         self.classes = class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
@@ -145,14 +147,7 @@ class Engine:
     def _tuning_inputs(self, tune: bool | NDArray[Any]) -> F32:
         if tune is True:
             return drawn_inputs(self.program, self._constants)
-        given: object = tune
-        if not isinstance(given, np.ndarray):
-            raise UserError(
-                "must be True, False or inputs as run() takes them",
-                where="tune",
-                value=type(given).__name__,
-            )
-        for _, part in self._blocks(self._checked(given)[:_TUNED]):
+        for _, part in self._blocks(self._checked(np.asarray(tune))[:_TUNED]):
             return reference.as_float(self.program, part)
         raise UserError("needs at least one input", where="tune", remedy="Use tune=True")
 
@@ -162,14 +157,8 @@ class Engine:
         return self._net.run(part, self.threads)
 
     def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
-        given: object = x
-        if not isinstance(given, np.ndarray):
-            raise UserError(
-                "must be a numpy array",
-                where="x",
-                value=type(given).__name__,
-                remedy="Use numpy.asarray(x)",
-            )
+        if type(x) is not np.ndarray:
+            need("x", x, np.ndarray)
         if x.ndim != 1 + len(self.input_shape) or x.shape[1:] != self.input_shape:
             raise UserError(
                 f"must have the shape [N, {', '.join(map(str, self.input_shape))}]",
@@ -232,8 +221,8 @@ class Engine:
             yield start, np.ascontiguousarray(part).reshape(shape)
 
 
-def _check_options(threads: object, backend: object) -> None:
-    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+def _check_options(threads: int, backend: Backend) -> None:
+    if not 1 <= threads <= _MOST_THREADS:
         what = f"must be a whole number from 1 to {_MOST_THREADS}"
         raise UserError(what, where="threads", value=threads)
     if backend not in BACKENDS:
@@ -255,12 +244,6 @@ def _check_speed_options(mode: object, tuned: bool, backend: Backend) -> None:
 def _load(ticket: Ticket | str | os.PathLike[str]) -> tuple[Ticket, str]:
     if isinstance(ticket, Ticket):
         return ticket, ""
-    if not isinstance(cast("object", ticket), str | os.PathLike):
-        raise UserError(
-            "must be a Ticket or the path of a ticket file",
-            where="ticket",
-            value=type(ticket).__name__,
-        )
     return Ticket.load(ticket), str(Path(ticket))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -88,7 +88,13 @@ class Synapse(Op):
             kept = int(np.count_nonzero(self.signs.reshape(cout, -1), axis=1).max())
             bound = x.largest * kept
             refuse(bound >= MAX_SUM, "a layer's sums may exceed 2^24", bound)
-        return Value(Kind.F32, x.steps, cout, high // self.stride + 1, wide // self.stride + 1)
+        return Value(
+            kind=Kind.F32,
+            steps=x.steps,
+            channels=cout,
+            height=high // self.stride + 1,
+            width=wide // self.stride + 1,
+        )
 
     def words(self, data: DataWriter) -> list[int]:
         cout, _, kh, kw = self.kernel
@@ -197,12 +203,12 @@ class Neuron(Op):
             refuse(self.charge > 2, "charge must be 0, 1 or 2", self.charge)
             refuse(self.charge > 0 and self.tau == 0, "tau must not be 0", self.tau)
             # a longer input than T is refused here, a shorter one is repeated
-            common_steps([*given, Value(Kind.SPK, steps, 1)])
-            return Value(Kind.SPK, steps, *x.shape[1:], largest=1)
+            common_steps([*given, Value(kind=Kind.SPK, steps=steps, channels=1)])
+            return replace(x, kind=Kind.SPK, steps=steps, largest=1)
         s = common_steps(given)
         if self.kind is NeuronKind.STEP:
-            return Value(Kind.SPK, s, *x.shape[1:], largest=1)
-        return Value(Kind.F32, s, *x.shape[1:])
+            return replace(x, kind=Kind.SPK, steps=s, largest=1)
+        return replace(x, kind=Kind.F32, steps=s, largest=0)
 
     def words(self, data: DataWriter) -> list[int]:
         floats = (self.decay, self.tau, self.v_threshold, self.v_reset, self.v_rest)
@@ -249,8 +255,7 @@ class MaxPool(Numbers):
         )
         high, wide = x.height + 2 * self.pad - self.k, x.width + 2 * self.pad - self.k
         refuse(min(high, wide) < 0, "the pooling window is larger than its input", self.k)
-        sides = (high // self.stride + 1, wide // self.stride + 1)
-        return Value(x.kind, x.steps, x.channels, *sides, largest=x.largest)
+        return replace(x, height=high // self.stride + 1, width=wide // self.stride + 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -266,8 +271,8 @@ class Add(Numbers):
         refuse(x.shape[1:] != y.shape[1:], "the parts of a sum differ in shape")
         s = common_steps(given)
         if x.whole and y.whole:
-            return Value(Kind.INT, s, *x.shape[1:], largest=x.largest + y.largest)
-        return Value(Kind.F32, s, *x.shape[1:])
+            return replace(x, kind=Kind.INT, steps=s, largest=x.largest + y.largest)
+        return replace(x, kind=Kind.F32, steps=s, largest=0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -286,5 +291,5 @@ class Mean(Numbers):
         refuse(not (self.time or self.positions), "a mean over nothing")
         refuse(max(int(self.time), int(self.positions)) > 1, "an unknown mean")
         s = 1 if self.time else x.steps
-        sides = (1, 1) if self.positions else (x.height, x.width)
-        return Value(Kind.F32, s, x.channels, *sides)
+        height, width = (1, 1) if self.positions else (x.height, x.width)
+        return Value(kind=Kind.F32, steps=s, channels=x.channels, height=height, width=width)

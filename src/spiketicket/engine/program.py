@@ -250,8 +250,8 @@ class Builder:
 def _input(steps: int, frames: int, channels: int, height: int, width: int) -> Value:
     if frames not in (1, steps):
         raise ProgramError("an input has 1 frame, or one for each step", value=(frames, steps))
-    Value(Kind.SPK, steps, 1)  # refuses a T that is out of range
-    return Value(Kind.F32, frames, channels, height, width)
+    Value(kind=Kind.SPK, steps=steps, channels=1)  # refuses a T that is out of range
+    return Value(kind=Kind.F32, steps=frames, channels=channels, height=height, width=width)
 
 
 def _infer(op: Op, known: dict[int, Value], steps: int) -> Value:

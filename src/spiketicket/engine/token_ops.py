@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -46,7 +46,7 @@ class Attention(Op):
         per_head = q.channels // self.heads
         bound = q.positions * per_head * q.largest * k.largest * v.largest
         refuse(bound >= MAX_SUM, "attention's sums may exceed 2^24", bound)
-        return Value(Kind.F32, *q.shape)
+        return replace(q, kind=Kind.F32, largest=0)
 
     def words(self, data: DataWriter) -> list[int]:
         return [self.heads, float_word(self.scale)]
@@ -76,7 +76,7 @@ class TokenSum(Op):
         refuse(k.shape != v.shape, "k and v differ in shape")
         bound = k.positions * k.largest * v.largest
         refuse(bound >= MAX_SUM, "a token sum may exceed 2^24", bound)
-        return Value(Kind.F32, k.steps, k.channels)
+        return Value(kind=Kind.F32, steps=k.steps, channels=k.channels)
 
     def words(self, data: DataWriter) -> list[int]:
         return [float_word(self.scale)]
@@ -136,7 +136,7 @@ class Score(Numbers):
             return self._pair(*given)
         if self.kind == ScoreKind.PIXEL_ENERGY:
             return self._grid(x)
-        return Value(Kind.F32, 1, 1, x.height, x.width)
+        return Value(kind=Kind.F32, steps=1, channels=1, height=x.height, width=x.width)
 
     def _pair(self, x: Value, y: Value) -> Value:
         refuse(not (x.whole and y.whole), "this score takes spikes or whole numbers")
@@ -144,13 +144,13 @@ class Score(Numbers):
         bound = x.largest * y.largest * x.steps * x.channels
         bound *= x.positions if self.kind == ScoreKind.ATTENTION_COLUMNS else 1
         refuse(bound >= MAX_SUM, "a score's sum may exceed 2^24", bound)
-        return Value(Kind.F32, 1, 1, x.height, x.width)
+        return Value(kind=Kind.F32, steps=1, channels=1, height=x.height, width=x.width)
 
     def _grid(self, x: Value) -> Value:
         refuse(x.kind is not Kind.F32, "pixel energy is of a float32 image")
         fits = divides(self.rows, x.height) and divides(self.columns, x.width)
         refuse(not fits, "the grid does not divide the image", (self.rows, self.columns))
-        return Value(Kind.F32, 1, 1, self.rows, self.columns)
+        return Value(kind=Kind.F32, steps=1, channels=1, height=self.rows, width=self.columns)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -167,7 +167,9 @@ class TopK(Numbers):
         scores = x.kind is Kind.F32 and x.steps == x.channels == 1
         refuse(not scores, "scores must be float32 [1, 1, H, W]", x.shape)
         refuse(not 1 <= self.k <= x.positions, "k must be from 1 to the tokens", self.k)
-        return Value(Kind.IDS, 1, 1, 1, self.k, largest=x.positions)
+        return Value(
+            kind=Kind.IDS, steps=1, channels=1, height=1, width=self.k, largest=x.positions
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -181,7 +183,14 @@ class Gather(Numbers):
         x, ids = given
         refuse(x.kind is Kind.IDS or ids.kind is not Kind.IDS, "gather takes values and ids")
         refuse(ids.largest != x.positions, "the ids are for other tokens", (ids.largest, x.shape))
-        return Value(x.kind, x.steps, x.channels, 1, ids.width, x.largest)
+        return Value(
+            kind=x.kind,
+            steps=x.steps,
+            channels=x.channels,
+            height=1,
+            width=ids.width,
+            largest=x.largest,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -198,7 +207,9 @@ class ConstIds(Op):
         ids = self.ids
         rising = ids.ndim == 1 and ids.size > 0 and bool((np.diff(ids) > 0).all())
         refuse(not rising or ids[0] < 0 or ids[-1] >= self.tokens, "ids must ascend below tokens")
-        return Value(Kind.IDS, 1, 1, 1, ids.size, largest=self.tokens)
+        return Value(
+            kind=Kind.IDS, steps=1, channels=1, height=1, width=ids.size, largest=self.tokens
+        )
 
     def words(self, data: DataWriter) -> list[int]:
         return [self.ids.size, data.put(self.ids.astype("<i4").tobytes()), self.tokens]

@@ -38,7 +38,7 @@ class Kind(enum.Enum):
     IDS = "token ids"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Value:
     """A register, for one image: ``[S, C, H, W]``, S being 1 or the number of steps.
 

@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.events import order, reading
 from spiketicket.events.reading import Gathered, Recording, Span
 from spiketicket.events.types import EVENT, EventArray, Events, TimeUnit, check_sensor
 from spiketicket.machine.bounded import need_memory, open_regular
+from spiketicket.machine.typed import typed
 
 __all__ = [
     "EVENT",
@@ -52,6 +53,7 @@ class _Format(Protocol):
     def open_recording(self, path: Path, sensor: tuple[int, int] | None) -> Recording: ...
 
 
+@typed
 def read_events(
     path: str | Path,
     *,
@@ -79,6 +81,7 @@ def read_events(
     return gathered.events()[0]
 
 
+@typed
 def read_stretches(
     path: str | Path,
     *,
@@ -187,8 +190,8 @@ def _was_reset(gathered: Gathered, path: Path) -> UserError:
         f"{first}: one scene would lie over another"
     )
     remedy = (
-        "Cut it there into recordings of their own: --split-at-reset, data.split_at_reset = true"
-        " of an event_folder, spiketicket.events.read_stretches in Python"
+        f"Cut it there into recordings of their own: {argument('split_at_reset')} (of an"
+        " event_folder, data.split_at_reset = true), or spiketicket.events.read_stretches"
     )
     return UserError(what, where=str(path), remedy=remedy)
 

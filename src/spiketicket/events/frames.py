@@ -22,6 +22,7 @@ from spiketicket.errors import UserError
 from spiketicket.events.filters import filtered
 from spiketicket.events.types import EventArray, Events
 from spiketicket.machine.bounded import need_memory
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import Microseconds, Section
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
@@ -56,6 +57,7 @@ class FrameConfig(Section):
         return 1 if self.merge_polarity else 2
 
 
+@typed
 def to_frames(
     events: Events, config: FrameConfig, span_us: tuple[int, int] | None = None
 ) -> Frames:

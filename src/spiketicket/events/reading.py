@@ -40,7 +40,7 @@ Span = tuple[int, int]
 """From the first microsecond to the one behind the last."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Recording:
     """A file that was opened.
 
@@ -85,7 +85,7 @@ def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Ga
         room.check(recording.most)
     most = recording.most if spans is None else 0
     stores = [Store(most, room) for _ in spans or (None,)]
-    seen = _Seen(stores[0].order if spans is None else Order())
+    seen = _Seen(order=stores[0].order if spans is None else Order())
     for block in recording.blocks:
         kept = seen.inside(block, recording.sensor)
         if spans is not None and len(kept.t):
@@ -149,7 +149,7 @@ class Unwrap:
         return t
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Seen:
     """What is known of a file's events so far."""
 

@@ -34,7 +34,7 @@ _CORNERS: Final = ((0.0, 0.0), (1.0, 0.5), (0.0, 1.0), (0.0, 0.0))
 """Where the saccades begin and end (column, row), as shares of their amplitude."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """The camera and its movement.
 

@@ -25,7 +25,7 @@ from spiketicket.verdict.rules import StageScores, judge
 from spiketicket.verdict.rungs import compare_tuning, judge_ladder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FindResult:
     """The outcome of :func:`find`; see :meth:`to_dict` for what it holds."""
 
@@ -118,7 +118,15 @@ def concluded(
     tickets = tuple(folder.ticket(recipe, seed) for seed in seeds)
     notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
     verdict = _verdict(experiment, stages)
-    found = FindResult(recipe, folder.path, seeds, stages, verdict, tickets, notes)
+    found = FindResult(
+        recipe=recipe,
+        folder=folder.path,
+        seeds=seeds,
+        stages=stages,
+        verdict=verdict,
+        tickets=tickets,
+        notes=notes,
+    )
     stated = _without_times(found.to_dict())
     if not context.workers.first:
         return found

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.data.of_ticket import find_test_data
+from spiketicket.machine.typed import typed
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import evaluate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvalResult:
     """Accuracy of a ticket file, beside what the file itself states (percent)."""
 
@@ -52,6 +53,7 @@ def is_reached(measured: float, stated: float, count: int) -> bool:
     return measured >= stated - max(0.5, 100 / count) - 1e-9
 
 
+@typed
 def evaluate_ticket(
     path: Path | str,
     *,
@@ -75,4 +77,11 @@ def evaluate_ticket(
     data = find_test_data(ticket, path, root=root)
     result = evaluate(model.to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)
-    return EvalResult(Path(path), name, count, 100 * result.accuracy, data.stated_accuracy, device)
+    return EvalResult(
+        ticket=Path(path),
+        dataset=name,
+        test_count=count,
+        test_accuracy=100 * result.accuracy,
+        stated_accuracy=data.stated_accuracy,
+        device=device,
+    )

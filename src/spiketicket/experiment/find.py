@@ -18,6 +18,7 @@ from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import dense_stage, run_dense, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.threads import kept
+from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
@@ -25,6 +26,7 @@ from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
 
 
+@typed
 def find(
     recipe: Recipe,
     *,
@@ -58,6 +60,7 @@ def find(
         return concluded(experiment, folder, chosen, results, context)
 
 
+@typed
 def train_dense(
     recipe: Recipe,
     *,
@@ -93,7 +96,7 @@ def _begun(
     with given(consent), kept(), joined(device) as workers:
         require_recipe(recipe)
         listener = reporter if reporter is not None and workers.first else NullReporter()
-        context = Context(device, threads, listener, workers=workers)
+        context = Context(device=device, threads=threads, reporter=listener, workers=workers)
         yield prepare_experiment(recipe, context), context
 
 

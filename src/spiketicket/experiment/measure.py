@@ -21,12 +21,13 @@ from spiketicket.data import load_dataset
 from spiketicket.data import place as _data_place
 from spiketicket.data.of_ticket import TicketData, find_test_data
 from spiketicket.data.types import Dataset
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.folder import RunFolder, StageFolder
 from spiketicket.experiment.provenance import machine, versions
 from spiketicket.experiment.results import read_predictions
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
+from spiketicket.machine.typed import typed
 from spiketicket.measure import energy
 from spiketicket.measure.activity import Operations
 from spiketicket.measure.files import FORMAT, Measured, is_whole
@@ -48,7 +49,7 @@ _TOLERATED_POINTS = 1.0
 _DRAWN = ("dense", "patch", "pepsp", "multisp")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageMeasured:
     """A finished stage of a run with what was measured on its ticket."""
 
@@ -60,7 +61,7 @@ class StageMeasured:
     """Whether it was measured now, and not read from an earlier ``measure.json``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunMeasured:
     """The finished stages of a run folder, seed after seed, stages in the order they ran."""
 
@@ -73,6 +74,7 @@ class RunMeasured:
     """What is wrong with the stages whose tickets cannot be measured: a line each."""
 
 
+@typed
 def measure_ticket(
     path: Path | str,
     *,
@@ -101,7 +103,14 @@ def measure_ticket(
     ticket = Ticket.load(path)
     model = _network(ticket).to(device)
     data = find_test_data(ticket, path, root=root, dataset=dataset)
-    return _measure(ticket, model, data, _image_count(images, data.dataset), Path(path), device)
+    return _measure(
+        ticket,
+        model,
+        data,
+        images=_image_count(images, data.dataset),
+        path=Path(path),
+        device=device,
+    )
 
 
 def _network(ticket: Ticket) -> nn.Module:
@@ -115,7 +124,7 @@ def _require_counted(network: str, where: str = "") -> None:
             "operations and energy are counted of this package's networks alone",
             where=where,
             value=network,
-            remedy="Test such a ticket with eval, and its --network",
+            remedy="Test such a ticket with `spiketicket eval`, naming its network",
         )
 
 
@@ -147,6 +156,7 @@ def measured_record(
     }
 
 
+@typed
 def measure_run(
     folder: Path | str,
     *,
@@ -175,7 +185,16 @@ def measure_run(
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
-    run = _Run(Path(folder), recipe, root, device, images, sample, reporter, dataset)
+    run = _Run(
+        folder=Path(folder),
+        recipe=recipe,
+        root=root,
+        device=device,
+        images=images,
+        sample=sample,
+        reporter=reporter,
+        _loaded=dataset,
+    )
     first = min(place.seed for place in stages)
     shown = (*_DRAWN, ticket_of(stages_of(recipe)).name)
     found: dict[Place, Measured | TicketError | None] = {}
@@ -193,11 +212,23 @@ def measure_run(
     if len(failed) == len(stages):
         raise failed[0]
     rows = [
-        StageMeasured(place.name, place.seed, place.files.path, measured, place in new)
+        StageMeasured(
+            stage=place.name,
+            seed=place.seed,
+            folder=place.files.path,
+            measured=measured,
+            new=place in new,
+        )
         for place in stages
         if isinstance(measured := found[place], dict)
     ]
-    return RunMeasured(folder, recipe, tuple(rows), tuple(missing), tuple(map(str, failed)))
+    return RunMeasured(
+        folder=folder,
+        recipe=recipe,
+        stages=tuple(rows),
+        missing=tuple(missing),
+        failed=tuple(map(str, failed)),
+    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +244,7 @@ class Place:
 _Step = Callable[[Place, bool], Measured | None]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Run:
     folder: Path
     recipe: Recipe
@@ -271,7 +302,7 @@ class _Run:
         model = _network(ticket).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
         images = _image_count(self.images, dataset)
-        found = _measure(ticket, model, data, images, path, self.device)
+        found = _measure(ticket, model, data, images=images, path=path, device=self.device)
         if drawn:
             write_bytes(
                 files.sample,
@@ -322,14 +353,14 @@ def _image_count(images: int | str | None, dataset: Dataset) -> int:
     if not isinstance(images, int) or not 1 <= images <= available:
         raise UserError(
             f"must be from 1 to the {available} test images of {dataset.name}, or all",
-            where="--images",
+            where=argument("images"),
             value=images,
         )
     return images
 
 
 def _measure(
-    ticket: Ticket, model: nn.Module, data: TicketData, images: int, path: Path, device: str
+    ticket: Ticket, model: nn.Module, data: TicketData, *, images: int, path: Path, device: str
 ) -> Measured:
     right = 0
     with observed(model) as seen:
@@ -366,7 +397,18 @@ def _measure(
 
 
 def _layer_rows(counted: Operations, weights: Mapping[str, LayerSparsity]) -> list[Measured]:
-    none = LayerSparsity("", (), 0, 0, 0, 0, 0, 0, 0, binary=False)
+    none = LayerSparsity(
+        name="",
+        shape=(),
+        weights=0,
+        kept=0,
+        nonzero=0,
+        filters=0,
+        zero_filters=0,
+        channels=0,
+        zero_channels=0,
+        binary=False,
+    )
     rows = []
     for layer in counted.layers:
         own = asdict(weights.get(layer.name, none))

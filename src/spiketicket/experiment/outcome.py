@@ -28,7 +28,7 @@ _COST = ("sample_passes", "is_search", "search")
 _TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageOutcome:
     """What a finished stage left in its folder; ``facts`` and ``timing`` are its JSON files."""
 
@@ -88,7 +88,9 @@ def read_outcome(stage: Stage, seed: int, folder: StageFolder) -> StageOutcome:
         UserError: a file of it is missing or damaged.
     """
     facts = required_result(folder.result, FinishedStage)
-    return StageOutcome(stage, seed, folder, facts, read_table(folder.timing, _TIMING))
+    return StageOutcome(
+        stage=stage, seed=seed, files=folder, facts=facts, timing=read_table(folder.timing, _TIMING)
+    )
 
 
 def over_seeds(outcomes: Sequence[StageOutcome]) -> dict[str, Any]:

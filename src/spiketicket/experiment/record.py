@@ -13,7 +13,7 @@ from spiketicket.errors import UserError
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.files import check_place, write_bytes
 
-_OPTION = "--record"
+_ARGUMENT = "record"
 
 
 def check_record(path: Path) -> None:
@@ -22,7 +22,7 @@ def check_record(path: Path) -> None:
     Raises:
         UserError: the file is not one of results, or its folder cannot be written.
     """
-    check_place(path, _OPTION)
+    check_place(path, _ARGUMENT)
     _records(path)
 
 
@@ -41,7 +41,7 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
         rows = [row for row in _records(path) if (row["hash"], row.get("device")) != same]
         row = {**new, "recipe": without_root(new.get("recipe", {}))}
         lines = [json.dumps(each, sort_keys=True) for each in [*rows, row]]
-        write_bytes(path, ("\n".join(lines) + "\n").encode(), _OPTION)
+        write_bytes(path, ("\n".join(lines) + "\n").encode(), _ARGUMENT)
 
 
 def without_root(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +58,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
             return rows
     except FileNotFoundError:
         return []
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UserError("is not a file of results", where=str(path))

@@ -144,6 +144,8 @@ def read_predictions(path: Path, count: int | None = None) -> NDArray[np.int64]:
             raise ValueError(f"{len(found)} predictions for {count} samples")
     except FileNotFoundError as error:
         raise _damaged(path, "is missing", prefix="") from error
+    except UserError:
+        raise
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return found

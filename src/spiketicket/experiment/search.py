@@ -23,6 +23,7 @@ from spiketicket.errors import UserError
 from spiketicket.experiment import search_key
 from spiketicket.experiment.loader import Loader
 from spiketicket.machine.files import explained
+from spiketicket.machine.typed import typed
 from spiketicket.methods.layers import norm_parameters
 from spiketicket.methods.usable import require_usable
 from spiketicket.models.custom import leave as leave_as_they_are
@@ -43,6 +44,7 @@ _FEW = 8
 """Samples that a network is probed with."""
 
 
+@typed
 def search(
     model: nn.Module,
     loader: Iterable[Any],
@@ -126,15 +128,24 @@ def search(
     parameters = list(popup.parameters())
     if train_norms:
         parameters += [p.requires_grad_(True) for p in norm_parameters(net)]
-    trainee = Trainee(wrapped, parameters, train.scores, callbacks=(popup,))
+    trainee = Trainee(
+        model=wrapped, parameters=parameters, optimizer=train.scores, callbacks=(popup,)
+    )
 
     with _folder(folder) as place:
         key = ""
         if asked is not None:
             key = search_key.settled(place, asked | search_key.of_start(net, batches, judged))
-        training = Training("ticket", seed, place, key)
+        training = Training(title="ticket", seed=seed, folder=place, key=key)
         check = None if judged is None else _validation(judged, precision)
-        fitted = fit(trainee, batches, check, train, training, reporter or NullReporter())
+        fitted = fit(
+            trainee,
+            batches,
+            check,
+            config=train,
+            training=training,
+            reporter=reporter or NullReporter(),
+        )
     metadata = {
         "network": {"name": type(model).__name__},
         "seed": seed,

@@ -33,7 +33,7 @@ _BYTES_A_WEIGHT = 24
 """Itself, its score, and of that the gradient, two moments and the best so far."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A recipe with its data on a device; ``guard`` is called before every write.
 
@@ -49,7 +49,14 @@ class Experiment:
     @property
     def shape(self) -> DataShape:
         """What networks are built for."""
-        return DataShape(*self.dataset.shape, len(self.dataset.classes), self.dataset.frames)
+        channels, height, width = self.dataset.shape
+        return DataShape(
+            channels=channels,
+            height=height,
+            width=width,
+            classes=len(self.dataset.classes),
+            frames=self.dataset.frames,
+        )
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -67,16 +74,16 @@ class Experiment:
         train, validation = training_split(self.dataset, data, seed)
         x, y = to_tensors(train, self.device)
         batches = TrainBatches(
-            x,
-            y,
-            self.dataset.mean,
-            self.dataset.std,
-            recipe.train.batch_size,
-            seed,
-            data.pad_crop,
-            data.flip,
-            getattr(data, "drop_events", 0.0),
-            getattr(data, "jitter_events", 0.0),
+            x=x,
+            y=y,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            batch_size=recipe.train.batch_size,
+            seed=seed,
+            pad_crop=data.pad_crop,
+            flip=data.flip,
+            drop_events=getattr(data, "drop_events", 0.0),
+            jitter_events=getattr(data, "jitter_events", 0.0),
         )
         return batches, to_tensors(validation, self.device)
 
@@ -90,7 +97,7 @@ def _train_it(experiment: Experiment, name: str, seed: int, folder: Path) -> Non
     del experiment, name, seed, folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """Where and on whose behalf a part of a run is done; none of it changes a result beyond bits.
 
@@ -127,13 +134,15 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
             )
         if recipe.train.precision == "bf16" and not processor.computes_bfloat16():
             reporter.message(
-                "this processor emulates bfloat16, many times slower than float32: another"
-                " recipe, --set train.precision=fp32, is fast here"
+                "this processor emulates bfloat16, many times slower than float32:"
+                " train.precision = fp32, another recipe, is fast here"
             )
     tell_doing(reporter, f"reading {recipe.data.name}")
     dataset = context.load(recipe.data)
     device = own_device(context.device)
-    experiment = Experiment(recipe, dataset, device, context.guard, context.workers)
+    experiment = Experiment(
+        recipe=recipe, dataset=dataset, device=device, guard=context.guard, workers=context.workers
+    )
     for note in dataset.notes:
         reporter.message(f"{dataset.name}: {note}")
     _check_frames(experiment)

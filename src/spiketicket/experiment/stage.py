@@ -66,11 +66,11 @@ def _train(
     scene = scene_of(experiment, stage, seed, place, batches)
     prepared = prepare(stage, recipe, scene)
     training = Training(
-        stage.title,
-        seed,
-        folder.path,
-        f"{recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
-        experiment.guard,
+        title=stage.title,
+        seed=seed,
+        folder=folder.path,
+        key=f"{recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
+        guard=experiment.guard,
     )
 
     def validate(model: nn.Module) -> Evaluation:
@@ -79,7 +79,15 @@ def _train(
 
     if prepared.trainee.parameters:
         trainee = prepared.trainee
-        fitted = fit(trainee, batches, validate, scene.train, training, reporter, workers)
+        fitted = fit(
+            trainee,
+            batches,
+            validate,
+            config=scene.train,
+            training=training,
+            reporter=reporter,
+            workers=workers,
+        )
     elif workers.first:
         reporter.stage_started(stage.title, seed, 0, 0)
         fitted = _statistics_only(prepared, batches, validate, experiment)
@@ -90,7 +98,7 @@ def _train(
         scene.write(folder.weights, save_plain(prepared.trainee.model))
     tell_doing(reporter, "testing")
     started = time.perf_counter()
-    tested = _test(experiment, stage, prepared, fitted, seed, folder)
+    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder)
     _write_timing(experiment, folder, fitted.wall_s + time.perf_counter() - started)
     trained = training_facts(stage, prepared, fitted, len(batches.y), found)
     write_result(folder.result, tested | trained)
@@ -161,7 +169,9 @@ def _statistics_only(
     with autocast(experiment.device, experiment.recipe.train.precision):
         estimate_statistics(model, batches.epoch(0))
     result = validate(model)
-    return Fitted(-1, result.accuracy, time.perf_counter() - started, [])
+    return Fitted(
+        best_epoch=-1, validation=result.accuracy, wall_s=time.perf_counter() - started, history=[]
+    )
 
 
 def _evaluate(
@@ -176,6 +186,7 @@ def _test(
     stage: Stage,
     prepared: Prepared,
     fitted: Fitted,
+    *,
     seed: int,
     folder: StageFolder,
 ) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spiketicket.data import place as _data_place
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.errors import NO_TORCH, UserError, argument
 from spiketicket.experiment.stated import (
     Check,
     State,
@@ -139,7 +139,9 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
     if isinstance(name, str) and ":" in name and name != place.consent.network:
-        return f"it is of a network of its maker's, {name}; trust it with --network {name}"
+        return (
+            f"it is of a network of its maker's, {name}; trust it with {argument('network', name)}"
+        )
     return ""
 
 
@@ -183,7 +185,9 @@ def _searched(
     order = stages_of(recipe)
     if stage not in [known.name for known in order]:
         raise UserError("its recipe has no such stage", where="stage", value=stage)
-    context = Context(place.device, place.threads, place.reporter or NullReporter())
+    context = Context(
+        device=place.device, threads=place.threads, reporter=place.reporter or NullReporter()
+    )
     experiment = prepare_experiment(recipe, context)
     stated = meta.get("data")
     checksum = stated.get("checksum") if isinstance(stated, dict) else None

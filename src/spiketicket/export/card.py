@@ -114,10 +114,11 @@ def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
     ]
     if has_recipe:
         # Only a name that can be no other command line; the recipe says it too.
-        naming = f" --network {network}" if own else ""
+        again = "spiketicket find recipe.toml"
+        again = f"spiketicket find recipe.toml --network {network}" if own else again
         lines += [
             "",
-            f"`spiketicket find recipe.toml{naming}` makes it again, with all its controls.",
+            f"`{again}` makes it again, with all its controls.",
         ]
     if own:
         lines += [

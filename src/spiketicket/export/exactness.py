@@ -32,7 +32,7 @@ Array = NDArray[Any]
 TOLERANCE = 1e-5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """What a comparison came to; counts are over all samples."""
 

@@ -24,6 +24,7 @@ from spiketicket.export.needs import needed
 from spiketicket.export.staged import staged
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import json_bytes, read_json, write_bytes
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import parse_recipe, to_toml
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.ticket.codec import MAX_FILE_BYTES, located
@@ -34,6 +35,7 @@ SHA256 = Text(64, pattern="[0-9a-f]{64}")
 TICKET, RECIPE, CONFIG, CARD = "model.ticket", "recipe.toml", "config.json", "README.md"
 
 
+@typed
 def write_folder(
     ticket_path: Path | str,
     folder: Path | str,
@@ -77,7 +79,7 @@ def write_folder(
     files |= {CONFIG: json_bytes(config), CARD: card.encode()}
     with staged(*(folder / file for file in files)) as place:
         for file, made in files.items():
-            write_bytes(place / file, made, "--output")
+            write_bytes(place / file, made, "folder")
     if RECIPE not in files:
         (folder / RECIPE).unlink(missing_ok=True)
     return tuple(folder / file for file in files)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from spiketicket.data.of_ticket import find_test_data
-from spiketicket.errors import UserError
-from spiketicket.machine.bounded import max_memory
+from spiketicket.errors import UserError, argument
+from spiketicket.machine.bounded import MEMORY_VARIABLE, max_memory
 from spiketicket.models.blocks import DataShape
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketError
@@ -52,9 +52,9 @@ def check_inputs(
         if _BYTES_A_VALUE * math.prod(size) > max_memory():
             raise UserError(
                 "inputs of that size do not fit into the memory allowed",
-                where="--samples",
+                where=argument("samples"),
                 value=f"{count} of {math.prod(size) // count} values",
-                remedy="Give fewer, or allow more: --max-memory",
+                remedy=f"Give fewer, or allow more: {argument(MEMORY_VARIABLE)}",
             ) from None
         noise = Stream(0, "check inputs").normal(math.prod(size))
         return torch.from_numpy(noise.reshape(size)).float(), "noise: the ticket's data is not here"

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.export.needs import needed
 from spiketicket.machine.files import explained
+from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import Block, DataShape, scale_and_shift
 from spiketicket.models.conv_pep import ConvPEP
 from spiketicket.models.convnet import ConvNet
@@ -39,6 +40,7 @@ DT_S = 1e-4
 """Seconds per time step: what SpikingJelly and snnTorch read a graph with."""
 
 
+@typed
 def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | None = None) -> Any:
     """The ``nir.NIRGraph`` of a network in evaluation mode.
 
@@ -68,6 +70,7 @@ def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | Non
     return graph.finished({"dt_s": DT_S, **(metadata or {})})
 
 
+@typed
 def write_nir(graph: Any, path: Path | str) -> None:
     """Write a graph as an HDF5 file, whole or not at all.
 
@@ -77,7 +80,7 @@ def write_nir(graph: Any, path: Path | str) -> None:
     nir = needed("nir", "nir")
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with explained(path):
+    with explained(path, "path"):
         try:
             nir.write(temporary, graph)
             temporary.replace(path)
@@ -85,6 +88,7 @@ def write_nir(graph: Any, path: Path | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+@typed
 def read_nir(path: Path | str) -> Any:
     """The graph in a file.
 
@@ -92,7 +96,7 @@ def read_nir(path: Path | str) -> Any:
         UserError: it cannot be read, or ``nir`` is not installed.
     """
     nir = needed("nir", "nir")
-    with explained(Path(path)):
+    with explained(Path(path), "path"):
         return nir.read(path)
 
 

@@ -21,12 +21,14 @@ from spiketicket.errors import UserError
 from spiketicket.export.needs import first_line, foreign, needed
 from spiketicket.export.trace import traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 _ROUNDING = 1e-4
 _FLIPPED_SHARE = 0.05
 """Of the samples; rounding makes about one in three hundred fire differently."""
 
 
+@typed
 def write_onnx(
     model: nn.Module, example: Tensor, path: Path | str, metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -46,7 +48,7 @@ def write_onnx(
     needed("onnxscript", "onnx")
     program = traced(model, example)
     facts = {key: json.dumps(value) for key, value in (metadata or {}).items()}
-    remedy = "Export it with --to torch or --to pt2"
+    remedy = "Export it to torch or to pt2"
     name = type(model).__name__
     with foreign("the ONNX exporter failed", value=name, remedy=remedy, reason=_reason):
         made = torch.onnx.export(
@@ -69,7 +71,7 @@ def write_onnx(
         onnx.helper.set_model_props(proto, facts)
         onnx.checker.check_model(proto)
         content = proto.SerializeToString()
-    write_bytes(Path(path), content, "--output")
+    write_bytes(Path(path), content, "path")
 
 
 def _stable_sort(
@@ -116,7 +118,7 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OnnxCheck:
     """How ONNX Runtime's answers compare with the network's."""
 
@@ -133,6 +135,7 @@ class OnnxCheck:
         return asdict(self)
 
 
+@typed
 def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     """Compute a file in ONNX Runtime on ``x`` (as the network takes it) and compare the logits.
 
@@ -163,4 +166,10 @@ def check_onnx(path: Path | str, model: nn.Module, x: Tensor) -> OnnxCheck:
     largest = float(difference[~flipped].max()) if bool((~flipped).any()) else 0.0
     changed = int((theirs.argmax(1) != ours.argmax(1)).sum())
     found = f"ONNX Runtime {runtime.__version__}"
-    return OnnxCheck(found, len(ours), largest, int(flipped.sum()), changed)
+    return OnnxCheck(
+        runtime=found,
+        samples=len(ours),
+        largest_difference=largest,
+        flipped_samples=int(flipped.sum()),
+        changed_classes=changed,
+    )

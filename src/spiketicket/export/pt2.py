@@ -20,11 +20,13 @@ from spiketicket.export.needs import foreign
 from spiketicket.export.staged import staged
 from spiketicket.export.trace import portable, traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 FACTS = "facts.json"
 """Name of the metadata among the archive's extra files."""
 
 
+@typed
 def write_pt2(
     model: nn.Module, example: Tensor, path: Path | str, facts: Mapping[str, Any]
 ) -> Path:
@@ -55,7 +57,7 @@ def write_pt2(
         with foreign("torch.export.save cannot write the network"):
             torch.export.save(program, content, extra_files={FACTS: json.dumps(dict(facts))})
         # Not by PyTorch: on a full disk it ends the process.
-        write_bytes(made, content.getvalue(), "--output")
+        write_bytes(made, content.getvalue(), "path")
         _require_equal(made, model, example, path)
     return path
 

@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 """Of the threshold; float32 sums over a few thousand inputs differ by less."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadBack:
     """How one library's reading of a graph compares with the network."""
 
@@ -72,7 +72,11 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
             continue
         with silence():
             theirs, output = _theirs(net, frames, list(spikes))
-        results.append(_compared(found, spikes, theirs, potentials, logits, output))
+        results.append(
+            _compared(
+                found, ours=spikes, theirs=theirs, distance=potentials, logits=logits, output=output
+            )
+        )
     return tuple(results)
 
 
@@ -137,6 +141,7 @@ def _theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, T
 
 def _compared(
     reader: str,
+    *,
     ours: Spikes,
     theirs: Spikes,
     distance: Callable[[str], Tensor],
@@ -163,7 +168,14 @@ def _compared(
     if bool(equal.any()):
         _require_close(answers[equal], logits[equal], reader)
     changed = int((answers.argmax(1) != logits.argmax(1)).sum())
-    return ReadBack(reader, samples, compared, mismatches, int((~equal).sum()), changed)
+    return ReadBack(
+        reader=reader,
+        samples=samples,
+        compared=compared,
+        mismatches=mismatches,
+        flipped_samples=int((~equal).sum()),
+        changed_classes=changed,
+    )
 
 
 def _require_close(theirs: Tensor, ours: Tensor, reader: str) -> None:

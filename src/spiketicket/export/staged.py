@@ -22,14 +22,14 @@ def staged(*paths: Path) -> Iterator[Path]:
     """
     with _made_folders(path.parent for path in paths):
         for path in paths:
-            check_place(path, "--output")
+            check_place(path, "path")
         first = paths[0]
-        with explained(first, "--output"):
+        with explained(first, "path"):
             made = tempfile.TemporaryDirectory(dir=first.parent, prefix=".", suffix=".tmp")
         with made as folder:
             yield Path(folder)
             for path in paths:
-                with explained(path, "--output"):
+                with explained(path, "path"):
                     (Path(folder) / path.name).replace(path)
 
 

@@ -25,11 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.export.inputs import plain_text
 from spiketicket.export.staged import staged
 from spiketicket.export.trace import portable, traced
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 _HEAD = '''"""{title}
 
@@ -74,6 +75,7 @@ _GLOBALS = {
 }
 
 
+@typed
 def write_module(
     model: nn.Module, example: Tensor, path: Path | str, title: str, facts: Mapping[str, Any]
 ) -> tuple[Path, Path]:
@@ -95,8 +97,10 @@ def write_module(
     """
     path = Path(path).with_suffix(".py")
     if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
-        remedy = "Choose another with --name"
-        raise UserError("must be a Python name", where="name", value=path.stem, remedy=remedy)
+        remedy = "Choose another"
+        raise UserError(
+            "must be a Python name", where=argument("name"), value=path.stem, remedy=remedy
+        )
     program = traced(model, example)
     if program.graph_signature.buffers_to_mutate:
         changed = sorted(program.graph_signature.buffers_to_mutate.values())
@@ -115,8 +119,8 @@ def write_module(
     np.savez(content, **{name: t.numpy() for name, t in tensors.values()})  # type: ignore[arg-type]
     weights = path.with_suffix(".npz")
     with staged(path, weights) as folder:
-        write_bytes(folder / weights.name, content.getvalue(), "--output")
-        write_bytes(folder / path.name, text.encode(), "--output")
+        write_bytes(folder / weights.name, content.getvalue(), "path")
+        write_bytes(folder / path.name, text.encode(), "path")
         _require_equal(folder / path.name, model, example, path)
     return path, weights
 

@@ -27,6 +27,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         return arrays_in(read_regular(path, MAX_SAMPLE))
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(
             f"is damaged: {error}", where=str(path), remedy=f"Delete {path} to compute it again"

@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 
 MAX_DEPTH: Final = 64
 MAX_ITEMS: Final = 1 << 20
@@ -32,7 +32,7 @@ _TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_memory(text: str, where: str = "--max-memory") -> int:
+def parse_memory(text: str, where: str = MEMORY_VARIABLE) -> int:
     """Bytes of ``4GiB``, ``500M`` or ``123456``; K, M, G, T are powers of 1024.
 
     Raises:
@@ -49,7 +49,7 @@ def parse_memory(text: str, where: str = "--max-memory") -> int:
 def max_memory() -> int:
     """Bytes that reading one file may take: SPIKETICKET_MAX_MEMORY, 4 GiB unless that is set.
 
-    The command line's ``--max-memory`` sets the variable, so that worker processes keep to it.
+    The command line sets the variable, so that worker processes keep to it.
 
     Raises:
         UserError: the variable holds no size.
@@ -79,7 +79,7 @@ def set_max_memory(text: str) -> str:
         UserError: it is no size.
     """
     if text:
-        os.environ[MEMORY_VARIABLE] = str(parse_memory(text))
+        os.environ[MEMORY_VARIABLE] = str(parse_memory(text, argument(MEMORY_VARIABLE)))
     return text
 
 
@@ -96,6 +96,8 @@ def open_regular(path: str | os.PathLike[str]) -> tuple[BufferedReader, int]:
         if not stat.S_ISREG(Path(place).stat().st_mode):
             raise UserError("is not a file", where=place)
         descriptor = os.open(place, flags)
+    except UserError:
+        raise
     except ValueError as error:  # a zero byte in the name
         raise UserError("is not a path", value=place) from error
     try:

@@ -18,7 +18,7 @@ from typing import Any
 
 import filelock
 
-from spiketicket.errors import SpikeTicketError, UserError
+from spiketicket.errors import SpikeTicketError, UserError, argument
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import (
     explained,
@@ -115,7 +115,7 @@ def claimed(
 def _in_use(folder: Path, owner: dict[str, Any], lock: str) -> InUseError:
     who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
     remedy = (
-        "Wait for it or stop it, or use another folder with --runs; if its host is gone and the"
-        f" file system keeps the lock, delete {lock}"
+        f"Wait for it or stop it, or use another {argument('runs_dir')}; if its host is gone and"
+        f" the file system keeps the lock, delete {lock}"
     )
     return InUseError(f"in use by {who}", where=str(folder), remedy=remedy)

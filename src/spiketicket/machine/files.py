@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import parse_json, read_regular
 
 _TEMPORARY = ".*.????????????????.tmp"
@@ -66,23 +66,23 @@ def remove_temporaries(folder: Path, *, deep: bool = True) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes, option: str = "--runs") -> None:
-    """Write a file atomically; ``option`` is the one that chooses another place for it.
+def write_bytes(path: Path, content: bytes, name: str = "runs_dir") -> None:
+    """Write a file atomically; ``name`` is the argument that chooses another place for it.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    with explained(path, option):
+    with explained(path, name):
         write_atomic(path, content)
 
 
-def check_place(path: Path, option: str) -> None:
+def check_place(path: Path, name: str) -> None:
     """Whether a file can be written at ``path``; makes its folder, changes nothing else.
 
     Raises:
         UserError: it cannot.
     """
-    with explained(path, option):
+    with explained(path, name):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -101,14 +101,14 @@ def refuse_link(*paths: Path) -> None:
     for path in paths:
         if path.is_symlink():
             what = "is a symbolic link: what is written there would land elsewhere"
-            remedy = "Delete it, or name the folder that it leads to with --runs"
+            remedy = f"Delete it, or name the folder that it leads to as {argument('runs_dir')}"
             raise UserError(what, where=str(path), remedy=remedy)
 
 
 @contextlib.contextmanager
-def explained(path: Path, option: str = "--runs") -> Iterator[None]:
-    """Turn the system's refusals about ``path``, which ``option`` chooses, into errors that a user
-    can act on.
+def explained(path: Path, name: str = "runs_dir") -> Iterator[None]:
+    """Turn the system's refusals about ``path`` into errors that a user can act on: ``name`` is the
+    argument that chooses another place for it.
     """
     try:
         yield
@@ -117,7 +117,7 @@ def explained(path: Path, option: str = "--runs") -> Iterator[None]:
             remedy = "Make room and run the same command again: it goes on where it was"
             raise UserError(_FULL[error.errno], where=str(path), remedy=remedy) from error
         if error.errno in _REFUSED:
-            remedy = f"Choose another place with {option}, or change its permissions"
+            remedy = f"Choose another {argument(name)}, or change its permissions"
             what = f"cannot be written: {error.strerror}"
             raise UserError(what, where=str(path), remedy=remedy) from error
         raise
@@ -152,6 +152,8 @@ def read_json(path: Path) -> Any | None:
         return parse_json(read_regular(path).decode())
     except FileNotFoundError:
         return None
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         remedy = "Delete the file to compute it again"
         raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error

@@ -44,7 +44,7 @@ def path_on_machine(text: str) -> str:
     return text
 
 
-def file_name(text: str, where: str = "--name") -> str:
+def file_name(text: str, where: str = "`name`") -> str:
     """``text`` where it can begin a file's name in the folder that was asked for.
 
     Raises:

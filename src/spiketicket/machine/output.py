@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -46,6 +47,7 @@ _SIMPLER = {
 }
 _ERRORS = "spiketicket.simpler"
 _last = {"said": time.monotonic(), "flushed": 0.0}
+_words: list[Callable[[str], str]] = []
 
 
 def _simpler(error: UnicodeError) -> tuple[str, int]:
@@ -69,6 +71,18 @@ def prepare() -> None:
     logging.lastResort = _Told(logging.WARNING)  # for what nobody handles
 
 
+def put_in_words(words: Callable[[str], str]) -> None:
+    """Have every text for people, but no JSON, go through ``words`` from here on."""
+    _words[:] = [words]
+
+
+def shown(text: str, keep: str = "") -> str:
+    """``text`` in the words of who runs this program, made safe to show: see :func:`.plain`."""
+    for words in _words:
+        text = words(text)
+    return plain(text, keep)
+
+
 def said_at() -> float:
     """When a line was written last, on the clock of :func:`time.monotonic`."""
     return _last["said"]
@@ -78,7 +92,7 @@ def say(text: str) -> None:
     """A line on standard output."""
     if sys.stdout is None:
         return
-    sys.stdout.write(f"{cut(plain(text), LONGEST)}\n")
+    sys.stdout.write(f"{cut(shown(text), LONGEST)}\n")
     now = _last["said"] = time.monotonic()
     if now - _last["flushed"] >= _FLUSH_S:  # whoever reads a pipe sees it soon
         _last["flushed"] = now
@@ -102,7 +116,7 @@ def say_json(value: object) -> None:
 def tell(text: str) -> None:
     """A line on standard error; a standard error that takes nothing is no reason to fail."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{cut(plain(text), LONGEST)}\n")
+        sys.stderr.write(f"{cut(shown(text), LONGEST)}\n")
         sys.stderr.flush()
     _last["said"] = time.monotonic()
 
@@ -158,7 +172,7 @@ def _drop(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _show_warning(
+def _show_warning(  # noqa: PLR0917 - as Python calls it
     message: Warning | str,
     category: type[Warning],
     filename: str,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import need_memory, open_regular
 from spiketicket.machine.picture_header import READ, bits_of, kind_of
 
@@ -77,7 +77,7 @@ def read_picture(
             f"must be {width} pixels wide and {height} high",
             where=str(path),
             value=f"{size[0]}x{size[1]}",
-            remedy="Use --resize to cut and scale pictures to this size",
+            remedy=f"Use {argument('resize', True)} to cut and scale pictures to this size",
         )
     pixels = np.asarray(image, np.uint8).reshape(height, width, channels)
     return pixels.transpose(2, 0, 1)

@@ -19,7 +19,7 @@ GROUPS = (
 """Those of a CNN, then those of a transformer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerOperations:
     """Operations of one layer an image.
 
@@ -40,7 +40,7 @@ class LayerOperations:
     ac_units: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NeuronActivity:
     """What one layer of neurons did.
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 
 _HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9, 45 nm, 0.9 V"
 _BITS_OF_A_POTENTIAL = 32
@@ -38,7 +38,7 @@ _SRAM = ((8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0))
 """Bytes, and picojoules to read 64 bits; larger memories are banks of the last."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Picojoules an operation; the ``binary`` pair is for layers whose weights are signs."""
 
@@ -59,28 +59,46 @@ _INT8 = "MAC = int8 multiply 0.2 + int32 add 0.1; AC = int32 add"
 TABLES = {
     table.name: table
     for table in (
-        Table("45nm-fp32", 4.6, 0.9, 4.6, 0.9, 4.6, 32, _FP32),
         Table(
-            "45nm-fp32-binary",
-            4.6,
-            0.9,
-            0.9,
-            0.1,
-            4.6,
-            32,
-            f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add of +1 or"
-            " -1, the scale folded into BatchNorm",
+            name="45nm-fp32",
+            mac=4.6,
+            ac=0.9,
+            binary_mac=4.6,
+            binary_ac=0.9,
+            update=4.6,
+            weight_bits=32,
+            assumes=_FP32,
         ),
-        Table("45nm-int8", 0.3, 0.1, 0.3, 0.1, 0.3, 8, _INT8),
         Table(
-            "45nm-int8-binary",
-            0.3,
-            0.1,
-            0.1,
-            0.1,
-            0.3,
-            8,
-            f"{_INT8}; in layers of signs MAC = int32 add of the input",
+            name="45nm-fp32-binary",
+            mac=4.6,
+            ac=0.9,
+            binary_mac=0.9,
+            binary_ac=0.1,
+            update=4.6,
+            weight_bits=32,
+            assumes=f"{_FP32}; in layers of signs MAC = float32 add of the input, AC = int32 add"
+            " of +1 or -1, the scale folded into BatchNorm",
+        ),
+        Table(
+            name="45nm-int8",
+            mac=0.3,
+            ac=0.1,
+            binary_mac=0.3,
+            binary_ac=0.1,
+            update=0.3,
+            weight_bits=8,
+            assumes=_INT8,
+        ),
+        Table(
+            name="45nm-int8-binary",
+            mac=0.3,
+            ac=0.1,
+            binary_mac=0.1,
+            binary_ac=0.1,
+            update=0.3,
+            weight_bits=8,
+            assumes=f"{_INT8}; in layers of signs MAC = int32 add of the input",
         ),
     )
 }
@@ -98,7 +116,7 @@ def find_table(name: str) -> Table:
     """
     if name not in TABLES:
         remedy = f"There are {', '.join(TABLES)}"
-        raise UserError("unknown energy table", where="--energy", value=name, remedy=remedy)
+        raise UserError("unknown energy table", where=argument("energy"), value=name, remedy=remedy)
     return TABLES[name]
 
 

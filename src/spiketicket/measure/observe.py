@@ -47,7 +47,7 @@ SYNAPSES = (nn.Conv2d, nn.Linear, SpikingProduct, SpikeDrivenProduct)
 NEURONS = (LIF, Step, ReLU, Sign)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Layer:
     module: nn.Module
     group: str
@@ -96,7 +96,7 @@ class _Layer:
         )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Neurons:
     module: nn.Module
     group: str
@@ -159,7 +159,9 @@ class Observation:
     def layer_input(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """A layer is about to compute."""
         if name not in self._layers:
-            self._layers[name] = _Layer(module, _layer_group(self._model, name, module))
+            self._layers[name] = _Layer(
+                module=module, group=_layer_group(self._model, name, module)
+            )
         layer, x = self._layers[name], inputs[0]
         self._group = layer.group
         # [T*B, ...] of a layer without a time axis, or [T, B, ...]
@@ -185,7 +187,7 @@ class Observation:
         del current
         if name not in self._neurons:
             group = _neuron_group(self._model, name) or self._group
-            self._neurons[name] = _Neurons(module, group)
+            self._neurons[name] = _Neurons(module=module, group=group)
         self._neurons[name].count(output, self._batch)
 
 

@@ -23,7 +23,7 @@ InputKind = Literal["spikes", "integers", "analog"]
 KINDS: tuple[InputKind, ...] = ("spikes", "integers", "analog")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairs:
     """The operations of one call.
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from spiketicket.data.of_ticket import TicketData
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.arrays import arrays_in, read_arrays
 from spiketicket.measure.traces import trace
 
@@ -27,7 +27,7 @@ def sample_file(model: nn.Module, data: TicketData, index: int, digest: str, dev
     if not 0 <= index < len(test):
         raise UserError(
             f"must be from 0 to {len(test) - 1}, an index of a test image",
-            where="--sample",
+            where=argument("sample"),
             value=index,
         )
     shown, content = min(_SHOWN_IMAGES, len(test)), b""
@@ -35,7 +35,9 @@ def sample_file(model: nn.Module, data: TicketData, index: int, digest: str, dev
         ids = list(range(shown))
         if index not in ids:
             ids[-1] = index
-        content = _packed(_sample_arrays(model, data, ids, index, digest, device))
+        content = _packed(
+            _sample_arrays(model, data, ids, index=index, digest=digest, device=device)
+        )
         if len(content) < _LARGEST_SAMPLE:
             break
         shown //= 2
@@ -43,7 +45,7 @@ def sample_file(model: nn.Module, data: TicketData, index: int, digest: str, dev
 
 
 def _sample_arrays(
-    model: nn.Module, data: TicketData, ids: Sequence[int], index: int, digest: str, device: str
+    model: nn.Module, data: TicketData, ids: Sequence[int], *, index: int, digest: str, device: str
 ) -> dict[str, Any]:
     samples = data.dataset.test.take(np.array(ids, np.int64))
     x = torch.cat([x for x, _ in data.batches_of(samples, device)], -4)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from spiketicket.ticket import Ticket, describe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerSparsity:
     """Weights of one convolution or linear layer, counted."""
 

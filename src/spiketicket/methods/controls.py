@@ -119,7 +119,7 @@ def _has_rest(model: ModelConfig, neuron: NeuronConfig, affine: bool) -> bool:
     That is a bias, or BatchNorm's scale and shift where fine-tuning trains them.
     """
     # What a network is made of does not depend on its images; every network takes this size.
-    shape = DataShape(1, 64, 64, 2, model.timesteps)
+    shape = DataShape(channels=1, height=64, width=64, classes=2, frames=model.timesteps)
     network = registry.load_network(model.name)
     with torch.device("meta"):
         built = network.build(_with_affine(model, affine), neuron, shape, "eager")
@@ -181,7 +181,9 @@ def _prepare(stage: Stage, scene: Scene, *, start: WeightStart) -> Prepared:
         masks=masks,
     )
     trained = [] if frozen else parameters
-    return Prepared(trainee=Trainee(scene.model, trained, scene.train.weights))
+    return Prepared(
+        trainee=Trainee(model=scene.model, parameters=trained, optimizer=scene.train.weights)
+    )
 
 
 def _prepare_tuned(stage: Stage, scene: Scene) -> Prepared:
@@ -193,7 +195,7 @@ def _prepare_tuned(stage: Stage, scene: Scene) -> Prepared:
         for parameter_name, parameter in model.named_parameters():
             parameter.requires_grad_(not parameter_name.endswith(".original"))
         found = [p for p in found if p.requires_grad]
-    return Prepared(trainee=Trainee(model, found, scene.train.weights))
+    return Prepared(trainee=Trainee(model=model, parameters=found, optimizer=scene.train.weights))
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:

@@ -248,7 +248,9 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     parameters = list(search.parameters())
     if scene.model_config.bn_affine:
         parameters += norm_parameters(model)
-    trainee = Trainee(model, parameters, train.scores, callbacks=(search,))
+    trainee = Trainee(
+        model=model, parameters=parameters, optimizer=train.scores, callbacks=(search,)
+    )
     return Prepared(trainee=trainee)
 
 

@@ -296,23 +296,23 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
         inner = attach_kept(pep, layers, frozen=kind == "kept")
         # without its own BatchNorm affine, as the ticket is what stays fixed
         inner = [] if kind == "kept" else inner
-        return Trainee(model, body + inner, weights)
+        return Trainee(model=model, parameters=body + inner, optimizer=weights)
     body = attach_trained(encoder, binary=False, seed=seed, start=TRAINED_START, frozen=False)
     if kind == "dense":
         inner = attach_trained(pep, binary=False, seed=seed, start=TRAINED_START, frozen=False)
-        return Trainee(model, body + inner, weights)
+        return Trainee(model=model, parameters=body + inner, optimizer=weights)
     if kind == "found":
         layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.",))
         attach_kept(pep, layers, frozen=True)
-        return Trainee(model, body + norm_parameters(pep), weights)
+        return Trainee(model=model, parameters=body + norm_parameters(pep), optimizer=weights)
     if kind == "searched":
         popup = edge_popup.Config(density=config.density)
         epochs = scene.train.epochs
         search = edge_popup.attach(pep, popup, binary=binary, seed=seed, epochs=epochs)
         return Trainee(
-            model,
-            body + norm_parameters(pep),
-            weights,
+            model=model,
+            parameters=body + norm_parameters(pep),
+            optimizer=weights,
             callbacks=(search,),
             also=(search.parameters(), scene.train.scores),
         )
@@ -325,7 +325,11 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
         frozen=frozen,
         masks=_random_masks(pep, config.density, seed),
     )
-    return Trainee(model, body + (norm_parameters(pep) if frozen else inner), weights)
+    return Trainee(
+        model=model,
+        parameters=body + (norm_parameters(pep) if frozen else inner),
+        optimizer=weights,
+    )
 
 
 def _random_masks(pep: nn.Module, density: float, seed: int) -> dict[str, Tensor]:

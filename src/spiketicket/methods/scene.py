@@ -182,9 +182,9 @@ class Scene:
             load_plain(self.model, state)
         zero_pruned(self.model)
         trainee = Trainee(
-            self.model,
-            parameters,
-            self.train.weights,
+            model=self.model,
+            parameters=parameters,
+            optimizer=self.train.weights,
             callbacks=callbacks,
             start_step=start_step,
         )

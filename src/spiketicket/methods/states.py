@@ -35,6 +35,8 @@ def read_state(path: Path, model: nn.Module) -> dict[str, Tensor]:
     except OSError as error:
         what = f"the stage before it has lost its {path.name}"
         raise UserError(what, where=str(path.parent), remedy=remedy) from error
+    except UserError:
+        raise
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error
     if wrong := _misfit(found, plain_state(model)):

@@ -169,7 +169,7 @@ def _fused(
     stats = native.batch_stats(flat.detach()) if norm.training else None
     a, b = scale_and_shift(norm, stats, flat.numel() // channels)
     mean_rstd = None if stats is None else (stats[0], torch.rsqrt(stats[1] + norm.eps))
-    out = native.norm_lif_pool(flat, a, b, mean_rstd, shape, config)
+    out = native.norm_lif_pool(flat, a, b, stats=mean_rstd, shape=shape, config=config)
     if len(size) == 4:
         k = 2 if pool else 1
         return out.view(steps, size[1], height // k, width // k, channels).movedim(-1, 2)

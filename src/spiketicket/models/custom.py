@@ -24,8 +24,9 @@ from annotated_types import Len
 from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor, nn
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import parse_json
+from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape, make_neuron
 from spiketicket.models.probe import inputs_probe, require_initialised
 from spiketicket.neurons.lif import Kernel
@@ -133,6 +134,7 @@ def leave(net: nn.Module, names: tuple[str, ...]) -> None:
             parameter.requires_grad_(False)
 
 
+@typed
 def reset_state(model: nn.Module) -> None:
     """Forget the membrane potentials of a model's neurons.
 
@@ -200,7 +202,9 @@ def _module(path: str, name: str, here: Path | None) -> ModuleType:
     except ModuleNotFoundError as error:
         remedy = "It must be importable, or lie in the folder the command is run in"
         if here is None:
-            remedy = "One that your own file trusts must be installed, or named: --network " + name
+            remedy = "One that your own file trusts must be installed, or named: " + argument(
+                "network", name
+            )
         what = f"there is no Python module {error.name}"
         raise UserError(what, where="model.name", value=name, remedy=remedy) from error
     except (ImportError, SyntaxError) as error:

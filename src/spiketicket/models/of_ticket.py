@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
 from spiketicket.neurons.lif import Kernel
@@ -38,6 +39,7 @@ def to_ticket(model: nn.Module, metadata: Mapping[str, Any]) -> Ticket:
     return Ticket(tuple(layers), tensors, metadata)
 
 
+@typed
 def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> nn.Module:
     """Put a ticket's weights into a plain network of the same shapes, in place; returns it.
 
@@ -74,6 +76,7 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
     return model
 
 
+@typed
 def remove_masks(model: nn.Module) -> nn.Module:
     """Make a network of ``load_into(..., keep_mask=True)`` plain again, in place; returns it.
 
@@ -109,6 +112,7 @@ def _unpickled(kind: type[nn.Module], state: dict[str, Any], mask: Tensor) -> nn
     return _hold(layer, mask)
 
 
+@typed
 def from_ticket(
     ticket: Ticket,
     kernel: Kernel = "auto",
@@ -134,7 +138,7 @@ def from_ticket(
             raise TicketError(
                 "is of a custom network",
                 value=name,
-                remedy=f"If you trust that function, say so: network={name!r}, or --network {name}",
+                remedy=f"If you trust that function, say so: {argument('network', name)}",
             )
         return _custom_network(ticket, kernel, Consent(network, options, trust_options))
     layers = {layer.name: layer.shape for layer in ticket.layers}
@@ -177,6 +181,8 @@ def _network(ticket: Ticket, kernel: Kernel, custom: Mapping[str, Any] | None = 
         model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
         shape = DataShape(**args["shape"])
         built: nn.Module = models.build(model, neuron, shape, kernel)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = "does not name a network of this package"
         remedy = "A ticket of a custom network is loaded with spiketicket.load_into(model, ticket)"

@@ -147,6 +147,7 @@ def norm_lif_pool(
     y: Tensor,
     a: Tensor,
     b: Tensor,
+    *,
     stats: tuple[Tensor, Tensor] | None,
     shape: Shape,
     config: Settings,
@@ -189,7 +190,7 @@ def batch_stats(y: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - as torch.autograd calls it
         ctx: Any,
         y: Tensor,
         a: Tensor,

@@ -2,7 +2,7 @@
 
 A ticket, a recipe and the recipe in a run folder may come from anybody, and ``module:function``
 in one could be any function on this machine. So the name in a file is only ever compared with the
-one that the user gave: ``--network``, ``network=``, or an entry in the user's own file
+one that the user gave: the argument ``network``, or an entry in the user's own file
 
     trust = ["mynet:make"]      # config.toml in platformdirs' user_config_dir("spiketicket")
 
@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import tomli_w
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.private import why_not_private
 from spiketicket.recipe import registry
@@ -49,11 +48,12 @@ class Consent:
 
     def __post_init__(self) -> None:
         if not self.network and (self.options is not None or self.trust_options):
-            raise UserError("goes with --network only", where="--options")
+            extra = "trust_options" if self.options is None else "options"
+            raise UserError(f"goes with {argument('network')} only", where=argument(extra))
         if self.network and not registry.is_custom(self.network):
             raise UserError(
                 "names no custom network",
-                where="--network",
+                where=argument("network"),
                 value=self.network,
                 remedy="It is module:function",
             )
@@ -72,16 +72,17 @@ class Consent:
             "arguments that you have not confirmed" if stated else "states no arguments",
             where=where,
             value=dict(stated),
-            remedy=yours + (self._repeating(stated) if stated else "Leave out --options"),
+            remedy=yours
+            + (self._repeating(stated) if stated else f"Leave out {argument('options')}"),
         )
 
     def _repeating(self, stated: Mapping[str, Any]) -> str:
-        repeated = " ".join(f"--options {k}={_toml(v)}" for k, v in sorted(stated.items()))
+        repeated = argument("options", dict(sorted(stated.items())))
         if len(repeated) > _MOST_SHOWN:
-            repeated = f"{repeated[:_MOST_SHOWN]}..."
+            repeated = f"all of them, as {argument('options')}"
         return (
             f"If they may be handed to {self.network}, repeat them: {repeated}, or say"
-            " --trust-options (in Python trust_options=True)"
+            f" {argument('trust_options', True)}"
         )
 
 
@@ -118,7 +119,7 @@ def require(name: str, options: Mapping[str, Any]) -> bool:
         "is a custom network: its code would be run",
         where="model.name",
         value=name,
-        remedy=f"If you trust that function, say so: --network {name} (in Python network={name!r}),"
+        remedy=f"If you trust that function, say so: {argument('network', name)},"
         f' or trust = ["{name}"] in {config_file()}',
     )
 
@@ -160,6 +161,8 @@ def trusted() -> frozenset[str]:
             names = parse_toml(file.read(MAX_BYTES).decode()).get("trust", [])
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
     if not isinstance(names, list) or not all(registry.is_custom(name) for name in names):
@@ -177,11 +180,6 @@ def _require_own(status: os.stat_result, path: Path) -> None:
 def _not_own(path: Path, why: str, remedy: str) -> UserError:
     what = f"is not yours alone to write: whoever can, decides what is run ({why})"
     return UserError(what, where=str(path), remedy=remedy)
-
-
-def _toml(value: Any) -> str:
-    """As it is written behind ``--options KEY=``."""
-    return tomli_w.dumps({"v": value}).strip().removeprefix("v = ") if value is not None else "null"
 
 
 def _text(options: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spiketicket.errors import UNSET, RecipeError, UserError, did_you_mean
+from spiketicket.errors import UNSET, RecipeError, UserError, argument, did_you_mean
 from spiketicket.recipe import registry
 from spiketicket.recipe.toml import parse_toml
 
@@ -21,8 +21,10 @@ KeyPath = tuple[str | int, ...]
 Choices = Mapping[str, tuple[str, type[BaseModel]]]
 """Section -> (family of the registry, base class of its configs)."""
 MAX_KEYS: Final = 16
-"""Parts of a key on the command line."""
+"""Parts of a key of an override."""
 
+OVERRIDES: Final = argument("overrides")
+"""Begins a message about one of the overrides; a key follows."""
 _TEXTS = {
     "missing": "is missing",
     "extra_forbidden": "unknown key",
@@ -62,14 +64,14 @@ class Overrides:
     def _add(self, text: str) -> None:
         dotted, equals, value = text.partition("=")
         keys = tuple(part.strip() for part in dotted.split("."))
-        where = f"--set {dotted.strip()}"
+        where = f"{OVERRIDES} {dotted.strip()}"
         if not equals or not all(keys) or len(keys) > MAX_KEYS:
             what = "must have the form section.key=value"
-            self.problems.append(str(UserError(what, where="--set", value=text)))
+            self.problems.append(str(UserError(what, where=OVERRIDES, value=text)))
         elif keys in self._values:
             self.problems.append(str(UserError("is given twice", where=where)))
         elif clash := next((k for k in self._values if _within(k, keys) or _within(keys, k)), None):
-            what = f"overlaps with --set {'.'.join(clash)}"
+            what = f"overlaps with {OVERRIDES} {'.'.join(clash)}"
             self.problems.append(str(UserError(what, where=where)))
         else:
             self._values[keys] = toml_value(value.strip())
@@ -85,7 +87,7 @@ class Overrides:
                     table[key] = {}
                 if not isinstance(table[key], dict):
                     what = f"{'.'.join(keys[:depth])} is not a table"
-                    where = f"--set {'.'.join(keys)}"
+                    where = f"{OVERRIDES} {'.'.join(keys)}"
                     self.problems.append(str(UserError(what, where=where)))
                     break
                 table = table[key]
@@ -96,7 +98,7 @@ class Overrides:
     def where(self, source: str, path: KeyPath) -> str:
         """The place of ``path`` for a message: in the overrides if they gave it, or the source."""
         given = path in self._made or any(_within(path, keys) for keys in self._values)
-        return f"--set {_dotted(path)}" if given else _in_source(source, path)
+        return f"{OVERRIDES} {_dotted(path)}" if given else _in_source(source, path)
 
 
 def build(
@@ -112,11 +114,18 @@ def build(
     found = overrides.problems
     for section, (family, base) in choices.items():
         if section in parts:
-            parts[section] = _section(section, family, base, parts[section], source, overrides)
+            parts[section] = _section(
+                section,
+                family=family,
+                base=base,
+                table=parts[section],
+                source=source,
+                overrides=overrides,
+            )
     try:
         made = recipe.model_validate(parts)
     except ValidationError as error:
-        found += _lines(error, recipe, (), source, overrides)
+        found += _lines(error, recipe, (), source=source, overrides=overrides)
     if found:
         raise RecipeError(found)
     return made
@@ -133,9 +142,13 @@ def build_section(
     overrides = Overrides(texts)
     tables = overrides.applied_to({section: table})
     family, base = choices[section]
-    made = _section(section, family, base, tables.pop(section), "", overrides)
+    made = _section(
+        section, family=family, base=base, table=tables.pop(section), source="", overrides=overrides
+    )
     for other in tables:
-        line = UserError("is of another section", where=f"--set {other}", remedy=f"Set {section}.*")
+        line = UserError(
+            "is of another section", where=f"{OVERRIDES} {other}", remedy=f"Set {section}.*"
+        )
         overrides.problems.append(str(line))
     if overrides.problems:
         raise RecipeError(overrides.problems)
@@ -144,6 +157,7 @@ def build_section(
 
 def _section(
     section: str,
+    *,
     family: str,
     base: type[BaseModel],
     table: object,
@@ -165,7 +179,9 @@ def _section(
         made = config.model_validate(table)
     except ValidationError as error:
         skip = "extra_forbidden" if config is base else ""
-        overrides.problems += _lines(error, config, (section,), source, overrides, skip)
+        overrides.problems += _lines(
+            error, config, (section,), source=source, overrides=overrides, skip=skip
+        )
     else:
         if not unknown and config is not base:
             return made
@@ -176,6 +192,7 @@ def _lines(
     error: ValidationError,
     model: type[BaseModel],
     prefix: KeyPath,
+    *,
     source: str,
     overrides: Overrides,
     skip: str = "",

@@ -26,9 +26,10 @@ from pydantic import (
     model_validator,
 )
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.names import path_inside, path_on_machine
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import registry
 from spiketicket.recipe.parsing import build, build_section
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
@@ -220,7 +221,7 @@ class Recipe(Section):
             UserError: they are more than anybody trains, or beyond the largest seed.
         """
         if not 1 <= count <= MOST_SEEDS:
-            raise UserError(f"must be from 1 to {MOST_SEEDS}", where="--seeds", value=count)
+            raise UserError(f"must be from 1 to {MOST_SEEDS}", where=argument("seeds"), value=count)
         if self.seed + count > 2**63:
             raise UserError("has no such seeds after it", where="seed", value=self.seed)
         return tuple(range(self.seed, self.seed + count))
@@ -239,6 +240,7 @@ _CHOICES: dict[str, tuple[str, type[Section]]] = {
 }
 
 
+@typed
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a TOML recipe; ``overrides`` are ``section.key=value`` texts that replace its values.
 
@@ -280,6 +282,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         # Some editors put a byte order mark first.
         text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
         return parse_toml(text)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
@@ -288,6 +292,7 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
 
 
+@typed
 def parse_recipe(
     data: Mapping[str, Any], source: str = "recipe", overrides: Sequence[str] = ()
 ) -> Recipe:
@@ -299,6 +304,7 @@ def parse_recipe(
     return build(Recipe, _CHOICES, data, source, overrides)
 
 
+@typed
 def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> DataConfig:
     """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
 
@@ -310,7 +316,9 @@ def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> Data
     table = {"name": name, **({"root": root} if root else {})}
     made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
     if made.name != name:
-        raise UserError(f"the dataset is {name}", where="--set data.name", value=made.name)
+        raise UserError(
+            f"the dataset is {name}", where=f"{argument('overrides')} data.name", value=made.name
+        )
     return made
 
 

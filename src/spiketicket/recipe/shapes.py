@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from spiketicket.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataShape:
     """What a network is built for: channels, height and width of its input, and its classes.
 

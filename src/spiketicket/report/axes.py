@@ -72,7 +72,10 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
                 rest = (*tokens[index][:place], *tokens[index][place + 1 :])
                 groups[rest].append(index)
         lines = [g for g in groups.values() if len({float(tables[i][key]) for i in g}) > 1]
-        found += [_curve(key, group, finished, tables, len(lines) > 1, keys) for group in lines]
+        found += [
+            _curve(key, group, runs=finished, tables=tables, several=len(lines) > 1, keys=keys)
+            for group in lines
+        ]
     first = list(AXES)
     rank = {key: first.index(key) if key in first else len(first) for key in keys}
     return sorted(found, key=lambda c: (-len(c.values), rank[c.key], c.key, c.fixed))
@@ -81,6 +84,7 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
 def _curve(
     key: str,
     group: Sequence[int],
+    *,
     runs: Sequence[Run],
     tables: Sequence[Mapping[str, Any]],
     several: bool,

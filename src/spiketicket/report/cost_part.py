@@ -57,7 +57,9 @@ def operations_table(run: Run) -> Table | None:
         for i, row in enumerate(rows)
         if row[0].text == run.title(run.main) and row[1].text == "whole net"
     )
-    return Table("operations", columns, tuple(rows), words=2, main=main, note=_about(first))
+    return Table(
+        name="operations", columns=columns, rows=tuple(rows), words=2, main=main, note=_about(first)
+    )
 
 
 def _about(measure: Totals | None) -> str:
@@ -126,7 +128,9 @@ def energy_table(run: Run) -> Table | None:
     note = "Arithmetic is multiply-accumulate and accumulate, without the membranes. Last column: "
     note += "as if nothing were zero and every accumulation multiplied."
     folded = f"The energies by all {len(tables)} tables, in numbers"
-    return Table("energy", columns, tuple(rows), words=2, note=note, folded=folded)
+    return Table(
+        name="energy", columns=columns, rows=tuple(rows), words=2, note=note, folded=folded
+    )
 
 
 def sparsity_table(run: Run) -> Table | None:
@@ -177,7 +181,7 @@ def sparsity_table(run: Run) -> Table | None:
         "value is zero, masked or not; activations that are zero on the test images; filters "
         "and input channels without any weight. First measured seed."
     )
-    return Table("sparsity", columns, tuple(rows), main=main, note=note)
+    return Table(name="sparsity", columns=columns, rows=tuple(rows), main=main, note=note)
 
 
 def _times(more: float, less: float | None) -> Cell:

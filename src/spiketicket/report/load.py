@@ -141,7 +141,15 @@ def _stage(files: StageFolder, of: Run, seed: int, measured: type[Totals], note:
     timing = _json(files.timing, run, note) if result else None
     timing = timing if isinstance(timing, dict) else {}
     predictions = _tried(read_predictions, files.predictions, run, note)
-    return Stage(place.name, seed, result, history, measure, predictions, timing)
+    return Stage(
+        name=place.name,
+        seed=seed,
+        result=result,
+        history=history,
+        measure=measure,
+        predictions=predictions,
+        timing=timing,
+    )
 
 
 def _recipe(path: Path, note: Note) -> Mapping[str, Any]:

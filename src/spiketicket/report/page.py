@@ -17,7 +17,7 @@ from spiketicket.report.tables import Table
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _LINK_BYTES = 120_000
-"""Room on a page for data as CSV, shared by its runs; what has none is in ``--figures``."""
+"""Room on a page for data as CSV, shared by its runs; what has none is written beside the page."""
 
 
 def html_page(

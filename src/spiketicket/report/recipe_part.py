@@ -19,8 +19,10 @@ def recipe_items(run: Run) -> list[Markup]:
     data = recipe.get("data")
     if isinstance(data, dict) and data.get("root"):
         recipe["data"] = {**data, "root": ""}  # a folder of one machine
-    threads = f" --threads {run.result.threads}" if run.result else ""
-    again = f"spiketicket find recipe.toml --seeds {max(1, len(run.seeds))}{threads}"
+    seeds = max(1, len(run.seeds))
+    again = f"spiketicket find recipe.toml --seeds {seeds}"
+    if run.result:
+        again = f"spiketicket find recipe.toml --seeds {seeds} --threads {run.result.threads}"
     toml = element("pre", element("code", tomli_w.dumps(recipe)))
     return [
         element("p", "Save the recipe as ", command("recipe.toml"), ", then:"),

@@ -25,7 +25,7 @@ from spiketicket.experiment.schemas import (
 from spiketicket.report.sample import Sample
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Stage:
     """One stage with one seed; ``result`` is None until it is finished."""
 
@@ -55,7 +55,7 @@ class Stage:
         return not of_all - (every - some) - slack <= right <= min(some, of_all) + slack
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Row:
     """One stage over its finished seeds; accuracies in percent by seed."""
 
@@ -66,7 +66,7 @@ class Row:
     validation: Mapping[int, float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Run:
     """What a run folder holds; ``stages`` is empty where only a summary was asked for."""
 
@@ -144,7 +144,15 @@ class Run:
                 facts = next(iter(done.values()))
                 test = {seed: r.test_accuracy for seed, r in done.items()}
                 validation = {seed: r.validation_accuracy for seed, r in done.items()}
-                found.append(Row(name, self.title(name), facts, test, validation))
+                found.append(
+                    Row(
+                        name=name,
+                        title=self.title(name),
+                        facts=facts,
+                        test=test,
+                        validation=validation,
+                    )
+                )
         return tuple(found)
 
     @cached_property
@@ -187,4 +195,6 @@ class Run:
     def _row(self, row: StageRow, seeds: Sequence[int]) -> Row:
         test = dict(zip(seeds, row.test_accuracy, strict=True))
         validation = dict(zip(seeds, row.validation_accuracy, strict=False))
-        return Row(row.stage, self.title(row.stage), row, test, validation)
+        return Row(
+            name=row.stage, title=self.title(row.stage), facts=row, test=test, validation=validation
+        )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spiketicket.machine.arrays import read_arrays
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sample:
     """Shapes: M images, F frames of each, k kept patches, T time steps."""
 

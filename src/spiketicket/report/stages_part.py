@@ -40,9 +40,9 @@ def stages_table(run: Run) -> Table:
     main = frozenset(i for i, row in enumerate(run.rows) if row.name == run.main)
     samples = f" of {run.samples:,} test samples" if run.samples else ""
     return Table(
-        "stages",
-        columns,
-        rows,
+        name="stages",
+        columns=columns,
+        rows=rows,
         main=main,
         note=f"Test accuracy in percent{samples}. Interval over seeds: Student's t. Wilson: of the "
         "mean accuracy, the samples counted once. McNemar: exact p of each seed; no rule uses it.",
@@ -110,7 +110,9 @@ def comparison_table(run: Run) -> Table | None:
         "its width\nis from",
         "McNemar p\neach seed",
     )
-    return Table("comparisons", columns, rows, words=2, folded="The comparisons in numbers")
+    return Table(
+        name="comparisons", columns=columns, rows=rows, words=2, folded="The comparisons in numbers"
+    )
 
 
 def _interval(pair: Compared) -> str:
@@ -148,7 +150,7 @@ def size_table(run: Run) -> Table:
                 Cell(f"{f.trained_epochs:g}", f.trained_epochs),
             )
         )
-    return Table("sizes", columns, tuple(rows), main=_main_rows(run))
+    return Table(name="sizes", columns=columns, rows=tuple(rows), main=_main_rows(run))
 
 
 def _ladder_table(run: Run) -> Table:
@@ -188,9 +190,9 @@ def _ladder_table(run: Run) -> Table:
             )
         )
     return Table(
-        "ladder",
-        columns,
-        tuple(rows),
+        name="ladder",
+        columns=columns,
+        rows=tuple(rows),
         main=_main_rows(run),
         note="Operations per image, from ConvPEP to all: pairs of an input and a weight, neither "
         "of them zero.",

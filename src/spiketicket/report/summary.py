@@ -155,7 +155,7 @@ def _overview(runs: Sequence[Run], detailed: int) -> Table:
     note = "Keys of the recipe in which the runs differ have a column."
     if detailed < len(runs):
         note += f" Details follow for the first {detailed} of the {len(runs)} runs."
-    return Table("runs", columns, rows, words=4, note=note)
+    return Table(name="runs", columns=columns, rows=rows, words=4, note=note)
 
 
 def _shown_keys(runs: Sequence[Run]) -> list[str]:

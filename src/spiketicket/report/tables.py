@@ -18,7 +18,7 @@ class Cell:
     tip: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """``words`` columns from the left hold words; ``main`` are the rows that stand out."""
 

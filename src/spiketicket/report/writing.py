@@ -9,6 +9,7 @@ from pathlib import Path
 from spiketicket.errors import UserError
 from spiketicket.machine.files import explained, write_atomic
 from spiketicket.machine.names import MAX_NAME
+from spiketicket.machine.typed import typed
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import counted
@@ -25,7 +26,7 @@ _DETAIL_BYTES, _LEAST_BYTES = 830_000, 400_000
 second, so that a page of 20 runs stays below 1 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """What was written; ``notes`` say what of the runs could not be read."""
 
@@ -36,6 +37,7 @@ class Written:
     notes: tuple[str, ...]
 
 
+@typed
 def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None) -> Written:
     """Write the page, and with ``figures`` every figure as SVG and its data as CSV.
 
@@ -68,10 +70,12 @@ def write_report(runs: Sequence[Path], output: Path, figures: Path | None = None
     if figures is not None:
         whole = [run_parts(run) for run in read[:detailed]] if spared else details
         _write_figures(figures, read, head, whole)
-    with explained(output, "--output"):
+    with explained(output, "output"):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, content)
-    return Written(output, len(content), len(read), detailed, tuple(notes))
+    return Written(
+        output=output, size=len(content), runs=len(read), detailed=detailed, notes=tuple(notes)
+    )
 
 
 def _spared(runs: Sequence[Run], head: Sequence[Part]) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def _about(spared: Sequence[str]) -> str:
     words = ", ".join(SPARED[kind] for kind in spared)
     return (
         f"To keep this page small it goes without {words}. `spiketicket report` of one run shows "
-        "them, and `--figures` writes them all."
+        "them, and `spiketicket report --figures DIR` writes them all."
     )
 
 
@@ -140,7 +144,7 @@ def _write_item(folder: Path, item: Figure | Table) -> None:
     files = {f"{stem}.csv": item.csv}
     if isinstance(item, Figure):
         files[f"{stem}.svg"] = item.file
-    with explained(folder, "--figures"):
+    with explained(folder, "figures"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content.encode())

@@ -27,7 +27,7 @@ from spiketicket.reproduce.study import (
 _FAMILIES = {"data": "data", "model": "models", "neuron": "neurons", "ticket": "methods"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One recipe of a study, with its place in the figure."""
 
@@ -62,7 +62,17 @@ def cells_of(study: Study, scale: str, seeds: int | None = None) -> list[Cell]:
     for panel, series in _parts(study, plan):
         for value in panel.values or (None,):
             try:
-                cells.append(_cell(study, scale, plan, panel, series, value, seeds))
+                cells.append(
+                    _cell(
+                        study,
+                        scale=scale,
+                        plan=plan,
+                        panel=panel,
+                        series=series,
+                        value=value,
+                        seeds=seeds,
+                    )
+                )
             except RecipeError as error:
                 problems |= dict.fromkeys(error.problems)
     if problems:
@@ -79,6 +89,7 @@ def _parts(study: Study, plan: ScalePlan) -> Iterator[tuple[Panel, Series]]:
 
 def _cell(
     study: Study,
+    *,
     scale: str,
     plan: ScalePlan,
     panel: Panel,
@@ -100,15 +111,15 @@ def _cell(
     title = panel.title or base.title
     chosen = recipe.repetitions(count)
     return Cell(
-        study.name,
-        panel_key(panel),
-        title,
-        series.name,
-        x,
-        recipe,
-        chosen,
-        panel.published,
-        series.published or series.name,
+        study=study.name,
+        panel=panel_key(panel),
+        title=title,
+        series=series.name,
+        x=x,
+        recipe=recipe,
+        seeds=chosen,
+        published=panel.published,
+        printed=series.published or series.name,
     )
 
 

@@ -42,7 +42,7 @@ from spiketicket.verdict.rules import Comparison
 Decision = Literal["shown", "contrary", "undecided", "missing"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """A claim about one series, at one value or over the axis, and what our rows say of it."""
 
@@ -126,7 +126,15 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     pair = _compare(claim, a, b)
     if pair is None or pair.low is None or pair.high is None:
         told = "not finished" if pair is None else "there is no interval"
-        return Finding(panel, series, x, claim, "missing", told, stated=stated)
+        return Finding(
+            panel=panel,
+            series=series,
+            x=x,
+            claim=claim,
+            decision="missing",
+            numbers=told,
+            stated=stated,
+        )
     low, high, margin = pair.low, pair.high, claim.margin
     tests = {
         "holds": (low >= -margin, high < -margin),
@@ -141,16 +149,16 @@ def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Findin
     numbers = f"{signed(pair.difference)} ({signed(low)} to {signed(high)}) points"
     numbers += "" if learned else ", of nets that learned nothing"
     return Finding(
-        panel,
-        series,
-        x,
-        claim,
-        decision,
-        numbers + _paper(stated, "points", claim),
-        pair.difference,
-        low,
-        high,
-        stated,
+        panel=panel,
+        series=series,
+        x=x,
+        claim=claim,
+        decision=decision,
+        numbers=numbers + _paper(stated, "points", claim),
+        value=pair.difference,
+        low=low,
+        high=high,
+        stated=stated,
     )
 
 
@@ -189,7 +197,15 @@ def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
     ]
     if not ratios:
         told = "operations are not counted yet (spiketicket measure)"
-        return Finding(panel, series, None, claim, "missing", told, stated=stated)
+        return Finding(
+            panel=panel,
+            series=series,
+            x=None,
+            claim=claim,
+            decision="missing",
+            numbers=told,
+            stated=stated,
+        )
     mean = intervals.mean(ratios)
     decision: Decision = "undecided"
     if min(ratios) > 1:
@@ -199,7 +215,16 @@ def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
     spread = f" ({min(ratios):.2f} to {max(ratios):.2f} over seeds)" if len(ratios) > 1 else ""
     numbers = f"{mean:.2f} times{spread}" + _paper(stated, "times", claim)
     return Finding(
-        panel, series, None, claim, decision, numbers, mean, min(ratios), max(ratios), stated
+        panel=panel,
+        series=series,
+        x=None,
+        claim=claim,
+        decision=decision,
+        numbers=numbers,
+        value=mean,
+        low=min(ratios),
+        high=max(ratios),
+        stated=stated,
     )
 
 
@@ -208,7 +233,14 @@ def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding
     others = [r for r in rows if r is not top]
     pairs = [(r, _against(claim, r, top)) for r in others] if top else []
     if not pairs or any(p is None or p.low is None for _, p in pairs):
-        return Finding(panel, series, None, claim, "missing", "not finished")
+        return Finding(
+            panel=panel,
+            series=series,
+            x=None,
+            claim=claim,
+            decision="missing",
+            numbers="not finished",
+        )
     better = [r for r, p in pairs if p and p.low is not None and p.low > 0]
     worse = [r for r, p in pairs if p and p.high is not None and p.high < 0]
     sides = [
@@ -221,21 +253,41 @@ def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding
     numbers = f"highest at {best.cell.x:g}, {_mean(best, claim.a):.2f} %"
     if not learned:
         told = f"{numbers}, of nets that learned nothing"
-        return Finding(panel, series, None, claim, "undecided", told)
+        return Finding(
+            panel=panel, series=series, x=None, claim=claim, decision="undecided", numbers=told
+        )
     if better:
         at = ", ".join(f"{r.cell.x:g}" for r in better)
-        return Finding(panel, series, None, claim, "contrary", f"{numbers}; shown better at {at}")
+        return Finding(
+            panel=panel,
+            series=series,
+            x=None,
+            claim=claim,
+            decision="contrary",
+            numbers=f"{numbers}; shown better at {at}",
+        )
     decision: Decision = "shown" if both else "undecided"
-    return Finding(panel, series, None, claim, decision, numbers)
+    return Finding(
+        panel=panel, series=series, x=None, claim=claim, decision=decision, numbers=numbers
+    )
 
 
 def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding:
     pairs = [(r, _against(claim, r, rows[0])) for r in rows[1:]]
     if not pairs or any(p is None or p.low is None for _, p in pairs):
-        return Finding(panel, series, None, claim, "missing", "not finished")
+        return Finding(
+            panel=panel,
+            series=series,
+            x=None,
+            claim=claim,
+            decision="missing",
+            numbers="not finished",
+        )
     if not rows[0].learned(claim.a.stage):
         told = "the net with the most patches learned nothing"
-        return Finding(panel, series, None, claim, "undecided", told)
+        return Finding(
+            panel=panel, series=series, x=None, claim=claim, decision="undecided", numbers=told
+        )
     margin = claim.margin
     fallen = [r for r, p in pairs if p and p.high is not None and p.high < -margin]
     all_hold = all(p and p.low is not None and p.low >= -margin for _, p in pairs)
@@ -243,9 +295,24 @@ def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Findin
         at = _place(fallen[0])
         inside = claim.near < at <= claim.until
         numbers = f"{margin:g} points below the first from {at:g} on"
-        return Finding(panel, series, None, claim, "shown" if inside else "contrary", numbers, at)
+        return Finding(
+            panel=panel,
+            series=series,
+            x=None,
+            claim=claim,
+            decision="shown" if inside else "contrary",
+            numbers=numbers,
+            value=at,
+        )
     decision: Decision = "contrary" if all_hold else "undecided"
-    return Finding(panel, series, None, claim, decision, f"not shown to fall by {margin:g} points")
+    return Finding(
+        panel=panel,
+        series=series,
+        x=None,
+        claim=claim,
+        decision=decision,
+        numbers=f"not shown to fall by {margin:g} points",
+    )
 
 
 def _against(claim: Claim, row: Row, other: Row) -> Comparison | None:

@@ -38,7 +38,7 @@ ENERGY_TABLE = "45nm-fp32"
 _FACTS = ("density", "kept", "parameters", "tokens", "conv_pep_density", "net_density")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageRow:
     """One finished stage of a cell: what each of its finished seeds has reached.
 
@@ -66,7 +66,7 @@ class StageRow:
         return spread(self.accuracy, samples, confidence).interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A cell with what its run folder holds."""
 
@@ -183,7 +183,14 @@ def _row(cell: Cell, folder: RunFolder, truth: _Truth) -> Row:
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
     classes = truth.of(cell.recipe.data) if stages else None
     constant = None if classes is None else 100 * float(np.bincount(classes).max() / classes.size)
-    return Row(cell, folder.path, stages, verdict, machine, constant)
+    return Row(
+        cell=cell,
+        folder=folder.path,
+        stages=stages,
+        verdict=verdict,
+        machine=machine,
+        constant=constant,
+    )
 
 
 def _stage(
@@ -194,14 +201,14 @@ def _stage(
     measured = {s: _measured(path.measure) for s, path in stages.items()}
     first = next(iter(results.values()))
     return StageRow(
-        stage.name,
-        stage.title,
-        {s: float(found["test_accuracy"]) for s, found in results.items()},
-        {s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
-        {s: pj for s, found in measured.items() if (pj := _energy(found)) is not None},
-        {s: dict(found["total"]) for s, found in measured.items() if found},
-        {k: first[k] for k in _FACTS if k in first},
-        sum(t.get("wall_s", 0.0) for t in timings),
+        name=stage.name,
+        title=stage.title,
+        accuracy={s: float(found["test_accuracy"]) for s, found in results.items()},
+        right={s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
+        energy_pj={s: pj for s, found in measured.items() if (pj := _energy(found)) is not None},
+        operations={s: dict(found["total"]) for s, found in measured.items() if found},
+        facts={k: first[k] for k in _FACTS if k in first},
+        wall_s=sum(t.get("wall_s", 0.0) for t in timings),
     )
 
 

@@ -34,7 +34,9 @@ def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, f
     one = sum(unit[0]) / len(unit[0])
     stated = [c for c in study.claims if c.published]
     most = max(v / one for _, _, values in bars for v in values)
-    scale = Scale(0, max([most, *(c.published or 0.0 for c in stated)]), _LEFT, RIGHT)
+    scale = Scale(
+        low=0, high=max([most, *(c.published or 0.0 for c in stated)]), start=_LEFT, end=RIGHT
+    )
     parts = []
     for place, (row, role, values) in enumerate(bars):
         mean, y = sum(values) / len(values), _HEAD + _ROW * place
@@ -42,7 +44,9 @@ def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, f
         words = f"{energy(mean)}  {mean / one:.2f} ×"
         parts.append(text(_LEFT, y, f"{row.cell.series}, {role_title(row, role)}"))
         parts.append(text(RIGHT, y, words, "dim", "end"))
-        parts.append(rect(_LEFT, y + 5, scale(mean / one) - _LEFT, 9, f"f-{kind_of(row, role)}"))
+        parts.append(
+            rect(_LEFT, y + 5, scale(mean / one) - _LEFT, 9, class_=f"f-{kind_of(row, role)}")
+        )
         parts.append(line(ends[0], y + 9.5, ends[1], y + 9.5, "axis"))
         for claim in stated:
             if claim.published and (claim.a.series, claim.a.stage) == (row.cell.series, role):
@@ -60,7 +64,7 @@ def forest(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, 
     margins = [-f.claim.margin for f in findings]
     known = [v for f in findings for v in (f.low, f.high, f.value, f.stated) if v is not None]
     ends = [*known, *margins, 0.0, 1.0]
-    scale = Scale(min(ends), max(ends), _LABELS + 14, _WIDTH - 8)
+    scale = Scale(low=min(ends), high=max(ends), start=_LABELS + 14, end=_WIDTH - 8)
     bottom = _ROW * len(findings)
     parts = [line(scale(v), 0, scale(v), bottom, "hair") for v in scale.ticks()]
     parts.append(line(scale(0), 0, scale(0), bottom, "axis"))

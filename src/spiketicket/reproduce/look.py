@@ -52,13 +52,13 @@ def accuracy_axis(
     strip over it.
     """
     low, high = _ends(drawn)
-    scale = place = Scale(low, high, BOTTOM, TOP)
+    scale = place = Scale(low=low, high=high, start=BOTTOM, end=TOP)
     axes = []
     values = [value for _, value, _ in marks]
     if not all(low <= value <= high for value in values):
         pad = 0.25 * (max(values) - min(values)) + 0.5
-        place = Scale(min(values) - pad, max(values) + pad, TOP + _STRIP, TOP)
-        scale = Scale(low, high, BOTTOM, TOP + _STRIP + 14)
+        place = Scale(low=min(values) - pad, high=max(values) + pad, start=TOP + _STRIP, end=TOP)
+        scale = Scale(low=low, high=high, start=BOTTOM, end=TOP + _STRIP + 14)
         axes.append(y_axis(place, LEFT, RIGHT, "test accuracy, %", 3))
     axes.append(y_axis(scale, LEFT, RIGHT, "" if axes else "test accuracy, %"))
     if not drawn:

@@ -45,7 +45,7 @@ def curves_panel(study: Study, rows: Sequence[Row], key: Key, kinds: Mapping[str
         if (found := _printed_on_curve(study, row, axis.shown))
     ]
     ends = [*xs, *(x for x, _, _ in printed)]
-    scale_x = Scale(min(ends), max(ends), LEFT + 12, RIGHT - 12)
+    scale_x = Scale(low=min(ends), high=max(ends), start=LEFT + 12, end=RIGHT - 12)
     curves = []
     for number, name in enumerate(names):
         own = sorted((r for r in rows if r.cell.series == name), key=lambda r: r.cell.x or 0.0)
@@ -96,7 +96,7 @@ def _printed_on_curve(study: Study, row: Row, shown: str) -> tuple[float, float]
 def conditions_panel(study: Study, rows: Sequence[Row], key: Key) -> Markup:
     """The stages of every series beside each other."""
     known = published(rows[0].cell.published)
-    scale_x = Scale(-0.5, len(rows) - 0.5, LEFT, RIGHT)
+    scale_x = Scale(low=-0.5, high=len(rows) - 0.5, start=LEFT, end=RIGHT)
     found, printed = [], list[Printed]()
     for place, row in enumerate(rows):
         shown = [

@@ -155,9 +155,9 @@ def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out:
         "svg": draw(study, rows).encode(),
         "md": to_page(study, scale, rows).encode(),
     }
-    with explained(out, "--out"):
+    with explained(out, "out"):
         out.mkdir(parents=True, exist_ok=True)
     for end, text in content.items():
-        write_bytes(out / f"{study.name}.{end}", text, "--out")
+        write_bytes(out / f"{study.name}.{end}", text, "out")
     files = tuple(out / f"{study.name}.{end}" for end in content)
     return Written(study, tuple(rows), files, tuple(missing(rows)))

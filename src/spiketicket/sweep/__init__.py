@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.conclude import is_finished
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.record import add_record, check_record
@@ -27,6 +27,7 @@ from spiketicket.experiment.results import filled_result
 from spiketicket.experiment.schemas import RunResult
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
+from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of, ticket_of
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
@@ -52,7 +53,7 @@ __all__ = [
 _SAVE_S = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepResult:
     """What became of a sweep.
 
@@ -93,6 +94,7 @@ def run_sweep(
     return run_runs(merged(recipes, seeds), runs_dir, executor, **options)
 
 
+@typed
 def run_runs(
     runs: Sequence[Run],
     runs_dir: Path | str = "runs",
@@ -119,7 +121,7 @@ def run_runs(
         retry_failed: whether runs that failed before are tried again.
         restart_plan: whether another set of runs may take this name over.
         retries: how often a task whose worker was lost is taken up again.
-        record: file of results that every run's is added to, as ``find --record`` does.
+        record: file of results that every run's is added to, as ``spiketicket find --record`` does.
         measure: whether every net of a finished run is measured, as ``find`` does for its report.
         observer: is told what happens.
         network, options, trust_options: a custom network that the recipes name, as in
@@ -135,7 +137,7 @@ def run_runs(
     place = Path(runs_dir).absolute()
     name = name or _hash([[run.folder, list(run.seeds)] for run in runs])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise UserError("must be letters, digits, - and _", where="--name", value=name)
+        raise UserError("must be letters, digits, - and _", where=argument("name"), value=name)
     folder = place / f"sweep-{name}"
     if record is not None:
         check_record(record)
@@ -153,7 +155,16 @@ def run_runs(
         tell_kept(observer, plan, place)
         executor.open(str(place), folder.name)
         try:
-            driver = Driver(plan, executor, place, folder, observer, retries, file.save, consent)
+            driver = Driver(
+                plan=plan,
+                executor=executor,
+                runs_dir=place,
+                folder=folder,
+                observer=observer,
+                retries=retries,
+                changed=file.save,
+                consent=consent,
+            )
             tasks = driver.run(retry_failed=retry_failed)
         finally:
             executor.close()
@@ -165,7 +176,7 @@ def run_runs(
         for s in tasks.values()
         if s.state == "failed"
     )
-    return SweepResult(name, folder, rows, failed, stopped)
+    return SweepResult(name=name, folder=folder, rows=rows, failed=failed, stopped=stopped)
 
 
 def _finish(file: _SweepFile, tasks: Mapping[str, TaskState], record: Path | None) -> str:
@@ -217,7 +228,8 @@ def _edited(path: Path, before: set[str], now: set[str]) -> UserError:
         f" longer asked for, {len(now - before)} of {len(now)} are new; the recipe was edited, or"
         " its defaults have changed"
     )
-    remedy = "Give it another --name, or --restart-plan to go on with the new runs"
+    restart = argument("restart_plan", True)
+    remedy = f"Give it another {argument('name')}, or {restart} to go on with the new runs"
     return UserError(what, where=str(path.parent), remedy=remedy)
 
 

@@ -16,10 +16,13 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from spiketicket.errors import RecipeError, UserError
+from spiketicket.errors import RecipeError, UserError, argument
+from spiketicket.machine.typed import typed
 from spiketicket.recipe import Recipe, parse_recipe
+from spiketicket.recipe.parsing import OVERRIDES
 
 SEED = "seed"
+_AXES = argument("axes")
 MOST_VALUES = 1_000_000
 """Values of one axis, and runs of a sweep."""
 _NUMBER = r"[+-]?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?"
@@ -28,7 +31,7 @@ _RANGE = re.compile(rf"\s*({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?\s*")
 
 @dataclass(frozen=True)
 class Axis:
-    """A key of the recipe and the values it takes, as texts for ``--set``."""
+    """A key of the recipe and the values it takes, as texts for ``overrides``."""
 
     key: str
     values: tuple[str, ...]
@@ -48,15 +51,16 @@ class Run:
         return self.recipe.folder_name
 
 
+@typed
 def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis]:
-    """The axes, checked against each other and against ``overrides`` (``--set``).
+    """The axes, checked against each other and against ``overrides``.
 
     Raises:
         RecipeError: one line for every axis that makes no sense.
     """
     axes: list[Axis] = []
     problems: list[str] = []
-    taken = {_keys(text): "--set" for text in overrides}
+    taken = {_keys(text): OVERRIDES for text in overrides}
     for text in texts:
         try:
             axis = _axis(text)
@@ -64,7 +68,7 @@ def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis
         except UserError as error:
             problems.append(str(error))
         else:
-            taken[_keys(text)] = "--axis"
+            taken[_keys(text)] = _AXES
             axes.append(axis)
     if problems:
         raise RecipeError(problems)
@@ -85,15 +89,18 @@ def count(axes: Sequence[Axis], *, zipped: bool) -> tuple[int, int]:
             runs *= length
     elif len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise UserError("axes must have as many values as each other", where="--zip", value=told)
+        raise UserError(
+            "axes must have as many values as each other", where=argument("zipped"), value=told
+        )
     else:
         runs = next(iter(lengths.values()), 1)
     if runs > MOST_VALUES:
         what = f"makes {runs:,} runs; a sweep has at most {MOST_VALUES:,}"
-        raise UserError(what, where="--axis", remedy="Use fewer values, or several sweeps")
+        raise UserError(what, where=_AXES, remedy="Use fewer values, or several sweeps")
     return runs, seeds
 
 
+@typed
 def make_runs(
     tables: Mapping[str, Any],
     axes: Sequence[Axis],
@@ -105,7 +112,7 @@ def make_runs(
     """Every combination of the axes as a run; all of them are validated.
 
     ``tables`` is the recipe's TOML. A run's recipe has the first of its seeds as ``seed``, so that
-    ``find --set seed=<first> --seeds <n>`` means the same folder.
+    ``find(recipe, seeds=n)`` of it means the same folder.
 
     Raises:
         RecipeError: one line for every mistake in any of the recipes.
@@ -138,7 +145,7 @@ def _same(first: Run, second: Run) -> UserError:
         for run, rest in ((first, second), (second, first))
     )
     what = f"{one} and {other} give the same run, {first.folder}"
-    return UserError(what, where="--axis", remedy="Leave one of them out")
+    return UserError(what, where=_AXES, remedy="Leave one of them out")
 
 
 def _combinations(axes: Sequence[Axis], zipped: bool) -> Iterator[dict[str, str]]:
@@ -154,7 +161,7 @@ def _seeds(axes: Sequence[Axis]) -> tuple[int, ...] | None:
         return None
     bad = [text for text in found[0] if not re.fullmatch(r"\d{1,18}", text)]
     if bad:
-        raise UserError("must be a whole number >= 0", where="--axis seed", value=bad[0])
+        raise UserError("must be a whole number >= 0", where=f"{_AXES} seed", value=bad[0])
     return tuple(sorted(int(text) for text in found[0]))
 
 
@@ -162,22 +169,22 @@ def _axis(text: str) -> Axis:
     key, equals, given = text.partition("=")
     key = ".".join(_keys(text))
     if not equals or not key or ".." in f".{key}.":
-        raise UserError("must have the form section.key=values", where="--axis", value=text)
+        raise UserError("must have the form section.key=values", where=_AXES, value=text)
     if key == "name":
         remedy = "Runs are told apart by the hash of their recipe"
-        raise UserError("the recipe's name is no axis", where="--axis name", remedy=remedy)
+        raise UserError("the recipe's name is no axis", where=f"{_AXES} name", remedy=remedy)
     ends = _RANGE.fullmatch(given)
     values = _range(key, *ends.groups()) if ends else _list(given)
     for index, value in enumerate(values):
         if not value:
-            raise UserError("has an empty value", where=f"--axis {key}", value=given)
+            raise UserError("has an empty value", where=f"{_AXES} {key}", value=given)
         if value in values[:index] and not ends:
-            raise UserError("has a value twice", where=f"--axis {key}", value=value)
+            raise UserError("has a value twice", where=f"{_AXES} {key}", value=value)
     return Axis(key, tuple(values))
 
 
 def _range(key: str, low: str, high: str, step: str | None) -> list[str]:
-    where = f"--axis {key}"
+    where = f"{_AXES} {key}"
     start, end = Decimal(low), Decimal(high)
     whole = all(re.fullmatch(r"[+-]?\d+", part) for part in (low, high, step or "1"))
     if step is None and not whole:
@@ -225,7 +232,7 @@ def _check_clash(key: str, taken: Mapping[tuple[str, ...], str]) -> None:
         shorter = min(len(own), len(other))
         if own[:shorter] == other[:shorter]:
             what = f"collides with {option} {'.'.join(other)}"
-            raise UserError(what, where=f"--axis {key}", remedy="Give one of the two")
+            raise UserError(what, where=f"{_AXES} {key}", remedy="Give one of the two")
 
 
 def _keys(text: str) -> tuple[str, ...]:
@@ -235,6 +242,6 @@ def _keys(text: str) -> tuple[str, ...]:
 def _of_axes(line: str, values: Mapping[str, str]) -> str:
     """A problem of an override, told as one of the axis that made it."""
     for key in values:
-        if re.match(rf"--set {re.escape(key)}\b", line):
-            return line.replace("--set", "--axis", 1)
+        if re.match(rf"{OVERRIDES} {re.escape(key)}\b", line):
+            return line.replace(OVERRIDES, _AXES, 1)
     return line

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
 from spiketicket.recipe.consent import Consent
@@ -31,7 +31,7 @@ _BUSY_S = 3.0
 """How long to wait before a folder that another process holds is tried again."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TaskState:
     """Where a task is: ``waiting``, ``running``, ``done``, ``failed``, or ``blocked`` because a
     task before it failed.
@@ -52,7 +52,7 @@ class TaskState:
         return {"state": self.state, "attempts": self.attempts, "error": error}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Driver:
     """Carries out a plan; ``changed`` is called with all tasks whenever one of them changed.
 
@@ -75,7 +75,7 @@ class Driver:
 
     def run(self, *, retry_failed: bool) -> Mapping[str, TaskState]:
         """Do all that can be done. Raises UserError where the executor cannot go on."""
-        self._tasks = {task.id: TaskState(task) for task in self.plan.tasks}
+        self._tasks = {task.id: TaskState(task=task) for task in self.plan.tasks}
         for state in self._tasks.values():
             self._recall(state, retry_failed)
         while True:
@@ -158,7 +158,7 @@ class Driver:
         lost = UserError(
             f"lost its worker {state.losses} times; {reason}",
             where=state.task.label,
-            remedy="Is there enough memory? Give --retry-failed to try again",
+            remedy=f"Is there enough memory? Give {argument('retry_failed', True)} to try again",
         )
         error = {**error_of(lost, socket.gethostname(), state.attempts), "type": "WorkerLost"}
         # Whoever may still be at it must not write from here on.
@@ -170,7 +170,9 @@ class Driver:
         except (UserError, OSError) as problem:
             self._halt(problem)
         self._fail(state, error)
-        self.observer.finished(state.task, Outcome("failed", error["host"], 0.0, error))
+        self.observer.finished(
+            state.task, Outcome(state="failed", host=error["host"], seconds=0.0, error=error)
+        )
 
     def _fail(self, state: TaskState, error: Mapping[str, Any]) -> None:
         state.state, state.error = "failed", error

@@ -59,7 +59,7 @@ _FREE = ("seed", "density", "round_density", "ranking_seed")
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageCost:
     """Seconds of a training by the number of time steps, a sample each; and of a step, whatever
     its batch.
@@ -99,7 +99,7 @@ class _Estimator:
 
     def __init__(self, device: str, threads: int | None) -> None:
         load = functools.lru_cache(maxsize=2)(load_dataset)
-        self.context = Context(device, threads, load=load)
+        self.context = Context(device=device, threads=threads, load=load)
         self.costs: dict[str, StageCost] = {}
         self.sizes: dict[str, _Sizes] = {}
 
@@ -213,7 +213,9 @@ class _Bench:
         if not (self.scratch / name).exists():
             self._leave(stage, prepared)
         fresh = trainee.fresh_statistics or not trainee.parameters
-        return StageCost(train_s, test_s, batch_s, step_s, fresh)
+        return StageCost(
+            train_s=train_s, test_s=test_s, batch_s=batch_s, step_s=step_s, fresh=fresh
+        )
 
     def _built(self, stage: Stage) -> Prepared:
         for need in stage.needs:

@@ -107,7 +107,13 @@ class Local:
     def _start(self) -> _Worker:
         slot = next(k for k in range(self.workers) if k not in self._running)
         device = self._devices[slot % len(self._devices)]
-        settings = Settings(*self._place, device, self._told, share=self.threads)
+        settings = Settings(
+            runs_dir=self._place[0],
+            sweep=self._place[1],
+            device=device,
+            threads=self._told,
+            share=self.threads,
+        )
         # A program that loaded PyTorch before us was left as it is; processes of ours wait asleep.
         cores.prepare(os.environ)
         # Spawned, not forked: a fork of a process with threads and CUDA may hang.

@@ -26,7 +26,7 @@ SHARED = ".shared"
 """Folder of the stages that runs have in common, beside the run folders."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One thing to do; paths are below the folder of the run folders.
 
@@ -158,16 +158,16 @@ class _Planner:
             sources[name], task = self._source(name, run, seed, keys)
             needs += [task] if task else []
         return Task(
-            f"{run.folder}.seed-{seed}",
-            "seed",
-            run.folder,
-            run.recipe,
-            (seed,),
-            str(own),
-            tuple(keys),
-            sources,
-            tuple(needs),
-            sum(epochs[n] for n in left if n not in sources),
+            id=f"{run.folder}.seed-{seed}",
+            kind="seed",
+            run=run.folder,
+            recipe=run.recipe,
+            seeds=(seed,),
+            place=str(own),
+            stages=tuple(keys),
+            sources=sources,
+            needs=tuple(needs),
+            epochs=sum(epochs[n] for n in left if n not in sources),
         )
 
     def _is_common(self, key: str) -> bool:
@@ -184,16 +184,16 @@ class _Planner:
             found = {n: self._source(n, run, seed, keys) for n in earlier}
             needs = tuple(task for _, task in found.values() if task)
             self.shared[key] = Task(
-                f"shared-{key}",
-                "stage",
-                run.folder,
-                run.recipe,
-                (seed,),
-                str(place),
-                (*earlier, name),
-                {n: source for n, (source, _) in found.items()},
-                needs,
-                next(s.epochs(run.recipe) for s in stages_of(run.recipe) if s.name == name),
+                id=f"shared-{key}",
+                kind="stage",
+                run=run.folder,
+                recipe=run.recipe,
+                seeds=(seed,),
+                place=str(place),
+                stages=(*earlier, name),
+                sources={n: source for n, (source, _) in found.items()},
+                needs=needs,
+                epochs=next(s.epochs(run.recipe) for s in stages_of(run.recipe) if s.name == name),
             )
         return str(place / name), self.shared[key].id
 
@@ -201,12 +201,12 @@ class _Planner:
         name = run.folder
         own = [seeds[name, seed] for seed in run.seeds if (name, seed) in seeds]
         return Task(
-            f"{name}.verdict",
-            "verdict",
-            name,
-            run.recipe,
-            run.seeds,
-            name,
+            id=f"{name}.verdict",
+            kind="verdict",
+            run=name,
+            recipe=run.recipe,
+            seeds=run.seeds,
+            place=name,
             needs=tuple(task.id for task in own),
             measure=self.measure,
         )

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.sweep.executor import Ended
 from spiketicket.sweep.worker import Order, Settings, execute
 
@@ -27,7 +27,7 @@ class RayCluster:
         self.cpus, self.gpus = cpus_per_run, gpus_per_run
         self._ray: Any = None
         self._task: Any = None
-        self._settings = Settings("", "")
+        self._settings = Settings(runs_dir="", sweep="")
         self._running: dict[Any, Order] = {}
 
     @property
@@ -48,17 +48,21 @@ class RayCluster:
         except ModuleNotFoundError as error:
             remedy = "pip install 'spiketicket[cluster]', on every node"
             raise UserError(
-                "Ray is not installed", where="--executor ray", remedy=remedy
+                "Ray is not installed", where=argument("executor"), remedy=remedy
             ) from error
         try:
             self._knock()
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             what = f"there is no Ray cluster: {_first(error)}"
-            remedy = "Start one with: ray start --head, or use --executor local"
-            raise UserError(what, where="--address", value=self.address, remedy=remedy) from error
+            remedy = f"Start one with `ray start --head`, or take the local {argument('executor')}"
+            raise UserError(
+                what, where=argument("address"), value=self.address, remedy=remedy
+            ) from error
         self._ray = ray
-        self._settings = Settings(runs_dir, sweep, self.device, self.cpus)
+        self._settings = Settings(
+            runs_dir=runs_dir, sweep=sweep, device=self.device, threads=self.cpus
+        )
         # max_retries: the sweep starts a lost task again itself, under a new token.
         self._task = ray.remote(execute).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0
@@ -100,7 +104,7 @@ class RayCluster:
                 cause = str(error.cause or error).splitlines()[-1]
                 raise UserError(
                     f"a node cannot run spiketicket: {cause}",
-                    where="--executor ray",
+                    where=argument("executor"),
                     remedy="Install the same version on every node",
                 ) from error
             except self._ray.exceptions.RayError as error:

@@ -42,7 +42,7 @@ _BEAT_S = 1.0
 """The least time between two reports of progress."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What is the same for all tasks of a sweep."""
 
@@ -71,7 +71,7 @@ class Order:
     """The user's, to run a network of theirs: a worker has none of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How an attempt ended.
 
@@ -93,7 +93,7 @@ class Outcome:
 def execute(order: Order, settings: Settings) -> Outcome:
     """Do a task; whatever goes wrong with it is in the outcome."""
     started, host = time.perf_counter(), socket.gethostname()
-    reporter = _Reporter(settings.folder / "progress" / order.task.id)
+    reporter = _Reporter(file=settings.folder / "progress" / order.task.id)
     error: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     state = "done"
@@ -118,13 +118,13 @@ def execute(order: Order, settings: Settings) -> Outcome:
     with contextlib.suppress(OSError):
         reporter.file.unlink(missing_ok=True)
     return Outcome(
-        state,
-        host,
-        time.perf_counter() - started,
-        error,
-        tuple(reporter.messages),
-        reporter.epochs,
-        result,
+        state=state,
+        host=host,
+        seconds=time.perf_counter() - started,
+        error=error,
+        messages=tuple(reporter.messages),
+        epochs=reporter.epochs,
+        result=result,
     )
 
 
@@ -165,13 +165,13 @@ def _do(
     task: Task, settings: Settings, fence: Fence, reporter: _Reporter
 ) -> Mapping[str, Any] | None:
     context = Context(
-        settings.device,
-        settings.threads,
-        reporter,
-        fence,
-        _Adopter(settings, task),
-        settings.sweep,
-        _load,
+        device=settings.device,
+        threads=settings.threads,
+        reporter=reporter,
+        guard=fence,
+        adopt=_Adopter(settings, task),
+        sweep=settings.sweep,
+        load=_load,
     )
     runs_dir = Path(settings.runs_dir)
     if task.kind == "verdict":
@@ -213,7 +213,7 @@ class _Adopter:
             adopt(experiment, Path(self.settings.runs_dir) / source, folder)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Reporter(NullReporter):
     """Writes a file now and then that says how far the task is."""
 
@@ -235,7 +235,15 @@ class _Reporter(NullReporter):
         now = time.monotonic()
         if now - self._last >= _BEAT_S:
             self._last = now
-            beat = Beat(self._stage, epoch, *self._of, step, self.epochs)
+            epochs, steps = self._of
+            beat = Beat(
+                stage=self._stage,
+                epoch=epoch,
+                epochs=epochs,
+                steps=steps,
+                step=step,
+                done_epochs=self.epochs,
+            )
             with contextlib.suppress(OSError, UserError):  # progress is no reason to fail
                 write_bytes(self.file, json.dumps(asdict(beat)).encode())
 
@@ -255,7 +263,7 @@ class _Reporter(NullReporter):
         self.messages.append(text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Beat:
     """How far an attempt is: the stage, its epoch and step, and what the task trained before."""
 

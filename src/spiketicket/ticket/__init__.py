@@ -38,6 +38,7 @@ import numpy as np
 from spiketicket.machine.bounded import max_memory as allowed_memory
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.files import write_atomic
+from spiketicket.machine.typed import need, typed
 from spiketicket.ticket import codec
 from spiketicket.ticket.admission import admit, checked
 from spiketicket.ticket.codec import (
@@ -94,6 +95,9 @@ class Ticket:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        need("layers", self.layers, tuple[TicketLayer, ...])
+        need("tensors", self.tensors, Mapping)
+        need("metadata", self.metadata, Mapping)
         object.__setattr__(self, "layers", tuple(self.layers))
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
@@ -152,6 +156,7 @@ class Ticket:
         metadata = {**self._file_metadata(), "digest": self._digest(plain)}
         return codec.encode(metadata, arrays)
 
+    @typed
     def save(self, path: str | os.PathLike[str], *, signs: Signs = "raw") -> None:
         """Write the file in one step: it is there whole or not at all.
 
@@ -166,6 +171,7 @@ class Ticket:
             write_atomic(Path(path), content)
 
     @classmethod
+    @typed
     def load(
         cls,
         path: str | os.PathLike[str],
@@ -256,6 +262,7 @@ def stage_in(metadata: Mapping[str, Any]) -> str:
     return str(metadata.get("stage", metadata.get("arm", "ticket")))
 
 
+@typed
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A file's metadata with ``layers``, ``state_bytes`` and ``digest``, quickly.
 
@@ -267,6 +274,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             return checked(codec.read_header_from(file, size)[0])
 
 
+@typed
 def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
     """Sizes and densities of a ticket, or of a file, of which only the header is read.
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Container, Mapping
 from typing import Any, Final
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
+from spiketicket.machine.bounded import MEMORY_VARIABLE
 from spiketicket.recipe.weight_shapes import Shape, Weights
 from spiketicket.ticket import codec
 from spiketicket.ticket.codec import MAX_WEIGHTS, TicketError
@@ -50,7 +51,7 @@ def admit(metadata: dict[str, Any], arrays: Mapping[str, Any], size: int, max_me
         raise TicketError(
             f"may take {needed} bytes of memory to read, more than the {max_memory} allowed",
             value=f"{weights} weights",
-            remedy=f"Allow more: --max-memory {(needed >> 20) + 1}MiB",
+            remedy=f"Allow more: {argument(MEMORY_VARIABLE, f'{(needed >> 20) + 1}MiB')}",
         )
 
 

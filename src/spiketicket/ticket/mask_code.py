@@ -79,7 +79,7 @@ def decode_mask(coded: codec.Array, size: int, kept: int, where: str) -> NDArray
         raise TicketError("has no known code", where=where, value=[code, k], remedy=DAMAGED)
     count = kept if code == _KEPT else size - kept
     mask = np.full(size, code == _DROPPED)
-    _mark(mask, code == _KEPT, body, count, k, where)
+    _mark(mask, code == _KEPT, body, count=count, k=k, where=where)
     return mask
 
 
@@ -134,7 +134,7 @@ def _pack_gaps(gaps: NDArray[np.uint32], k: int, unary_bits: int) -> list[NDArra
 
 
 def _mark(
-    mask: NDArray[np.bool_], value: bool, body: NDArray[np.uint8], count: int, k: int, where: str
+    mask: NDArray[np.bool_], value: bool, body: NDArray[np.uint8], *, count: int, k: int, where: str
 ) -> None:
     """Set the entries of ``mask`` that the ``count`` gaps in ``body`` lead to."""
     low_bytes, size = _bytes(count * k), mask.size

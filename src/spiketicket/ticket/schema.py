@@ -208,8 +208,8 @@ def network_weights(metadata: Mapping[str, Any]) -> Weights | None:
     model, shape = args.get("model"), args.get("shape", {})
     if model is None or not {"channels", "height", "width", "classes"} <= shape.keys():
         return None
-    sides = (shape[key] for key in ("channels", "height", "width", "classes"))
-    return weight_shapes(network.get("name", ""), model, DataShape(*sides))
+    sides = {key: shape[key] for key in ("channels", "height", "width", "classes")}
+    return weight_shapes(network.get("name", ""), model, DataShape(**sides))
 
 
 def fields(table: Table = SCHEMA, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

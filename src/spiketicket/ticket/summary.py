@@ -14,7 +14,7 @@ from spiketicket.ticket.layer import check_name
 _PARTS = ("mask", "signs", "drawn", "alpha", "values")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerSummary:
     """One row of what ``spiketicket show`` prints. ``alpha`` is None for a float layer."""
 
@@ -39,7 +39,7 @@ class LayerSummary:
     """Whether the signs are left to a seed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TicketSummary:
     """The rows of ``spiketicket show`` and their totals; sizes in bytes."""
 

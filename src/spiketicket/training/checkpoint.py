@@ -20,7 +20,7 @@ _FORMAT = 2
 _DIGEST = 32
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
     """Where a training stands, between two optimizer steps.
 
@@ -46,6 +46,7 @@ def save(
     path: Path,
     key: str,
     progress: Progress,
+    *,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: dict[str, torch.Tensor],

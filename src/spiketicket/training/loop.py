@@ -47,6 +47,7 @@ def fit(
     trainee: Trainee,
     batches: Batches,
     validate: Validate | None,
+    *,
     config: TrainConfig,
     training: Training,
     reporter: Reporter,
@@ -62,7 +63,9 @@ def fit(
         UserError: the loss is not a number (with the step and the likely causes), the disk is
             full, or a checkpoint does not fit.
     """
-    run = _Run(trainee, batches.steps, config, training, reporter, workers)
+    run = _Run(
+        trainee, batches.steps, config=config, training=training, reporter=reporter, workers=workers
+    )
     at, model = run.resumed(), trainee.model
     with model.register_forward_pre_hook(fewer_frames):
         for epoch in range(at.epoch, 0 if at.stopped else config.epochs):
@@ -92,6 +95,7 @@ class _Run:
         self,
         trainee: Trainee,
         steps: int,
+        *,
         config: TrainConfig,
         training: Training,
         reporter: Reporter,
@@ -109,7 +113,8 @@ class _Run:
         if config.timestep_ramp and self.timesteps is None:
             raise UserError("this network has no timesteps to ramp", where="train.timestep_ramp")
         self.kept: dict[str, Tensor] = {}
-        self.at = Progress(*divmod(trainee.start_step, steps))
+        epoch, step = divmod(trainee.start_step, steps)
+        self.at = Progress(epoch=epoch, step=step)
         where = f"stage {training.title}, seed {training.seed}"
         self.meter = Meter(self.trained, workers, where, trainee.optimizer.lr)
         self.shown: tuple[float, float, float] | None = None
@@ -243,7 +248,13 @@ class _Run:
         at = self.at
         done = at.epoch * self.steps - self.trainee.start_step
         epochs = done / self.steps if done % self.steps else done // self.steps
-        return Fitted(at.best_epoch, at.best_accuracy, at.wall_s, at.history, epochs)
+        return Fitted(
+            best_epoch=at.best_epoch,
+            validation=at.best_accuracy,
+            wall_s=at.wall_s,
+            history=at.history,
+            epochs=epochs,
+        )
 
     def is_eligible(self, epoch: int) -> bool:
         """Whether the model after an epoch may be the one that is kept."""
@@ -256,7 +267,12 @@ class _Run:
             return
         self.training.guard()
         checkpoint.save(
-            self.file, self.training.key, self.at, self.model, self.optimizer, self.kept
+            self.file,
+            self.training.key,
+            self.at,
+            model=self.model,
+            optimizer=self.optimizer,
+            best=self.kept,
         )
 
     def _state_loaded(self) -> None:

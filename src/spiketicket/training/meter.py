@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from spiketicket.machine.workers import Workers
 from spiketicket.training.checkpoint import Progress
 
 
-class _Step(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class _Step:
     """Scalars of a step, on the device; ``rows`` samples of this process, ``seen`` of all."""
 
     number: int
@@ -41,7 +42,7 @@ class Meter:
 
     def add(self, at: Progress, loss: Tensor, hits: Tensor, rows: int, seen: int) -> None:
         """Keep a step's mean loss and number of hits, without waiting for them."""
-        self.unread.append(_Step(at.step, loss, hits, rows, seen))
+        self.unread.append(_Step(number=at.step, loss=loss, hits=hits, rows=rows, seen=seen))
 
     def read(self, at: Progress) -> None:
         """Add the steps since the last time to the epoch's sums. Waits for the device.

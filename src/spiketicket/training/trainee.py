@@ -15,7 +15,7 @@ from spiketicket.training.callback import Callback
 from spiketicket.training.evaluate import Evaluation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trainee:
     """A model and what the optimizer may move in it.
 
@@ -57,7 +57,7 @@ Validate = Callable[[nn.Module], Evaluation]
 """Measures the model on the validation split; leaves its mode as it found it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One training: its title, seed, the folder it writes to, and the key of its checkpoint.
 
@@ -71,7 +71,7 @@ class Training:
     guard: Guard = unguarded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """What a training gives: the model holds the best epoch's state.
 

@@ -96,7 +96,7 @@ class StageScores:
         object.__setattr__(self, "correct", correct)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Ticket minus one control, in percentage points."""
 
@@ -123,7 +123,7 @@ class Comparison:
         return _TITLES.get(self.control, self.control.replace("_", " "))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the controls say about a ticket; the module's docstring holds the rules."""
 
@@ -161,6 +161,7 @@ def judge(
     dense: StageScores | None,
     random_trained: StageScores | None,
     random_frozen: StageScores | None,
+    *,
     margin: float,
     confidence: float,
 ) -> Verdict:
@@ -187,7 +188,14 @@ def judge(
             outcome, reason = "ties", _nothing_to_match(learned)
     seeds = len(ticket.accuracy)
     sentences = (reason, *_reservations(list(found.values()), seeds))
-    return Verdict(outcome, sentences, tuple(found.values()), margin, confidence, seeds)
+    return Verdict(
+        outcome=outcome,
+        sentences=sentences,
+        comparisons=tuple(found.values()),
+        margin=margin,
+        confidence=confidence,
+        seeds=seeds,
+    )
 
 
 def compare(name: str, ticket: StageScores, control: StageScores, confidence: float) -> Comparison:

@@ -19,7 +19,7 @@ _UNFINISHED = re.compile(r"\*\*Unfinished\*\*: of (\d+) runs (\d+) lack stages")
 _PANEL = re.compile(r"\*\*(.+)\*\*: (.+) \((.+)\)\.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """One study at a scale: its rows, and of its page the title and what it shows."""
 
@@ -74,7 +74,16 @@ def read_study(page: Path) -> Study:
     unfinished = _UNFINISHED.search(text)
     runs, lacking = map(int, unfinished.groups()) if unfinished else (len(rows), 0)
     place, name, scale = title.groups()
-    return Study(page, place, name, scale, runs, runs - lacking, rows, shown.strip())
+    return Study(
+        page=page,
+        place=place,
+        title=name,
+        scale=scale,
+        runs=runs,
+        finished=runs - lacking,
+        rows=rows,
+        shown=shown.strip(),
+    )
 
 
 def studies_table(studies: list[Study], folder: Path) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spiketicket.bench.job import Prepare
-from spiketicket.errors import UserError, did_you_mean
+from spiketicket.errors import UserError, argument, did_you_mean
 
 Arithmetic = Literal["exact", "float32", "reduced"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Peer:
     """A contender; ``module`` is its file, ``needs`` its packages by import name."""
 
@@ -41,23 +41,68 @@ _OPENVINO = ("onnx", "onnxruntime", "openvino")
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        Peer("engine-avx512", "engine", "engine, AVX-512", "exact"),
-        Peer("engine-avx2", "engine", "engine, AVX2", "exact"),
-        Peer("engine-generic", "engine", "engine, portable C", "exact"),
-        Peer("torch-fp32", "torch_fp32", "PyTorch float32", "exact", ("torch",)),
-        Peer("torch-bf16", "torch_bf16", "PyTorch bfloat16", "reduced", ("torch",)),
-        Peer("torch-compiled", "torch_compiled", "PyTorch compiled", "float32", ("torch",), 120.0),
+        Peer(name="engine-avx512", module="engine", title="engine, AVX-512", arithmetic="exact"),
+        Peer(name="engine-avx2", module="engine", title="engine, AVX2", arithmetic="exact"),
         Peer(
-            "spikingjelly",
-            "spikingjelly",
-            "SpikingJelly",
-            "float32",
-            ("torch", "spikingjelly", "loguru"),
+            name="engine-generic", module="engine", title="engine, portable C", arithmetic="exact"
         ),
-        Peer("onnxruntime-fp32", "onnxruntime_fp32", "ONNX Runtime float32", "float32", _ORT),
-        Peer("onnxruntime-int8", "onnxruntime_int8", "ONNX Runtime int8", "reduced", _ORT),
-        Peer("openvino-fp32", "openvino_fp32", "OpenVINO float32", "float32", _OPENVINO),
-        Peer("openvino-int8", "openvino_int8", "OpenVINO int8", "reduced", _OPENVINO),
+        Peer(
+            name="torch-fp32",
+            module="torch_fp32",
+            title="PyTorch float32",
+            arithmetic="exact",
+            needs=("torch",),
+        ),
+        Peer(
+            name="torch-bf16",
+            module="torch_bf16",
+            title="PyTorch bfloat16",
+            arithmetic="reduced",
+            needs=("torch",),
+        ),
+        Peer(
+            name="torch-compiled",
+            module="torch_compiled",
+            title="PyTorch compiled",
+            arithmetic="float32",
+            needs=("torch",),
+            limit_s=120.0,
+        ),
+        Peer(
+            name="spikingjelly",
+            module="spikingjelly",
+            title="SpikingJelly",
+            arithmetic="float32",
+            needs=("torch", "spikingjelly", "loguru"),
+        ),
+        Peer(
+            name="onnxruntime-fp32",
+            module="onnxruntime_fp32",
+            title="ONNX Runtime float32",
+            arithmetic="float32",
+            needs=_ORT,
+        ),
+        Peer(
+            name="onnxruntime-int8",
+            module="onnxruntime_int8",
+            title="ONNX Runtime int8",
+            arithmetic="reduced",
+            needs=_ORT,
+        ),
+        Peer(
+            name="openvino-fp32",
+            module="openvino_fp32",
+            title="OpenVINO float32",
+            arithmetic="float32",
+            needs=_OPENVINO,
+        ),
+        Peer(
+            name="openvino-int8",
+            module="openvino_int8",
+            title="OpenVINO int8",
+            arithmetic="reduced",
+            needs=_OPENVINO,
+        ),
     )
 }
 GROUPS = {"engine": tuple(name for name in PEERS if name.startswith("engine-"))}
@@ -74,7 +119,7 @@ def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
     for name in names:
         if name not in PEERS and name not in GROUPS:
             remedy = did_you_mean(name, (*GROUPS, *PEERS))
-            raise UserError("no such peer", where="--peers", value=name, remedy=remedy)
+            raise UserError("no such peer", where=argument("peers"), value=name, remedy=remedy)
         wanted.update(GROUPS.get(name, (name,)))
     return tuple(peer for peer in PEERS.values() if not names or peer.name in wanted)
 

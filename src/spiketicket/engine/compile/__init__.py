@@ -105,7 +105,9 @@ def _shape(table: Table) -> DataShape:
     classes = table.whole("classes", low=1, high=65536)
     frames = table.whole("frames", 1, low=1, high=64)
     table.done()
-    return DataShape(sides[0], sides[1], sides[2], classes, frames)
+    return DataShape(
+        channels=sides[0], height=sides[1], width=sides[2], classes=classes, frames=frames
+    )
 
 
 def _numbers(given: object, count: int, key: str) -> list[float]:

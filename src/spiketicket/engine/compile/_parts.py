@@ -11,7 +11,7 @@ from spiketicket.engine.ops import NeuronKind
 from spiketicket.recipe.shapes import CONV_PEP_STAGES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """Makes the parts of a transformer that are there twice, in the network and in its selector."""
 

@@ -94,7 +94,7 @@ class Table:
         raise TicketError(what, where=f"{self._where}.{key}", value=value, remedy=remedy)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NeuronSettings:
     """A neuron as ``neurons/`` knows it, with what decides its output."""
 
@@ -140,15 +140,15 @@ def read_neuron(table: Table) -> NeuronSettings:
         if not 0 <= decay < 1:
             raise TicketError("must be from 0 to below 1", where="neuron.decay", value=decay)
         settings = NeuronSettings(
-            kind,
-            table.number("v_threshold", 1.0),
-            decay,
-            table.flag("decay_input", False),
-            table.reset(),
+            kind=kind,
+            v_threshold=table.number("v_threshold", 1.0),
+            decay=decay,
+            decay_input=table.flag("decay_input", False),
+            v_reset=table.reset(),
         )
     elif kind is NeuronKind.STEP:
-        settings = NeuronSettings(kind, table.number("v_threshold", 0.0))
+        settings = NeuronSettings(kind=kind, v_threshold=table.number("v_threshold", 0.0))
     else:
-        settings = NeuronSettings(kind)
+        settings = NeuronSettings(kind=kind)
     table.done()
     return settings

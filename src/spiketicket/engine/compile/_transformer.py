@@ -35,9 +35,9 @@ _RANKINGS = (
     "attention_last",
 )
 _DEFAULTS = {
-    "lif": NeuronSettings(NeuronKind.LIF, 1.0, 0.5),
-    "step": NeuronSettings(NeuronKind.STEP),
-    "sign": NeuronSettings(NeuronKind.SIGN),
+    "lif": NeuronSettings(kind=NeuronKind.LIF, v_threshold=1.0, decay=0.5),
+    "step": NeuronSettings(kind=NeuronKind.STEP),
+    "sign": NeuronSettings(kind=NeuronKind.SIGN),
 }
 """The neurons as they are where only their name is given."""
 

@@ -19,8 +19,9 @@ github.com/SensorsINI/jaer for directions and polarity.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -37,7 +38,8 @@ _RECORD: Final = np.dtype([("address", ">u4"), ("t", ">i4")])
 _LAST_LINE: Final = "End Of ASCII Header"
 
 
-class _Layout(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
     """How an address is put together; ``other`` are the bits of what is no event."""
 
     x_shift: int
@@ -50,8 +52,24 @@ class _Layout(NamedTuple):
 
 
 _LAYOUTS: Final = {
-    "dvs": _Layout(1, 0x7F, 8, 0x7F, 0, 1, 0x8000_8000),
-    "davis": _Layout(12, 0x3FF, 22, 0x1FF, 11, 0, 0x8000_0400),
+    "dvs": _Layout(
+        x_shift=1,
+        x_mask=0x7F,
+        y_shift=8,
+        y_mask=0x7F,
+        p_shift=0,
+        p_flip=1,
+        other=0x8000_8000,
+    ),
+    "davis": _Layout(
+        x_shift=12,
+        x_mask=0x3FF,
+        y_shift=22,
+        y_mask=0x1FF,
+        p_shift=11,
+        p_flip=0,
+        other=0x8000_0400,
+    ),
 }
 _DVS_UNUSED: Final = 0x7FFF_0000
 
@@ -69,7 +87,7 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     if notes and family == "dvs":
         _check_dvs(path, start)
     blocks = _blocks(path, start, _LAYOUTS[family], size, notes)
-    return Recording(size, most, blocks, notes)
+    return Recording(sensor=size, most=most, blocks=blocks, notes=notes)
 
 
 def _chip(

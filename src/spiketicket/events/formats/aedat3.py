@@ -57,7 +57,12 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     notes: list[str] = []
     most = (path.stat().st_size - start) // _RECORD.itemsize
     blocks = _blocks(path, start, notes)
-    return Recording(agreed_sensor(found and found[1], sensor, path), most, blocks, notes)
+    return Recording(
+        sensor=agreed_sensor(found and found[1], sensor, path),
+        most=most,
+        blocks=blocks,
+        notes=notes,
+    )
 
 
 def _blocks(path: Path, start: int, notes: list[str]) -> Iterator[Columns]:

@@ -59,7 +59,12 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     if len(known) > 1:
         notes.append(f"only the first of {len(known)} streams of events is read")
     stated = (int(known[0]["width"]), int(known[0]["height"]))
-    return Recording(agreed_sensor(stated, sensor, path), 0, _blocks(parts, notes), notes)
+    return Recording(
+        sensor=agreed_sensor(stated, sensor, path),
+        most=0,
+        blocks=_blocks(parts, notes),
+        notes=notes,
+    )
 
 
 def _blocks(parts: Iterator[bytes], notes: list[str]) -> Iterator[Columns]:

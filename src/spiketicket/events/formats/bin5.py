@@ -37,7 +37,7 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     notes: list[str] = []
     marks = sensor is None or sensor[1] <= _MARK
     most = path.stat().st_size // _RECORD.itemsize
-    return Recording(sensor, most, _blocks(path, marks, notes), notes)
+    return Recording(sensor=sensor, most=most, blocks=_blocks(path, marks, notes), notes=notes)
 
 
 def _blocks(path: Path, marks: bool, notes: list[str]) -> Iterator[Columns]:

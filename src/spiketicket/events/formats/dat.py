@@ -65,7 +65,9 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     notes: list[str] = []
     most = (path.stat().st_size - start - 2) // _RECORD.itemsize
     blocks = _blocks(path, start + 2, _LAYOUTS[version], notes)
-    return Recording(agreed_sensor(stated, sensor, path), most, blocks, notes)
+    return Recording(
+        sensor=agreed_sensor(stated, sensor, path), most=most, blocks=blocks, notes=notes
+    )
 
 
 def _number(lines: list[str], key: str) -> int | None:

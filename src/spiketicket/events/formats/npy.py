@@ -53,7 +53,9 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
         usual = "ms"
     plain = Plain(where, usual)
     notes = [rows.note] if rows.note else []
-    return Recording(sensor, rows.count, _blocks(path, plain), notes, plain)
+    return Recording(
+        sensor=sensor, most=rows.count, blocks=_blocks(path, plain), notes=notes, plain=plain
+    )
 
 
 def _blocks(path: Path, plain: Plain) -> Iterator[Columns]:

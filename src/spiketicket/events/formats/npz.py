@@ -58,7 +58,7 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     if len(set(lengths.values())) > 1:
         raise UserError("t, x, y and p must have one length", where=where, value=lengths)
     plain = Plain(where)
-    return Recording(sensor, lengths["t"], _blocks(path, plain), plain=plain)
+    return Recording(sensor=sensor, most=lengths["t"], blocks=_blocks(path, plain), plain=plain)
 
 
 def _blocks(path: Path, plain: Plain) -> Iterator[Columns]:

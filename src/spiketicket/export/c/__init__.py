@@ -21,6 +21,7 @@ from spiketicket.export.c.names import c_name, check_name
 from spiketicket.export.c.writer import Sizes, write_source
 from spiketicket.export.staged import staged
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.typed import typed
 
 __all__ = ["ExportError", "Exported", "Sizes", "c_name", "export_c"]
 
@@ -35,6 +36,7 @@ class Exported:
     """Files of a user that were there and were left as they are."""
 
 
+@typed
 def export_c(
     program: Program, folder: Path, name: str, classes: Sequence[str] | None = None
 ) -> Exported:
@@ -68,7 +70,7 @@ def export_c(
     files = tuple(folder / file for file in texts)
     with staged(*files) as place:
         for file, text in texts.items():
-            write_bytes(place / file, text.encode("ascii"), "--output")
+            write_bytes(place / file, text.encode("ascii"), "folder")
     return Exported(files, made.sizes, kept)
 
 

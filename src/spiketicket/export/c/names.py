@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from spiketicket.errors import argument
 from spiketicket.export.c.chain import ExportError
 
 _LONGEST = 40
@@ -55,7 +56,7 @@ def check_name(name: str) -> None:
         what = "a name must be no word of C or C++, and not a C name of its library"
     else:
         return
-    raise ExportError(what, where="--name", value=name, remedy="Choose another with --name")
+    raise ExportError(what, where=argument("name"), value=name, remedy="Choose another")
 
 
 def c_name(text: str) -> str:

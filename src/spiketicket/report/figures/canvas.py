@@ -19,7 +19,7 @@ from spiketicket.report.markup import Markup, element, joined
 WIDTH = 360.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """A figure with its data; ``name`` is the stem of its files."""
 
@@ -63,7 +63,7 @@ def paper_style() -> str:
     return re.sub(r"var\(--([\w-]+)\)", lambda m: light[m[1]], style)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """Values to places along one axis, linear or logarithmic."""
 
@@ -141,6 +141,7 @@ def rect(
     y: float,
     width: float,
     height: float,
+    *,
     class_: str,
     tip: object = None,
     opacity: float | None = None,

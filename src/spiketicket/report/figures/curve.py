@@ -56,13 +56,13 @@ def accuracy_curve(curve: Curve, number: int) -> Figure:
     columns = (curve.key, "stage", "run", "accuracy", "sd", "low", "high")
     title = f"Accuracy against {curve.title.split(' (')[0]}"
     return Figure(
-        f"curve-{number}-{name}",
-        title,
-        f"{curve.fixed + '. ' if curve.fixed else ''}Mean over seeds; bars are intervals over "
-        "seeds, with one seed over test samples.",
-        drawing(_BOTTOM + (58 if hidden else 42), joined(parts), label=title),
-        columns,
-        tuple(_row(x, ln, s, run) for ln in lines for x, s, run in ln.points),
+        name=f"curve-{number}-{name}",
+        title=title,
+        caption=f"{curve.fixed + '. ' if curve.fixed else ''}Mean over seeds; bars are intervals"
+        " over seeds, with one seed over test samples.",
+        svg=drawing(_BOTTOM + (58 if hidden else 42), joined(parts), label=title),
+        columns=columns,
+        rows=tuple(_row(x, ln, s, run) for ln in lines for x, s, run in ln.points),
     )
 
 
@@ -92,8 +92,8 @@ def _spread(run: Run, row: Row) -> Spread:
 def _x_scale(values: tuple[float, ...]) -> Scale:
     low, high = min(values), max(values)
     if low > 0 and high / low > 5:
-        return Scale(low, high, _LEFT + 10, _RIGHT - 10, log=True)
-    return Scale(low, high, _LEFT + 10, _RIGHT - 10)
+        return Scale(low=low, high=high, start=_LEFT + 10, end=_RIGHT - 10, log=True)
+    return Scale(low=low, high=high, start=_LEFT + 10, end=_RIGHT - 10)
 
 
 def _y_scale(spreads: list[Spread]) -> Scale:
@@ -104,7 +104,7 @@ def _y_scale(spreads: list[Spread]) -> Scale:
     room = max(3.0, (max(means) - min(means)) * 0.3)
     low = max(min(lows), min(means) - room)
     high = min(max(highs), max(means) + room, 100.0)
-    return Scale(max(0.0, low - 0.5), min(100.0, high + 0.5), _BOTTOM, _TOP)
+    return Scale(low=max(0.0, low - 0.5), high=min(100.0, high + 0.5), start=_BOTTOM, end=_TOP)
 
 
 def _tick_values(values: tuple[float, ...], scale: Scale) -> list[float]:

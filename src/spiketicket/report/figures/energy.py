@@ -40,22 +40,22 @@ def energy_bars(run: Run, table: str) -> Figure:
         (stage, found) for stage in _stages(run) if (found := stage_energy(run, stage, table))
     ]
     most = max(sum(found[key] for _, key, _ in _PARTS) for _, found in stages) or 1.0
-    scale = Scale(0, most, 0, WIDTH)
+    scale = Scale(low=0, high=most, start=0, end=WIDTH)
     dense = next((found["total_pj"] for stage, found in stages if stage == "dense"), None)
     parts: list[Markup] = [_key()]
     y = 26.0
     for stage, found in stages:
-        parts.append(_bar(run.title(stage), role(stage), found, scale, y, dense))
+        parts.append(_bar(run.title(stage), role(stage), found, scale=scale, y=y, dense=dense))
         y += _ROW
     row = _row(run, table)
     columns = ("stage", *(key for _, key, _ in _PARTS), "total_pj")
     return Figure(
-        f"energy-{_stem(table)}",
-        f"Energy per image, {table}",
-        _about(row),
-        drawing(y + 2, joined(parts), label=f"Energy per image by table {table}"),
-        columns,
-        tuple((stage, *(found[key] for key in columns[1:])) for stage, found in stages),
+        name=f"energy-{_stem(table)}",
+        title=f"Energy per image, {table}",
+        caption=_about(row),
+        svg=drawing(y + 2, joined(parts), label=f"Energy per image by table {table}"),
+        columns=columns,
+        rows=tuple((stage, *(found[key] for key in columns[1:])) for stage, found in stages),
     )
 
 
@@ -77,14 +77,14 @@ def _key() -> Markup:
     parts = []
     x = 0.0
     for name, _, opacity in _PARTS:
-        parts.append(rect(x, 3, 9, 9, "f-dense", opacity=opacity, rx=1.5))
+        parts.append(rect(x, 3, 9, 9, class_="f-dense", opacity=opacity, rx=1.5))
         parts.append(text(x + 13, 11.5, name, "dim"))
         x += 28 + 6.2 * len(name)
     return joined(parts)
 
 
 def _bar(
-    title: str, kind: str, found: dict[str, float], scale: Scale, y: float, dense: float | None
+    title: str, kind: str, found: dict[str, float], *, scale: Scale, y: float, dense: float | None
 ) -> Markup:
     total = energy(found["total_pj"])
     against = ""
@@ -97,7 +97,7 @@ def _bar(
     for _, key, opacity in _PARTS:
         width = scale(found[key])
         if width > 0.05:
-            parts.append(rect(x, y + 16, width, 9, f"f-{kind}", opacity=opacity))
+            parts.append(rect(x, y + 16, width, 9, class_=f"f-{kind}", opacity=opacity))
         x += width
     return element("g", *parts)
 

@@ -37,7 +37,7 @@ def forests(run: Run) -> list[Figure]:
     ends = [v for p in run.pairs for v in (p.low, p.high, p.difference) if v is not None]
     near = [abs(v) for v in ends if abs(v) <= _FARTHEST]
     reach = max([run.result.verdict.margin * 1.5, 1.0, *near]) * 1.08
-    scale = Scale(-reach, reach, 0, WIDTH)
+    scale = Scale(low=-reach, high=reach, start=0, end=WIDTH)
     margin = run.result.verdict.margin
     return [_figure(run, ticket, pairs, scale, margin) for ticket, pairs in by_ticket.items()]
 
@@ -45,7 +45,7 @@ def forests(run: Run) -> list[Figure]:
 def _figure(run: Run, ticket: str, pairs: list[Compared], scale: Scale, margin: float) -> Figure:
     bottom = _TOP + _ROW * len(pairs)
     parts = [
-        rect(scale.start, _TOP, scale(-margin) - scale.start, bottom - _TOP, "worse"),
+        rect(scale.start, _TOP, scale(-margin) - scale.start, bottom - _TOP, class_="worse"),
         line(scale(0), _TOP, scale(0), bottom, "axis"),
         *(_row(pair, scale, _TOP + i * _ROW, run.title) for i, pair in enumerate(pairs)),
         x_axis(scale, bottom, "percentage points"),
@@ -53,12 +53,12 @@ def _figure(run: Run, ticket: str, pairs: list[Compared], scale: Scale, margin: 
     name = run.title(ticket)
     label = f"Differences between the {name} and its controls, with their intervals"
     return Figure(
-        f"differences-{ticket}",
-        f"{name[:1].upper()}{name[1:]}, minus",
-        _about(run, margin, far=any(abs(pair.difference) > scale.high for pair in pairs)),
-        drawing(bottom + 38, joined(parts), label=label),
-        ("ticket", "control", "points", "low", "high", "basis", "mcnemar_p"),
-        tuple(
+        name=f"differences-{ticket}",
+        title=f"{name[:1].upper()}{name[1:]}, minus",
+        caption=_about(run, margin, far=any(abs(pair.difference) > scale.high for pair in pairs)),
+        svg=drawing(bottom + 38, joined(parts), label=label),
+        columns=("ticket", "control", "points", "low", "high", "basis", "mcnemar_p"),
+        rows=tuple(
             (p.of, p.control, p.difference, p.low, p.high, p.basis, p_values(p.mcnemar_p))
             for p in pairs
         ),

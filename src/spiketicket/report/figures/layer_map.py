@@ -50,11 +50,11 @@ def layer_map(measure: Measure, stage: str, title: str) -> Figure | None:
         caption += f" The first {_MOST_ROWS} of {len(every)} rows."
     drawn = drawing(_TOP + len(shown) * _ROW + 2, joined(parts), label=f"Layers of {title}")
     return Figure(
-        f"layers-{stage}",
-        f"Layer by layer: {title}",
-        caption,
-        drawn,
-        (
+        name=f"layers-{stage}",
+        title=f"Layer by layer: {title}",
+        caption=caption,
+        svg=drawn,
+        columns=(
             "name",
             "group",
             "weights",
@@ -65,7 +65,7 @@ def layer_map(measure: Measure, stage: str, title: str) -> Figure | None:
             "time_step",
             "firing_rate",
         ),
-        _rows(every),
+        rows=_rows(every),
     )
 
 

@@ -63,11 +63,11 @@ def network_picture(run: Run, measure: Measure, stage: str, title: str) -> Figur
     if len(every) > _MOST:
         caption += f" The first {_MOST} of {len(every)} layers."
     return Figure(
-        f"network-{stage}",
-        f"The network: {title}",
-        caption,
-        drawing(classes + 2, joined(parts), label=f"The network of {title}, block by block"),
-        (
+        name=f"network-{stage}",
+        title=f"The network: {title}",
+        caption=caption,
+        svg=drawing(classes + 2, joined(parts), label=f"The network of {title}, block by block"),
+        columns=(
             "name",
             "group",
             "kind",
@@ -79,7 +79,7 @@ def network_picture(run: Run, measure: Measure, stage: str, title: str) -> Figur
             "neuron",
             "neurons",
         ),
-        tuple(_csv_row(step) for step in every),
+        rows=tuple(_csv_row(step) for step in every),
     )
 
 
@@ -90,7 +90,7 @@ def _is_binary(layer: Layer | None, any_is: bool) -> bool:
 
 
 def _flow(parts: list[Markup], y: float, content: str) -> float:
-    parts.append(rect(_LEFT, y + 1, _RIGHT - _LEFT, 20, "pill", rx=10))
+    parts.append(rect(_LEFT, y + 1, _RIGHT - _LEFT, 20, class_="pill", rx=10))
     parts.append(text((_LEFT + _RIGHT) / 2, y + 15, content, "dim", "middle"))
     return y + 26
 
@@ -117,10 +117,10 @@ def _box(parts: list[Markup], y: float, step: Step, binary: bool) -> float:
         return y + _ROW
     kept, rate = density(step.layer), step.neurons.rate if step.neurons else []
     words = [element("title", f"{step.full}: {_facts(step.layer, binary)}")]
-    words.append(rect(_LEFT, 0, _RIGHT - _LEFT, height, "box", rx=3))
+    words.append(rect(_LEFT, 0, _RIGHT - _LEFT, height, class_="box", rx=3))
     if kept:
         width = (_RIGHT - _LEFT) * kept
-        words.append(rect(_LEFT, 0, width, height, "kept" if kept < 1 else "whole", rx=3))
+        words.append(rect(_LEFT, 0, width, height, class_="kept" if kept < 1 else "whole", rx=3))
     words.append(text(_LEFT + 6, 11.5, brief(step.name, 24)))
     words.append(text(_LEFT + 6, 22, _kind(step.layer), "tiny dim"))
     right = ((11.5, _sparse(kept, binary), ""), (22, _firing(step, rate), "tiny dim"))

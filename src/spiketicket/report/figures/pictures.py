@@ -50,12 +50,12 @@ def pictures(sample: Sample, stage: str) -> Figure:
         what = f"Outlined: the {sample.kept.shape[1]} of {all_of} patches that are kept. {what}"
     title = "Kept patches" if sample.kept is not None else "Test images"
     return Figure(
-        f"images-{stage}",
-        title,
-        f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
-        drawing(lines * (height + 22), joined(parts), label=title),
-        ("image", "class", "patch_row", "patch_column"),
-        tuple(rows),
+        name=f"images-{stage}",
+        title=title,
+        caption=f"{_which(sample.ids[:count])} of the test set. {what}".strip(),
+        svg=drawing(lines * (height + 22), joined(parts), label=title),
+        columns=("image", "class", "patch_row", "patch_column"),
+        rows=tuple(rows),
     )
 
 

@@ -118,8 +118,10 @@ def _rate(events: Events, top: float, width: float) -> Markup:
         name: np.histogram(time[events.p == polarity], edges)[0] / (edges[1] - edges[0])
         for polarity, name in ((1, "ON"), (0, "OFF"))
     }
-    scale_x = Scale(0, float(edges[-1]), 44, width - 1)
-    scale_y = Scale(0, float(max(r.max() for r in rates.values())), top + _RATE, top)
+    scale_x = Scale(low=0, high=float(edges[-1]), start=44, end=width - 1)
+    scale_y = Scale(
+        low=0, high=float(max(r.max() for r in rates.values())), start=top + _RATE, end=top
+    )
     parts = [
         y_axis(scale_y, 44, width, "thousand events per second", 3),
         x_axis(scale_x, top + _RATE, "ms"),

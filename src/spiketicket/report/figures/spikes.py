@@ -44,10 +44,10 @@ def raster(sample: Sample, stage: str) -> Figure | None:
         parts.append(text(0, y + 14, brief(short_name(name), 15), "small"))
         words = f"{spikes.shape[1]} neurons"
         parts.append(text(0, y + 27, words, "tiny dim"))
-        parts.append(rect(_LEFT, y, WIDTH - _LEFT, _PANEL, "panel", f"{name}: {words}"))
+        parts.append(rect(_LEFT, y, WIDTH - _LEFT, _PANEL, class_="panel", tip=f"{name}: {words}"))
         parts.append(_marks(spikes[:times], y, cell))
         y += _PANEL + _GAP
-    scale = Scale(0.5, times + 0.5, _LEFT, WIDTH)
+    scale = Scale(low=0.5, high=times + 0.5, start=_LEFT, end=WIDTH)
     parts.append(x_axis(scale, y - _GAP + 2, "time step", _steps(times)))
     rows = [
         (name, t + 1, n)
@@ -55,13 +55,13 @@ def raster(sample: Sample, stage: str) -> Figure | None:
         for t, n in zip(*(i.tolist() for i in spikes.nonzero()), strict=True)
     ]
     return Figure(
-        f"raster-{stage}",
-        "Spikes",
-        f"Test sample {sample.index}: at most 128 evenly chosen neurons "
+        name=f"raster-{stage}",
+        title="Spikes",
+        caption=f"Test sample {sample.index}: at most 128 evenly chosen neurons "
         "a layer, a mark for each spike.",
-        drawing(y + 32, joined(parts), label="Spikes of each layer over time"),
-        ("layer", "time_step", "neuron"),
-        tuple(rows),
+        svg=drawing(y + 32, joined(parts), label="Spikes of each layer over time"),
+        columns=("layer", "time_step", "neuron"),
+        rows=tuple(rows),
     )
 
 
@@ -84,11 +84,11 @@ def membranes(sample: Sample, stage: str) -> Figure | None:
     if not neurons or not finite:
         return None
     low, high = min(0.0, *finite), max(sample.threshold, *finite)
-    scale_x = Scale(0.5, times + 0.5, 34, WIDTH)
+    scale_x = Scale(low=0.5, high=times + 0.5, start=34, end=WIDTH)
     parts: list[Markup] = []
     y = 12.0
     for n in range(neurons):
-        scale_y = Scale(low, high, y + 38, y)
+        scale_y = Scale(low=low, high=high, start=y + 38, end=y)
         edge = scale_y(sample.threshold)
         parts.append(line(34, edge, WIDTH, edge, "threshold"))
         parts.append(text(0, y + 22, n + 1, "small dim"))
@@ -103,14 +103,14 @@ def membranes(sample: Sample, stage: str) -> Figure | None:
         y += 50
     parts.append(x_axis(scale_x, y, "time step", _steps(times)))
     return Figure(
-        f"membranes-{stage}",
-        "Membranes",
-        f"Potential before firing of {neurons} neurons of "
+        name=f"membranes-{stage}",
+        title="Membranes",
+        caption=f"Potential before firing of {neurons} neurons of "
         f"{short_name(sample.membrane_name)}, test sample {sample.index}. Dashed: the threshold. "
         "Filled: the neuron fires.",
-        drawing(y + 38, joined(parts), label="Membrane potentials over time"),
-        ("neuron", "time_step", "potential", "fires"),
-        tuple(
+        svg=drawing(y + 38, joined(parts), label="Membrane potentials over time"),
+        columns=("neuron", "time_step", "potential", "fires"),
+        rows=tuple(
             (
                 n + 1,
                 t + 1,
@@ -128,7 +128,7 @@ def answer(sample: Sample, stage: str) -> Figure | None:
     logits = [float(v) for v in sample.logits]
     if not logits or not all(math.isfinite(v) for v in logits):
         return None
-    scale_y = Scale(min(0.0, *logits), max(0.0, *logits) or 1.0, 170, 30)
+    scale_y = Scale(low=min(0.0, *logits), high=max(0.0, *logits) or 1.0, start=170, end=30)
     step = (WIDTH - 40) / len(logits)
     parts: list[Markup] = [y_axis(scale_y, 40, WIDTH, "logit")]
     for c, v in enumerate(logits):
@@ -136,7 +136,9 @@ def answer(sample: Sample, stage: str) -> Figure | None:
         kind = "f-ticket" if c == sample.prediction else "f-control"
         tip = f"{sample.class_name(c)}: {v:.3g}"
         x = 40 + c * step
-        parts.append(rect(x + step * 0.15, top, step * 0.7, max(bottom - top, 0.8), kind, tip))
+        parts.append(
+            rect(x + step * 0.15, top, step * 0.7, max(bottom - top, 0.8), class_=kind, tip=tip)
+        )
         if step >= 14:
             name = shortened(sample.class_name(c), max(2, int(step / 6)))
             parts.append(text(x + step / 2, 186, name, "dim", "middle"))
@@ -145,12 +147,12 @@ def answer(sample: Sample, stage: str) -> Figure | None:
     if not right:
         words += f": it is {sample.class_name(sample.label)}"
     return Figure(
-        f"answer-{stage}",
-        "Its answer",
-        f"Test sample {sample.index}: {words}.",
-        drawing(194, joined(parts), label="The value of each class"),
-        ("class", "logit"),
-        tuple((sample.class_name(c), v) for c, v in enumerate(logits)),
+        name=f"answer-{stage}",
+        title="Its answer",
+        caption=f"Test sample {sample.index}: {words}.",
+        svg=drawing(194, joined(parts), label="The value of each class"),
+        columns=("class", "logit"),
+        rows=tuple((sample.class_name(c), v) for c, v in enumerate(logits)),
     )
 
 

@@ -68,7 +68,7 @@ def _figure(
         return None
     every = [v for ln in lines for _, v in ln.values]
     last = max(epoch for ln in lines for epoch, _ in ln.values)
-    scale_x = Scale(1, max(2, last + 1), _LEFT + 6, _RIGHT - 8)
+    scale_x = Scale(low=1, high=max(2, last + 1), start=_LEFT + 6, end=_RIGHT - 8)
     scale_y = _scale(every)
     parts: list[Markup] = [
         y_axis(scale_y, _LEFT, _RIGHT, unit),
@@ -99,7 +99,9 @@ def _figure(
         for e in s.history
     )
     drawn = drawing(_BOTTOM + 42, joined(parts), label=f"{title} by epoch")
-    return Figure(f"training-{name}", title, caption, drawn, columns, rows)
+    return Figure(
+        name=f"training-{name}", title=title, caption=caption, svg=drawn, columns=columns, rows=rows
+    )
 
 
 def _mean_line(run: Run, name: str, value: Callable[[Epoch], float]) -> _Line:
@@ -115,9 +117,9 @@ def _mean_line(run: Run, name: str, value: Callable[[Epoch], float]) -> _Line:
 def _scale(values: Sequence[float]) -> Scale:
     low, high = min(values), max(values)
     if low > 0 and high / low > 20:
-        return Scale(low / 1.1, high * 1.1, _BOTTOM, _TOP, log=True)
+        return Scale(low=low / 1.1, high=high * 1.1, start=_BOTTOM, end=_TOP, log=True)
     room = (high - low) * 0.04 or 0.5
-    return Scale(low - room, high + room, _BOTTOM, _TOP)
+    return Scale(low=low - room, high=high + room, start=_BOTTOM, end=_TOP)
 
 
 def _whole(scale: Scale) -> list[float]:

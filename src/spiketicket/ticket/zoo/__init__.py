@@ -13,13 +13,14 @@ from typing import Any
 
 from spiketicket.errors import UserError, did_you_mean
 from spiketicket.machine.bounded import read_regular
+from spiketicket.machine.typed import typed
 from spiketicket.ticket import TicketError
 from spiketicket.ticket.codec import MAX_FILE_BYTES
 
 _FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZooTicket:
     """One ticket of the zoo. Reading the index does not read the ticket."""
 
@@ -55,6 +56,7 @@ def list_tickets() -> tuple[ZooTicket, ...]:
     return tuple(ZooTicket(name=name, **facts) for name, facts in sorted(index.items()))
 
 
+@typed
 def find_ticket(name: str) -> ZooTicket:
     """A ticket by its name, after its file was compared with the index.
 
