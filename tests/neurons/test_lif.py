@@ -244,7 +244,9 @@ def test_every_level_of_the_processor_gives_the_same_bits(
         mean, var = _native.batch_stats(y)
         leaves = [x.clone().requires_grad_() for x in (y, a, b)]
         shape = _native.Shape(3, 2, 8, 8, channels, pool, 0)
-        spikes = _native.norm_lif_pool(*leaves, (mean, var.rsqrt()), shape, config)
+        spikes = _native.norm_lif_pool(
+            *leaves, stats=(mean, var.rsqrt()), shape=shape, config=config
+        )
         spikes.backward(slope)
         made = (mean, var, spikes.detach(), *(leaf.grad for leaf in leaves))
         return b"".join(x.float().numpy().tobytes() for x in made)
