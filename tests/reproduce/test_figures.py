@@ -9,6 +9,7 @@ import pytest
 
 from spiketicket.reproduce import load_study
 from spiketicket.reproduce.figures import draw
+from spiketicket.reproduce.look import BOTTOM, TOP
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -64,7 +65,7 @@ def test_published_values_far_from_ours_have_a_scale_of_their_own(conditions, st
         for name in ("ANN", "BinW-SNN")
     ]
     ours, theirs = places(draw(load_study("table1"), far))
-    assert max(theirs) < min(ours)
+    assert TOP <= min(theirs) <= max(theirs) < min(ours) <= max(ours) <= BOTTOM
     ours, theirs = places(near)
     assert max(theirs) > min(ours)
 
@@ -128,6 +129,12 @@ def colours_in(node: ElementTree.Element) -> set[str]:
 def test_a_figure_lies_within_its_frame(conditions):
     root = ElementTree.fromstring(draw(load_study("table1"), conditions))
     width, height = (float(v) for v in root.get("viewBox", "").split()[2:])
+    title = root.findall(f"{SVG}text")
+    assert (
+        " ".join(line.text or "" for line in title)
+        == "Table 1. Tickets in five conditions of a CNN"
+    )
+    assert all(7 * len(line.text or "") <= width for line in title)
     for entry in root.findall(f"{SVG}g")[1:]:
         x, y = (float(v) for v in entry.get("transform", "")[10:-1].split())
         assert 0 <= x < width

@@ -18,8 +18,8 @@ from spiketicket.reproduce.look import HEIGHT, PANEL, Key
 from spiketicket.reproduce.panels import conditions_panel, curves_panel
 from spiketicket.reproduce.study import Study
 
-_HEAD, _COLUMNS = 30.0, 3
-"""Height of the title, and panels beside each other."""
+_COLUMNS = 3
+"""Panels beside each other."""
 
 
 def draw(study: Study, rows: Sequence[Row]) -> str:
@@ -28,10 +28,12 @@ def draw(study: Study, rows: Sequence[Row]) -> str:
     make = forest if study.metric == "difference" else _panels
     inner, width, height = make(study, rows, key)
     title = f"{study.place}. {study.title}"
-    legend, bottom = key.drawn(_HEAD + height + 10, width)
-    body = element("g", inner, transform=f"translate(0 {px(_HEAD)})")
-    head = text(0, 16, title, "strong")
-    return as_file(drawing(bottom, head, body, legend, label=title, width=width))
+    lines = folded(title, int(width // 7))
+    top = 14 + 16 * len(lines)
+    head = [text(0, 16 * (i + 1), words, "strong") for i, words in enumerate(lines)]
+    body = element("g", inner, transform=f"translate(0 {px(top)})")
+    legend, bottom = key.drawn(top + height + 10, width)
+    return as_file(drawing(bottom, *head, body, legend, label=title, width=width))
 
 
 def _panels(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, float]:

@@ -1,7 +1,7 @@
 """From studies to files: one sweep for all that is asked for, then figure, table and text each.
 
-<out>/<study>.jsonl    a line a cell: recipe, hash, device, seeds, wall time, stages, verdict
-<out>/<study>.csv      a line a stage
+<out>/<study>.jsonl    a line per cell: recipe, hash, device, seeds, wall time, stages, verdict
+<out>/<study>.csv      a line per stage
 <out>/<study>.svg      the figure
 <out>/<study>.md       what it shows, what is missing, the values
 """
