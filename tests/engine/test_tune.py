@@ -80,7 +80,6 @@ def test_drawn_inputs_fit_and_are_the_same_every_time(random_ticket, frames):
 @pytest.mark.parametrize(
     ("tune", "says"),
     [
-        ("all", "tune: must be True, False or inputs as run.*got 'str'"),
         (np.zeros((0, 2, 8, 8), np.uint8), "tune: needs at least one input"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"x: must have the shape \[N, 2, 8, 8\]"),
         (np.full((1, 2, 8, 8), np.nan, np.float32), "x: must be finite numbers"),
