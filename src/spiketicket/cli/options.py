@@ -73,6 +73,7 @@ MaxMemoryOption = Annotated[
 
 
 def _consent(
+    *,
     network: Annotated[
         str,
         typer.Option(

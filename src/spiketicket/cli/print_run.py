@@ -61,8 +61,10 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
 def _print_progress(run: Run, folder: Path) -> None:
     seeds = run.seeds or (0,)
     done = sum(stage.result is not None for stage in run.stages)
-    of = f" of {len(run.expected) * len(seeds)}" if run.counted else ""
-    print_line(f"{run.name}: unfinished, {done}{of} stages are done", "bold")
+    are = f"{done} of {len(run.expected) * len(seeds)} stages are done"
+    if not run.counted:
+        are = f"{counted(done, 'stage')} done, of how many an earlier version does not say"
+    print_line(f"{run.name}: unfinished, {are}", "bold")
     rows = []
     for name in dict.fromkeys((*run.expected, *(s.name for s in run.stages))):
         stages = {stage.seed: stage for stage in run.stages_of(name)}
