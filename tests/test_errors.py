@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spiketicket.machine.run_files import read_arrays, read_predictions
 
 import spiketicket
 from spiketicket.errors import UserError
 from spiketicket.experiment.record import check_record
+from spiketicket.experiment.results import read_predictions
+from spiketicket.machine.arrays import read_arrays
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.files import read_json
 from spiketicket.recipe import load_recipe

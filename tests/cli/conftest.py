@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from command import spiketicket
+from typer.testing import Result
 
-import spiketicket.experiment
-from spiketicket.cli import app
 from spiketicket.cli import find as find_command
 from spiketicket.verdict.rules import StageScores, judge
 
@@ -35,14 +34,7 @@ ARM = {
 @pytest.fixture
 def spike() -> Run:
     """Run the command line with some arguments; an unexpected exception is raised here."""
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(app, arguments)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+    return spiketicket
 
 
 VERDICT = judge(
@@ -111,6 +103,6 @@ class FakeRun:
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     fake = FakeRun()
     monkeypatch.setitem(__import__("sys").modules, "spiketicket.experiment.find", fake)
-    monkeypatch.setattr(spiketicket.experiment, "find", fake, raising=False)
+    monkeypatch.setattr(_experiment, "find", fake, raising=False)
     monkeypatch.setattr(find_command, "_report", lambda folder, *rest: folder / "report.html")
     return fake

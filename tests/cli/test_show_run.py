@@ -31,6 +31,7 @@ density = 0.5
 [train]
 epochs = 3
 """
+TITLES = ("ticket", "dense, trained", "random mask, trained", "random mask, frozen")
 STAGES = {"ticket": 97.0, "dense": 98.0, "random_trained": 90.0, "random_frozen": 10.0}
 
 
@@ -70,6 +71,11 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "small-0123456789"
     made.mkdir()
     (made / "recipe.toml").write_text(RECIPE)
+    listed = [
+        {"name": name, "title": title, "role": "ticket" if name == "ticket" else "control"}
+        for name, title in zip(STAGES, TITLES, strict=True)
+    ]
+    write(made / "stages.json", {"version": 1, "stages": listed})
     rows = [stage(made / "seed-0" / name, name) for name in STAGES]
     scores = [StageScores([accuracy, accuracy - 1]) for accuracy in STAGES.values()]
     verdict = judge(*scores, margin=2.0, confidence=0.95).to_dict()
