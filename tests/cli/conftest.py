@@ -10,6 +10,7 @@ import pytest
 from command import spiketicket
 from typer.testing import Result
 
+import spiketicket.experiment as _experiment
 from spiketicket.cli import find as find_command
 from spiketicket.verdict.rules import StageScores, judge
 
