@@ -167,8 +167,8 @@ def random_vgg9(data: Any) -> Any:
     from torch import nn
 
     from spiketicket.data.augment import normalise
-    from spiketicket.methods.layers import WeightStart, kept_count, random_masks
-    from spiketicket.methods.weights import attach_trained
+    from spiketicket.methods.masks import kept_count, random_masks
+    from spiketicket.methods.weights import WeightStart, attach_trained
     from spiketicket.models import vgg9
     from spiketicket.models.blocks import DataShape
     from spiketicket.models.of_ticket import to_ticket

@@ -20,7 +20,8 @@ from spiketicket.experiment.provenance import provenance, versions
 from spiketicket.experiment.setup import Experiment
 from spiketicket.measure.observe import observed
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.layers import fan_in, kept_count
+from spiketicket.methods.masks import kept_count
+from spiketicket.methods.weights import fan_in
 from spiketicket.models.blocks import time_first
 from spiketicket.models.of_ticket import from_ticket, load_into
 from spiketicket.models.prunable import prunable

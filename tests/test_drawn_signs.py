@@ -57,7 +57,7 @@ def test_signs_of_the_seed_are_left_out_and_come_back(kind, drawn_as, tmp_path):
 
 @pytest.mark.parametrize("kind", ["signed_constant", "kaiming_normal"])
 def test_they_are_the_signs_that_a_search_draws(kind):
-    from spiketicket.methods.layers import WeightStart, initial_weight
+    from spiketicket.methods.weights import WeightStart, initial_weight
 
     shape = (40, 5, 3, 3)
     weight = initial_weight(WeightStart(kind), shape, Stream(9, "weight", "f.0")).numpy()

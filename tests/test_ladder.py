@@ -18,8 +18,8 @@ from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.setup import Experiment
 from spiketicket.methods import ladder
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.layers import WeightStart, initial_weight
 from spiketicket.methods.stages import condition, stages_of
+from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.progress import NullReporter

@@ -193,7 +193,7 @@ def replace_ops(program, changed):
 def test_batch_norm_is_folded_bit_for_bit():
     from torch import nn
 
-    from spiketicket.engine.compile._net import Net
+    from spiketicket.engine.compile.net import Net
     from spiketicket.models.blocks import scale_and_shift
 
     rng = np.random.default_rng(3)

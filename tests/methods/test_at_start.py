@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.methods import synflow
-from spiketicket.methods.layers import WeightStart, initial_weight
 from spiketicket.methods.states import masked
+from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
 

@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import (
-    WeightStart,
-    initial_weight,
-    kept_count,
-    random_masks,
-    top_by_order,
-    top_mask,
-)
+from spiketicket.methods.masks import kept_count, random_masks, top_by_order, top_mask
+from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
 

@@ -14,10 +14,11 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.methods import gradual
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.layers import WeightStart, initial_weight, largest_masks
+from spiketicket.methods.masks import largest_masks
 from spiketicket.methods.rounds import round_densities
 from spiketicket.methods.stages import stages_of
 from spiketicket.methods.states import load_tensors, masked, plain_state
+from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
 from spiketicket.training.callback import Callback

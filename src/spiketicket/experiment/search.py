@@ -24,8 +24,8 @@ from spiketicket.experiment import search_key
 from spiketicket.experiment.loader import Loader
 from spiketicket.machine.files import explained
 from spiketicket.machine.typed import typed
-from spiketicket.methods.layers import norm_parameters
 from spiketicket.methods.usable import require_usable
+from spiketicket.methods.weights import norm_parameters
 from spiketicket.models.custom import leave as leave_as_they_are
 from spiketicket.models.custom import mean_over_time, reset_state
 from spiketicket.models.of_ticket import to_ticket

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import WeightStart, random_masks
+from spiketicket.methods.masks import random_masks
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import ALL, Stage
 from spiketicket.methods.usable import require_usable
-from spiketicket.methods.weights import attach_kept, attach_trained
+from spiketicket.methods.weights import WeightStart, attach_kept, attach_trained
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.probe import inputs_probe
 from spiketicket.models.prunable import prunable

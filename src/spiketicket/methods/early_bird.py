@@ -17,7 +17,7 @@ import torch
 from annotated_types import Gt, Interval, Le
 from torch import Tensor, nn
 
-from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.masks import Scope, largest_masks
 from spiketicket.methods.pruning import SHARED, PruningConfig, the_ticket, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

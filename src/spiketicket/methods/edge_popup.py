@@ -34,16 +34,10 @@ from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
 from spiketicket.methods import controls
-from spiketicket.methods.layers import (
-    WeightStart,
-    fan_in,
-    initial_weight,
-    kept_count,
-    largest_masks,
-    norm_parameters,
-)
+from spiketicket.methods.masks import kept_count, largest_masks
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
+from spiketicket.methods.weights import WeightStart, fan_in, initial_weight, norm_parameters
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig, Recipe
 from spiketicket.streams import Stream

@@ -18,7 +18,7 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import model_validator
 
-from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.masks import Scope, largest_masks
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

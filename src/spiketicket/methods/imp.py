@@ -18,7 +18,7 @@ from annotated_types import Ge, Interval, Lt
 from pydantic import model_validator
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.masks import Scope, largest_masks
 from spiketicket.methods.pruning import SHARED, PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import (
     PRETRAINED,

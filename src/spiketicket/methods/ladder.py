@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
 from spiketicket.methods.controls import build_network, load_state, shorter, tuning_budget
-from spiketicket.methods.layers import kept_count, norm_parameters, random_masks
+from spiketicket.methods.masks import kept_count, random_masks
 from spiketicket.methods.rung_config import weight_start
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import Role, Stage
-from spiketicket.methods.weights import attach_kept, attach_trained
+from spiketicket.methods.weights import attach_kept, attach_trained, norm_parameters
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.models.transformer import SpikingTransformer, TransformerConfig

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.masks import Scope, largest_masks
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import (
     PRETRAINED,

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 
 from spiketicket.methods.controls import build_network
-from spiketicket.methods.layers import kept_count
+from spiketicket.methods.masks import kept_count
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.models.blocks import DataShape

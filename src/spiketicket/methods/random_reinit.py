@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from spiketicket.methods import imp
-from spiketicket.methods.layers import largest_masks
+from spiketicket.methods.masks import largest_masks
 from spiketicket.methods.pruning import PruningConfig, with_controls
 from spiketicket.methods.rewinding import PRETRAINED
 from spiketicket.methods.scene import Prepared, Scene

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
-from spiketicket.methods.layers import WeightStart
+from spiketicket.methods.weights import WeightStart
 from spiketicket.recipe import Epochs, MethodConfig
 
 Rung = Literal["patch", "pepsp", "multisp"]

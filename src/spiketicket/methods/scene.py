@@ -12,9 +12,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket.methods.layers import WeightStart, initial_weight
 from spiketicket.methods.states import load_plain, read_state, save_plain, zero_pruned
-from spiketicket.methods.weights import attach_trained
+from spiketicket.methods.weights import WeightStart, attach_trained, initial_weight
 from spiketicket.models.prunable import TrainedWeight, prunable
 from spiketicket.recipe import ModelConfig, TrainConfig
 from spiketicket.streams import Stream

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import Scope, largest_masks
+from spiketicket.methods.masks import Scope, largest_masks
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

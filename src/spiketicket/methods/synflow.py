@@ -26,7 +26,7 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.layers import global_masks, largest_masks
+from spiketicket.methods.masks import global_masks, largest_masks
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

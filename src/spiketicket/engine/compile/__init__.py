@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.engine.compile._net import Net
-from spiketicket.engine.compile._settings import Table, read_neuron
+from spiketicket.engine.compile.net import Net
+from spiketicket.engine.compile.settings import Table, read_neuron
 from spiketicket.engine.program import MAX_STEPS, Program
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import DataShape

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from spiketicket.engine import ops
-from spiketicket.engine.compile._net import Net
-from spiketicket.engine.compile._settings import NeuronSettings
+from spiketicket.engine.compile.net import Net
+from spiketicket.engine.compile.settings import NeuronSettings
 from spiketicket.engine.ops import NeuronKind
 from spiketicket.recipe.shapes import CONV_PEP_STAGES
 

@@ -9,10 +9,10 @@ import math
 from dataclasses import replace
 
 from spiketicket.engine import ops
-from spiketicket.engine.compile._net import Net
 from spiketicket.engine.compile._parts import Parts
 from spiketicket.engine.compile._patches import choose_tokens
-from spiketicket.engine.compile._settings import NEURONS, NeuronSettings, Table
+from spiketicket.engine.compile.net import Net
+from spiketicket.engine.compile.settings import NEURONS, NeuronSettings, Table
 from spiketicket.engine.ops import NeuronKind
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spiketicket.engine.compile._net import Net
-from spiketicket.engine.compile._settings import Table
 from spiketicket.engine.compile._transformer import compile_transformer
+from spiketicket.engine.compile.net import Net
+from spiketicket.engine.compile.settings import Table
 
 
 def compile_network(net: Net, model: Table) -> None:

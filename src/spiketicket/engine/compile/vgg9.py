@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spiketicket.engine import ops
-from spiketicket.engine.compile._net import Net
-from spiketicket.engine.compile._settings import Table
+from spiketicket.engine.compile.net import Net
+from spiketicket.engine.compile.settings import Table
 from spiketicket.recipe.shapes import vgg9_pools
 
 

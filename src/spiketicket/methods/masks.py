@@ -1,21 +1,15 @@
-"""Which layers a ticket covers, and what it keeps of them.
-
-A ticket is made on the ``weight`` of every convolution and linear layer of a plain module, by
-``torch.nn.utils.parametrize``; nothing else of the module is touched.
-"""
+"""Masks: how many weights a density keeps, and which."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from spiketicket.errors import UserError
 from spiketicket.streams import Stream
@@ -113,37 +107,3 @@ def random_masks(
         flat[stream.child(name).permutation(flat.size)[: kept[name]]] = True
         masks[name] = torch.from_numpy(flat.reshape(shape))
     return masks
-
-
-@dataclass(frozen=True)
-class WeightStart:
-    """How weights start: ``kaiming_normal`` is N(0, 2/fan), ``signed_constant`` +-sqrt(2/fan).
-
-    ``fan`` is the fan-in times ``fan_scale`` (the density, in the "scaled" initialisation of
-    Ramanujan et al. 2020).
-    """
-
-    kind: Literal["kaiming_normal", "signed_constant"]
-    fan_scale: float = 1.0
-
-
-def initial_weight(start: WeightStart, shape: tuple[int, ...], stream: Stream) -> Tensor:
-    """A random weight from our own counter stream: the same bytes everywhere."""
-    count, std = math.prod(shape), math.sqrt(2.0 / (fan_in(shape) * start.fan_scale))
-    values: NDArray[np.float32]
-    if start.kind == "signed_constant":
-        values = stream.signs(count).astype(np.float32) * np.float32(std)
-    else:
-        values = stream.normal(count) * np.float32(std)
-    return torch.from_numpy(values.reshape(shape))
-
-
-def fan_in(shape: tuple[int, ...]) -> int:
-    """Inputs of one output: all axes of a weight but the first."""
-    return math.prod(shape[1:])
-
-
-def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Scales and shifts of all normalisation layers."""
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
-    return [p for m in model.modules() if isinstance(m, kinds) for p in m.parameters()]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.engine import ops
-from spiketicket.engine.compile._settings import NeuronSettings, Table
+from spiketicket.engine.compile.settings import NeuronSettings, Table
 from spiketicket.engine.program import Builder, Program
 from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketError
