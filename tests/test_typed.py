@@ -124,7 +124,7 @@ def test_a_wrong_type(call: Callable[[], object], message: str) -> None:
         (None, Literal["a"] | None, True),
         ("a", Path, False),
         (Path("a"), str | Path, True),
-        (object(), Any, True),
+        ({1: 2}, Any, True),
         (np.memmap, type, True),
     ],
     ids=str,
