@@ -15,7 +15,7 @@ from spiketicket.export import onnx as to_onnx
 from spiketicket.export import torch_module
 from spiketicket.export.trace import traced
 from spiketicket.models.blocks import DataShape
-from spiketicket.neurons import own
+from spiketicket.neurons import custom
 
 SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 
@@ -118,7 +118,7 @@ def _own(monkeypatch, function, **options):
     name = f"examples.custom_network:{function}"
     config = _own.Config(name=name, timesteps=2, options=options)
     with given(Consent(name, options)):
-        return _own.build(config, own.Config(), SHAPE)
+        return _own.build(config, custom.Config(), SHAPE)
 
 
 def _written(folder, net, images, shape=SHAPE):
