@@ -57,7 +57,7 @@ def entries(methods=METHODS, densities=(0.6, 0.5), **given):
 
 
 def test_every_method_has_the_same_net_data_and_budget():
-    made = entries(options=(SNIP,))
+    made = entries(method_options=(SNIP,))
     assert [(e.method, e.density) for e in made] == [(m, d) for m in METHODS for d in (0.6, 0.5)]
     for section in ("data", "model", "neuron", "train", "controls", "seed"):
         assert len({repr(getattr(e.run.recipe, section)) for e in made}) == 1
@@ -65,7 +65,7 @@ def test_every_method_has_the_same_net_data_and_budget():
     assert tickets["edge_popup"].score_init == "constant"  # the recipe's own method keeps its own
     assert tickets["snip"].samples == 20
     assert tickets["imp"].budget == "each"
-    shared = entries(budget="total", options=(SNIP,))
+    shared = entries(budget="total", method_options=(SNIP,))
     assert {e.run.recipe.ticket.budget for e in shared if e.method != "edge_popup"} == {"total"}
 
 
@@ -82,7 +82,7 @@ def test_what_methods_have_in_common_is_trained_once(tmp_path):
     assert len({k["pretrained"] for k in keys.values()}) == 1
     assert keys["imp", 0.5]["round_2"] == keys["random_reinit", 0.4]["round_2"]
     assert len({k["ticket"] for k in keys.values()}) == len(keys)
-    own = entries(("imp",), (0.5,), options=("imp.scope=layer",))[0].run.recipe
+    own = entries(("imp",), (0.5,), method_options=("imp.scope=layer",))[0].run.recipe
     other = stage_keys(own, 0, "cpu", {"spiketicket": "1"})
     assert other["pretrained"] == keys["imp", 0.5]["pretrained"]
     assert other["round_1"] != keys["imp", 0.5]["round_1"]
@@ -283,6 +283,6 @@ def test_a_method_has_one_colour_whatever_it_is_compared_with():
 
 def test_unfinished_runs_are_named(tmp_path):
     with pytest.raises(UserError, match="none of the runs is finished"):
-        compare.collect(entries(("snip",), (0.5,), options=(SNIP,)), tmp_path)
+        compare.collect(entries(("snip",), (0.5,), method_options=(SNIP,)), tmp_path)
     with pytest.raises(RecipeError, match=r"imp: .*rounds and share"):
-        entries(("imp",), (0.5,), options=("imp.rounds=2", "imp.share=0.5"))
+        entries(("imp",), (0.5,), method_options=("imp.rounds=2", "imp.share=0.5"))

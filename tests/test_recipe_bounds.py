@@ -69,13 +69,13 @@ def test_what_is_beyond_every_recipe_is_one_line(tmp_path: Path, text: str, told
 )
 def test_an_override_is_bounded_as_a_recipe_is(override: str) -> None:
     (line,) = problems(override)
-    assert line.startswith("--set")
+    assert line.startswith("`overrides`")
     assert len(line) < 300
 
 
 def test_a_ramp_has_bounds() -> None:
     (line,) = problems("train.timestep_ramp=[" + "[1, 1]," * 101 + "]", "train.epochs=1000")
-    assert line.startswith("--set train.timestep_ramp: must have at most 100 entries")
+    assert line.startswith("`overrides` train.timestep_ramp: must have at most 100 entries")
     assert len(line) < 300
 
 
@@ -94,7 +94,7 @@ def test_a_ramp_has_bounds() -> None:
 )
 def test_numbers_that_nobody_can_wait_for_are_refused(override: str) -> None:
     (line,) = problems(override)
-    assert line.startswith(f"--set {override.split('=')[0]}: must be <= ")
+    assert line.startswith(f"`overrides` {override.split('=')[0]}: must be <= ")
 
 
 @pytest.mark.parametrize("family", ["methods", "data"])

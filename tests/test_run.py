@@ -358,7 +358,7 @@ def test_other_data_in_the_same_folder_is_refused(found, tmp_path):
 def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UserError, match=r"cannot be written.*--runs"):
+    with pytest.raises(UserError, match=r"cannot be written.*`runs_dir`"):
         find(recipe(), runs_dir=blocked)
 
 

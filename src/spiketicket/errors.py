@@ -1,7 +1,8 @@
 """The errors a user of the library is meant to see.
 
 Everything raised on purpose derives from :class:`SpikeTicketError`; bad input is a
-:class:`UserError`, which the command line prints as ``error: ...`` without a traceback.
+:class:`UserError`, which the command line prints as ``error: ...`` without a traceback. An argument
+of a wrong type is a TypeError, see :mod:`spiketicket.machine.typed`.
 """
 
 from __future__ import annotations

@@ -164,7 +164,8 @@ def test_a_place_that_cannot_be_written_names_the_option_that_chose_it(
         for place in (tmp_path, tmp_path / "file" / "x.json"):
             result = spike("measure", ticket(run), option, str(place))
             assert (result.exit_code, result.stdout) == (2, "")
-            assert f"Choose another place with {option}, or change" in result.stderr
+            long = "--output" if option == "-o" else option
+            assert f"Choose another {long}, or change" in result.stderr
 
 
 @pytest.mark.parametrize(

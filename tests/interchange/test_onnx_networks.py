@@ -143,7 +143,7 @@ class Breaks(nn.Module):
 def test_an_operator_that_onnx_lacks_is_named(tmp_path, capfd):
     with pytest.raises(UserError, match=r"the operator \w+\.bessel_j0\.default") as caught:
         to_onnx.write_onnx(Bessel(), torch.ones(2, 3), tmp_path / "net.onnx")
-    assert caught.value.remedy == "Export it with --to torch or --to pt2"
+    assert caught.value.remedy == "Export it to torch or to pt2"
     assert "\x1b" not in str(caught.value)
     with pytest.raises(UserError, match=r"torch\.export cannot follow the network: AttributeError"):
         to_onnx.write_onnx(Breaks(), torch.ones(2, 3), tmp_path / "net.onnx")

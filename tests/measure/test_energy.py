@@ -72,5 +72,5 @@ def test_memory_is_apart_and_a_layers_own_size_decides():
 
 
 def test_an_unknown_table_names_those_there_are():
-    with pytest.raises(UserError, match=r"--energy: unknown energy table.*45nm-fp32-binary"):
+    with pytest.raises(UserError, match=r"`energy`: unknown energy table.*45nm-fp32-binary"):
         find_table("7nm")
