@@ -131,12 +131,12 @@ def test_weights_that_the_search_draws_anew_decide_nothing(finished):
 def test_a_call_with_other_values_is_refused_with_what_differs(what, finished):
     folder, ticket = finished
     make, message = OTHER[what]
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    before = {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=rf"holds another search, which differs in .*{message}"):
         search(folder, **make())
     with pytest.raises(UserError, match=r"Give another folder, or delete this one$"):
         search(folder, **make())
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
     assert search(folder) == ticket
 
 

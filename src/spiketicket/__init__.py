@@ -12,6 +12,7 @@ from spiketicket.machine import cores
 
 if TYPE_CHECKING:
     from spiketicket.engine.engine import Engine
+    from spiketicket.experiment.attach import Search, attach
     from spiketicket.experiment.find import evaluate_ticket, find, train_dense
     from spiketicket.experiment.search import reset_state, search
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
@@ -26,7 +27,9 @@ if "torch" not in sys.modules:
 
 _HOME = {
     "Engine": "engine.engine",
+    "Search": "experiment.attach",
     "Ticket": "ticket",
+    "attach": "experiment.attach",
     "evaluate_ticket": "experiment.find",
     "find": "experiment.find",
     "from_ticket": "models.of_ticket",
@@ -41,7 +44,9 @@ _HOME = {
 
 __all__ = [
     "Engine",
+    "Search",
     "Ticket",
+    "attach",
     "evaluate_ticket",
     "find",
     "from_ticket",

@@ -22,11 +22,11 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, weight_start
 from spiketicket.methods.rewinding import PRETRAINED, RewindOptions, prepare_pretrained, pretrained
 from spiketicket.models.prunable import prunable
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):

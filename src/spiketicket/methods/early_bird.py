@@ -23,7 +23,6 @@ from spiketicket.methods.pruning import (
     Prepared,
     PruningConfig,
     Scene,
-    attach,
     magnitudes_in,
     originals,
     weight_start,
@@ -31,7 +30,7 @@ from spiketicket.methods.pruning import (
 from spiketicket.recipe import Section
 from spiketicket.training.callback import Callback
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 SEARCH = "search"
 
 

@@ -26,10 +26,10 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.methods import early_bird as bird
 from spiketicket.methods import imp as iterative
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, weight_start
 from spiketicket.recipe import Epochs
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 PROBE = "probe"
 _BATCHES = 10
 """Training batches that the probabilities are compared on."""

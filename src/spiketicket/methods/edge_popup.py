@@ -183,12 +183,7 @@ class EdgePopup(Callback):
     @property
     def ramp(self) -> int:
         """Epochs until the density is the one asked for."""
-        config = self.config
-        if config.ramp_epochs is not None:
-            return config.ramp_epochs
-        return (
-            math.ceil(self.epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
-        )
+        return ramp_epochs(self.config, self.epochs)
 
     def is_complete(self, epoch: int) -> bool:
         """Whether the masks at the end of this epoch have the density asked for."""
@@ -218,6 +213,13 @@ class EdgePopup(Callback):
         """Recompute what is not stored in a state dict, after one was loaded."""
         for name, popup in self.popups().items():
             popup.refresh(_original(self.layers[name]))
+
+
+def ramp_epochs(config: Config, epochs: int) -> int:
+    """How many of so many epochs it takes until the density is the one asked for."""
+    if config.ramp_epochs is not None:
+        return config.ramp_epochs
+    return math.ceil(epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
 
 
 def weight_start(config: Config, binary: bool) -> WeightStart:

@@ -24,7 +24,6 @@ from spiketicket.methods.pruning import (
     Prepared,
     PruningConfig,
     Scene,
-    attach,
     masked,
     weight_start,
     zero_pruned,
@@ -32,7 +31,7 @@ from spiketicket.methods.pruning import (
 from spiketicket.recipe import Count
 from spiketicket.training.callback import Callback
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):

@@ -24,7 +24,6 @@ from spiketicket.methods.pruning import (
     Prepared,
     PruningConfig,
     Scene,
-    attach,
     magnitudes_in,
     weight_start,
 )
@@ -37,7 +36,7 @@ from spiketicket.methods.rewinding import (
 )
 from spiketicket.methods.rounds import MAX_ROUNDS, round_densities
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Options(RewindOptions):

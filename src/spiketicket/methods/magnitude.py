@@ -16,7 +16,6 @@ from spiketicket.methods.pruning import (
     Prepared,
     PruningConfig,
     Scene,
-    attach,
     magnitudes_in,
     weight_start,
 )
@@ -28,7 +27,7 @@ from spiketicket.methods.rewinding import (
     rewound,
 )
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig, RewindOptions):

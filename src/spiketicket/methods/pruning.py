@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import max_memory, read_regular
 from spiketicket.machine.run_files import read_result
-from spiketicket.methods.layers import WeightStart, initial_weight
+from spiketicket.methods.layers import WeightStart, initial_weight, kept_count
 from spiketicket.methods.weights import attach_trained
 from spiketicket.models.prunable import TrainedWeight, prunable
 from spiketicket.recipe import MethodConfig, ModelConfig, TrainConfig
@@ -230,19 +230,16 @@ class KeepAt(Callback):
             scene.write(scene.folder / REWIND, save_plain(scene.model))
 
 
-def attach(model: nn.Module, config: PruningConfig, **rest: Any) -> Any:
-    """A search in several trainings needs a run folder.
+def require_density(config: PruningConfig, sizes: Mapping[str, int]) -> None:
+    """Refuse a density at which nothing is kept of layers of these sizes.
 
     Raises:
-        UserError: always.
+        UserError: with the smallest density that keeps a weight.
     """
-    del model, rest
-    raise UserError(
-        "trains weights in stages of a run; it cannot be attached to a single training",
-        where="method",
-        value=config.name,
-        remedy="Use `spiketicket find` with a recipe of your network",
-    )
+    if getattr(config, "scope", "global") == "layer":
+        for name, size in sizes.items():
+            kept_count(size, config.density, f"layer {name}")
+    kept_count(sum(sizes.values()), config.density, "the network")
 
 
 def weight_start(config: MethodConfig, binary: bool) -> WeightStart:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 from spiketicket.methods.layers import kept_count, random_masks
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, weight_start
 from spiketicket.streams import Stream
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):

@@ -18,12 +18,11 @@ from spiketicket.methods.pruning import (
     Prepared,
     PruningConfig,
     Scene,
-    attach,
     magnitudes_in,
     weight_start,
 )
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig, imp.Options):

@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.methods.layers import Scope, largest_masks
-from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, attach, weight_start
+from spiketicket.methods.pruning import Plan, Prepared, PruningConfig, Scene, weight_start
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Count
 from spiketicket.training.forward import drawing
 
-__all__ = ["Config", "attach", "plans", "prepare", "weight_start"]
+__all__ = ["Config", "plans", "prepare", "weight_start"]
 
 
 class Config(PruningConfig):
@@ -67,7 +67,7 @@ def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
     left = samples
     for step, (x, y) in enumerate(scene.batches.epoch(0)):
         part = min(left, len(y))
-        x, y = (x[:, :part] if x.dim() == 5 else x[:part]), y[:part]
+        x, y = _first(x, part, len(y)), y[:part]
         with drawing(twin, x.device, scene.seed, step):
             loss = functional.cross_entropy(twin(x).float(), y, reduction="sum")
         grads = torch.autograd.grad(loss, list(weights.values()))
@@ -79,3 +79,10 @@ def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
     raise UserError(
         f"there are only {samples - left} training samples", where="ticket.samples", value=samples
     )
+
+
+def _first(x: Tensor, part: int, count: int) -> Tensor:
+    """The first of ``count`` samples, which lie along the second axis of ``[T, B, ..]``."""
+    if part == count:
+        return x
+    return x[:, :part] if x.dim() == 5 or len(x) != count else x[:part]

@@ -21,8 +21,15 @@ import torch
 from spiketicket.errors import UserError
 from spiketicket.machine.files import write_bytes
 from spiketicket.methods.controls import PreparedStage, build_network, shorter
-from spiketicket.methods.layers import kept_count
-from spiketicket.methods.pruning import REWIND, WEIGHTS, Plan, PruningConfig, Scene, save_plain
+from spiketicket.methods.pruning import (
+    REWIND,
+    WEIGHTS,
+    Plan,
+    PruningConfig,
+    Scene,
+    require_density,
+    save_plain,
+)
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import ModelConfig, Recipe, TrainConfig, registry
@@ -134,10 +141,7 @@ def check(recipe: Recipe, shape: DataShape) -> None:
     with torch.device("meta"):
         model = build_network(recipe, shape)
     sizes = {n: cast("torch.Tensor", m.weight).numel() for n, m in prunable(model).items()}
-    if getattr(config, "scope", "global") == "layer":
-        for name, size in sizes.items():
-            kept_count(size, config.density, f"layer {name}")
-    kept_count(sum(sizes.values()), config.density, "the network")
+    require_density(config, sizes)
 
 
 def prepare(
