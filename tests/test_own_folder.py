@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import spiketicket
 from spiketicket.errors import UserError
 from spiketicket.experiment.described import describe
+from spiketicket.progress import NullReporter
 
 _draw = torch.Generator().manual_seed(0)
 X, Y = torch.rand(32, 1, 4, 4, generator=_draw), torch.randint(4, (32,), generator=_draw)
@@ -131,12 +132,12 @@ def test_weights_that_the_search_draws_anew_decide_nothing(finished):
 def test_a_call_with_other_values_is_refused_with_what_differs(what, finished):
     folder, ticket = finished
     make, message = OTHER[what]
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    before = {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=rf"holds another search, which differs in .*{message}"):
         search(folder, **make())
     with pytest.raises(UserError, match=r"Give another folder, or delete this one$"):
         search(folder, **make())
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
     assert search(folder) == ticket
 
 
@@ -144,8 +145,8 @@ def test_an_interrupted_search_does_not_go_on_with_other_data(tmp_path):
     class Stop(Exception):
         pass
 
-    class Interrupter:
-        def __getattr__(self, name):
+    class Interrupter(NullReporter):
+        def __getattribute__(self, name):
             def call(*args):
                 if name == "step" and args[0] == 1:
                     raise Stop

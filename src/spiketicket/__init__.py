@@ -12,6 +12,7 @@ from spiketicket.machine import cores
 
 if TYPE_CHECKING:
     from spiketicket.engine.engine import Engine
+    from spiketicket.experiment.attach import Search, attach
     from spiketicket.experiment.evaluate import evaluate_ticket
     from spiketicket.experiment.find import find, train_dense
     from spiketicket.experiment.search import reset_state, search
@@ -27,7 +28,9 @@ if "torch" not in sys.modules:
 
 _HOME = {
     "Engine": "engine.engine",
+    "Search": "experiment.attach",
     "Ticket": "ticket",
+    "attach": "experiment.attach",
     "evaluate_ticket": "experiment.evaluate",
     "find": "experiment.find",
     "from_ticket": "models.of_ticket",
@@ -42,7 +45,9 @@ _HOME = {
 
 __all__ = [
     "Engine",
+    "Search",
     "Ticket",
+    "attach",
     "evaluate_ticket",
     "find",
     "from_ticket",

@@ -9,39 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import nn
 
 from spiketicket.errors import UserError
-from spiketicket.experiment import search_key
+from spiketicket.experiment import custom, search_key
+from spiketicket.experiment.custom import Logits, Weights
+from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.loader import Loader
-from spiketicket.machine.files import explained
+from spiketicket.experiment.results import read_result, write_result
+from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.typed import typed
-from spiketicket.methods.usable import require_usable
-from spiketicket.methods.weights import norm_parameters
-from spiketicket.models.custom import leave as leave_as_they_are
+from spiketicket.methods.method import require_density
+from spiketicket.methods.pruning import PruningConfig
+from spiketicket.methods.states import save_plain
 from spiketicket.models.custom import mean_over_time, reset_state
 from spiketicket.models.of_ticket import to_ticket
-from spiketicket.models.probe import Probe, copied, said
+from spiketicket.models.probe import copied
 from spiketicket.progress import NullReporter, Reporter
-from spiketicket.recipe import ScoreOptimizerConfig, TrainConfig, registry
+from spiketicket.recipe import ModelConfig, TrainConfig
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
 from spiketicket.training.forward import autocast
-from spiketicket.training.loop import Trainee, Training, Validate, fit
+from spiketicket.training.loop import Training, Validate, fit
 
 __all__ = ["reset_state", "search"]
-
-Logits = Callable[[Any], Tensor]
-_FEW = 8
-"""Samples that a network is probed with."""
 
 
 @typed
@@ -51,9 +49,9 @@ def search(
     *,
     validation: Iterable[Any] | None = None,
     density: float = 0.5,
-    weights: Literal["binary", "float"] = "binary",
+    weights: Weights = "binary",
     epochs: int = 10,
-    lr: float = 0.02,
+    lr: float | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
     method: str = "edge_popup",
@@ -66,6 +64,9 @@ def search(
 ) -> Ticket:
     """Find a ticket in a copy of ``model``; the model itself is left as it is.
 
+    The weights of its layers are drawn anew, from ``seed``. To search in a training loop of your
+    own: :func:`spiketicket.attach`.
+
     Args:
         model: called with a batch of the loader. The state of SpikingJelly and snnTorch neurons
             is reset before every batch; those of norse keep none.
@@ -75,45 +76,54 @@ def search(
             is the caller's to seed.
         validation: chooses the best epoch; without it the last epoch is taken.
         density: fraction of the weights kept, in (0, 1).
-        weights: ``binary`` keeps alpha times the sign, ``float`` the random weights themselves.
-        lr: learning rate of Adam on the scores.
-        method: the search method.
+        weights: ``binary`` keeps alpha times the sign, ``float`` the weights themselves.
+        epochs: of each training; a method that needs several runs them one after another.
+        lr: learning rate of Adam on the scores of ``edge_popup`` (0.02), or of AdamW on the weights
+            that the other methods train (0.002).
+        method: any of them but those that need a network of this package (``channels``,
+            ``patches``, ``multisp``). ``early_time`` reads and sets the network's ``timesteps``.
         options: further fields of the method's ``Config``.
-        train_norms: also train the scale and shift of normalisation layers.
+        train_norms: also train the scale and shift of normalisation layers. Biases are trained by
+            the methods that train weights, and stay as they are in ``edge_popup``.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
             ``[B, classes]``, averages ``[T, B, classes]`` over time, and takes the output of
             norse's ``(output, state)``.
         leave: layers, by path, that are no part of the ticket and stay as they are.
-        folder: keeps checkpoints there, so that a stopped search can be run again with the same
-            arguments and goes on. A call with others is refused with what differs; to tell the
-            data, one pass is made through the first epoch and the validation.
+        folder: keeps checkpoints there, in a folder per training, so that a stopped search can be
+            run again with the same arguments and goes on. A call with others is refused with what
+            differs; to tell the data, one pass is made through the first epoch and the validation.
 
     Raises:
         UserError: no layer to search, a network that a search would not do justice to (see
             :mod:`spiketicket.methods.usable`), a density that keeps nothing, a batch that is
             none, a folder of another search, a loss that is not a number.
     """
-    choice = registry.load("methods", method)
+    config = custom.method_config(method, density, options, where="search")
+    rate = {} if lr is None else {"lr": lr}
     try:
-        config = choice.Config(name=method, density=density, **(options or {}))
-        train = TrainConfig(
-            epochs=epochs, batch_size=1, precision=precision, scores=ScoreOptimizerConfig(lr=lr)
+        train = TrainConfig.model_validate(
+            {
+                "epochs": epochs,
+                "batch_size": 1,
+                "precision": precision,
+                "weights" if isinstance(config, PruningConfig) else "scores": rate,
+            }
         )
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors()]
-        raise UserError("; ".join(lines), where="search") from error
+        raise custom.wrong_settings(error, method, where="search") from error
+    to_logits = logits or mean_over_time
     batches = Loader(source=loader, where="loader", seed=seed)
     net = copied(model)
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    leave_as_they_are(net, leave)
-    wrapped = _Resetting(net, logits or mean_over_time, explain=True)
-    outputs = _require_usable(net, batches.first(), wrapped.logits)
-    batches, judged = replace(batches, outputs=outputs), None
+    custom.freeze(net, config, train_norms=train_norms, leave=leave)
+    batches = replace(batches, outputs=custom.require_network(net, batches, to_logits))
+    judged = None
     if validation is not None:
-        judged = Loader(source=validation, where="validation", seed=seed, outputs=outputs)
-        with torch.no_grad():  # before an epoch is spent
-            _Resetting(copied(net).eval(), wrapped.logits, explain=True)(judged.first()[0])
+        judged = Loader(source=validation, where="validation", seed=seed, outputs=batches.outputs)
+        # before an epoch is spent
+        with torch.no_grad(), custom.giving_logits(copied(net).eval(), to_logits) as other:
+            custom.Explained(other)(judged.first()[0])
+    require_density(config, net)
+    stages = custom.stages(config, train, net)
     settings = {
         "seed": seed,
         "weights": weights,
@@ -124,67 +134,65 @@ def search(
         "device": next(net.parameters()).device.type,
     }
     asked = None if folder is None else search_key.of_call(settings, logits, net)
-    popup = choice.attach(net, config, binary=weights == "binary", seed=seed, epochs=epochs)
-    parameters = list(popup.parameters())
-    if train_norms:
-        parameters += [p.requires_grad_(True) for p in norm_parameters(net)]
-    trainee = Trainee(
-        model=wrapped, parameters=parameters, optimizer=train.scores, callbacks=(popup,)
-    )
+    check = None if judged is None else _validation(judged, precision)
 
-    with _folder(folder) as place:
+    def build(config: ModelConfig) -> nn.Module:
+        made = copied(net)
+        if hasattr(made, "timesteps"):
+            made.timesteps = config.timesteps  # type: ignore[assignment]
+        return made
+
+    with _folder(folder) as place, custom.giving_logits(net, to_logits):
         key = ""
         if asked is not None:
             key = search_key.settled(place, asked | search_key.of_start(net, batches, judged))
-        training = Training(title="ticket", seed=seed, folder=place, key=key)
-        check = None if judged is None else _validation(judged, precision)
-        fitted = fit(
-            trainee,
-            batches,
-            check,
-            config=train,
-            training=training,
-            reporter=reporter or NullReporter(),
-        )
-    metadata = {
-        "network": {"name": type(model).__name__},
-        "seed": seed,
-        "method": config.model_dump(mode="json"),
-        "weights": weights,
-        "accuracy": {"validation": None if validation is None else 100 * fitted.validation},
-    }
-    return to_ticket(net, metadata)
+        for stage in stages:
+            own, last = SeedFolder(place).stage(stage.name), stage is stages[-1]
+            if not last and _is_done(own, key):
+                continue
+            own.path.mkdir(exist_ok=True)
+            scene = custom.scene_of(
+                config,
+                custom.model_config(net, weights),
+                stage,
+                batches,
+                seed=seed,
+                place=SeedFolder(place),
+                build=build,
+            )
+            made = custom.prepare(stage, scene)
+            trainee = replace(made.trainee, model=custom.Explained(made.trainee.model))
+            training = Training(
+                title=stage.name, seed=seed, folder=own.path, key=f"{key}/{stage.name}"
+            )
+            fitted = fit(
+                trainee,
+                batches,
+                check,
+                config=scene.train,
+                training=training,
+                reporter=reporter or NullReporter(),
+            )
+            if not last:
+                write_bytes(own.weights, save_plain(made.trainee.model))
+                write_result(own.result, {"key": key, "search": dict(made.finish())})
+                own.checkpoint.unlink()
+    accuracy = None if validation is None else 100 * fitted.validation
+    said = custom.metadata(model, config, weights=weights, seed=seed, validation=accuracy)
+    return to_ticket(made.trainee.model, said)
 
 
-def _require_usable(net: nn.Module, batch: tuple[Tensor, Tensor], logits: Logits) -> int:
-    """Probe a network with a few samples of a batch, whichever axis of it they lie along.
+def _is_done(folder: StageFolder, key: str) -> bool:
+    """Whether a training has left what later ones read.
 
-    Returns the number of its logits.
+    Raises:
+        UserError: it was that of another search.
     """
-    problems = []
-    for axis in (0, 1):
-        if axis < batch[0].dim() and batch[0].shape[axis] == len(batch[1]):
-            try:
-                return require_usable(net, _probe(net, batch, axis, logits))
-            except UserError as problem:
-                problems.append(problem)
-    raise problems[0]
-
-
-def _probe(net: nn.Module, batch: tuple[Tensor, Tensor], axis: int, logits: Logits) -> Probe:
-    x = batch[0].narrow(axis, 0, min(len(batch[1]), _FEW))
-    if x.shape[axis] == 1:  # of which BatchNorm has no statistics
-        x = torch.cat([x, x], axis)
-    sizes = list(map(str, x.shape))
-    sizes[axis] = "B"
-    return Probe(
-        model=copied(net),
-        x=x,
-        forward=lambda m, x: _Resetting(m, logits)(x),
-        where=type(net).__name__,
-        inputs=f"[{', '.join(sizes)}]",
-        axis=axis,
-    )
+    found = read_result(folder.result)
+    if found is not None and found.get("key") != key:
+        remedy = "Delete the folder, or give another one"
+        raise UserError("is of another search", where=str(folder.path), remedy=remedy)
+    return found is not None
 
 
 def _validation(loader: Loader, precision: str) -> Validate:
@@ -193,34 +201,6 @@ def _validation(loader: Loader, precision: str) -> Validate:
             return evaluate(model, loader)
 
     return validate
-
-
-class _Resetting(nn.Module):
-    """Resets neuron states, computes every layer's weight once, and makes logits.
-
-    ``explain`` makes an error of the user's of what the network fails with.
-    """
-
-    def __init__(self, net: nn.Module, logits: Logits, *, explain: bool = False) -> None:
-        super().__init__()
-        self.net = net
-        self.logits = logits
-        self.explain = explain
-
-    def forward(self, x: Tensor) -> Tensor:
-        reset_state(self.net)
-        try:
-            with parametrize.cached():
-                return self.logits(self.net(x))
-        except (RuntimeError, TypeError, IndexError) as error:
-            if not self.explain:
-                raise
-            raise UserError(
-                f"fails in forward: {said(error)}",
-                where=type(self.net).__name__,
-                value=f"{x.dtype} {list(x.shape)}",
-                remedy="It must take every batch of the loader",
-            ) from error
 
 
 @contextlib.contextmanager

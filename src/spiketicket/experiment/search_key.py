@@ -1,8 +1,8 @@
 """What decides the result of a search, by name, so that a folder is not gone on with by another.
 
-Beside the checkpoint lies ``search.json``: every setting, a digest of each module's code and
-attributes, of each tensor the search begins with, of the function of the logits, and of the
-batches: all those of the first epoch and of the validation, with their labels, in their order.
+Beside the folders of the trainings lies ``search.json``: every setting, a digest of each module's
+code and attributes, of each tensor the search begins with, of the function of the logits, and of
+the batches: all those of the first epoch and of the validation, with their labels, in their order.
 What is drawn from (seed, epoch) is the same in the later epochs if it is so in the first.
 """
 
@@ -23,8 +23,11 @@ from spiketicket.errors import UserError
 from spiketicket.experiment.described import UntoldError, describe, digest
 from spiketicket.experiment.loader import Loader, unchanged
 from spiketicket.machine.files import json_bytes, read_json, write_json
+from spiketicket.models.prunable import prunable
 
-_FILE, _CHECKPOINT = "search.json", "checkpoint.pt"
+_FILE = "search.json"
+_LEFT = ("checkpoint.pt", "result.json")
+"""What a training leaves in its folder."""
 _FORMAT = 1
 _SHOWN = 4
 """Differences that are named."""
@@ -40,7 +43,8 @@ def settled(folder: Path, parts: Parts) -> str:
         UserError: another search has begun there; names what differs.
     """
     file = folder / _FILE
-    if (folder / _CHECKPOINT).exists() and (stored := read_json(file)) is not None:
+    begun = any(any(folder.glob(f"*/{name}")) for name in _LEFT)
+    if begun and (stored := read_json(file)) is not None:
         known = stored.get("parts") if isinstance(stored, dict) else None
         _require_same(folder, known if isinstance(known, dict) else {}, parts)
     write_json(file, {"format": _FORMAT, "parts": parts})
@@ -81,9 +85,13 @@ def _of_network(net: nn.Module) -> Parts:
 
 
 def _of_state(net: nn.Module) -> Parts:
-    """Every tensor."""
+    """Every tensor but the weights that are drawn anew, of which it is the shape."""
+    drawn = {f"{name}.weight".removeprefix(".") for name in prunable(net)}
     tensors = [*net.named_parameters(), *net.named_buffers()]
-    return {f"state.{name}": digest(tensor) for name, tensor in tensors}
+    return {
+        f"state.{name}": str(list(tensor.shape)) if name in drawn else digest(tensor)
+        for name, tensor in tensors
+    }
 
 
 def _of_logits(function: Any) -> Parts:

@@ -38,6 +38,7 @@ _WORDS: Final[Mapping[object, str]] = {
 _MAKERS: Final[Mapping[str, str]] = {
     "Recipe": "Read it with spiketicket.load_recipe(path)",
     "Ticket": "Read it with spiketicket.Ticket.load(path)",
+    "Reporter": "Derive its class from spiketicket.progress.NullReporter",
     "ndarray": "Use numpy.asarray",
     "Tensor": "Use torch.as_tensor",
 }

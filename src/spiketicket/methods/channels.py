@@ -22,12 +22,10 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.method import check_density
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.rewinding import PRETRAINED, RewindOptions, prepare_pretrained, pretrained
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
-from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Recipe
 
@@ -44,7 +42,7 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
     return with_controls(recipe, dense, the_ticket(needs=(PRETRAINED,)), dense=PRETRAINED)
 
 
-def check(recipe: Recipe, shape: DataShape) -> None:
+def check_settings(recipe: Recipe) -> None:
     """Refuse networks whose channels cannot be set one by one.
 
     Raises:
@@ -57,7 +55,6 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             value=recipe.model.name,
             remedy="Use convnet or vgg9",
         )
-    check_density(recipe, shape)
 
 
 def prepare(stage: Stage, scene: Scene) -> Prepared:

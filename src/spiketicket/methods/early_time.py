@@ -26,11 +26,9 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.methods import early_bird as bird
 from spiketicket.methods import imp as iterative
-from spiketicket.methods.method import check_density
 from spiketicket.methods.pruning import SHARED, PruningConfig, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
-from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import Epochs, Recipe
 from spiketicket.training.callback import StopAfter
 
@@ -92,7 +90,7 @@ def _after_probe(stage: Stage, search: str) -> Stage:
     return replace(stage, needs=(PROBE, *stage.needs), ignores=tuple(ignores))
 
 
-def check(recipe: Recipe, shape: DataShape) -> None:
+def check_settings(recipe: Recipe) -> None:
     """Refuse what a probe cannot be done on.
 
     Raises:
@@ -119,7 +117,6 @@ def check(recipe: Recipe, shape: DataShape) -> None:
             value=recipe.train.epochs,
             remedy="Use more epochs",
         )
-    check_density(recipe, shape)
 
 
 def prepare(stage: Stage, scene: Scene) -> Prepared:

@@ -182,12 +182,7 @@ class EdgePopup(Callback):
     @property
     def ramp(self) -> int:
         """Epochs until the density is the one asked for."""
-        config = self.config
-        if config.ramp_epochs is not None:
-            return config.ramp_epochs
-        return (
-            math.ceil(self.epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
-        )
+        return ramp_epochs(self.config, self.epochs)
 
     def is_complete(self, epoch: int) -> bool:
         """Whether the masks at the end of this epoch have the density asked for."""
@@ -219,6 +214,13 @@ class EdgePopup(Callback):
             popup.refresh(_original(self.layers[name]))
 
 
+def ramp_epochs(config: Config, epochs: int) -> int:
+    """How many of so many epochs it takes until the density is the one asked for."""
+    if config.ramp_epochs is not None:
+        return config.ramp_epochs
+    return math.ceil(epochs / 4) if config.scope == "global" and config.density <= 0.5 else 0
+
+
 def weight_start(config: Config, binary: bool) -> WeightStart:
     """How the frozen weights of a search start."""
     kind = config.weight_init or ("signed_constant" if binary else "kaiming_normal")
@@ -240,8 +242,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     model, train = scene.model, scene.train
     search = attach(model, scene.config, binary=scene.binary, seed=scene.seed, epochs=train.epochs)
     parameters = list(search.parameters())
-    if scene.model_config.bn_affine:
-        parameters += norm_parameters(model)
+    parameters += [p for p in norm_parameters(model) if p.requires_grad]
     trainee = Trainee(
         model=model, parameters=parameters, optimizer=train.scores, callbacks=(search,)
     )

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import cast
 
 import torch
+from torch import nn
 
 from spiketicket.methods.controls import build_network
 from spiketicket.methods.masks import kept_count
@@ -13,7 +14,7 @@ from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
-from spiketicket.recipe import Recipe, registry
+from spiketicket.recipe import MethodConfig, Recipe, registry
 
 
 def check(recipe: Recipe, shape: DataShape) -> None:
@@ -23,8 +24,19 @@ def check(recipe: Recipe, shape: DataShape) -> None:
         UserError: the network cannot be built for such data, the density keeps nothing, or as the
             method's own ``check`` says.
     """
-    own = getattr(_module(recipe), "check", check_density)
-    own(recipe, shape)
+    check_settings(recipe)
+    getattr(_module(recipe), "check", check_density)(recipe, shape)
+
+
+def check_settings(recipe: Recipe) -> None:
+    """Refuse settings that do not go together, whatever the data.
+
+    Raises:
+        UserError: as the method says.
+    """
+    own = getattr(_module(recipe), "check_settings", None)
+    if own is not None:
+        own(recipe)
 
 
 def check_density(recipe: Recipe, shape: DataShape) -> None:
@@ -36,12 +48,20 @@ def check_density(recipe: Recipe, shape: DataShape) -> None:
     custom = registry.is_custom(recipe.model.name)
     with torch.device("cpu" if custom else "meta"):
         model = build_network(recipe, shape)
+    require_density(recipe.ticket, model)
+
+
+def require_density(config: MethodConfig, model: nn.Module) -> None:
+    """Refuse a density that keeps nothing of a network.
+
+    Raises:
+        UserError: so; names the layer and the smallest density.
+    """
     sizes = {n: cast("torch.Tensor", m.weight).numel() for n, m in prunable(model).items()}
-    density = recipe.ticket.density
-    if getattr(recipe.ticket, "scope", "global") == "layer":
+    if getattr(config, "scope", "global") == "layer":
         for name, size in sizes.items():
-            kept_count(size, density, f"layer {name}")
-    kept_count(sum(sizes.values()), density, "the network")
+            kept_count(size, config.density, f"layer {name}")
+    kept_count(sum(sizes.values()), config.density, "the network")
 
 
 def prepare(stage: Stage, recipe: Recipe, scene: Scene) -> Prepared:

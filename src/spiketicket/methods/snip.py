@@ -61,7 +61,7 @@ def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
     left = samples
     for step, (x, y) in enumerate(scene.batches.epoch(0)):
         part = min(left, len(y))
-        x, y = (x[:, :part] if x.dim() == 5 else x[:part]), y[:part]
+        x, y = _first(x, part, len(y)), y[:part]
         with drawing(twin, x.device, scene.seed, step):
             loss = functional.cross_entropy(twin(x).float(), y, reduction="sum")
         grads = torch.autograd.grad(loss, list(weights.values()))
@@ -73,3 +73,10 @@ def sensitivity(scene: Scene, samples: int) -> dict[str, Tensor]:
     raise UserError(
         f"there are only {samples - left} training samples", where="ticket.samples", value=samples
     )
+
+
+def _first(x: Tensor, part: int, count: int) -> Tensor:
+    """The first of ``count`` samples, which lie along the second axis of ``[T, B, ..]``."""
+    if part == count:
+        return x
+    return x[:, :part] if x.dim() == 5 or len(x) != count else x[:part]

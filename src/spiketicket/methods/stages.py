@@ -6,7 +6,8 @@ A stage is one training with one seed. A method is a module of this folder with
     stages(recipe)       its stages with their controls, in the order they run
     prepare(stage, scene)  makes one of its own stages ready
 
-and, where it has more to say, ``check(recipe, shape)`` and ``condition(recipe)``. ``find``, sweeps
+and, where it has more to say, ``check_settings(recipe)``, ``check(recipe, shape)`` and
+``condition(recipe)``. ``find``, sweeps
 and comparisons ask only the functions below. This module needs no PyTorch.
 """
 

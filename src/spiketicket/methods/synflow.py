@@ -53,13 +53,20 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Measure, prune and make the training ready."""
     del stage
     config = scene.config
-    x, _ = next(iter(scene.batches.epoch(0)))
-    ones = torch.ones((1, *x.shape[-3:]), device=x.device)
-    flow = Flow(scene.model, scene.fresh(), ones)
+    x, y = next(iter(scene.batches.epoch(0)))
+    flow = Flow(scene.model, scene.fresh(), _ones(x, len(y)))
     masks = flow.masks(config.density, config.rounds)
     facts = {"bypassed": flow.bypassed} if flow.bypassed else {}
     made = replace(scene.trained(masks), search_passes=config.rounds)
     return replace(made, finish=lambda: facts)
+
+
+def _ones(x: Tensor, count: int) -> Tensor:
+    """A sample of ones like those of a batch; of recordings, a single frame."""
+    if x.dim() == 5:
+        return torch.ones((1, *x.shape[2:]), device=x.device)
+    sizes = (1, *x.shape[1:]) if len(x) == count else (1, 1, *x.shape[2:])
+    return torch.ones(sizes, device=x.device)
 
 
 class Flow:
@@ -68,7 +75,7 @@ class Flow:
     Args:
         model: is copied.
         weights: ``<layer>.weight`` for every layer.
-        ones: the input ``[1, C, H, W]``.
+        ones: the input, a sample of ones: ``[1, C, H, W]`` for pictures.
 
     Raises UserError where the network has neurons of another library.
     """

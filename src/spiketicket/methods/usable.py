@@ -42,17 +42,27 @@ def require_usable(model: nn.Module, probe: Probe, *, classes: int | None = None
     Raises:
         UserError: the first problem, by the layer's name.
     """
+    require_searchable(model)
+    outputs = probe.require_rows(classes)
+    _no_state_between_calls(probe)
+    _all_take_part(probe)
+    require_plain_layers(probe)
+    return outputs
+
+
+def require_searchable(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers of a ticket by path, of a network that is not called for it.
+
+    Raises:
+        UserError: as :func:`require_usable`, for what its parameters and modules alone tell.
+    """
     _is_stored(model)
     layers = prunable(model)
     _weights_are_plain(model, layers)
     _no_shared_parameter(model)
     _no_uncovered_weight(model, layers)
     _norms_have_statistics(model)
-    outputs = probe.require_rows(classes)
-    _no_state_between_calls(probe)
-    _all_take_part(probe)
-    require_plain_layers(probe)
-    return outputs
+    return layers
 
 
 def _is_stored(model: nn.Module) -> None:

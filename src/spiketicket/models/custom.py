@@ -107,7 +107,7 @@ def build(
                 parameter.requires_grad_(config.bn_affine)
     if not hasattr(net, "timesteps"):
         net.timesteps = config.timesteps  # type: ignore[assignment]
-    net.register_forward_pre_hook(_before)
+    net.register_forward_pre_hook(reset_before)
     net.register_forward_hook(_after)
     if not any(parameter.is_meta for parameter in net.parameters()):
         inputs_probe(net, shape).require_rows()
@@ -173,7 +173,8 @@ def _is_state(value: Any) -> bool:
     return bool(parts) and any(type(part).__module__.startswith("norse.") for part in parts)
 
 
-def _before(net: nn.Module, inputs: Any) -> None:
+def reset_before(net: nn.Module, inputs: Any) -> None:
+    """Forget the state of a network that is about to be called: a forward pre-hook."""
     del inputs
     reset_state(net)
 
