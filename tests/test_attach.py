@@ -221,6 +221,10 @@ def test_a_loop_that_goes_on_from_its_own_checkpoint_ends_with_the_same_ticket(m
 
     whole = begun()
     run(*whole, range(total))
+    for layer in (whole[0].body[0], whole[0].body[5]):
+        (held,) = layer.parametrizations.weight
+        if isinstance(held, TrainedWeight):
+            assert not layer.parametrizations.weight.original[~held.mask].any()
     cut = begun()
     run(*cut, range(6))
     with pytest.raises(UserError, match=r"the density is 0\.\d+ after 6 updates, and is to be 0.3"):
@@ -351,3 +355,29 @@ def test_early_time_needs_a_network_that_says_its_time_steps(digits):
         spiketicket.search(net, batches, method="early_time")
     with pytest.raises(UserError, match="needs 3 time steps or more"):
         spiketicket.search(Repeated(2), batches, method="early_time")
+
+
+def test_an_epoch_of_a_ramp_is_never_the_best_one(digits):
+    batches, _ = digits
+
+    class Falling:
+        """A validation that is right about ever fewer of its samples."""
+
+        def __init__(self):
+            self.passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            (x, _), y = batches[0], torch.zeros(64, dtype=torch.int64)
+            yield x, y + min(self.passes, 9)
+
+    ticket = spiketicket.search(
+        made(),
+        batches,
+        validation=Falling(),
+        density=0.2,
+        epochs=4,
+        options={"scope": "global", "ramp_epochs": 4},
+    )
+    size = sum(layer.size for layer in ticket.layers)
+    assert sum(layer.kept for layer in ticket.layers) == round(0.2 * size)

@@ -113,6 +113,8 @@ class Pruner(Callback):
         """Prune where the schedule says so."""
         density = self.schedule.density_after(round(epochs * self.schedule.steps))
         if density is None:
+            if self.optimizer is None:  # whose momentum moves what is stored
+                zero_pruned(self.model)
             return
         layers = masked(self.model)
         # what is pruned already ranks below every weight that is left
