@@ -5,16 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from places import EXAMPLES
 from torch import nn
 
 import spiketicket
 from spiketicket.data import load_dataset, make_config
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def network():

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from places import FILES
 from typer.testing import Result
 
 from spiketicket.ticket import Ticket, TicketLayer, read_metadata
 
 Run = Callable[..., Result]
-OLD = Path(__file__).parent.parent / "files" / "format-1-convnet.ticket"
+OLD = FILES / "format-1-convnet.ticket"
 
 
 def test_pack_writes_the_newest_format(spike: Run, tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ NOT_RUN = {
     "find": "trains for minutes, but for the quickstart's toy; tests/cli/test_find.py",
     "train": "trains for minutes; tests/cli/test_find.py",
     "sweep": "trains for hours; tests/sweep",
-    "compare": "trains for hours; tests/test_compare.py",
+    "compare": "trains for hours; tests/compare/test_compare.py",
     "reproduce": "trains for hours; tests/reproduce",
     "bench": "starts a process a peer and times for minutes; tests/bench",
     "data get": "goes to the network; tests/data/test_data_download.py",
     "data check": "data that is not shipped; tests/cli/test_data.py",
     "data view": "data that is not shipped; tests/cli/test_data.py",
-    "zoo pull": "goes to the network; tests/interchange/test_hub.py",
+    "zoo pull": "goes to the network; tests/export/test_hub.py",
 }
 # Single lines of a kind that is run.
 LINES_NOT_RUN = {
@@ -64,8 +64,8 @@ LINES_NOT_RUN = {
     ),
     "spiketicket export my.ticket --to hub -o folder --push user/name": "goes to the network",
     "spiketicket zoo eval cifar10-vgg9-half-binw": "data that is not shipped; benchmarks/zoo.py",
-    "spiketicket export my.ticket --to onnx -o out": "tests/interchange/test_onnx_torch.py",
-    "spiketicket export my.ticket --to torch -o plain": "tests/interchange/test_onnx_torch.py",
+    "spiketicket export my.ticket --to onnx -o out": "tests/export/test_onnx_torch.py",
+    "spiketicket export my.ticket --to torch -o plain": "tests/export/test_onnx_torch.py",
 }
 # Trains for seconds: what it leaves is what the commands about runs find.
 TOY = (

@@ -6,11 +6,11 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import DOCS
 
 from spiketicket import Engine
 from spiketicket.data.augment import normalise
@@ -311,7 +311,7 @@ def test_arrays_of_another_network_are_refused(ticket):
 
 @pytest.mark.filterwarnings("ignore:the C library:RuntimeWarning")
 def test_the_guide_runs(random_ticket, tmp_path, monkeypatch):
-    guide = Path(__file__).parents[2] / "docs" / "engine.md"
+    guide = DOCS / "engine.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
     assert len(blocks) == 2
     ticket = random_ticket(

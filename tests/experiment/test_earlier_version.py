@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import spiketicket
+from places import FILES
 
 from spiketicket.compare.entries import make_entries
 from spiketicket.compare.found import collect
@@ -25,7 +26,7 @@ NAMES = ["ticket", "dense", "random_trained"]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    archive = Path(__file__).parents[1] / "files" / "runs-0.2.zip"
+    archive = FILES / "runs-0.2.zip"
     with zipfile.ZipFile(archive) as files:
         files.extractall(tmp_path)
     return tmp_path

@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from spiketicket.engine import reference
 from spiketicket.engine.ops import MaxPool, Mean, Neuron, NeuronKind, Synapse
 from spiketicket.engine.program import Builder, Program
 from spiketicket.export.c import Exported, export_c
 from spiketicket.export.c.chain import read_chain
+from spiketicket.models.blocks import DataShape
+from spiketicket.neurons import lif
+from spiketicket.recipe import registry
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
 
@@ -248,3 +253,32 @@ def conv() -> type[Conv]:
 @pytest.fixture
 def network() -> type[Network]:
     return Network
+
+
+SHAPE = DataShape(channels=1, height=16, width=16, classes=10)
+
+
+def _network(name="convnet", neuron=None, shape=SHAPE, **options):
+    module = registry.load("models", name)
+    torch.manual_seed(0)
+    made = module.build(module.Config(**options), neuron or lif.Config(), shape, "eager")
+    for part in made.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.03, 0.1)
+    return made.eval()
+
+
+def _images(count=6, shape=SHAPE):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, shape.channels, shape.height, shape.width, generator=generator)
+
+
+@pytest.fixture(scope="session")
+def torch_network():
+    return _network
+
+
+@pytest.fixture(scope="session")
+def images():
+    return _images

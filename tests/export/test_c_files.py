@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import DOCS
 from typer.testing import CliRunner
 
 from spiketicket.cli.application import make_app
@@ -19,7 +20,7 @@ from spiketicket.export.c.coding import encode_layer, encode_rows
 from spiketicket.ticket import Ticket, TicketLayer
 
 Make = Callable[..., Any]
-DOCS = Path(__file__).parents[2] / "docs" / "embedded.md"
+DOCS = DOCS / "embedded.md"
 
 
 def builder(steps: int = 4) -> Builder:

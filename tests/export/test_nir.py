@@ -67,9 +67,9 @@ def simulate(graph, frames):
     ],
 )
 def test_a_graph_read_from_its_file_fires_as_the_network(
-    name, neuron, pooling, tmp_path, network, images
+    name, neuron, pooling, tmp_path, torch_network, images
 ):
-    model = network(name, neuron, width=0.25, pooling=pooling, bn_affine=True)
+    model = torch_network(name, neuron, width=0.25, pooling=pooling, bn_affine=True)
     write_nir(to_nir(model, SHAPE, {"timesteps": 4}), tmp_path / "net.nir")
     assert [p.name for p in tmp_path.iterdir()] == ["net.nir"]
     graph = nir.read(tmp_path / "net.nir")
@@ -86,11 +86,14 @@ def test_a_graph_read_from_its_file_fires_as_the_network(
 
 
 @needs_readers
-def test_spikingjelly_and_snntorch_read_it_spike_for_spike(network, images):
+def test_spikingjelly_and_snntorch_read_it_spike_for_spike(torch_network, images):
     frames = DataShape(channels=2, height=8, width=8, classes=10, frames=4)
     for shape, model in (
-        (SHAPE, network("vgg9", width=0.25, pooling="stride")),
-        (frames, network("convnet", lif.Config(decay=0.75), frames, width=0.25, pooling="average")),
+        (SHAPE, torch_network("vgg9", width=0.25, pooling="stride")),
+        (
+            frames,
+            torch_network("convnet", lif.Config(decay=0.75), frames, width=0.25, pooling="average"),
+        ),
     ):
         x = images(shape=shape)
         x = x if shape.frames == 1 else torch.stack([x * k for k in range(4)])
@@ -104,8 +107,8 @@ def test_spikingjelly_and_snntorch_read_it_spike_for_spike(network, images):
 
 @needs_readers
 @pytest.mark.parametrize("damage", ["threshold", "weight", "classifier"])
-def test_a_wrong_graph_is_noticed(damage, network, images):
-    model = network(width=0.25, pooling="average")
+def test_a_wrong_graph_is_noticed(damage, torch_network, images):
+    model = torch_network(width=0.25, pooling="average")
     graph = to_nir(model, SHAPE)
     if damage == "threshold":
         graph.nodes["features.1.neuron"].v_threshold += np.float32(0.05)
@@ -169,9 +172,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "options", "neuron", "message"), REFUSED)
-def test_what_nir_cannot_say_is_refused_by_the_layers_name(name, options, neuron, message, network):
+def test_what_nir_cannot_say_is_refused_by_the_layers_name(
+    name, options, neuron, message, torch_network
+):
     with pytest.raises(UserError, match=message):
-        to_nir(network(name, neuron, **options), SHAPE)
+        to_nir(torch_network(name, neuron, **options), SHAPE)
 
 
 def test_a_network_of_ones_own_is_refused():
@@ -180,10 +185,10 @@ def test_a_network_of_ones_own_is_refused():
     ]
 
 
-def test_a_missing_package_is_named_with_its_extra(monkeypatch, network):
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, torch_network):
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(UserError, match=r"needs the Python package nir.*spiketicket\[nir\]"):
-        to_nir(network(pooling="stride"), SHAPE)
+        to_nir(torch_network(pooling="stride"), SHAPE)
 
 
 def test_readers_that_did_not_read_are_named():

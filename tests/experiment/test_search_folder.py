@@ -232,7 +232,7 @@ def test_what_is_described_is_what_is_computed_with(make):
 
 def test_a_description_is_the_same_in_every_process():
     program = (
-        "import test_own_folder as t; from spiketicket.experiment.described import describe;"
+        "import test_search_folder as t; from spiketicket.experiment.described import describe;"
         "print(describe([t.Net, t.Holder(3), t.scaled,"
         " t.closing_over({'a', 'b', 'c'})], strict=False))"
     )

@@ -5,11 +5,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import DOCS, EXAMPLES
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,7 +24,6 @@ from spiketicket.recipe import parse_recipe, registry
 from spiketicket.recipe.consent import Consent, given
 from spiketicket.ticket import Ticket, TicketError
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 x8 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -754,13 +753,10 @@ def test_the_examples_recipe_is_sound():
     assert json.loads(json.dumps(loaded.model.options)) == {"channels": 24}
 
 
-GUIDES = Path(__file__).parent.parent / "docs"
-
-
 @pytest.mark.parametrize("page", ["custom-network.md", "interchange.md"])
 def test_the_guides_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (GUIDES / page).read_text(), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
     assert blocks
     for block in blocks:
         exec(compile(block, page, "exec"), {})

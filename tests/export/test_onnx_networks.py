@@ -89,11 +89,11 @@ def batch_names(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_answers_alike_in_onnx_runtime(name, network, tmp_path, capfd):
+def test_every_network_answers_alike_in_onnx_runtime(name, torch_network, tmp_path, capfd):
     model, neuron, options = NETWORKS[name]
     shape = EVENTS if "events" in name or "firing_rate" in name else SMALL
     options = {"timesteps": 2, **({"width": 0.25} if model == "convnet" else {}), **options}
-    net = network(model, neuron, shape, **options)
+    net = torch_network(model, neuron, shape, **options)
     path = tmp_path / "net.onnx"
     to_onnx.write_onnx(net, inputs(2, shape), path)
     for batch in (1, 3, 32):
@@ -159,8 +159,8 @@ def test_a_file_that_the_runtime_cannot_run_is_an_error(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_patches_drawn_at_random_are_refused(network, tmp_path):
-    net = network("spikformer", shape=SMALL, **TOKENS, ranking="random")
+def test_patches_drawn_at_random_are_refused(torch_network, tmp_path):
+    net = torch_network("spikformer", shape=SMALL, **TOKENS, ranking="random")
     x = inputs(2, SMALL)
     for write in (
         lambda: to_onnx.write_onnx(net, x, tmp_path / "net.onnx"),

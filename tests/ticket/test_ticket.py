@@ -18,6 +18,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import FILES
 
 from spiketicket.errors import UserError
 from spiketicket.streams import Stream
@@ -298,7 +299,6 @@ FORMAT_1 = {
     "small": "1eb0e951ead9e175bb1a81f5d48ec286480b326abe5bfea2a247c5044a4e4add",
     "convnet": "2cba6db8add636f4ca597986f5eddfb49ed7eeb077c6cdbd154dc4f5eb63528d",
 }
-FILES = Path(__file__).parent / "files"
 
 
 @pytest.mark.parametrize("name", FORMAT_1)

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import spiketicket
 from spiketicket.data import load_dataset, make_config
 
-ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "adding.md").read_text()
 RECIPE = """
 name = "added"
@@ -166,7 +166,7 @@ def test_a_network_and_a_data_set_are_one_file_each(tmp_path, monkeypatch):
             "data.root=parity",
         ],
         MORE,
-        ["test_registry.py", "models/test_networks.py", "data/test_data_api.py"],
+        ["recipe/test_registry.py", "models/test_networks.py", "data/test_data_api.py"],
     )
     layers = [layer["shape"] for layer in shown["summary"]["layers"]]
     assert layers == [[24, 64], [16, 24], [2, 16]]

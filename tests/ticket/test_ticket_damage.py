@@ -7,11 +7,11 @@ import json
 import math
 import pickle
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from places import FILES
 
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, describe, read_metadata
@@ -111,7 +111,7 @@ def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
 
 
 def test_damage_to_a_file_of_format_1_is_noticed():
-    path = Path(__file__).parent / "files" / "format-1-small.ticket"
+    path = FILES / "format-1-small.ticket"
     content, ticket = path.read_bytes(), Ticket.load(path)
     start = 8 + int.from_bytes(content[:8], "little")
     for position in [8 * i + i % 8 for i in range(start)] + [*range(8 * start, 8 * len(content))]:

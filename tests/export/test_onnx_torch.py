@@ -21,8 +21,8 @@ SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 
 
 @pytest.fixture(scope="module")
-def model(network):
-    return network("convnet", shape=SHAPE, width=0.2, timesteps=2)
+def model(torch_network):
+    return torch_network("convnet", shape=SHAPE, width=0.2, timesteps=2)
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_networks_of_other_libraries(library, images, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_constants_made_in_forward_get_their_imports(network, images, tmp_path):
+def test_constants_made_in_forward_get_their_imports(torch_network, images, tmp_path):
     shape = DataShape(channels=1, height=16, width=16, classes=10)
-    net = network(
+    net = torch_network(
         "spikformer", shape=shape, timesteps=2, dim=16, depth=1, heads=2, ranking="center", keep=0.5
     )
     assert "from torch import device\n" in _written(tmp_path, net, images, shape)

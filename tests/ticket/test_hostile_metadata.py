@@ -7,11 +7,11 @@ hook sees what the interpreter does meanwhile; it can never be removed, so a fla
 import copy
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from places import FILES
 from typer.testing import CliRunner
 
 from spiketicket.cli import app as whole_app
@@ -21,7 +21,7 @@ from spiketicket.models import of_ticket
 from spiketicket.ticket import Ticket, TicketError, codec
 from spiketicket.ticket.schema import check_metadata, fields
 
-TINY = Path(__file__).parent / "files" / "format-1-convnet.ticket"
+TINY = FILES / "format-1-convnet.ticket"
 MARK = "hostile"
 """Is in every name below that could be looked for."""
 VALUES = [

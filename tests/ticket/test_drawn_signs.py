@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from places import FILES
 
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, describe
 
-FOUND = Path(__file__).parent / "files" / "format-1-convnet.ticket"
+FOUND = FILES / "format-1-convnet.ticket"
 
 
 def layer(name="a.b.conv", seed=3, drawn_as="b.conv", kind="signs", kept=700):
