@@ -134,8 +134,7 @@ def search(
 
     def build(config: ModelConfig) -> nn.Module:
         made = copied(net)
-        if hasattr(made, "timesteps"):
-            made.timesteps = config.timesteps  # type: ignore[assignment]
+        made.timesteps = config.timesteps  # type: ignore[assignment]
         return made
 
     with _folder(folder) as place, custom.giving_logits(net, to_logits):
@@ -146,9 +145,10 @@ def search(
             own, last = place / stage.name, stage is stages[-1]
             if not last and _is_done(own, key):
                 continue
-            own.mkdir(exist_ok=True)
+            with explained(own, "folder"):
+                own.mkdir(exist_ok=True)
             scene = custom.scene_of(
-                build(custom.model_config(net)),
+                copied(net),
                 config,
                 stage,
                 batches,
