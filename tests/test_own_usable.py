@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -752,15 +751,3 @@ def test_the_example_runs_with_every_library():
 def test_the_examples_recipe_is_sound():
     loaded = spiketicket.load_recipe(EXAMPLES / "custom_network.toml")
     assert json.loads(json.dumps(loaded.model.options)) == {"channels": 24}
-
-
-GUIDES = Path(__file__).parent.parent / "docs"
-
-
-@pytest.mark.parametrize("page", ["custom-network.md", "interchange.md"])
-def test_the_guides_python_blocks_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (GUIDES / page).read_text(), re.M | re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, page, "exec"), {})
