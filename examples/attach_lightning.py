@@ -29,8 +29,9 @@ class Searched(lightning.LightningModule):
         x, y = batch
         return nn.functional.cross_entropy(self.net(x), y)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, number: int) -> None:
-        """The optimizer has made its step."""
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Compute the masks anew after a step."""
+        super().optimizer_step(*arguments, **options)
         self.search.update()
 
     def test_step(self, batch: tuple[Tensor, Tensor], number: int) -> None:

@@ -268,6 +268,23 @@ def test_pruned_weights_stay_zero_in_the_loop_whatever_the_optimizer(digits):
     assert torch.equal(plain(x), net(x))
     with pytest.raises(UserError, match="not attached any more"):
         search.update()
+    assert search.updates == len(batches)
+    spiketicket.load_into(net, ticket)  # an ordinary network
+
+
+def test_a_copy_of_a_network_in_search_is_one_of_its_own(digits):
+    """As averages of weights over the training make one."""
+    batches, _ = digits
+    x, _ = batches[0]
+    net = made()
+    search = spiketicket.attach(net)
+    other = copy.deepcopy(net)
+    trained(net, search, batches, ScoreOptimizerConfig(), 1)
+    before = net.eval()(x)
+    assert not torch.equal(other.eval()(x), before)
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(x), before)
+    assert torch.equal(net(x), before)
 
 
 def test_what_is_trained_is_what_the_method_trains():

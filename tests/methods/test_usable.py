@@ -2,14 +2,13 @@
 
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from places import DOCS, EXAMPLES
+from places import EXAMPLES
 from torch import nn
 from torch.nn import functional as F
 
@@ -751,12 +750,3 @@ def test_the_example_runs_with_every_library():
 def test_the_examples_recipe_is_sound():
     loaded = spiketicket.load_recipe(EXAMPLES / "custom_network.toml")
     assert json.loads(json.dumps(loaded.model.options)) == {"channels": 24}
-
-
-@pytest.mark.parametrize("page", ["custom-network.md", "interchange.md"])
-def test_the_guides_python_blocks_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, page, "exec"), {})

@@ -61,7 +61,7 @@ class Search:
     ) -> None:
         self.model, self.config, self.weights, self.seed = model, config, weights, seed
         self._trainee, self._steps_per_epoch, self._updates = trainee, steps_per_epoch, 0
-        first = self._masked()[0]
+        first = self._layers()[0]
         first.register_buffer(_STEPS, torch.zeros((), dtype=torch.int64, device=first.mask.device))
         model.register_load_state_dict_post_hook(self._loaded)
 
@@ -78,8 +78,8 @@ class Search:
 
     def update(self) -> None:
         """Compute the masks anew; to be called after every step of the optimizer."""
+        self._layers()[0].steps.add_(1)
         self._updates += 1
-        self._masked()[0].steps.add_(1)
         for callback in self._trainee.callbacks:
             callback.on_step_end(self._updates / self._steps_per_epoch)
 
@@ -92,7 +92,7 @@ class Search:
         Raises:
             UserError: more is kept than the density asks for, as its schedule is not over.
         """
-        masks = [layer.mask for layer in self._masked()]
+        masks = [layer.mask for layer in self._layers()]
         kept, size = sum(int(m.sum()) for m in masks), sum(m.numel() for m in masks)
         if kept > self.config.density * size + len(masks):  # each layer's number is rounded
             raise UserError(
@@ -107,11 +107,9 @@ class Search:
         )
         return to_ticket(self.model, said)
 
-    def _masked(self) -> list[Any]:
-        layers = (cast("Any", layer) for layer in self.model.modules())
-        inside = (getattr(layer, "parametrizations", {}) for layer in layers)
-        weights = [made["weight"][0] for made in inside if "weight" in made]
-        found = [made for made in weights if isinstance(made, PopupWeight | TrainedWeight)]
+    def _layers(self) -> list[Any]:
+        """The parametrizations that the search has put on the network."""
+        found = _held(self.model)
         if not found:
             remedy = "Call ticket() before the network is made plain again, or attach anew"
             raise UserError("the network is not attached any more", where="search", remedy=remedy)
@@ -119,10 +117,17 @@ class Search:
 
     def _loaded(self, model: nn.Module, keys: object) -> None:
         """Take over what a state that was loaded says; a hook of the model."""
-        del model, keys
-        self._updates = int(self._masked()[0].steps)
-        for callback in self._trainee.callbacks:
-            callback.on_state_loaded()
+        del keys
+        if held := _held(model):  # else it is plain again
+            self._updates = int(held[0].steps)
+            for callback in self._trainee.callbacks:
+                callback.on_state_loaded()
+
+
+def _held(model: nn.Module) -> list[Any]:
+    inside = (getattr(layer, "parametrizations", {}) for layer in model.modules())
+    weights = [cast("Any", made)["weight"][0] for made in inside if "weight" in made]
+    return [made for made in weights if isinstance(made, PopupWeight | TrainedWeight)]
 
 
 @typed

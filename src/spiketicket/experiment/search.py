@@ -138,8 +138,7 @@ def search(
 
     def build(config: ModelConfig) -> nn.Module:
         made = copied(net)
-        if hasattr(made, "timesteps"):
-            made.timesteps = config.timesteps  # type: ignore[assignment]
+        made.timesteps = config.timesteps  # type: ignore[assignment]
         return made
 
     with _folder(folder) as place, custom.giving_logits(net, to_logits):
@@ -150,7 +149,8 @@ def search(
             own, last = SeedFolder(place).stage(stage.name), stage is stages[-1]
             if not last and _is_done(own, key):
                 continue
-            own.path.mkdir(exist_ok=True)
+            with explained(own.path, "folder"):
+                own.path.mkdir(exist_ok=True)
             scene = custom.scene_of(
                 config,
                 custom.model_config(net, weights),
