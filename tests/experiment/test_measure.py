@@ -241,7 +241,7 @@ def test_numbers_of_images(run):
         measure_run(run, sample=360)
     small = load_dataset(make_config("digits"))
     object.__setattr__(small, "test", small.test.take(np.arange(30)))
-    assert measure._image_count(None, small) == 30
+    assert measure.image_count(None, small) == 30
 
 
 def test_it_is_the_files_plain_model_in_float32(run):

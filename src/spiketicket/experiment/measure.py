@@ -10,39 +10,36 @@ sample.npz      of some stages of the first seed: images, patches kept, spikes a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
 
 from spiketicket.data import load_dataset
 from spiketicket.data import place as _data_place
-from spiketicket.data.of_ticket import TicketData, find_test_data
+from spiketicket.data.of_ticket import find_test_data
 from spiketicket.data.types import Dataset
-from spiketicket.errors import UserError, argument
+from spiketicket.errors import UserError
 from spiketicket.experiment.folder import RunFolder, StageFolder
-from spiketicket.experiment.provenance import machine, versions
+from spiketicket.experiment.measure_net import (
+    USUAL_IMAGES,
+    image_count,
+    measure_net,
+    network_of,
+    require_counted,
+)
+from spiketicket.experiment.provenance import machine
 from spiketicket.experiment.results import read_predictions
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import read_json, refuse_link, write_bytes, write_json
 from spiketicket.machine.typed import typed
-from spiketicket.measure import energy
-from spiketicket.measure.activity import Operations
-from spiketicket.measure.files import FORMAT, Measured, is_whole
-from spiketicket.measure.observe import observed
+from spiketicket.measure.files import Measured, is_whole
 from spiketicket.measure.samples import drawn_sample, sample_file
-from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.methods.stages import stages_of, ticket_of
-from spiketicket.models.of_ticket import custom_name, from_ticket
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe, load_recipe
-from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket, TicketError, read_metadata
-
-USUAL_IMAGES = 256
-"""First test images that are measured unless a number is given; all of a smaller set."""
 
 _TOLERATED_POINTS = 1.0
 """A device that rounds otherwise may decide a few images otherwise."""
@@ -101,31 +98,16 @@ def measure_ticket(
             asked for.
     """
     ticket = Ticket.load(path)
-    model = _network(ticket).to(device)
+    model = network_of(ticket).to(device)
     data = find_test_data(ticket, path, root=root, dataset=dataset)
-    return _measure(
+    return measure_net(
         ticket,
         model,
         data,
-        images=_image_count(images, data.dataset),
+        images=image_count(images, data.dataset),
         path=Path(path),
         device=device,
     )
-
-
-def _network(ticket: Ticket) -> nn.Module:
-    _require_counted(custom_name(ticket))
-    return from_ticket(ticket)
-
-
-def _require_counted(network: str, where: str = "") -> None:
-    if is_custom(network):
-        raise TicketError(
-            "operations and energy are counted of this package's networks alone",
-            where=where,
-            value=network,
-            remedy="Test such a ticket with `spiketicket eval`, naming its network",
-        )
 
 
 def measured_record(
@@ -181,7 +163,7 @@ def measure_run(
     """
     folder, reporter = Path(folder), reporter or NullReporter()
     recipe = _recipe(folder)
-    _require_counted(recipe.model.name, str(folder))
+    require_counted(recipe.model.name, str(folder))
     stages, missing = _stages(folder, recipe)
     for name in missing:
         reporter.message(f"{name} is not finished and is left out")
@@ -299,10 +281,10 @@ class _Run:
         path, dataset = files.ticket, self.data()
         self.reporter.stage_started(place.title, place.seed, 0, 0)
         ticket = Ticket.load(path)
-        model = _network(ticket).to(self.device)
+        model = network_of(ticket).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
-        images = _image_count(self.images, dataset)
-        found = _measure(ticket, model, data, images=images, path=path, device=self.device)
+        images = image_count(self.images, dataset)
+        found = measure_net(ticket, model, data, images=images, path=path, device=self.device)
         if drawn:
             write_bytes(
                 files.sample,
@@ -342,87 +324,6 @@ def _stages(folder: Path, recipe: Recipe) -> tuple[list[Place], list[str]]:
         remedy = "Run spiketicket find with its recipe first"
         raise UserError("has no finished stage", where=str(folder), remedy=remedy)
     return stages, missing
-
-
-def _image_count(images: int | str | None, dataset: Dataset) -> int:
-    available = len(dataset.test)
-    if images is None:
-        return min(USUAL_IMAGES, available)
-    if images == "all":
-        return available
-    if not isinstance(images, int) or not 1 <= images <= available:
-        raise UserError(
-            f"must be from 1 to the {available} test images of {dataset.name}, or all",
-            where=argument("images"),
-            value=images,
-        )
-    return images
-
-
-def _measure(
-    ticket: Ticket, model: nn.Module, data: TicketData, *, images: int, path: Path, device: str
-) -> Measured:
-    right = 0
-    with observed(model) as seen:
-        for x, y in data.batches(device, images):
-            logits = model(x)
-            if not bool(torch.isfinite(logits).all()):
-                raise TicketError("computes values that are not finite numbers", where=str(path))
-            right += int((logits.argmax(1) == y).sum())
-    counted, dataset = seen.operations(), data.dataset
-    weights = layer_sparsity(model, ticket)
-    layers = _layer_rows(counted, weights)
-    found: Measured = {
-        "format": FORMAT,
-        "ticket_digest": ticket.digest(),
-        "set": {
-            "name": dataset.name,
-            "part": "test",
-            "checksum": dataset.checksum,
-            "images": images,
-            "of": len(dataset.test),
-        },
-        "timesteps": int(cast("Any", model).timesteps),
-        "static": dataset.test.x.ndim == 4,
-        "accuracy": 100 * right / images,
-        "layers": layers,
-        "neurons": _neuron_rows(counted),
-        "groups": counted.groups(),
-        "total": counted.total(),
-        "sparsity": summary(weights, ticket, counted.activation_sparsity),
-        "versions": versions(),
-    }
-    found["energy"] = [energy.price(found, table) for table in energy.TABLES.values()]
-    return found
-
-
-def _layer_rows(counted: Operations, weights: Mapping[str, LayerSparsity]) -> list[Measured]:
-    none = LayerSparsity(
-        name="",
-        shape=(),
-        weights=0,
-        kept=0,
-        nonzero=0,
-        filters=0,
-        zero_filters=0,
-        channels=0,
-        zero_channels=0,
-        binary=False,
-    )
-    rows = []
-    for layer in counted.layers:
-        own = asdict(weights.get(layer.name, none))
-        rows.append({**own, "shape": list(own["shape"]) or None, **asdict(layer)})
-    return rows
-
-
-def _neuron_rows(counted: Operations) -> list[Measured]:
-    rows = []
-    for neuron in counted.neurons:
-        row = asdict(neuron)
-        del row["outputs"], row["active"]
-        rows.append({**row, "rate": list(neuron.rate)})
-    return rows
 
 
 def _accuracy_then(path: Path, dataset: Dataset, images: int) -> float | None:
