@@ -3,7 +3,7 @@
 Shen et al., "Data-Level Lottery Ticket Hypothesis for Vision Transformers", 2022; on spiking
 transformers: Cheng et al., IROS 2024. A trained selector ranks the patches, and the ticket's
 network is trained from scratch on the kept ones. The controls keep as many patches by other
-rules (see ``models/_patches.py``); the selector is part of the ticket and of its cost.
+rules (see ``models/patches.py``); the selector is part of the ticket and of its cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which tokens a program keeps: the rankings of ``models/_patches.py``."""
+"""Which tokens a program keeps: the rankings of ``models/patches.py``."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Net:
         return _ternary_or_float(_four_axes(layer.weight(), name))
 
     def _affine(self, name: str) -> tuple[F32, F32]:
-        """BatchNorm as ``a*y + b``, in the very float32 operations of ``models/_blocks.py``."""
+        """BatchNorm as ``a*y + b``, in the very float32 operations of ``models/blocks.py``."""
         mean, var = self._tensor(f"{name}.running_mean"), self._tensor(f"{name}.running_var")
         self._unused.discard(f"{name}.num_batches_tracked")
         weight, bias = self._maybe(f"{name}.weight"), self._maybe(f"{name}.bias")
