@@ -105,5 +105,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     fake = FakeRun()
     monkeypatch.setitem(__import__("sys").modules, "spiketicket.experiment.find", fake)
     monkeypatch.setattr(_experiment, "find", fake, raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "spiketicket.experiment.evaluate", fake)
+    monkeypatch.setattr(_experiment, "evaluate", fake, raising=False)
     monkeypatch.setattr(find_command, "_report", lambda folder, *rest: folder / "report.html")
     return fake

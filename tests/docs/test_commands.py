@@ -142,7 +142,7 @@ def test_commands_are_understood(command: Command) -> None:
             densities,
             given["seeds"],
             overrides=given["overrides"] or (),
-            options=given["options"] or (),
+            method_options=given["options"] or (),
             budget=str(given["budget"]),
         )
     elif name == "reproduce":

@@ -286,11 +286,20 @@ def test_sanitizers_and_the_avx512_source_on_random_programs(tmp_path):
     assert done.stdout.startswith("20 programs")
 
 
+def _fuzzing_clang(folder):
+    """A clang with libFuzzer, which Debian has in a package of its own."""
+    clang = shutil.which("clang")
+    empty = folder / "empty.c"
+    empty.write_text("int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }\n")
+    command = [clang, "-fsanitize=fuzzer", empty, "-o", folder / "empty"]
+    if clang is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs clang with libFuzzer (libclang-rt-dev)")
+    return clang
+
+
 @pytest.mark.slow
 def test_fuzzing_for_some_seconds_finds_nothing(tmp_path):
-    clang = shutil.which("clang")
-    if clang is None:
-        pytest.skip("needs clang")
+    clang = _fuzzing_clang(tmp_path)
     options = ("-DSPIKETICKET_FUZZ=ON", "-DSPIKETICKET_CHECKED_LEVEL=-O0")
     _build(tmp_path, "fuzz_program", *options, compiler=clang)
     corpus = tmp_path / "corpus"

@@ -16,8 +16,7 @@ from one_stage import prepared
 
 import spiketicket
 from spiketicket.errors import UserError
-from spiketicket.experiment import find as run
-from spiketicket.experiment import stage
+from spiketicket.experiment import conclude, stage
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.find import find, train_dense
 from spiketicket.experiment.record import add_record, check_record
@@ -229,7 +228,7 @@ def test_a_result_that_was_edited_is_not_believed(found, tmp_path, place):
 
 def test_a_dense_net_trained_alone_can_be_recorded(found):
     alone = train_dense(found.recipe, runs_dir=found.folder.parent)
-    line = json.loads(json.dumps(run.stage_record(found.recipe, alone)))
+    line = json.loads(json.dumps(conclude.stage_record(found.recipe, alone)))
     (row,) = line["stages"]
     assert row["test_accuracy"] == [found.stages["dense"][0].test_accuracy]
     assert (line["hash"], line["seeds"], line["threads"]) == (

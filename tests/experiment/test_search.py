@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import spiketicket
 from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
+from spiketicket.progress import NullReporter
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,8 @@ def test_the_same_seed_gives_the_same_ticket_and_a_stopped_search_goes_on(digits
             nn.init.zeros_(p)
         return spiketicket.search(net, loader, validation=test, epochs=2, **options)
 
-    class Interrupter:
-        def __getattr__(self, name):
+    class Interrupter(NullReporter):
+        def __getattribute__(self, name):
             def call(*args):
                 if name == "step" and args[0] == 1:
                     raise Stop
@@ -131,8 +132,8 @@ def test_a_search_with_dropout_that_is_stopped_within_an_epoch_goes_on_as_a_whol
             x, y = super().__getitem__(index)
             return x + torch.rand(()), y
 
-    class Interrupter:
-        def __getattr__(self, name):
+    class Interrupter(NullReporter):
+        def __getattribute__(self, name):
             def call(*args):
                 if name == "step" and args[1] == 230:  # checkpoints are written every 200 steps
                     raise KeyboardInterrupt

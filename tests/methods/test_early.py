@@ -88,7 +88,7 @@ def test_a_killed_search_stops_at_the_same_epoch_with_the_same_bytes(tmp_path, m
     class Stop(Exception):
         pass
 
-    def stop(*args):
+    def stop(*args, **named):
         save(*args)
         saves.append(1)
         if len(saves) == when:

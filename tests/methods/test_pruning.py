@@ -308,7 +308,7 @@ def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, 
     class Stop(Exception):
         pass
 
-    def stop(*args):
+    def stop(*args, **named):
         save(*args)
         saves.append(1)
         if len(saves) == 5:

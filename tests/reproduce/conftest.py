@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spiketicket.methods.stages import in_words
 from spiketicket.recipe import parse_recipe
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.collect import Row, StageRow
@@ -49,6 +50,7 @@ def _stage(
     pj = dict(enumerate(energy))
     return StageRow(
         name=name,
+        title=in_words(name),
         accuracy=dict(zip(seeds, accuracy, strict=True)),
         right=right,
         energy_pj=pj,

@@ -150,8 +150,8 @@ def test_a_worker_that_was_given_up_stops_without_writing(tmp_path, short, inlin
     token.write_text("first")
     real, saved = checkpoint.save, []
 
-    def save(path, *rest):
-        real(path, *rest)
+    def save(path, *rest, **named):
+        real(path, *rest, **named)
         saved.append(path.read_bytes())
         token.write_text("second")
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_that_does_not_fit_is_no_failure_of_the_run(
 ):
     """Smaller files, such as error.json, may well fit still."""
 
-    def save(path, *rest):
+    def save(path, *rest, **named):
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise UserError("the disk is full", where=str(path)) from full
 

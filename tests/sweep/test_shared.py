@@ -145,13 +145,13 @@ def test_what_was_measured_is_taken_over_as_if_measured_here(tmp_path, runs, inl
     assert (own / "notes.txt").read_text() == "anything else"
     taken = {name: (own / name).read_bytes() for name in MEASURED}
     assert all(taken[name] != (place / name).read_bytes() for name in MEASURED)
-    real, new = measuring._measure, []
+    real, new = measuring.measure_net, []
 
     def measure(ticket, model, data, images, path, device):
         new.append(path.parent.name)
         return real(ticket, model, data, images, path, device)
 
-    monkeypatch.setattr(measuring, "_measure", measure)
+    monkeypatch.setattr(measuring, "measure_net", measure)
     measure_run(tmp_path / second.folder, images=30)
     assert "dense" not in new
     for name in MEASURED:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from spiketicket.errors import RecipeError, UserError, argument
 from spiketicket.machine.typed import typed
-from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import parse_recipe, registry
 from spiketicket.sweep import Run
 
@@ -69,7 +68,7 @@ def make_entries(
             except RecipeError as error:
                 problems |= dict.fromkeys(f"{method}: {line}" for line in error.problems)
                 continue
-            if any(stage.rung for stage in stages_of(recipe)):
+            if hasattr(recipe.ticket, "rungs"):
                 raise UserError(
                     "makes patch tickets, which have another comparison",
                     where=argument("methods"),

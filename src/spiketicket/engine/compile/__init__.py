@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import math
-import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ __all__ = ["compile_ticket", "normalisation", "supported_networks"]
 
 def supported_networks() -> tuple[str, ...]:
     """The networks whose tickets can be compiled."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted(f.stem for f in files if b"\ndef compile_network(" in f.read_bytes()))
 
 
 def compile_ticket(ticket: Ticket) -> Program:
