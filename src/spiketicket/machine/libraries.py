@@ -19,8 +19,8 @@ from spiketicket.errors import UserError
 LEVELS: Final = ("generic", "avx2", "avx512")
 """Levels of a processor, the slowest first: what its whole family has, 256 and 512-bit vectors."""
 REMEDY: Final = (
-    "Install a C compiler, then spiketicket again, by pip install with --force-reinstall --no-deps"
-    " --no-cache-dir"
+    "Install a C compiler, then spiketicket again, by `pip install --force-reinstall --no-deps"
+    " --no-cache-dir`"
 )
 
 _ENDINGS = (".so", ".dylib", ".dll")

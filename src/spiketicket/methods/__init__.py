@@ -1,1 +1,1 @@
-"""Ticket search: one file per method, each with a ``Config`` and ``plans``, or ``attach``."""
+"""Ticket search: one file per method, each with a ``Config``, ``stages`` and ``prepare``."""

@@ -52,7 +52,7 @@ def write_picture(
         remedy = "End the name in .svg; browsers show it, and programs such as Inkscape turn it "
         remedy += "into PNG or PDF"
         raise UserError("is no SVG file", where=str(path), value=path.suffix, remedy=remedy)
-    write_bytes(path, as_file(_picture(title, frames, events)).encode(), "--out")
+    write_bytes(path, as_file(_picture(title, frames, events)).encode(), "path")
 
 
 def coloured(frame: NDArray[Any], most: float) -> NDArray[np.float64]:
