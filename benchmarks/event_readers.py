@@ -2,9 +2,9 @@
 
     python benchmarks/event_readers.py [--megabytes 100] [--rounds 5] [--output results/....jsonl]
 
-A synthetic file of each binary format (128x128, 10 million events a second with pauses, AEDAT 3.1
+A synthetic file of each binary format (128x128, 10 million events per second with pauses, AEDAT 3.1
 in packets of 1,000) is read in a process of its own, once to warm up and then ``rounds`` times.
-Goals: 20 million events a second, and a peak of memory under 3 times the file's size.
+Goals: 20 million events per second, and a peak of memory under 3 times the file's size.
 
 The rate is over the processor's time of the process, which other work on the machine does not
 lengthen; ``wall_events_per_s`` is over the time on the clock. The file lies in the page cache.

@@ -87,7 +87,7 @@ def test_check_of_recordings_shows_them_and_names_a_broken_one(
     options = ("--root", str(tmp_path / "mine"), "--set", "data.test_fraction=0.34")
     result = spike("data", "check", "event_folder", *options)
     assert result.exit_code == 0
-    for fact in ("300", "2.99 ms", "thousand events a second", "train samples"):
+    for fact in ("300", "2.99 ms", "thousand events per second", "train samples"):
         assert fact in result.stdout
     (tmp_path / "mine" / "b" / "1.bin").write_bytes(b"\0\0")
     result = spike("data", "check", "event_folder", *options)

@@ -116,3 +116,18 @@ def test_links_lead_to_files_and_headings(name):
         target = page.parent / file if file else page
         assert target.exists(), file
         assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
+
+
+def test_the_files_that_prose_names_are_there():
+    """Of this package, in docs, docstrings and comments: ``name.py`` or ``folder/name.py``."""
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / page for page in PAGES)]
+    here = [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if ".venv" not in p.parts]
+    elsewhere = ("NAME", "mlp.py", "magnitude_init.py", "arrays.py", "spikingjelly/", "tonic/")
+    missing = [
+        f"{source.relative_to(ROOT)}: {name}"
+        for source in sources
+        for name in re.findall(r"(?<![\w./-])[\w/]+\.py\b(?!\()", source.read_text("utf-8"))
+        if not any(f"/{path}".endswith(f"/{name}") for path in here)
+        if not any(word in name for word in elsewhere)
+    ]
+    assert not missing

@@ -111,7 +111,7 @@ def test_the_ticket_is_smaller_saved_loaded_and_judged_like_any_other(tmp_path):
 def test_too_low_a_density_names_the_lowest_there_is(search):
     s = search(made("channels", 0.001))
     s.train("pretrained")
-    with pytest.raises(UserError, match=r"one channel a layer.*smallest feasible density"):
+    with pytest.raises(UserError, match=r"one channel per layer.*smallest feasible density"):
         s.prepare("ticket")
 
 

@@ -1,4 +1,4 @@
-"""Networks that a search would not do justice to, and networks of one's own in a recipe."""
+"""Networks that a search would not do justice to, and custom networks in a recipe."""
 
 import importlib.util
 import json

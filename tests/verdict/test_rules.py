@@ -357,7 +357,7 @@ GOOD = scores(90.0, 91.0)
         (lambda: StageScores([math.nan]), "accuracy must be"),
         (lambda: StageScores([101]), "accuracy must be"),
         (lambda: StageScores([50.0], [np.array([1, 0])]), "correct must be bool"),
-        (lambda: StageScores([50.0], []), "correct must have an array a seed"),
+        (lambda: StageScores([50.0], []), "correct must have an array per seed"),
         (
             lambda: StageScores([0.5], [np.array([True, False])]),
             "share of correct samples (got 0.5)",

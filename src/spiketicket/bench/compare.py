@@ -97,7 +97,7 @@ class _Entry:
 
 
 def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _: None) -> Result:
-    """Compare the peers on a ticket; times are milliseconds an image.
+    """Compare the peers on a ticket; times are milliseconds per image.
 
     Args:
         path: the ticket file.

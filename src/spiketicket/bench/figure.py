@@ -23,7 +23,7 @@ Group = Mapping[str, Any]
 
 
 def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
-    """Milliseconds an image of every peer that was measured, ticket after ticket.
+    """Milliseconds per image of every peer that was measured, ticket after ticket.
 
     ``results`` are what ``compare`` returns.
     """
@@ -42,12 +42,12 @@ def figure(results: Sequence[Mapping[str, Any]]) -> Figure:
         y += _HEAD
         parts += [_mark(row, scale, y + _ROW * i) for i, row in enumerate(rows)]
         y += _ROW * len(rows)
-    parts.append(x_axis(scale, y + 4, "milliseconds an image (logarithmic)"))
+    parts.append(x_axis(scale, y + 4, "milliseconds per image (logarithmic)"))
     return Figure(
         name="engine",
-        title="Time an image",
-        caption="Median time an image on a logarithmic scale, quartiles as lines.",
-        svg=drawing(y + 42, joined(parts), label="Time an image of every peer"),
+        title="Time per image",
+        caption="Median time per image on a logarithmic scale, quartiles as lines.",
+        svg=drawing(y + 42, joined(parts), label="Time per image of every peer"),
         columns=("case", "peer", "ms_per_image", "q25", "q75"),
         rows=tuple(
             (heading, row["peer"], row["ms_per_image"], row["q25"], row["q75"])

@@ -153,7 +153,7 @@ def _recordings(survey: Survey) -> list[tuple[str, str]]:
             ("duration", _spread([d / 1000 for d in survey.durations_us], " ms")),
         ]
     if rates:
-        facts.append(("rate", _spread([r / 1000 for r in rates], " thousand events a second")))
+        facts.append(("rate", _spread([r / 1000 for r in rates], " thousand events per second")))
     facts.append(("read with a remark", f"{survey.noted:,}"))
     facts.append(("broken", f"{len(survey.broken):,}"))
     return [*facts, *(("broken file", line) for line in survey.broken[:20])]

@@ -117,6 +117,6 @@ def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:
     tokens = patch["tokens"]
     rules = {_RULES.get(r, r) for r in patch.get("rankings") or [patch["ranking"]]}
     return [
-        f"Kept: {tokens['kept']} of {tokens['of']} patches an image, by the "
+        f"Kept: {tokens['kept']} of {tokens['of']} patches per image, by the "
         f"{' or the '.join(sorted(rules))}; the same rule in training, validation and test."
     ]

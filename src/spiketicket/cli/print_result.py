@@ -128,7 +128,7 @@ def _whole_cost(stages: Sequence[Mapping[str, Any]]) -> str:
     wall = time_text(None if None in times else sum(times))
     return (
         f"search   {len(stages)} trainings with the ticket's, {epochs:.4g} epochs, {passes:,.0f}"
-        f" samples forward and back a seed, {wall} for all seeds"
+        f" samples forward and back per seed, {wall} for all seeds"
     )
 
 

@@ -146,7 +146,7 @@ def _print_cost(run: Run) -> None:
         found = stage_energy(run, name, table) if table else None
         if found:
             words.append(f"{energy(found['total_pj'])} by {table}")
-        print_line(f"cost     {run.title(name)}: {', '.join(words)} an image")
+        print_line(f"cost     {run.title(name)}: {', '.join(words)} per image")
 
 
 def sparkline(values: Sequence[float], widest: int = _WIDEST) -> str:

@@ -246,4 +246,4 @@ def _print_plan(steps: Sequence[dict[str, Any]]) -> None:
     ]
     times = [step["us"] for step in steps if step["us"] is not None]
     rows.append(["all", "", "", "", "", f"{sum(times):,.1f}" if times else "-"])
-    print_table(("layer", "step", "kernel", "output", "density", "us a sample"), rows, left=3)
+    print_table(("layer", "step", "kernel", "output", "density", "us per sample"), rows, left=3)

@@ -161,7 +161,7 @@ def _whole_numbers(content: bytes) -> NDArray[np.int64]:
     except Exception as error:
         raise ValueError("no header of a .npy file") from error
     if dtype.kind not in "iu" or len(shape) != 1 or shape[0] < 1:
-        raise ValueError("not one class a sample")
+        raise ValueError("not one class per sample")
     if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
         raise ValueError("another size than its header says")
     return np.frombuffer(content, dtype, offset=file.tell()).astype(np.int64)

@@ -151,7 +151,7 @@ def _miscounted(layers: Sequence[TicketLayer], density: Any, scope: str) -> str:
     if scope == "global":
         counts = [("the ticket", sum(k for _, k, _ in counts), sum(s for _, _, s in counts))]
     for what, kept, size in counts:
-        # As methods/_layers.py counts.
+        # As methods/masks.py counts.
         asked = math.floor(Decimal(repr(density)) * size + Decimal("0.5"))
         if kept != asked:
             return f"{what} keeps {kept:,} of {size:,}; density {density:g} asks for {asked:,}"
@@ -226,7 +226,7 @@ def _not_drawn(layer: TicketLayer, path: str, seed: int, method: Mapping[str, An
 def _drawn(
     layer: TicketLayer, path: str, seed: int, binary: bool, method: Mapping[str, Any]
 ) -> NDArray[np.float32]:
-    """As ``initial_weight`` of methods/_layers.py, flat."""
+    """As ``initial_weight`` of methods/weights.py, flat."""
     usual = "signed_constant" if binary and method.get("name") in _SEARCHED else "kaiming_normal"
     kind = method.get("weight_init") or usual
     scale = float(method["density"]) if method.get("scale_fan") else 1.0

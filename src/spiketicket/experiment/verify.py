@@ -140,7 +140,7 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
     name = network.get("name") if isinstance(network, dict) else None
     if isinstance(name, str) and ":" in name and name != place.consent.network:
         return (
-            f"it is of a network of its maker's, {name}; trust it with {argument('network', name)}"
+            f"it is of its maker's custom network {name}; trust it with {argument('network', name)}"
         )
     return ""
 

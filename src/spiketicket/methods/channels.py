@@ -82,7 +82,7 @@ def channel_counts(scene: Scene, widths: Sequence[int], most: float) -> tuple[in
     """Channels of every layer: the largest equal share of ``widths`` with at most so many weights.
 
     Raises:
-        UserError: one channel a layer is too many already; names the density of that.
+        UserError: one channel per layer is too many already; names the density of that.
     """
     shares = sorted({k / width for width in widths for k in range(1, width + 1)}, reverse=True)
     dense = weight_count(scene, widths)
@@ -90,7 +90,7 @@ def channel_counts(scene: Scene, widths: Sequence[int], most: float) -> tuple[in
     if weight_count(scene, _counts(widths, shares[high])) > most:
         least = weight_count(scene, _counts(widths, shares[high])) / dense
         raise UserError(
-            "one channel a layer has more weights than that",
+            "one channel per layer has more weights than that",
             where="ticket.density",
             value=scene.config.density,
             remedy=f"The smallest feasible density here is {least:.4g}",

@@ -37,7 +37,7 @@ _MOST_SHOWN = 1000
 
 @dataclass(frozen=True)
 class Consent:
-    """What the user named: a network of theirs, and the arguments of its function.
+    """What the user named: a custom network, and the arguments of its function.
 
     ``options`` None are none given. With ``trust_options`` those of the file are taken.
     """

@@ -67,7 +67,7 @@ def _about(measure: Totals | None) -> str:
         return ""
     of = measure.images_of
     return (
-        f"An image, mean of {of.images:,} of the {of.of:,} {of.part} images of {of.name}; means "
+        f"Per image, mean of {of.images:,} of the {of.of:,} {of.part} images of {of.name}; means "
         "over the measured seeds. Accumulate: a whole-number input that is not zero meets a weight "
         "that is not zero; in units, weighted by the size of the input. Multiply-accumulate: the "
         "input is not a whole number."

@@ -56,7 +56,7 @@ class TaskState:
 class Driver:
     """Carries out a plan; ``changed`` is called with all tasks whenever one of them changed.
 
-    ``consent`` is the user's, to run a network of theirs, and is handed to every worker.
+    ``consent`` is the user's, to run a custom network, and is handed to every worker.
     """
 
     plan: Plan

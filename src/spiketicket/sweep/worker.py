@@ -68,7 +68,7 @@ class Order:
     attempt: int
     token: str
     consent: Consent | None = None
-    """The user's, to run a network of theirs: a worker has none of its own."""
+    """The user's, to run a custom network: a worker has none of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

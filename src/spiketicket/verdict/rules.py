@@ -86,7 +86,7 @@ class StageScores:
             return
         correct = tuple(np.asarray(seed) for seed in self.correct)
         if len(correct) != len(accuracy):
-            raise UserError("correct must have an array a seed", value=len(correct))
+            raise UserError("correct must have an array per seed", value=len(correct))
         for seed, percent in zip(correct, accuracy, strict=True):
             if seed.dtype != np.bool_ or seed.ndim != 1 or seed.shape != correct[0].shape:
                 raise UserError("correct must be bool [N], N the same for every seed")

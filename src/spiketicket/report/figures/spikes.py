@@ -58,7 +58,7 @@ def raster(sample: Sample, stage: str) -> Figure | None:
         name=f"raster-{stage}",
         title="Spikes",
         caption=f"Test sample {sample.index}: at most 128 evenly chosen neurons "
-        "a layer, a mark for each spike.",
+        "per layer, a mark for each spike.",
         svg=drawing(y + 32, joined(parts), label="Spikes of each layer over time"),
         columns=("layer", "time_step", "neuron"),
         rows=tuple(rows),
