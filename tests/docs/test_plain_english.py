@@ -8,8 +8,8 @@ from doc_blocks import PAGES, ROOT
 
 UNITS = (
     "bits? bytes? values? rows? ms images? lines? runs? operations? times points? seconds? weights?"
-    " one two three minutes? mask file spikes? numbers? epochs? samples? once us milliseconds events?"
-    " patch(es)? neurons? channels? arrays? back multiplications? class(es)? kib"
+    " one two three minutes? mask file spikes? numbers? epochs? samples? once us milliseconds"
+    " events? patch(es)? neurons? channels? arrays? back multiplications? class(es)? kib"
 ).replace(" ", "|")
 NOUNS = (
     "weight seed layer image step epoch second row file run neuron token class core stage channel"

@@ -64,7 +64,13 @@ class Search:
     def train(self, name: str, stage: Any = None) -> Any:
         """Train a stage, and leave what later ones need."""
         stage = stage or self.prepare(name)
-        place = Training(title=name, seed=self.seed, folder=self.folder / name, key=name)
+        place = Training(
+            title=name,
+            seed=self.seed,
+            checkpoint=self.folder / name / "checkpoint.pt",
+            log=self.folder / name / "log.jsonl",
+            key=name,
+        )
         train = self.stages[name].schedule(self.recipe)
         fit(
             stage.trainee, self.batches, None, config=train, training=place, reporter=NullReporter()

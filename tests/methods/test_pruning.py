@@ -381,7 +381,13 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     from spiketicket.progress import NullReporter
     from spiketicket.training.loop import Training
 
-    training = Training(title="ticket", seed=0, folder=s.folder / "ticket", key="k")
+    training = Training(
+        title="ticket",
+        seed=0,
+        checkpoint=s.folder / "ticket" / "checkpoint.pt",
+        log=s.folder / "ticket" / "log.jsonl",
+        key="k",
+    )
     fitted = fit(
         stage.trainee,
         s.batches,

@@ -189,7 +189,13 @@ def test_a_ramp_adds_up_neighbouring_frames(tmp_path):
         Batches(),
         validate,
         config=config,
-        training=Training(title="x", seed=0, folder=tmp_path, key="k"),
+        training=Training(
+            title="x",
+            seed=0,
+            checkpoint=tmp_path / "checkpoint.pt",
+            log=tmp_path / "log.jsonl",
+            key="k",
+        ),
         reporter=NullReporter(),
     )
     assert [(t, len(h)) for t, h in seen] == [(1, 1)] * 2 + [(2, 2)] * 2 + [(4, 4)] * 2

@@ -65,5 +65,5 @@ def test_another_format_and_a_bad_place_are_named(tmp_path):
     with pytest.raises(UserError, match="at most 400"):
         write_picture(tmp_path / "x.svg", "x", np.ones((401, 1, 2, 2), np.uint8))
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot be written.*another `path`"):
+    with pytest.raises(UserError, match=r"cannot be written.*another `path`"):
         write_picture(tmp_path / "file" / "x.svg", "x", frames)

@@ -266,7 +266,13 @@ def toy(folder, reporter, *callbacks, epochs=2, checkpoint_steps=10**6, loop=Non
         optimizer=config.weights,
         callbacks=callbacks,
     )
-    training = Training(title="toy", seed=0, folder=folder, key="key")
+    training = Training(
+        title="toy",
+        seed=0,
+        checkpoint=folder / "checkpoint.pt",
+        log=folder / "log.jsonl",
+        key="key",
+    )
     return fit(
         trainee, loop or ManyBatches(), None, config=config, training=training, reporter=reporter
     )
@@ -367,7 +373,13 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
         optimizer=config.weights,
         callbacks=callbacks,
     )
-    training = Training(title="toy", seed=0, folder=tmp_path, key="key")
+    training = Training(
+        title="toy",
+        seed=0,
+        checkpoint=tmp_path / "checkpoint.pt",
+        log=tmp_path / "log.jsonl",
+        key="key",
+    )
     fitted = fit(
         trainee, FourBatches(), Falling(), config=config, training=training, reporter=NullReporter()
     )
@@ -468,7 +480,13 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         _Draws(),
         validate,
         config=config,
-        training=Training(title="x", seed=0, folder=tmp_path, key="k"),
+        training=Training(
+            title="x",
+            seed=0,
+            checkpoint=tmp_path / "checkpoint.pt",
+            log=tmp_path / "log.jsonl",
+            key="k",
+        ),
         reporter=NullReporter(),
     )
     estimated = []

@@ -93,6 +93,7 @@ def find(
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
+    from spiketicket.experiment.folder import RunFolder
     from spiketicket.experiment.measure import measure_run
     from spiketicket.recipe.registry import is_custom
     from spiketicket.report.writing import write_report
@@ -104,4 +105,4 @@ def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Pa
             folder, root=recipe.data.root, device=device, reporter=reporter
         ).failed:
             reporter.message(line)
-    return write_report([folder], folder / "report.html").output
+    return write_report([folder], RunFolder(folder).report).output

@@ -144,12 +144,13 @@ def raise_exit(result: Mapping[str, Any]) -> None:
 
 def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
     """Write the report of every finished run, and its place into its row."""
+    from spiketicket.experiment.folder import RunFolder
     from spiketicket.report.writing import write_report
 
     for row in rows:
         if row["state"] == "done":
             folder = Path(row["folder"])
-            row["report"] = str(write_report([folder], folder / "report.html").output)
+            row["report"] = str(write_report([folder], RunFolder(folder).report).output)
 
 
 def _runs(

@@ -100,8 +100,8 @@ def comparison_table(found: Compared) -> Table:
         )
     each = _BUDGETS[found.budget]
     note = (
-        f"{each}. Costs are those of the ticket with its search, per seed; stages that several runs "
-        "share are counted in each."
+        f"{each}. Costs are those of the ticket with its search, per seed; stages that several "
+        "runs share are counted in each."
     )
     return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
 

@@ -6,6 +6,7 @@
                        stages.json               the stages of every seed, in the order they run
                        result.json               the verdict over the seeds asked for last
                        <name>-seed<s>.ticket     the ticket, with the verdict in it
+                       report.html               the page about the run
                        seed-<s>/<stage>/         one training with one seed
 
     seed-<s>/<stage>/  log.jsonl          one line per epoch
@@ -193,6 +194,15 @@ class RunFolder:
         """The seeds that were begun."""
         found = (_SEED.fullmatch(p.name) for p in self.path.glob("seed-*") if p.is_dir())
         return sorted(int(match[1]) for match in found if match)
+
+    def has_finished_stage(self) -> bool:
+        """Whether a stage of any seed is done."""
+        return any(any(self.seed(seed).path.glob(f"*/{RESULT}")) for seed in self.seeds())
+
+    @property
+    def report(self) -> Path:
+        """The page about it."""
+        return self.path / "report.html"
 
     def ticket(self, recipe: Recipe, seed: int) -> Path:
         """A seed's ticket, with the verdict in it."""

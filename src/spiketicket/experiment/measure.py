@@ -319,7 +319,7 @@ def _stages(folder: Path, recipe: Recipe) -> tuple[list[Place], list[str]]:
             if files.result.is_file():
                 stages.append(Place(seed, stage.name, f"measure {stage.title}", files))
             else:
-                missing.append(f"seed-{seed}/{stage.name}")
+                missing.append(files.path.relative_to(folder).as_posix())
     if not stages:
         remedy = "Run spiketicket find with its recipe first"
         raise UserError("has no finished stage", where=str(folder), remedy=remedy)

@@ -163,7 +163,11 @@ def search(
             made = custom.prepare(stage, scene)
             trainee = replace(made.trainee, model=custom.Explained(made.trainee.model))
             training = Training(
-                title=stage.name, seed=seed, folder=own.path, key=f"{key}/{stage.name}"
+                title=stage.name,
+                seed=seed,
+                checkpoint=own.checkpoint,
+                log=own.log,
+                key=f"{key}/{stage.name}",
             )
             fitted = fit(
                 trainee,

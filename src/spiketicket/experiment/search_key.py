@@ -21,13 +21,12 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.described import UntoldError, describe, digest
+from spiketicket.experiment.folder import CHECKPOINT, RESULT
 from spiketicket.experiment.loader import Loader, unchanged
 from spiketicket.machine.files import json_bytes, read_json, write_json
 from spiketicket.models.prunable import prunable
 
 _FILE = "search.json"
-_LEFT = ("checkpoint.pt", "result.json")
-"""What a training leaves in its folder."""
 _FORMAT = 1
 _SHOWN = 4
 """Differences that are named."""
@@ -43,7 +42,7 @@ def settled(folder: Path, parts: Parts) -> str:
         UserError: another search has begun there; names what differs.
     """
     file = folder / _FILE
-    begun = any(any(folder.glob(f"*/{name}")) for name in _LEFT)
+    begun = any(any(folder.glob(f"*/{name}")) for name in (CHECKPOINT, RESULT))
     if begun and (stored := read_json(file)) is not None:
         known = stored.get("parts") if isinstance(stored, dict) else None
         _require_same(folder, known if isinstance(known, dict) else {}, parts)

@@ -68,7 +68,8 @@ def _train(
     training = Training(
         title=stage.title,
         seed=seed,
-        folder=folder.path,
+        checkpoint=folder.checkpoint,
+        log=folder.log,
         key=f"{recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
         guard=experiment.guard,
     )

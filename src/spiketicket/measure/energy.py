@@ -147,7 +147,8 @@ def price(measured: Mapping[str, Any], table: Table, *, memory: bool = False) ->
         priced["memory_pj"] = reads + sum(_potentials(neuron) for neuron in neurons)
         priced["memory_formula"] = (
             "every MAC and AC reads its weight, every update reads and writes a 32 bit potential,"
-            " nothing is reused; 64 bits cost 10 pJ up to 8 KiB per layer, 20 up to 32 KiB, else 100"
+            " nothing is reused; 64 bits cost 10 pJ up to 8 KiB per layer, 20 up to 32 KiB,"
+            " else 100"
         )
     return priced
 

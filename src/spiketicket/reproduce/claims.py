@@ -1,7 +1,8 @@
 """Whether our rows agree with what the paper states: the rules, in full.
 
 A claim is decided for every series and every value of the axis it is about. ``low`` and ``high``
-are the ends of the interval of a difference, as the verdict makes it (:mod:`spiketicket.verdict.rules`).
+are the ends of the interval of a difference, as the verdict makes it
+(:mod:`spiketicket.verdict.rules`).
 
 **difference** a - b, in percentage points
 

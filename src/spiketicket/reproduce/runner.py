@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.measure import measure_run
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.progress import Reporter
@@ -129,9 +130,10 @@ def count_operations(
     about = (cells for study, cells in planned.studies if study.metric == "energy")
     recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}
     for name, recipe in recipes.items():
-        if any((runs_dir / name).glob("seed-*/*/result.json")):
+        folder = RunFolder(runs_dir / name)
+        if folder.has_finished_stage():
             found = measure_run(
-                runs_dir / name, root=recipe.data.root, device=device, reporter=reporter
+                folder.path, root=recipe.data.root, device=device, reporter=reporter
             )
             if reporter is not None:
                 for line in found.failed:

@@ -132,7 +132,8 @@ class Study(Section):
     axes: dict[str, Axis] = Field(default_factory=dict)
     series: tuple[Series, ...] = Field(min_length=1)
     stages: tuple[str, ...] = Field(min_length=1)
-    """What is drawn, the most important first: stages, or roles (:func:`spiketicket.reproduce.collect.stage_of`)."""
+    """What is drawn, the most important first: stages, or roles, see
+    :func:`spiketicket.reproduce.collect.stage_of`."""
     claims: tuple[Claim, ...] = ()
     scales: dict[Scale, ScalePlan] = Field(default_factory=dict)
 

@@ -11,6 +11,16 @@ import contextlib
 from pathlib import Path
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.folder import (
+    CHECKPOINT,
+    ERROR,
+    MEASURE,
+    RESULT,
+    SAMPLE,
+    TICKET,
+    TIMING,
+    StageFolder,
+)
 from spiketicket.experiment.provenance import provenance, versions
 from spiketicket.experiment.results import read_result, read_table, write_result
 from spiketicket.experiment.schemas import FinishedStage
@@ -35,11 +45,12 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     Raises:
         UserError: a damaged source, or a place that cannot be written.
     """
-    facts = read_result(source / "result.json", FinishedStage)
-    if facts is None or not (source / "timing.json").exists():
+    there, here = StageFolder(source), StageFolder(folder)
+    facts = read_result(there.result, FinishedStage)
+    if facts is None or not there.timing.exists():
         return False
-    timing = read_table(source / "timing.json", {})
-    ticket = Ticket.load(source / "model.ticket")
+    timing = read_table(there.timing, {})
+    ticket = Ticket.load(there.ticket)
     meta = {**ticket.metadata, **provenance(experiment)}
     made_of = ticket.metadata.get("data", {}).get("checksum"), ticket.metadata.get("versions")
     if made_of != (experiment.dataset.checksum, versions()):
@@ -48,20 +59,20 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     content = own.to_bytes()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        copies = _others(source) | _measured(source, ticket, own, len(content))
+        copies = _others(source) | _measured(there, ticket, own, len(content))
     facts |= {"condition": meta["condition"], "file_bytes": len(content)}
     experiment.guard()
-    for name, copy in {"model.ticket": content, **copies}.items():
+    for name, copy in {TICKET: content, **copies}.items():
         write_bytes(folder / name, copy)
-    write_json(folder / "timing.json", {**timing, "shared": True})
+    write_json(here.timing, {**timing, "shared": True})
     experiment.guard()
-    write_result(folder / "result.json", facts)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    write_result(here.result, facts)
+    here.checkpoint.unlink(missing_ok=True)
     return True
 
 
-_OF_THE_RECIPE = ("model.ticket", "timing.json", "result.json", "measure.json", "sample.npz")
-_OF_THE_PROCESS = ("checkpoint.pt", "error.json")
+_OF_THE_RECIPE = (TICKET, TIMING, RESULT, MEASURE, SAMPLE)
+_OF_THE_PROCESS = (CHECKPOINT, ERROR)
 
 
 def _others(source: Path) -> dict[str, bytes]:
@@ -74,11 +85,11 @@ def _others(source: Path) -> dict[str, bytes]:
     }
 
 
-def _measured(source: Path, ticket: Ticket, own: Ticket, size: int) -> dict[str, bytes]:
+def _measured(source: StageFolder, ticket: Ticket, own: Ticket, size: int) -> dict[str, bytes]:
     """What was measured of a stage, about its ticket in another recipe; none where it is damaged or
     of another ticket, so that it is measured again.
     """
-    found, sample = source / "measure.json", source / "sample.npz"
+    found, sample = source.measure, source.sample
     known, digest = ticket.digest(), own.digest()
     files = {}
     with contextlib.suppress(UserError):

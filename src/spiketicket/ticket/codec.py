@@ -8,7 +8,7 @@ The digest is SHA-256 over ``spiketicket ticket 1\n``, the canonical metadata wi
 ``digest`` entry, and then, in order of name, every array's name, dtype, shape and little-endian
 bytes. Every part after the first line is preceded by its length in eight little-endian bytes. It
 finds accidents; it is no signature, as whoever changes a file on purpose can compute it anew.
-Metadata and arrays are those of format 1, whatever the format of the file: ``__init__.py`` says how.
+Metadata and arrays are those of format 1, whatever the format of the file, see ``__init__.py``.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def fit(
     reporter: Reporter,
     workers: Workers = ALONE,
 ) -> Fitted:
-    """Train for ``config.epochs`` epochs from the checkpoint in the stage's folder, if any.
+    """Train for ``config.epochs`` epochs from the training's checkpoint, if any.
 
     The best epoch by ``validate`` is kept, or the last one where it is None, among those at the
     final number of timesteps and with a trainee that is complete. All of ``workers`` call this
@@ -108,7 +108,6 @@ class _Run:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
         self.parallel = workers.parallel(self.model, self.trained, synced=config.sync_batch_norm)
-        self.file, self.log = training.folder / "checkpoint.pt", training.folder / "log.jsonl"
         self.timesteps = getattr(self.model, "timesteps", None)
         if config.timestep_ramp and self.timesteps is None:
             raise UserError("this network has no timesteps to ramp", where="train.timestep_ramp")
@@ -125,7 +124,9 @@ class _Run:
 
     def resumed(self) -> Progress:
         """Where the training stands: at its checkpoint, or at its start."""
-        loaded = checkpoint.load(self.file, self.training.key, self.model, self.optimizer)
+        loaded = checkpoint.load(
+            self.training.checkpoint, self.training.key, self.model, self.optimizer
+        )
         if loaded is not None:
             self.at, self.kept = loaded
             self._state_loaded()
@@ -267,7 +268,7 @@ class _Run:
             return
         self.training.guard()
         checkpoint.save(
-            self.file,
+            self.training.checkpoint,
             self.training.key,
             self.at,
             model=self.model,
@@ -290,4 +291,4 @@ class _Run:
             return
         self.training.guard()
         lines = "".join(json.dumps(record) + "\n" for record in self.at.history)
-        write_bytes(self.log, lines.encode())
+        write_bytes(self.training.log, lines.encode())

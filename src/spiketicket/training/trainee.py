@@ -59,14 +59,15 @@ Validate = Callable[[nn.Module], Evaluation]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training: its title, seed, the folder it writes to, and the key of its checkpoint.
+    """One training: its title, seed, the two files it writes, and the key of its checkpoint.
 
     ``guard`` is called before every write.
     """
 
     title: str
     seed: int
-    folder: Path
+    checkpoint: Path
+    log: Path
     key: str
     guard: Guard = unguarded
 
