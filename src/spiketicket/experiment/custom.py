@@ -16,7 +16,6 @@ from spiketicket.errors import UserError
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.loader import Loader
 from spiketicket.machine.files import write_bytes
-from spiketicket.methods import edge_popup
 from spiketicket.methods.method import check_settings
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage, stages_of
@@ -151,7 +150,7 @@ def freeze(
     Raises:
         UserError: there is no layer of a name in ``leave``.
     """
-    if isinstance(config, edge_popup.Config):
+    if config.trains == "scores":
         for parameter in net.parameters():
             parameter.requires_grad_(False)
     for parameter in norm_parameters(net):

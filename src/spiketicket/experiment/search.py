@@ -27,7 +27,6 @@ from spiketicket.experiment.results import read_result, write_result
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.typed import typed
 from spiketicket.methods.method import require_density
-from spiketicket.methods.pruning import PruningConfig
 from spiketicket.methods.states import save_plain
 from spiketicket.models.custom import mean_over_time, reset_state
 from spiketicket.models.of_ticket import to_ticket
@@ -106,7 +105,7 @@ def search(
                 "epochs": epochs,
                 "batch_size": 1,
                 "precision": precision,
-                "weights" if isinstance(config, PruningConfig) else "scores": rate,
+                config.trains: rate,
             }
         )
     except ValidationError as error:

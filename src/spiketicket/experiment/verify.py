@@ -31,6 +31,7 @@ from spiketicket.experiment.stated import (
     weights_check,
 )
 from spiketicket.progress import NullReporter, Reporter
+from spiketicket.recipe import registry
 from spiketicket.recipe.consent import Consent, given
 from spiketicket.ticket import Ticket, TicketLayer
 
@@ -138,7 +139,7 @@ def _cannot_build(ticket: Ticket, place: Place) -> str:
         return NO_TORCH
     network = ticket.metadata.get("network")
     name = network.get("name") if isinstance(network, dict) else None
-    if isinstance(name, str) and ":" in name and name != place.consent.network:
+    if registry.is_custom(name) and name != place.consent.network:
         return (
             f"it is of its maker's custom network {name}; trust it with {argument('network', name)}"
         )
@@ -156,7 +157,7 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
     seed, stage = meta.get("seed"), ticket.stage
     if recipe is None or type(seed) is not int or not 0 <= seed < 1 << 63:
         return Check(name, "not checked", "it names no recipe and seed to search with")
-    if ":" in recipe.model.name and recipe.model.name != place.consent.network:
+    if registry.is_custom(recipe.model.name) and recipe.model.name != place.consent.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
     if root := place.root or _data_place.recorded(path):
         data = recipe.data.model_copy(update={"root": root})

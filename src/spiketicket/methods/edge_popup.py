@@ -48,6 +48,8 @@ from spiketicket.training.loop import Trainee
 class Config(MethodConfig):
     """Hyper-parameters of the search."""
 
+    trains = "scores"
+
     name: Literal["edge_popup"] = "edge_popup"
     scope: Literal["layer", "global"] = "layer"
     """One threshold a layer, or one for all layers."""

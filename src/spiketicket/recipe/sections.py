@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import tomli_w
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt
@@ -101,6 +101,9 @@ class NeuronConfig(Section):
 
 class MethodConfig(Section):
     """Which ticket search, and the fraction of the weights the ticket keeps."""
+
+    trains: ClassVar[Literal["scores", "weights"]] = "weights"
+    """What the search itself moves: the weights, or scores of weights that stay."""
 
     name: str
     density: Annotated[float, Gt(0), Le(1)]
