@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from command import spiketicket
+from typer.testing import Result
 
 from spiketicket.bench import compare as comparing
 from spiketicket.bench.agreement import compared
@@ -19,7 +20,6 @@ from spiketicket.bench.peers import PEERS, chosen, missing
 from spiketicket.bench.process import NotReadyError, PeerError, PeerProcess
 from spiketicket.bench.samples import Checked
 from spiketicket.bench.worker import _Server
-from spiketicket.cli import app
 from spiketicket.engine import library
 from spiketicket.errors import UserError
 from spiketicket.machine import processor
@@ -31,10 +31,7 @@ SHORT = {"rounds": 2, "turn_s": 0.01, "images": 8}
 
 
 def bench(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, ("bench", *arguments))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return spiketicket("bench", *arguments)
 
 
 def test_peers_are_checked_timed_and_told(tiny: Path, tmp_path: Path) -> None:

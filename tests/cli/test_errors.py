@@ -73,6 +73,14 @@ def test_bad_usage(spike: Run, arguments: list[str]) -> None:
     assert "Traceback" not in result.output
 
 
+def test_choices_are_told_in_a_line(spike: Run) -> None:
+    result = spike("export", "x.ticket")
+    assert result.exit_code == 2
+    assert (
+        "Missing option '--to'. Choose from: c, nir, onnx, torch, pt2, hub. See " in result.output
+    )
+
+
 def test_every_mistake_of_a_recipe_has_its_line(spike: Run) -> None:
     result = spike("find", "--set", "ticket.density=2", "--set", "model.x=1", "--set", "seed=-1")
     assert result.exit_code == 2

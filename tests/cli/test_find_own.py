@@ -2,9 +2,7 @@
 
 import sys
 
-from typer.testing import CliRunner
-
-from spiketicket.cli import app
+from command import spiketicket
 
 NET = """
 from torch import nn
@@ -38,7 +36,7 @@ def test_ends_well_and_writes_a_report(tmp_path, monkeypatch):
     (tmp_path / "own.toml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    done = CliRunner().invoke(app, ["find", "own.toml", "--network", "ownnet_of_the_test:build"])
+    done = spiketicket("find", "own.toml", "--network", "ownnet_of_the_test:build")
     sys.modules.pop("ownnet_of_the_test", None)
     assert done.exit_code == 0, done.output
     assert "counted of this package's networks alone" in done.output

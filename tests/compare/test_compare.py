@@ -5,11 +5,10 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from command import spiketicket
 from one_stage import stage_of
-from typer.testing import CliRunner
 
 from spiketicket import compare
-from spiketicket.cli import app
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared, Cost, Row
 from spiketicket.errors import RecipeError, UserError
@@ -116,7 +115,7 @@ def done(tmp_path_factory):
         "--seeds",
         "2",
     ]
-    ended = CliRunner().invoke(app, command)
+    ended = spiketicket(*command)
     assert ended.exit_code == 0, ended.output
     return place, json.loads(ended.stdout), command
 
@@ -199,11 +198,11 @@ def test_a_finished_comparison_is_read_not_trained(done, monkeypatch):
     from spiketicket.experiment import stage
 
     monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
-    again = CliRunner().invoke(app, [part for part in command if part != "--json"])
+    again = spiketicket(*(part for part in command if part != "--json"))
     assert again.exit_code == 0
     assert "samples forward" in again.stdout
     assert "dense, trained" in again.stdout
-    first = CliRunner().invoke(app, command)
+    first = spiketicket(*command)
     assert json.loads(first.stdout)["rows"] == found["rows"]
 
 
@@ -227,7 +226,7 @@ def test_bad_input_is_told_in_a_line(tmp_path, options, words):
     given = {"--methods": "imp", "--density": "0.5"}
     given |= dict(zip(options[::2], options[1::2], strict=True))
     command = ["compare", str(recipe), "--runs", str(tmp_path / "runs")]
-    ended = CliRunner().invoke(app, [*command, *(p for pair in given.items() for p in pair)])
+    ended = spiketicket(*command, *(p for pair in given.items() for p in pair))
     assert ended.exit_code == 2
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr

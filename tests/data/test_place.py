@@ -6,15 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from command import spiketicket as spike
 from PIL import Image
-from typer.testing import CliRunner
 
 from spiketicket.bench.samples import load_samples
-from spiketicket.cli import app
 from spiketicket.data import place as _data_place
 from spiketicket.errors import DataNote, UserError
 from spiketicket.experiment.conclude import FindResult
@@ -35,13 +33,6 @@ ticket = {name = "edge_popup", density = 0.5}
 train = {epochs = 1, batch_size = 16}
 controls = {dense = false, random_trained = false, random_frozen = false}
 """
-
-
-def spike(*arguments: str) -> Any:
-    result = CliRunner().invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture(autouse=True)

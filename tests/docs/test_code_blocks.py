@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import spiketicket
 from doc_blocks import (
     PAGES,
     ROOT,
@@ -20,9 +21,7 @@ from doc_blocks import (
     blocks_of,
     script_of,
 )
-from typer.testing import CliRunner
 
-from spiketicket.cli import app
 from spiketicket.cli.options import packaged_recipes
 from spiketicket.recipe import load_recipe, parse_recipe, read_tables
 from spiketicket.ticket import zoo
@@ -197,9 +196,7 @@ def test_shell_blocks_have_no_mistake_in_syntax(block: Block) -> None:
 
 
 def spike(*arguments: str) -> str:
-    done = CliRunner().invoke(app, arguments)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.output
+    return spiketicket(*arguments).output
 
 
 def tampered_folder(folder: Path) -> str:

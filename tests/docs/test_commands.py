@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import typer
+from command import spiketicket
 from doc_blocks import PAGES, ROOT, Command, all_commands, expanded, key_of, spans_of
-from typer.testing import CliRunner
 
 from spiketicket.cli import app
 from spiketicket.cli.options import DEFAULT_RECIPE, recipe_path
@@ -200,9 +200,7 @@ def place(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def spike(arguments: tuple[str, ...]) -> str:
     """What a command prints; it has to end well."""
-    done = CliRunner().invoke(app, arguments)
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
+    done = spiketicket(*arguments)
     assert done.exit_code == 0, (arguments, done.output)
     return done.stdout
 

@@ -6,11 +6,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from command import spiketicket
 from doc_blocks import blocks_of, commands_of
-from typer.testing import CliRunner
 
 from spiketicket import Engine
-from spiketicket.cli import app
 from spiketicket.data import load_dataset, make_config
 from spiketicket.ticket import zoo
 
@@ -26,7 +25,7 @@ def test_the_guide_makes_a_program_that_classifies(tmp_path, monkeypatch):
     shutil.copy(ticket, "digits-binw-seed0.ticket")
     for command in COMMANDS:
         if command.arguments:
-            assert CliRunner().invoke(app, command.arguments).exit_code == 0
+            assert spiketicket(*command.arguments).exit_code == 0
         elif command.words[0] == "gcc":
             subprocess.run(shlex.split(command.text), check=True, capture_output=True)
     images = load_dataset(make_config("digits")).test.x[:8]

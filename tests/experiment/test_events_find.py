@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from recipes import varied
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.evaluate import evaluate_ticket
@@ -54,7 +55,7 @@ def recipe(root, **sections):
         "ticket": {"name": "edge_popup", "density": 0.5},
         "train": {"epochs": 12, "batch_size": 8, "timestep_ramp": [[1, 1], [2, 2]]},
     }
-    return parse_recipe({**base, **{k: {**base.get(k, {}), **v} for k, v in sections.items()}})
+    return varied(base, **sections)
 
 
 def test_a_ticket_on_recordings_learns_and_its_file_is_tested_alone(root, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from one_stage import prepared
+from recipes import varied
 
 import spiketicket
 from spiketicket.errors import UserError
@@ -40,7 +41,7 @@ BASE = {
 
 
 def recipe(**sections):
-    return parse_recipe({**BASE, **{k: {**BASE.get(k, {}), **v} for k, v in sections.items()}})
+    return varied(BASE, **sections)
 
 
 @pytest.fixture(scope="module")

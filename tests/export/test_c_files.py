@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import spiketicket as run
 from places import DOCS
-from typer.testing import CliRunner
 
-from spiketicket.cli.application import make_app
 from spiketicket.engine.ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
 from spiketicket.engine.program import Builder
 from spiketicket.export.c import ExportError, export_c
@@ -220,13 +219,6 @@ def ticket_file(folder: Path, **neuron: Any) -> Path:
     path = folder / "my digits.ticket"
     Ticket(tuple(layers), tensors, metadata).save(path)
     return path
-
-
-def run(*arguments: str) -> Any:
-    result = CliRunner().invoke(make_app(), arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def test_command(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from one_stage import names_of, stage_of
+from recipes import varied
 
 from spiketicket.cli.print_result import print_find
 from spiketicket.experiment.find import find
@@ -24,7 +25,7 @@ TUNED, CONTROL = "ticket_finetuned", "ticket_finetune_control"
 
 
 def recipe(**sections):
-    return parse_recipe({**BASE, **{k: {**BASE.get(k, {}), **v} for k, v in sections.items()}})
+    return varied(BASE, **sections)
 
 
 def tickets(folder, seed=0):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from one_stage import names_of, prepared, scene_for, stage_of
+from recipes import varied
 
 from spiketicket.data import load_dataset
 from spiketicket.data.batches import ordered_batches, to_tensors
@@ -40,10 +41,7 @@ CPU = torch.device("cpu")
 
 
 def recipe(**sections):
-    changed = {
-        k: {**BASE.get(k, {}), **v} if isinstance(v, dict) else v for k, v in sections.items()
-    }
-    return parse_recipe({**BASE, **changed})
+    return varied(BASE, **sections)
 
 
 def names(**sections):

@@ -6,9 +6,8 @@ import csv
 import json
 
 import pytest
-from typer.testing import CliRunner
+from command import spiketicket
 
-from spiketicket.cli import app
 from spiketicket.errors import RecipeError
 from spiketicket.reproduce import load_study
 from spiketicket.reproduce.collect import collect
@@ -24,10 +23,7 @@ NAMES = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1"
 
 
 def spike(*arguments):
-    result = CliRunner().invoke(app, ["reproduce", *map(str, arguments)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return spiketicket("reproduce", *arguments)
 
 
 def small(planned, studies=1, runs=2):

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
+from command import spiketicket
 
 from spiketicket import load_recipe
-from spiketicket.cli import app
 from spiketicket.cli.options import packaged_recipes
 from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
@@ -53,7 +52,7 @@ def test_a_changed_file_is_refused(tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["zoo", *arguments])
+    return spiketicket("zoo", *arguments)
 
 
 def test_commands(monkeypatch):

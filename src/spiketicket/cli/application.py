@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -95,7 +96,8 @@ def _misused(error: Any) -> int:
     """Say what is wrong with a command line."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
-        message = error.format_message().removesuffix(".")
+        # a list of choices comes in lines
+        message = re.sub(r"\s*\n\s*", " ", error.format_message()).removesuffix(".")
         if context is not None:
             tell(" ".join(context.get_usage().split()))
             message += f". See {context.command_path} --help"

@@ -1,7 +1,7 @@
 """CIFAR-100: 50,000 + 10,000 colour photographs of 32x32 pixels in 100 (fine) classes.
 
 ``MEAN`` and ``STD`` are those of all pixels of the 50,000 training images, a value per channel,
-scaled to 0..1 and rounded to four places; the validation part is among them.
+scaled to 0..1 and rounded to four places; the validation split is among them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ They are the test part of "Optical Recognition of Handwritten Digits" (E. Alpayd
 as uint8. The 360 test images are a fixed stratified draw, ``Stream(0, "digits", "test")``, that
 no seed of a recipe changes; the other 1,437 are for training. Both keep the original order.
 ``MEAN`` and ``STD`` are those of all pixels of the 1,437, scaled to 0..1 and rounded to four
-places; the validation part is among them. Enlarging repeats pixels and changes neither.
+places; the validation split is among them. Enlarging repeats pixels and changes neither.
 """
 
 from __future__ import annotations

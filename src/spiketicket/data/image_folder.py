@@ -8,7 +8,7 @@ Each picture is turned as its EXIF data says, put on black where it is transpare
 RGB, cut to a square around its centre and scaled to ``size`` (Pillow's bilinear filter with
 antialiasing; one that has the size keeps its pixels). The mean and standard deviation are
 computed: those of all pixels of the training pictures, a value per channel, scaled to 0..1 (a
-channel that is the same everywhere gets 1); the validation part is among them. All pictures are
+channel that is the same everywhere gets 1); the validation split is among them. All pictures are
 kept in memory, channels * size * size bytes each. A file of more than 8 bits per channel, or of
 several pages or frames, is refused.
 """

@@ -1,7 +1,7 @@
 """MNIST: 60,000 + 10,000 handwritten digits of 28x28 grey pixels.
 
 ``MEAN`` and ``STD`` are those of all pixels of the 60,000 training images, scaled to 0..1 and
-rounded to four places; the validation part is among them.
+rounded to four places; the validation split is among them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from spiketicket.streams import Stream
 def training_split(dataset: Dataset, config: DataConfig, seed: int) -> tuple[Samples, Samples]:
     """The training and the validation samples of a run.
 
-    The validation part is carved from the whole training set first, so that it is the same for
+    The validation split is carved from the whole training set first, so that it is the same for
     every ``config.train_limit``; the limit then applies to what remains.
 
     Raises:
