@@ -15,7 +15,8 @@ from places import FILES
 from spiketicket.compare.entries import make_entries
 from spiketicket.compare.found import collect
 from spiketicket.experiment.find import find
-from spiketicket.experiment.folder import RunFolder, read_stages
+from spiketicket.experiment.folder import RunFolder, stages_in
+from spiketicket.machine.files import read_json
 from spiketicket.recipe import load_recipe, read_tables
 from spiketicket.report.load import read_run
 from spiketicket.ticket import Ticket
@@ -85,7 +86,7 @@ def test_a_stopped_run_goes_on_where_it_was(runs):
     assert (len(first), len(log)) == (1, 2)
     assert json.loads(log[0]) == json.loads(first[0])
     assert folder.seed(0).stage("ticket").ticket.read_bytes() == ticket
-    assert [stage.name for stage in read_stages(folder)] == NAMES
+    assert [stage.name for stage in stages_in(read_json(folder.stages), folder.stages)] == NAMES
     assert Ticket.load(found.tickets[0]).stage == "ticket"
     result = json.loads(folder.result.read_text())
     assert [row["stage"] for row in result["stages"]] == NAMES

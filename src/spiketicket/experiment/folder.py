@@ -33,7 +33,7 @@ from typing import Any, Final
 from spiketicket.errors import UserError
 from spiketicket.experiment.results import read_result, required_result
 from spiketicket.experiment.schemas import Kept, StageFacts, StagesFile, Tested
-from spiketicket.machine.files import read_json, write_json
+from spiketicket.machine.files import write_json
 from spiketicket.methods.stages import Stage
 from spiketicket.recipe import Recipe
 
@@ -218,17 +218,13 @@ def write_stages(folder: RunFolder, stages: Iterable[Stage]) -> None:
     write_json(folder.stages, {"version": STAGES_VERSION, "stages": rows})
 
 
-def read_stages(folder: RunFolder) -> tuple[StageFacts, ...]:
-    """What :func:`write_stages` wrote; empty where there is none, as in a folder of version 0.2.
+def stages_in(value: Any, path: Path) -> tuple[StageFacts, ...]:
+    """What :func:`write_stages` wrote, of the file's content; empty where there is none, as in a
+    folder of version 0.2.
 
     Raises:
         UserError: it is damaged, or of a later version.
     """
-    return stages_in(read_json(folder.stages), folder.stages)
-
-
-def stages_in(value: Any, path: Path) -> tuple[StageFacts, ...]:
-    """The same of the file's content."""
     if value is None:
         return ()
     try:

@@ -30,10 +30,10 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Eval
     model.eval()
     for x, y in batches:
         logits = model(x).float()
-        loss += functional.cross_entropy(logits, y, reduction="sum").item()
+        loss += functional.cross_entropy(logits, y, reduction="sum").item()  # waits
         parts.append(logits.argmax(1))
         truth.append(y)
     model.train(training)
     predictions, classes = torch.cat(parts), torch.cat(truth)
-    accuracy = (predictions == classes).double().mean().item()
+    accuracy = (predictions == classes).double().mean().item()  # waits
     return Evaluation(loss / len(classes), accuracy, predictions.cpu())
