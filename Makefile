@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard csrc/*/*.[ch])
 .PHONY: demo test check lint format docs bench fuzz fuzz-python constraints clean help
 
 demo: $(VENV)/.train  ## find a ticket on real data, print its verdict and where the report is
-	$(BIN)/spiketicket find recipes/demo.toml --seeds 3
+	$(BIN)/spiketicket find recipes/demo.toml --seeds 5 --workers 2
 
 test: lint  ## run every check and test
 	$(BIN)/python -m pytest $(SPREAD)

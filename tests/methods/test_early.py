@@ -89,7 +89,7 @@ def test_a_killed_search_stops_at_the_same_epoch_with_the_same_bytes(tmp_path, m
         pass
 
     def stop(*args, **named):
-        save(*args)
+        save(*args, **named)
         saves.append(1)
         if len(saves) == when:
             raise Stop

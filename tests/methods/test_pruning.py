@@ -309,7 +309,7 @@ def test_a_resumed_gradual_pruning_ends_with_the_same_weights(search, tmp_path, 
         pass
 
     def stop(*args, **named):
-        save(*args)
+        save(*args, **named)
         saves.append(1)
         if len(saves) == 5:
             raise Stop

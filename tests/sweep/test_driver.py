@@ -33,7 +33,7 @@ def test_finished_runs_are_never_run_again(tmp_path, short, inline, monkeypatch)
     first = run_runs(short, tmp_path, inline())
     assert states(first) == ["done", "done"]
     before = {p: p.stat().st_mtime_ns for r in short for p in (tmp_path / r.folder).rglob("*")}
-    monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(stage, "fit", lambda *a, **k: pytest.fail("trained again"))
     again = inline()
     assert run_runs(short, tmp_path, again).rows == first.rows
     assert again.orders == []
@@ -62,10 +62,10 @@ def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listene
     real = stage.fit
     bad = f"{short[0].folder}/seed-0"
 
-    def fit(trainee, batches, validate, train, where, *rest):
-        if bad in str(where.folder):
+    def fit(*args, training, **named):
+        if bad in str(training.folder):
             raise ZeroDivisionError("something is off")
-        return real(trainee, batches, validate, train, where, *rest)
+        return real(*args, training=training, **named)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(short, tmp_path, inline(), observer=listener)
@@ -95,10 +95,10 @@ def test_what_needs_a_failed_stage_is_blocked_and_the_rest_goes_on(
     made = runs("ticket.density=0.2,0.3", "seed=0:1", train={"epochs": 1})
     real = stage.fit
 
-    def fit(trainee, batches, validate, train, where, *rest):
-        if where.folder.name == "dense" and where.seed == 0:
+    def fit(*args, training, **named):
+        if training.folder.name == "dense" and training.seed == 0:
             raise UserError("the loss is not a number")
-        return real(trainee, batches, validate, train, where, *rest)
+        return real(*args, training=training, **named)
 
     monkeypatch.setattr(stage, "fit", fit)
     result = run_runs(made, tmp_path, inline())

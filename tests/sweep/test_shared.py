@@ -147,9 +147,9 @@ def test_what_was_measured_is_taken_over_as_if_measured_here(tmp_path, runs, inl
     assert all(taken[name] != (place / name).read_bytes() for name in MEASURED)
     real, new = measuring.measure_net, []
 
-    def measure(ticket, model, data, images, path, device):
+    def measure(*args, path, **named):
         new.append(path.parent.name)
-        return real(ticket, model, data, images, path, device)
+        return real(*args, path=path, **named)
 
     monkeypatch.setattr(measuring, "measure_net", measure)
     measure_run(tmp_path / second.folder, images=30)

@@ -31,9 +31,9 @@ def test_the_demo_is_what_the_record_chooses(search: Any) -> None:
     chosen["train"]["scores"]["lr"], chosen["train"]["weights"]["lr"] = search.choose_rates(alike)
     demo = to_dict(load_recipe(ROOT / "src/spiketicket/recipe/shipped/demo.toml"))
     demo["data"].pop("root")
-    assert demo == {**chosen, "seed": 0}
+    assert demo == {**chosen, "seed": 1000}
     assert not any("test_accuracy" in stage for row in rows for stage in row["stages"])
-    assert min(seed for row in rows for seed in row["seeds"]) >= 100
+    assert max(seed for row in rows for seed in row["seeds"]) < 1000
 
 
 def row(width: float, ticket: float, dense: float, random: float, **rates: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +23,16 @@ from spiketicket.cli.options import (
     require_device,
     with_consent,
 )
+from spiketicket.errors import UserError
 from spiketicket.machine.output import say, say_json
 from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from spiketicket.progress import Reporter
     from spiketicket.recipe import Recipe
+    from spiketicket.sweep import Executor, Observer
 
 
 @with_consent
@@ -36,6 +41,9 @@ def find(
     *,
     overrides: SetOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
+    ] = 1,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
@@ -57,13 +65,25 @@ def find(
     loaded = load_recipe(recipe_path(recipe), overrides or ())
 
     from spiketicket.cli.print_result import print_find, print_meaning
+    from spiketicket.cli.print_sweep import observer_for
     from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import find as run
     from spiketicket.experiment.record import add_record, check_record
     from spiketicket.machine.workers import is_first
+    from spiketicket.sweep import Local
 
     if record is not None:
         check_record(record)
+    if min(workers, seeds) > 1:
+        _side_by_side(
+            loaded,
+            seeds,
+            Local(min(workers, seeds), threads, where),
+            runs=runs,
+            consent=consent,
+            shown=observer_for(as_json=as_json, quiet=quiet),
+        )
+        quiet = True  # what it has left to say was said
     with reporter_for(as_json=as_json, quiet=quiet) as reporter:
         found = run.find(
             loaded,
@@ -90,6 +110,40 @@ def find(
             say(f"report   {page}")
     if not as_json:
         print_meaning(result, loaded)
+
+
+def _side_by_side(
+    recipe: Recipe,
+    seeds: int,
+    executor: Executor,
+    *,
+    runs: Path,
+    consent: Consent,
+    shown: AbstractContextManager[Observer],
+) -> None:
+    """Do the seeds of a run in several processes, as a sweep of this one run.
+
+    Raises:
+        UserError: a seed failed, or it was stopped.
+    """
+    from spiketicket.cli.sweep import stoppable
+    from spiketicket.sweep import Run, run_runs
+
+    run = Run(recipe, recipe.repetitions(seeds), {})
+    with stoppable(), shown as observer:
+        result = run_runs(
+            [run],
+            runs,
+            executor,
+            name=f"find-{recipe.folder_name}",
+            retry_failed=True,
+            observer=observer,
+            **vars(consent),
+        )
+    shutil.rmtree(result.folder, ignore_errors=True)  # how far it was lies in the run folder too
+    problems = [result.stopped, *(error for row in result.rows for error in row["errors"])]
+    if told := next(filter(None, problems), ""):
+        raise UserError(told)
 
 
 def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
