@@ -16,7 +16,7 @@ from spiketicket.errors import UserError
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.results import filled_result
 from spiketicket.experiment.schemas import RunResult
-from spiketicket.machine.files import read_json
+from spiketicket.machine.claims import holder_of
 from spiketicket.machine.output import say_json
 from spiketicket.report.figures.energy import stage_energy
 from spiketicket.report.load import read_run
@@ -88,7 +88,7 @@ def _state(stage: Stage | None) -> str:
 def _process(folder: Path) -> str:
     """Who works in the folder, as far as this machine can tell."""
     try:
-        owner = read_json(folder / ".claimed-by")
+        owner = holder_of(folder)
     except (OSError, UserError):
         owner = None
     if not isinstance(owner, dict) or not isinstance(owner.get("pid"), int):

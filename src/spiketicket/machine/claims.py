@@ -28,6 +28,7 @@ from spiketicket.machine.files import (
     write_json,
 )
 
+_HOLDER = ".claimed-by"
 Guard = Callable[[], None]
 """Called before every write of a run; raises :class:`SupersededError` where it must not be made."""
 
@@ -87,7 +88,7 @@ def claimed(
     """
     suffix, held = (f"-{part}", folder / part) if part else ("", folder)
     lock = filelock.FileLock(folder / f".claim{suffix}", timeout=wait_s)
-    holder = folder / f".claimed-by{suffix}"
+    holder = folder / f"{_HOLDER}{suffix}"
     refuse_link(Path(lock.lock_file), *([held] if part else ()))
     with explained(held):
         held.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,15 @@ def claimed(
             if read_json(holder) == owner:
                 holder.unlink(missing_ok=True)
         lock.release()
+
+
+def holder_of(folder: Path) -> Any:
+    """What the process that has claimed a folder says of itself; None where none has.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return read_json(folder / _HOLDER)
 
 
 def _in_use(folder: Path, owner: dict[str, Any], lock: str) -> InUseError:
