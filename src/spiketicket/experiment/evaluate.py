@@ -65,8 +65,8 @@ def evaluate_ticket(
 ) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
 
-    ``network``, ``options`` and ``trust_options`` are for a custom network, as ``own`` and
-    the other arguments of :func:`spiketicket.from_ticket`.
+    ``network``, ``options`` and ``trust_options`` are for a custom network, as in
+    :func:`spiketicket.from_ticket`.
 
     Raises:
         TicketError: the file is no sound ticket, or not of a network of this package.

@@ -1,7 +1,7 @@
 """Binary activation 0/1 without a membrane.
 
 A spike that remembers nothing: LIF with ``decay = 0`` gives the same output and gradient. The
-gradient is a surrogate's (see ``_surrogate.py``).
+gradient is a surrogate's (see ``surrogate.py``).
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ A ticket is one safetensors file with one metadata key, ``spiketicket``, that ho
 For a layer called ``features.0.conv`` it stores
 
     mask/features.0.conv     which weights are kept: a bitmap, or Rice-coded gaps between those
-                             kept or dropped, whichever is shorter; see ``_mask_code.py``
+                             kept or dropped, whichever is shorter; see ``mask_code.py``
     signs/features.0.conv    one bit per kept weight, in order, 1 is +1, most significant bit first,
                              padded with zero bits                        (binary layers)
     drawn/features.0.conv    or, in its place, where the signs were drawn and a hash of them; see
-                             ``_drawn_signs.py``                          (on request)
+                             ``drawn_signs.py``                          (on request)
     alpha/features.0.conv    one float32                                  (binary layers)
     values/features.0.conv   one float32 a kept weight, in order          (float layers)
 

@@ -1,14 +1,14 @@
 r"""Bytes of a ticket file: safetensors with one JSON metadata key and a digest of the content.
 
-This half knows metadata and named arrays; ``ticket.py`` gives them their meaning. Nothing here
+This half knows metadata and named arrays; ``__init__.py`` gives them their meaning. Nothing here
 runs code from a file, and memory use is bounded by the file's size: a mask of n bytes can stand
-for at most 128 n weights, each of which takes a few bytes (see ``_mask_code.py``).
+for at most 128 n weights, each of which takes a few bytes (see ``mask_code.py``).
 
 The digest is SHA-256 over ``spiketicket ticket 1\n``, the canonical metadata without its
 ``digest`` entry, and then, in order of name, every array's name, dtype, shape and little-endian
 bytes. Every part after the first line is preceded by its length in eight little-endian bytes. It
 finds accidents; it is no signature, as whoever changes a file on purpose can compute it anew.
-Metadata and arrays are those of format 1, whatever the format of the file: ``ticket.py`` says how.
+Metadata and arrays are those of format 1, whatever the format of the file: ``__init__.py`` says how.
 """
 
 from __future__ import annotations

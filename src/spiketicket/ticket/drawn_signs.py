@@ -1,7 +1,7 @@
 """Signs that a search drew and never changed: known from its seed, so a file can leave them out.
 
 A search takes the weights of the layer at module path ``p`` from the counter stream
-``Stream(seed, "weight", p)`` (see ``philox.py``), as ``signs`` where all have one size and as
+``Stream(seed, "weight", p)`` (see ``streams.py``), as ``signs`` where all have one size and as
 ``normal`` where they differ. Both give the same numbers on every machine. Where only a part of the
 network was searched, ``p`` is the path inside that part: the name without its first modules.
 

@@ -1,4 +1,4 @@
-"""One pruned layer of a ticket, and how it lies in the file (see ``ticket.py``)."""
+"""One pruned layer of a ticket, and how it lies in the file (see ``__init__.py``)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The programs of the spiking transformers: ConvPEP, token choice, encoder, head.
 
-``models/transformer.py``, ``_conv_pep.py`` and ``_encoder.py`` are the networks.
+``models/transformer.py``, ``conv_pep.py`` and ``encoder.py`` are the networks.
 """
 
 from __future__ import annotations
