@@ -8,7 +8,8 @@ The digest is SHA-256 over ``spiketicket ticket 1\n``, the canonical metadata wi
 ``digest`` entry, and then, in order of name, every array's name, dtype, shape and little-endian
 bytes. Every part after the first line is preceded by its length in eight little-endian bytes. It
 finds accidents; it is no signature, as whoever changes a file on purpose can compute it anew.
-Metadata and arrays are those of format 1, whatever the format of the file: ``__init__.py`` says how.
+Metadata and arrays are those of format 1, whatever the format of the file: ``__init__.py`` says
+how.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class TicketError(UserError):
 
 
 @contextlib.contextmanager
-def located(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in every TicketError and OSError raised inside."""
+def of_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in every TicketError raised inside."""
     try:
         yield
     except TicketError as error:
@@ -58,6 +59,16 @@ def located(path: str | os.PathLike[str]) -> Iterator[None]:
         raise TicketError(
             error.what, where=where, value=error.value, remedy=error.remedy
         ) from error.__cause__
+
+
+@contextlib.contextmanager
+def located(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in every TicketError and OSError raised inside."""
+    try:
+        with of_file(path):
+            yield
+    except TicketError:
+        raise
     except UserError as error:  # of the file itself, before anything of it was read
         raise TicketError(error.what, where=os.fspath(path), value=error.value) from error
     except OSError as error:
