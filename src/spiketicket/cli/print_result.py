@@ -46,7 +46,7 @@ def print_find(result: Mapping[str, Any]) -> None:
     if result["verdict"].get("rungs"):
         print_rungs(result["verdict"])
     else:
-        _print_comparisons(result["verdict"])
+        _print_comparisons(result["verdict"], [stage["stage"] for stage in result["stages"]])
     print_verdict(result["verdict"])
     for note in result.get("notes", ()):
         print_line(f"data     {note}")
@@ -146,8 +146,11 @@ def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
         style = ""
 
 
-def _print_comparisons(verdict: Mapping[str, Any]) -> None:
+def _print_comparisons(verdict: Mapping[str, Any], stages: Sequence[str]) -> None:
+    # In the order of the stages: a result that was read from its file has them by name.
+    place = {name: number for number, name in enumerate(stages)}
     compared = [("ticket", control, row) for control, row in verdict["comparisons"].items()]
+    compared.sort(key=lambda row: place.get(row[1], len(place)))
     tuned = verdict.get("fine_tuning", {})
     compared += [("fine-tuned", other, row) for other, row in tuned.items()]
     rows = [
