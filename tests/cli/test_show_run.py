@@ -176,8 +176,9 @@ def test_what_an_earlier_version_left_out_is_filled_in(spike: Run, folder: Path)
 @pytest.mark.parametrize("wall_s", [math.inf, math.nan, "x", None, True, 1e308])
 @pytest.mark.parametrize("command", ["show", "report"])
 def test_a_time_that_is_none_is_no_reason_to_fail(
-    spike: Run, folder: Path, command: str, wall_s: Any
+    spike: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, wall_s: Any
 ) -> None:
+    monkeypatch.chdir(folder.parent)  # a report is written where one is
     timing = {"wall_s": wall_s, "device": "a CPU", "threads": 1}
     write(folder / "seed-0" / "ticket" / "timing.json", timing)
     assert spike(command, str(folder)).exit_code == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
 from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
+from spiketicket.recipe.registry import is_custom
 
 if TYPE_CHECKING:
     from spiketicket.recipe import Recipe
@@ -36,6 +37,11 @@ _MEANING = {
     ),
 }
 """What an outcome means, and what to do next."""
+_CUSTOM_WINS = (
+    "spiketicket eval {ticket} --network {network} tests it again; spiketicket export {ticket} "
+    "--to onnx --network {network} writes it for other programs"
+)
+"""What to do next where the engine does not know the network."""
 
 
 def print_find(result: Mapping[str, Any]) -> None:
@@ -58,9 +64,13 @@ def print_find(result: Mapping[str, Any]) -> None:
 def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
     """Print what the verdict means, and what to do next."""
     density = recipe.ticket.density
-    means, todo = _MEANING[result["verdict"]["outcome"]]
+    outcome = result["verdict"]["outcome"]
+    means, todo = _MEANING[outcome]
+    if outcome == "wins" and is_custom(recipe.model.name):
+        todo = _CUSTOM_WINS
     todo = todo.format(
         ticket=result["tickets"][0],
+        network=recipe.model.name,
         more_seeds=len(result["seeds"]) + 2,
         fewer_kept=density / 2,
         more_kept=min(2 * density, (1 + density) / 2),
