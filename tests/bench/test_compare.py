@@ -123,7 +123,7 @@ def test_tickets_that_cannot_be_compared(tiny: Path, tmp_path: Path) -> None:
     Ticket(whole.layers, whole.tensors, {"network": {"name": "MyNet"}}).save(own)
     result = bench(str(own))
     assert result.exit_code == 2
-    assert "does not name a network of this package" in result.stderr
+    assert f"{own}: does not name a network of this package" in result.stderr
     damaged = tmp_path / "damaged.ticket"
     damaged.write_bytes(tiny.read_bytes()[:-9])
     with pytest.raises(TicketError):

@@ -4,6 +4,9 @@ import sys
 
 from command import spiketicket
 
+from spiketicket.cli.print_result import print_meaning
+from spiketicket.recipe import load_recipe
+
 NET = """
 from torch import nn
 
@@ -42,3 +45,12 @@ def test_ends_well_and_writes_a_report(tmp_path, monkeypatch):
     assert "counted of this package's networks alone" in done.output
     (page,) = tmp_path.glob("runs/own-*/report.html")
     assert "random mask" in page.read_text()
+
+
+def test_what_to_do_next_is_what_a_custom_network_can_do(tmp_path, capsys):
+    (tmp_path / "own.toml").write_text(RECIPE)
+    result = {"verdict": {"outcome": "wins"}, "tickets": ["a.ticket"], "seeds": [0]}
+    print_meaning(result, load_recipe(tmp_path / "own.toml"))
+    told = capsys.readouterr().out
+    assert "spiketicket run" not in told
+    assert "spiketicket eval a.ticket --network ownnet_of_the_test:build" in told

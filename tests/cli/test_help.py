@@ -49,6 +49,16 @@ def test_no_arguments_show_the_help(spike: Callable[..., Result]) -> None:
         assert command in result.output
 
 
+def test_paragraphs_of_the_help_fill_the_lines(spike: Callable[..., Result]) -> None:
+    shown = spike("reproduce", "--help").output.splitlines()
+    first = next(i for i, line in enumerate(shown) if "Stopped at any time" in line)
+    last = next(i for i, line in enumerate(shown) if "before anything starts" in line)
+    assert last > first
+    # no line ends where the first word of the next one would still have had room
+    for line, after in zip(shown[first:last], shown[first + 1 : last + 1], strict=True):
+        assert len(line.rstrip()) + 1 + len(after.split()[0]) > 79
+
+
 def test_version(spike: Callable[..., Result]) -> None:
     from spiketicket import __version__
 

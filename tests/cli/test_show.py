@@ -69,6 +69,17 @@ def test_show_json(spike: Run, ticket: Path) -> None:
     assert facts["digest"] == Ticket.load(ticket).digest()
 
 
+def test_show_says_the_method_and_leaves_out_what_was_not_measured(
+    spike: Run, tmp_path: Path
+) -> None:
+    metadata = {"method": {"name": "snip"}, "accuracy": {"validation": None}}
+    Ticket((), {}, metadata).save(tmp_path / "a.ticket")
+    shown = spike("show", str(tmp_path / "a.ticket")).stdout
+    assert "snip" in shown
+    assert "accuracy" not in shown
+    assert "None" not in shown
+
+
 def test_show_of_a_bare_ticket(spike: Run, tmp_path: Path) -> None:
     Ticket(()).save(tmp_path / "bare.ticket")
     assert spike("show", str(tmp_path / "bare.ticket")).exit_code == 0

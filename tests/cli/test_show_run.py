@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -150,6 +151,14 @@ def test_what_was_measured_is_one_line(spike: Run, folder: Path) -> None:
     write(folder / "seed-0" / "ticket" / "measure.json", measure)
     words = spike("show", str(folder)).stdout
     assert "ticket: 2.5 M accumulations, 100 k multiplications, 2.71 µJ by 45nm-fp32" in words
+
+
+def test_comparisons_are_in_the_order_of_the_stages(spike: Run, folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    result["verdict"]["comparisons"] = dict(sorted(result["verdict"]["comparisons"].items()))
+    write(folder / "result.json", result)
+    shown = spike("show", str(folder)).stdout
+    assert re.findall(r"ticket - (.*?)  ", shown) == ["dense", "random trained", "random frozen"]
 
 
 def test_what_an_earlier_version_left_out_is_filled_in(spike: Run, folder: Path) -> None:

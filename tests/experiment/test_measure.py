@@ -264,7 +264,7 @@ def test_what_cannot_be_measured(run, tmp_path, monkeypatch):
     own = Ticket.load(ticket_of(run))
     alien = Ticket(own.layers, own.tensors, {"network": {"name": "MyNet"}})
     alien.save(tmp_path / "own.ticket")
-    with pytest.raises(TicketError, match="does not name a network of this package"):
+    with pytest.raises(TicketError, match=r"own\.ticket: does not name a network of this package"):
         measure_ticket(tmp_path / "own.ticket")
     with claimed(run), pytest.raises(UserError, match="in use by process"):
         measure_run(run)

@@ -80,6 +80,7 @@ def test_other_numbers() -> None:
     assert numbers.size(690_953) == "691 kB"
     assert numbers.counted(1, "epoch") == "1 epoch"
     assert numbers.counted(2, "epoch") == "2 epochs"
+    assert numbers.count(747) == "747"
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))

@@ -69,7 +69,10 @@ def test_missing_data_is_named_with_how_to_get_it_before_anything_starts(tmp_pat
     dry = spike("table1", "--scale", "paper", "--dry-run", "--runs", tmp_path / "runs")
     assert dry.exit_code == 2
     monkeypatch.delenv("SPIKETICKET_DATA")
-    assert "no folder to look for" in spike("table1", "--scale", "paper").output
+    told = " ".join(spike("table1", "--scale", "paper").output.split())
+    assert "no folder to look for" in told
+    assert "Set the variable SPIKETICKET_DATA" in told
+    assert "data.root" not in told
 
 
 def test_data_that_is_there_is_not_missed(tmp_path, monkeypatch):

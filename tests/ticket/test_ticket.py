@@ -523,3 +523,11 @@ def test_save_replaces_and_names_a_missing_folder(tmp_path):
     with pytest.raises(TicketError):
         small().save(tmp_path)
     assert names(tmp_path) == ["a.ticket"]
+
+
+def test_a_ticket_is_shown_in_a_line():
+    assert (
+        repr(small())
+        == f"<Ticket: {sum(x.kept for x in small().layers)} of 64 weights kept, layers 2>"
+    )
+    assert repr(small().layers[0]) == "<TicketLayer z.conv: 3x2x3x3 binary, 20 of 54 kept>"

@@ -14,6 +14,7 @@ from spiketicket.data.of_ticket import find_test_data
 from spiketicket.errors import UserError, argument
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
+from spiketicket.ticket.codec import of_file
 
 CALIBRATION = 128
 """Training images that quantisers see."""
@@ -39,7 +40,8 @@ def load_samples(ticket: Ticket, path: Path, *, count: int, root: str = "") -> C
         TicketError: the ticket does not name its data, or no network of this package.
         UserError: the data is missing, is other data, or has fewer test images.
     """
-    model = from_ticket(ticket, kernel="eager")
+    with of_file(path):
+        model = from_ticket(ticket, kernel="eager")
     data = find_test_data(ticket, path, root=root)
     if len(data.dataset.test) < count:
         raise UserError(

@@ -54,6 +54,11 @@ _MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Clic
 class LivingCommand(TyperCommand):
     """A command that says now and then that it is at work, unless it was asked for silence."""
 
+    def __init__(self, *args: Any, **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        # the paragraphs of its docstring, each in one line: a terminal has another width
+        self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", self.help or "")
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read its part of the command line."""
         speak_of({option for each in self.params for option in each.opts})

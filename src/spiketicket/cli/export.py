@@ -123,9 +123,11 @@ def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> No
     from spiketicket.engine.engine import class_names
     from spiketicket.export.c import c_name, export_c
     from spiketicket.ticket import Ticket
+    from spiketicket.ticket.codec import of_file
 
     loaded = Ticket.load(ticket)
-    program = compile_ticket(loaded)
+    with of_file(ticket):
+        program = compile_ticket(loaded)
     classes = class_names(loaded, program.classes)
     made = export_c(program, folder, name or c_name(ticket.stem), classes)
     if as_json:

@@ -50,14 +50,16 @@ def opened(path: Path, consent: Consent, root: str, samples: int) -> Opened:
     from spiketicket.export import inputs
     from spiketicket.models.of_ticket import from_ticket
     from spiketicket.ticket import Ticket
+    from spiketicket.ticket.codec import of_file
 
     ticket = Ticket.load(path)
-    model = from_ticket(
-        ticket,
-        network=consent.network,
-        options=consent.options,
-        trust_options=consent.trust_options,
-    )
+    with of_file(path):
+        model = from_ticket(
+            ticket,
+            network=consent.network,
+            options=consent.options,
+            trust_options=consent.trust_options,
+        )
     x, source = inputs.check_inputs(ticket, path, samples, root=root)
     return Opened(
         ticket=ticket, model=model, x=x, source=source, about=inputs.facts_of(ticket.metadata)

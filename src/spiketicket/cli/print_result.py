@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
 from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
+from spiketicket.recipe.registry import is_custom
 
 if TYPE_CHECKING:
     from spiketicket.recipe import Recipe
@@ -36,6 +37,11 @@ _MEANING = {
     ),
 }
 """What an outcome means, and what to do next."""
+_CUSTOM_WINS = (
+    "spiketicket eval {ticket} --network {network} tests it again; spiketicket export {ticket} "
+    "--to onnx --network {network} writes it for other programs"
+)
+"""What to do next where the engine does not know the network."""
 
 
 def print_find(result: Mapping[str, Any]) -> None:
@@ -46,7 +52,7 @@ def print_find(result: Mapping[str, Any]) -> None:
     if result["verdict"].get("rungs"):
         print_rungs(result["verdict"])
     else:
-        _print_comparisons(result["verdict"])
+        _print_comparisons(result["verdict"], [stage["stage"] for stage in result["stages"]])
     print_verdict(result["verdict"])
     for note in result.get("notes", ()):
         print_line(f"data     {note}")
@@ -58,9 +64,13 @@ def print_find(result: Mapping[str, Any]) -> None:
 def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
     """Print what the verdict means, and what to do next."""
     density = recipe.ticket.density
-    means, todo = _MEANING[result["verdict"]["outcome"]]
+    outcome = result["verdict"]["outcome"]
+    means, todo = _MEANING[outcome]
+    if outcome == "wins" and is_custom(recipe.model.name):
+        todo = _CUSTOM_WINS
     todo = todo.format(
         ticket=result["tickets"][0],
+        network=recipe.model.name,
         more_seeds=len(result["seeds"]) + 2,
         fewer_kept=density / 2,
         more_kept=min(2 * density, (1 + density) / 2),
@@ -146,8 +156,11 @@ def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
         style = ""
 
 
-def _print_comparisons(verdict: Mapping[str, Any]) -> None:
+def _print_comparisons(verdict: Mapping[str, Any], stages: Sequence[str]) -> None:
+    # In the order of the stages: a result that was read from its file has them by name.
+    place = {name: number for number, name in enumerate(stages)}
     compared = [("ticket", control, row) for control, row in verdict["comparisons"].items()]
+    compared.sort(key=lambda row: place.get(row[1], len(place)))
     tuned = verdict.get("fine_tuning", {})
     compared += [("fine-tuned", other, row) for other, row in tuned.items()]
     rows = [

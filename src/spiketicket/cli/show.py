@@ -105,7 +105,10 @@ def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     found += [("data", data.get("name")), ("checksum", data.get("checksum"))]
     found += [(key, metadata.get(key)) for key in ("classes", "normalisation")]
     found += [("recipe", recipe.get("name")), ("recipe hash", metadata.get("recipe_hash"))]
-    found += [("seed", metadata.get("seed")), ("accuracy %", metadata.get("accuracy"))]
+    method = _table(metadata, "method") or _table(recipe, "ticket")
+    accuracy = {k: v for k, v in _table(metadata, "accuracy").items() if v is not None}
+    found += [("method", method.get("name"))]
+    found += [("seed", metadata.get("seed")), ("accuracy %", accuracy or None)]
     found += [("made with", metadata.get("versions"))]
     return [(str(name), _flat(value)) for name, value in found if value is not None]
 

@@ -73,7 +73,8 @@ def find_test_data(
         what = f"does not say how it is to be tested: {key} {why}"
         raise TicketError(what, where=str(path), value=first["input"]) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"does not say how it is to be tested: {type(error).__name__}: {error}"
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        what = f"does not say how it is to be tested: {why}"
         raise TicketError(what, where=str(path)) from error
     if dataset is None:
         root = root or place.told(Path(path))

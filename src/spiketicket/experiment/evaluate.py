@@ -11,6 +11,7 @@ from spiketicket.data.of_ticket import find_test_data
 from spiketicket.machine.typed import typed
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
+from spiketicket.ticket.codec import of_file
 from spiketicket.training.evaluate import evaluate
 
 
@@ -65,15 +66,16 @@ def evaluate_ticket(
 ) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
 
-    ``network``, ``options`` and ``trust_options`` are for a custom network, as ``own`` and
-    the other arguments of :func:`spiketicket.from_ticket`.
+    ``network``, ``options`` and ``trust_options`` are for a custom network, as in
+    :func:`spiketicket.from_ticket`.
 
     Raises:
         TicketError: the file is no sound ticket, or not of a network of this package.
         UserError: the data is missing, or is not the data the ticket was made for.
     """
     ticket = Ticket.load(path)
-    model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
+    with of_file(path):
+        model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
     data = find_test_data(ticket, path, root=root)
     result = evaluate(model.to(device), data.batches(device))
     name, count = data.dataset.name, len(data.dataset.test)

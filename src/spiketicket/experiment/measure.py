@@ -98,7 +98,7 @@ def measure_ticket(
             asked for.
     """
     ticket = Ticket.load(path)
-    model = network_of(ticket).to(device)
+    model = network_of(ticket, path).to(device)
     data = find_test_data(ticket, path, root=root, dataset=dataset)
     return measure_net(
         ticket,
@@ -281,7 +281,7 @@ class _Run:
         path, dataset = files.ticket, self.data()
         self.reporter.stage_started(place.title, place.seed, 0, 0)
         ticket = Ticket.load(path)
-        model = network_of(ticket).to(self.device)
+        model = network_of(ticket, path).to(self.device)
         data = find_test_data(ticket, path, dataset=dataset)
         images = image_count(self.images, dataset)
         found = measure_net(ticket, model, data, images=images, path=path, device=self.device)
@@ -297,7 +297,7 @@ class _Run:
                 f"{files.path}: {found['accuracy']:.2f} % of these images are right now,"
                 f" {then:.2f} % were when the stage ended: another version of spiketicket made it"
             )
-        done = f"{found['accuracy']:.2f}% of {images} images"
+        done = f"{found['accuracy']:.2f}% right of {images} images"
         self.reporter.stage_finished(place.title, done)
         return found
 

@@ -22,19 +22,21 @@ from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.models.of_ticket import custom_name, from_ticket
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket, TicketError
+from spiketicket.ticket.codec import of_file
 
 USUAL_IMAGES = 256
 """First test images that are measured unless a number is given; all of a smaller set."""
 
 
-def network_of(ticket: Ticket) -> nn.Module:
-    """The network of a ticket whose operations can be counted.
+def network_of(ticket: Ticket, path: Path | str) -> nn.Module:
+    """The network of the ticket of a file, whose operations can be counted.
 
     Raises:
         TicketError: it is a custom one.
     """
-    require_counted(custom_name(ticket))
-    return from_ticket(ticket)
+    with of_file(path):
+        require_counted(custom_name(ticket))
+        return from_ticket(ticket)
 
 
 def require_counted(network: str, where: str = "") -> None:

@@ -82,6 +82,8 @@ def search(
         method: any of them but those that need a network of this package (``channels``,
             ``patches``, ``multisp``). ``early_time`` reads and sets the network's ``timesteps``.
         options: further fields of the method's ``Config``.
+        precision: of the forward passes in training; ``bf16`` is faster where the processor has it.
+        seed: of the weights and the scores, and of torch's random numbers.
         train_norms: also train the scale and shift of normalisation layers. Biases are trained by
             the methods that train weights, and stay as they are in ``edge_popup``.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
@@ -91,6 +93,8 @@ def search(
         folder: keeps checkpoints there, in a folder per training, so that a stopped search can be
             run again with the same arguments and goes on. A call with others is refused with what
             differs; to tell the data, one pass is made through the first epoch and the validation.
+        reporter: is told of every epoch, see :class:`spiketicket.progress.Reporter`; without one
+            the search says nothing until it is done.
 
     Raises:
         UserError: no layer to search, a network that a search would not do justice to (see

@@ -132,7 +132,8 @@ def density_check(ticket: Ticket) -> Check:
     if scope == "pep":
         layers, scope = [layer for layer in layers if layer.name.startswith(_PEP)], "layer"
     if not scope:
-        return Check(name, "not checked", f"no rule for {stage} of {method.get('name')}")
+        of = method.get("name") or "an unnamed method"
+        return Check(name, "not checked", f"no rule for {stage} of {of}")
     try:
         wrong = _miscounted(layers, density, scope)
     except (TypeError, ValueError, InvalidOperation):

@@ -86,7 +86,7 @@ def share(value: float) -> str:
 
 def count(value: float | None) -> str:
     """A count with a prefix: 1.23 M."""
-    return "–" if value is None else _scaled(value, _PREFIXES)
+    return "–" if value is None else _scaled(value, _PREFIXES).rstrip()
 
 
 def energy(picojoule: float) -> str:

@@ -45,6 +45,8 @@ def missing_data(config: DataConfig) -> str:
             _require_folder(info, config)
     except UserError as error:
         ways = f"{error.remedy}. " if error.remedy != info.obtain else ""
+        if error.where == "data.root":  # the recipes are the studies' own
+            ways = f"Set the variable {store.ROOT_VARIABLE} to the folder of the data. "
         return f"{info.title}: {error.what}. {ways}To get it: {info.obtain} ({info.homepage})"
     return ""
 

@@ -126,6 +126,10 @@ class Ticket:
     def __hash__(self) -> int:
         return hash(self.digest())
 
+    def __repr__(self) -> str:
+        kept, size = (sum(getattr(x, key) for x in self.layers) for key in ("kept", "size"))
+        return f"<Ticket: {kept:,} of {size:,} weights kept, layers {len(self.layers)}>"
+
     @property
     def stage(self) -> str:
         """The stage of the run whose net this is; ``ticket`` where the file does not say."""

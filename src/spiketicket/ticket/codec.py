@@ -49,8 +49,8 @@ class TicketError(UserError):
 
 
 @contextlib.contextmanager
-def located(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in every TicketError and OSError raised inside."""
+def of_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in every TicketError raised inside."""
     try:
         yield
     except TicketError as error:
@@ -58,6 +58,16 @@ def located(path: str | os.PathLike[str]) -> Iterator[None]:
         raise TicketError(
             error.what, where=where, value=error.value, remedy=error.remedy
         ) from error.__cause__
+
+
+@contextlib.contextmanager
+def located(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in every TicketError and OSError raised inside."""
+    try:
+        with of_file(path):
+            yield
+    except TicketError:
+        raise
     except UserError as error:  # of the file itself, before anything of it was read
         raise TicketError(error.what, where=os.fspath(path), value=error.value) from error
     except OSError as error:

@@ -63,6 +63,12 @@ class TicketLayer:
         else:
             self._refuse("kind binary takes alpha and signs, kind float takes values", self.kind)
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return (
+            f"<TicketLayer {self.name}: {shape} {self.kind}, {self.kept:,} of {self.size:,} kept>"
+        )
+
     @property
     def size(self) -> int:
         """Number of weights."""

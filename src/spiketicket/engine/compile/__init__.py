@@ -32,7 +32,7 @@ def supported_networks() -> tuple[str, ...]:
 
 
 def compile_ticket(ticket: Ticket) -> Program:
-    """The program that computes what ``bake.from_ticket(ticket)`` computes.
+    """The program that computes what ``spiketicket.from_ticket(ticket)`` computes.
 
     Registers are named by the modules of the network: ``features.0.neuron``.
 

@@ -17,7 +17,7 @@ from spiketicket.report.figures.canvas import (
 )
 from spiketicket.report.figures.layers import Step, density, groups, steps
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.numbers import share
+from spiketicket.report.numbers import counted, share
 from spiketicket.report.runs import Run
 
 _ROW, _LEFT, _RIGHT = 30.0, 18.0, WIDTH - 1
@@ -45,7 +45,7 @@ def network_picture(run: Run, measure: Measure, stage: str, title: str) -> Figur
     if not every:
         return None
     parts: list[Markup] = []
-    y = _flow(parts, 0.0, f"{measure.timesteps} time steps of {measure.images_of.name}")
+    y = _flow(parts, 0.0, f"{counted(measure.timesteps, 'time step')} of {measure.images_of.name}")
     dropped = tokens is not None and tokens.kept < tokens.of
     encoder = False
     for name, members in groups(every[:_MOST]):
