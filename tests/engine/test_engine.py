@@ -138,8 +138,9 @@ def test_a_path_is_named_in_errors(ticket, tmp_path):
 
 def test_without_the_library_it_says_so(ticket, monkeypatch):
     monkeypatch.setattr(library, "available", lambda: False)
-    with pytest.warns(RuntimeWarning, match="C library"):
+    with pytest.warns(RuntimeWarning, match="C library") as said:
         assert Engine(ticket).backend == "numpy"
+    assert said[0].filename == __file__
     with pytest.raises(UserError, match=r"backend: the C library.*numpy"):
         Engine(ticket, backend="c")
 

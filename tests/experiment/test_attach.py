@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -398,3 +399,30 @@ def test_an_epoch_of_a_ramp_is_never_the_best_one(digits):
     )
     size = sum(layer.size for layer in ticket.layers)
     assert sum(layer.kept for layer in ticket.layers) == round(0.2 * size)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weights": "ternary"}, "weights: must be binary or float (got 'ternary')"),
+        ({"options": {"name": "imp"}}, "options: is no option: the call has an argument for it"),
+        ({"options": {"density": 0.2}}, "options: is no option: the call has an argument for it"),
+        ({"options": {1: 2}}, "1: "),
+        ({"density": 1}, ": edge_popup: density 1 keeps every weight"),
+    ],
+)
+def test_what_a_search_is_not_to_be_is_refused_in_one_line(given, message):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    for call in (spiketicket.attach, lambda net, **given: spiketicket.search(net, [], **given)):
+        with pytest.raises(UserError) as error:
+            call(net, **given)
+        assert message in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_numbers_of_numpy_are_written_into_the_ticket():
+    net, batches = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), [(torch.rand(4, 4), [0, 1, 0, 1])]
+    given = {"seed": np.int64(3), "epochs": np.int32(1), "train_norms": np.False_}
+    found = spiketicket.search(net, batches, **given)
+    assert found.metadata["seed"] == 3
+    assert spiketicket.attach(net, **given).ticket().metadata["seed"] == 3

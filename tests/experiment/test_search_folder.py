@@ -250,3 +250,10 @@ def test_a_description_is_the_same_in_every_process():
     }
     assert len(said) == 1
     assert json.dumps(said.pop().strip()).isascii()
+
+
+def test_layers_to_leave_are_the_same_in_any_order(tmp_path):
+    net = Net()
+    found = search(tmp_path, net, leave={"b"})
+    for leave in (["b"], ("b", "b"), (name for name in "b")):
+        assert search(tmp_path, net, leave=leave).digest() == found.digest()

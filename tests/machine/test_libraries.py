@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,19 @@ def test_a_library_without_a_function_is_refused(package):
     assert found.st_levels() & 1
     with pytest.raises(UserError, match=r"is not the C library thing.*st_nothing"):
         libraries.load("made", "thing", {"st_nothing": (ctypes.c_int, [])})
+
+
+@pytest.mark.skipif(not library.available(), reason="no C library was built")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into an ELF file")
+def test_a_library_that_was_cut_off_is_refused_and_kills_nobody(package):
+    content = Path(library._library()._name).read_bytes()
+    place = package / "built" / "libthing.so"
+    for size in (0, 100, len(content) // 2, len(content) - 1):
+        place.write_bytes(content[:size])
+        with pytest.raises(UserError, match=r"is not the C library thing.*Install a C compiler"):
+            libraries.load("made", "thing", {})
+    place.write_bytes(content)
+    assert libraries.load("made", "thing", {"st_levels": (ctypes.c_uint, [])}).st_levels() & 1
 
 
 def test_a_level_is_chosen_by_argument_then_variable_then_processor(monkeypatch):

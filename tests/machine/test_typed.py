@@ -183,3 +183,13 @@ def test_it_is_the_function_itself_that_is_called() -> None:
         return a + b + len(rest) + len(more)
 
     assert add(1, 2, b=2, c="d") == 5
+
+
+def test_a_scalar_of_numpy_is_given_on_as_pythons_own() -> None:
+    @typed
+    def given(count: int, share: float = 0.0, on: bool = False, kind: Literal["a"] = "a") -> list:
+        return [count, share, on, kind]
+
+    found = given(np.int64(3), share=np.float32(0.5), on=np.True_, kind=np.str_("a"))
+    assert found == [3, 0.5, True, "a"]
+    assert [type(value) for value in found] == [int, float, bool, str]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -420,3 +421,16 @@ def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, 
         made("imp", options={"budget": "total"}, train={"epochs": 9}),
     ):
         assert not stage_of(other, "dense").same_as
+
+
+@pytest.mark.parametrize("file", ["log.jsonl", "predictions.npy"])
+def test_a_training_that_stands_for_two_has_to_have_all_its_files(tmp_path, file):
+    from spiketicket.experiment.find import find
+
+    controls = {"random_trained": False, "random_frozen": False}
+    recipe = made("magnitude", 0.5, controls=controls, train={"epochs": 1})
+    place = find(recipe, runs_dir=tmp_path, threads=1).folder / "seed-0"
+    shutil.rmtree(place / "dense")
+    (place / "pretrained" / file).unlink()
+    with pytest.raises(UserError, match=rf"pretrained/{file}: is missing. Delete .*pretrained to"):
+        find(recipe, runs_dir=tmp_path, threads=1)

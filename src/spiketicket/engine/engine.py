@@ -272,6 +272,6 @@ def _backend(backend: Backend) -> Literal["c", "numpy"]:
         "the C library of the engine cannot be used: numpy computes the same, slowly;"
         " spiketicket version -v says why",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=4,  # the caller of Engine, whose arguments `typed` looks at first
     )
     return "numpy"

@@ -183,6 +183,7 @@ def attach(
         raise UserError("give a loader or a batch, not both", where="attach")
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise UserError("must be 1 or more", where="steps_per_epoch", value=steps_per_epoch)
+    custom.require_weights(weights)
     config = custom.method_config(method, density, options, where="attach")
     to_logits = logits or mean_over_time
     budget = _budget(epochs, method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from pydantic import ValidationError
@@ -57,8 +57,12 @@ def method_config(
     if method in _REFUSED:
         remedy = "Use another method; `spiketicket find` with a recipe has this one"
         raise UserError(_REFUSED[method], where="method", value=method, remedy=remedy)
+    own = {"name": method, "density": density}
+    if twice := [key for key in options or {} if key in own]:
+        what = "is no option: the call has an argument for it"
+        raise UserError(what, where="options", value=twice[0])
     try:
-        config: MethodConfig = choice.Config(name=method, density=density, **(options or {}))
+        config: MethodConfig = choice.Config.model_validate({**own, **(options or {})})
     except ValidationError as error:
         raise wrong_settings(error, method, where=where) from error
     if getattr(config, "fine_tune_epochs", 0):
@@ -71,9 +75,22 @@ def method_config(
     return config
 
 
+def require_weights(weights: str) -> None:
+    """Refuse a kind of weights that there is not.
+
+    Raises:
+        UserError: so.
+    """
+    if weights not in get_args(Weights):
+        raise UserError(f"must be {' or '.join(get_args(Weights))}", where="weights", value=weights)
+
+
 def wrong_settings(error: ValidationError, method: str, *, where: str) -> UserError:
     """What is wrong with the arguments of a search, in one line."""
-    lines = [f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors()]
+    lines = [
+        f"{'.'.join(map(str, e['loc'])) or method}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors()
+    ]
     return UserError("; ".join(lines), where=where)
 
 

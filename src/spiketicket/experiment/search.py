@@ -101,6 +101,8 @@ def search(
             :mod:`spiketicket.methods.usable`), a density that keeps nothing, a batch that is
             none, a folder of another search, a loss that is not a number.
     """
+    custom.require_weights(weights)
+    leave = tuple(sorted(set(leave), key=str))  # in any order it is the same search
     config = custom.method_config(method, density, options, where="search")
     rate = {} if lr is None else {"lr": lr}
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spiketicket.data.batches import TrainBatches, ordered_batches
+from spiketicket.errors import UserError
 from spiketicket.experiment.facts import counted_operations, net_facts, training_facts
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.outcome import StageOutcome, read_outcome
@@ -139,6 +140,9 @@ def copy_same(experiment: Experiment, place: SeedFolder, stage: Stage) -> None:
 
     Its files are those that training it would have given, but for the times. Nothing is done where
     there is no such stage, or where this one was begun.
+
+    Raises:
+        UserError: a file of that stage is missing or damaged.
     """
     source, folder = place.stage(stage.same_as or stage.name), place.stage(stage.name)
     if not stage.same_as or not source.finished:
@@ -150,9 +154,13 @@ def copy_same(experiment: Experiment, place: SeedFolder, stage: Stage) -> None:
     ticket = Ticket.load(source.ticket)
     renamed = {k: v for k, v in ticket.metadata.items() if k != "arm"} | {"stage": stage.name}
     content = Ticket(ticket.layers, ticket.tensors, renamed).to_bytes()
+    try:
+        log, predictions = read_regular(source.log), read_regular(source.predictions)
+    except FileNotFoundError as error:
+        remedy = f"Delete {source.path} to run this again"
+        raise UserError("is missing", where=str(error.filename), remedy=remedy) from error
     with explained(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-        log, predictions = read_regular(source.log), read_regular(source.predictions)
     own = {key: value for key, value in facts.items() if key not in ("is_search", "search")}
     experiment.guard()
     write_bytes(folder.ticket, content)

@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import os
 import platform
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,7 @@ def load(package: str, name: str, signatures: _Signatures, path: Path | None = N
     """
     path = path or _installed(package, name)
     try:
+        _require_whole(path)
         library = ctypes.CDLL(str(path))
         for function, (result, arguments) in signatures.items():
             found = getattr(library, function)
@@ -47,6 +49,24 @@ def load(package: str, name: str, signatures: _Signatures, path: Path | None = N
         what = f"is not the C library {name}: {error}"
         raise UserError(what, where=str(path), remedy=REMEDY) from error
     return library
+
+
+def _require_whole(path: Path) -> None:
+    """Refuse an ELF file that was cut off: what is mapped beyond its end kills the process.
+
+    Raises:
+        OSError: so, or it cannot be read.
+    """
+    with path.open("rb") as file:
+        header = file.read(64)
+        size = file.seek(0, os.SEEK_END)
+    if len(header) < 64 or not header.startswith(b"\x7fELF\x02\x01"):
+        return  # of another kind, or so short that loading it fails with words
+    # of the ELF-64 header: the table of sections, which lies at the end, and its entries
+    start, entry, count = struct.unpack_from("<Q10xHH", header, 40)
+    whole = start + entry * count
+    if size < whole:
+        raise OSError(f"is cut off: {size} of {whole} bytes")
 
 
 def levels_in(mask: int) -> tuple[str, ...]:

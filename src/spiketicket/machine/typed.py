@@ -7,6 +7,7 @@ import functools
 import inspect
 import numbers
 import os
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
@@ -49,21 +50,22 @@ _LISTS = (collections.abc.Iterable, collections.abc.Sequence, list, tuple)
 def typed(function: Callable[P, R]) -> Callable[P, R]:
     """Let ``function`` raise TypeError where an argument is not what its annotation says.
 
-    A number of numpy is a number, any object with a path is a path, anything to iterate over is a
-    list but for a text, and True is no number.
+    A scalar of numpy is given on as Python's own, any object with a path is a path, anything to
+    iterate over is a list but for a text, and True is no number.
     """
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         signature, hints = _signature(function)
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            given = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # Python says what is missing or not known
-        for name, value in given.items():
+        for name, value in given.arguments.items():
             if name in hints:
-                need(name, value, hints[name])
-        return function(*args, **kwargs)
+                given.arguments[name] = _plain(value)
+                need(name, given.arguments[name], hints[name])
+        return function(*given.args, **given.kwargs)
 
     return checked
 
@@ -82,6 +84,12 @@ def need(name: str, value: object, kind: Any) -> None:
     came = "" if value is None else f", not {_article(type(value).__name__)}"
     what = f"must be {wanted}{came}"
     raise TypeError(str(UserError(what, where=argument(name), value=value, remedy=remedy)))
+
+
+def _plain(value: object) -> object:
+    """A scalar of numpy as Python's own, which JSON and exact types take; all else as it is."""
+    numpy = sys.modules.get("numpy")  # where it was never imported, nothing is of it
+    return value.item() if numpy and isinstance(value, numpy.generic) else value
 
 
 @functools.cache
