@@ -132,3 +132,20 @@ def test_batch_statistics_of_its_own_rows_are_another_training(
     find(tmp_path / "own", 2, "train.sync_batch_norm=false")
     one, own = logs(both[0], "dense"), logs(tmp_path / "own", "dense")
     assert own[-1]["loss"] != pytest.approx(one[-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_processes_that_have_trained_together_can_do_so_again(tmp_path: Path) -> None:
+    """The one that is done first is not to take the other's last group for the next: it hung."""
+    program = tmp_path / "again.py"
+    program.write_text(
+        "from spiketicket.machine.workers import joined\n"
+        "import time\n"
+        "for turn in range(4):\n"
+        "    with joined('cpu') as workers:\n"
+        "        assert workers.agreed(turn) == turn\n"
+        "        assert workers.sums(1.0) == [2.0]\n"
+        "        time.sleep(0.5 * workers.first)  # as it writes the verdict\n"
+    )
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*start, str(program)], check=True, timeout=120)

@@ -8,6 +8,7 @@ same batch, up to rounding. The first process alone writes.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,8 @@ class Workers:
 
 
 ALONE = Workers()
+_GROUPS = itertools.count()
+"""Numbers of the groups that this process has joined; the same ones in every process."""
 
 
 @contextmanager
@@ -105,7 +108,10 @@ def joined(device: str) -> Iterator[Workers]:
     if device != "cpu":
         torch.cuda.set_device(own_device(device))
     try:
-        distributed.init_process_group(backend)
+        # Names of its own for every group: one process may still be in the last one.
+        store, rank, _ = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+        names = distributed.PrefixStore(f"group {next(_GROUPS)}", store)  # type: ignore[attr-defined]
+        distributed.init_process_group(backend, store=names, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         remedy = "Start the processes with torchrun"
         raise UserError(f"the processes do not find each other: {error}", remedy=remedy) from error
