@@ -16,8 +16,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le, Lt
 
-from spiketicket.methods.ladder import check, condition, prepare, stages
+from spiketicket.methods.ladder import check, prepare
 from spiketicket.methods.rung_config import LadderConfig, Rung
+from spiketicket.methods.rungs import condition, stages
 
 __all__ = ["Config", "check", "condition", "prepare", "stages"]
 
