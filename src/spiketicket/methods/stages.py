@@ -7,8 +7,8 @@ A stage is one training with one seed. A method is a module of this folder with
     prepare(stage, scene)  makes one of its own stages ready
 
 and, where it has more to say, ``check_settings(recipe)``, ``check(recipe, shape)`` and
-``condition(recipe)``. ``find``, sweeps
-and comparisons ask only the functions below. This module needs no PyTorch.
+``condition(recipe)``. ``find``, sweeps and comparisons ask only the functions below. This module
+needs no PyTorch.
 """
 
 from __future__ import annotations
