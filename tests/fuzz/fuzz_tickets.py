@@ -88,7 +88,7 @@ def bases() -> tuple[Parts, ...]:
         plain = random_ticket(name, model={"weights": "binary", **model})
         metadata = {**told, **{k: v for k, v in plain.metadata.items() if k != "format_version"}}
         contents.append(Ticket(plain.layers, plain.tensors, metadata).to_bytes())
-    drawn = helper("test_ticket_damage.py").coded()[1]
+    drawn = helper("ticket/test_ticket_damage.py").coded()[1]
     return tuple(map(Parts.of, [*contents, drawn]))
 
 
