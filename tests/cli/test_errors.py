@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from room import files_at_most
 from typer.testing import Result
 
 from spiketicket.errors import NO_TORCH, UserError
@@ -237,15 +238,10 @@ def test_a_file_that_finds_no_room_is_named_with_a_remedy(
     spike: Run, tmp_path: Path, arguments: list[str]
 ) -> None:
     """PyTorch itself ended the process where it could not write."""
-    resource = pytest.importorskip("resource")
     places = {"{}": str(find_ticket("digits-binw").path), "OUT": str(tmp_path)}
     given = [places.get(a, a.replace("OUT", str(tmp_path))) for a in arguments]
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
+    with files_at_most(1000):
         done = spike(*given)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.exit_code == 2
     assert "is larger than a file may be here" in done.stderr
     assert "Make room" in done.stderr

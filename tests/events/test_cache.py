@@ -245,7 +245,9 @@ print(result.notes[0])
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
 def test_a_full_disk(folder: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", FULL], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("computed without a cache: ")
     assert "is the disk full?" in done.stdout
     assert not contents(folder), "and nothing is left"

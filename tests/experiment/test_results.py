@@ -12,6 +12,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from room import files_at_most
 from safetensors.torch import save
 
 from spiketicket.cli import guard
@@ -34,7 +35,6 @@ from spiketicket.sweep.plan import failure
 from spiketicket.sweep.worker import read_beat
 from spiketicket.training import checkpoint
 
-resource = pytest.importorskip("resource")
 FACTS = {
     "stage": "ticket",
     "density": 0.5,
@@ -396,12 +396,10 @@ def test_a_disk_limit_names_the_file(tmp_path, monkeypatch, number):
 
 
 def test_the_systems_own_limit_of_a_files_size(tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with pytest.raises(UserError, match=r"big: is larger than a file may be here"):
-            files.write_bytes(tmp_path / "big", b"x" * 5000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        files_at_most(1000),
+        pytest.raises(UserError, match=r"big: is larger than a file may be here"),
+    ):
+        files.write_bytes(tmp_path / "big", b"x" * 5000)
     assert not list(tmp_path.iterdir())
     shutil.rmtree(tmp_path)
