@@ -77,6 +77,7 @@ def _called(body: list[ast.stmt], path: Path, tree: ast.Module) -> Iterator[str]
                 yield ".".join(filter(None, (known.get(first, first), rest)))
 
 
+@pytest.mark.slow
 def test_who_handles_value_errors_lets_those_of_this_package_pass() -> None:
     raisers, wrong = _raisers(), []
     assert "spiketicket.machine.bounded.read_regular" in raisers

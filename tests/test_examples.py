@@ -14,6 +14,8 @@ from torch import nn
 import spiketicket
 from spiketicket.data import load_dataset, make_config
 
+pytestmark = pytest.mark.slow
+
 
 def network():
     conv = [nn.Conv2d(1, 32, 3), nn.BatchNorm2d(32), nn.ReLU()]

@@ -19,6 +19,9 @@ import spiketicket
 from spiketicket.errors import RecipeError, UserError, cut, plain
 from spiketicket.machine import output
 
+pytestmark = pytest.mark.slow
+
+
 SOURCE = Path(spiketicket.__file__).parent
 HOSTILE = (
     "a\x1b]0;t\x07\x9b2J\u202e\u2066\u200b\ufeff\n\r\terror: forged\u2028\u2029\x85\udc80\u3164b"

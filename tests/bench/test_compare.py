@@ -25,6 +25,9 @@ from spiketicket.errors import UserError
 from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, TicketError
 
+pytestmark = pytest.mark.slow
+
+
 HAS_ORT = not missing(PEERS["onnxruntime-fp32"])
 needs_ort = pytest.mark.skipif(not HAS_ORT, reason="onnx and onnxruntime are not installed")
 SHORT = {"rounds": 2, "turn_s": 0.01, "images": 8}

@@ -162,6 +162,7 @@ def in_spikingjelly(program: Program, x: Array) -> Array:
         return np.asarray(net(given).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [in_onnx_runtime, in_spikingjelly])
 @pytest.mark.parametrize("case", CASES)
 def test_logits_are_those_of_the_definition(case: str, run: Run) -> None:

@@ -111,6 +111,7 @@ def test_a_run_folder_runs_no_code(spike, here, command):
     assert untouched(here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["2020-01-01", "nan", "inf", "9" * 40, '"' + "x" * 10_001 + '"', "[[07:32:00]]"]
 )
@@ -144,6 +145,7 @@ def test_what_is_no_text_names_nothing(name):
     assert not registry.is_custom(name)
 
 
+@pytest.mark.slow
 def test_the_user_names_a_recipes_network(spike, here):
     (here / "own.toml").write_text(to_toml(recipe()))
     dry = spike("sweep", "own.toml", "--dry-run", "--network", f"{NAME}:make")
@@ -151,6 +153,7 @@ def test_the_user_names_a_recipes_network(spike, here):
     assert (here / "imported").exists()  # to see whether fine-tuning has anything to train
 
 
+@pytest.mark.slow
 def test_arguments_of_a_recipe_are_confirmed(spike, here):
     (here / "own.toml").write_text(to_toml(recipe(options={"channels": 24, "note": "a b"})))
     command = ["sweep", "own.toml", "--dry-run", "--network", f"{NAME}:make"]

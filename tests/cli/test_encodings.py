@@ -13,7 +13,7 @@ import pytest
 
 from spiketicket.data import load_dataset, make_config
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.slow]
 
 NAME = "b\u00f6\u4f60\u202e"
 DRIVER = """

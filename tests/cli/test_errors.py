@@ -134,6 +134,7 @@ def test_a_bug_is_not_hidden(spike: Run, fake_run: Any, error: Exception) -> Non
         spike("find")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["find", "train", "eval a.ticket"])
 def test_without_torch(command: str) -> None:
     code = f"""
@@ -226,6 +227,7 @@ def test_a_recipe_has_one_line_a_mistake_whatever_its_values_are(
     assert not any(line.startswith("error: forged") for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -87,6 +87,7 @@ def test_hub(spike, strided, tmp_path):
     assert "# mine" in (tmp_path / "new" / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 from typer.testing import Result
 
+pytestmark = pytest.mark.slow
+
+
 COMMANDS = [
     "find",
     "train",

@@ -16,6 +16,9 @@ from spiketicket.experiment.measure import measure_ticket
 from spiketicket.measure.energy import DEFAULT, TABLES
 from spiketicket.recipe import parse_recipe
 
+pytestmark = pytest.mark.slow
+
+
 Run = Callable[..., Result]
 
 

@@ -80,6 +80,7 @@ def test_verify_of_bad_input(spike: Run, arguments: list[str], told: str) -> Non
     assert told in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".x", "a\\b"])
 @pytest.mark.parametrize("target", ["onnx", "nir", "torch", "pt2", "c"])
 def test_an_exports_name_is_no_path(spike: Run, tmp_path: Path, name: str, target: str) -> None:

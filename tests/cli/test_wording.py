@@ -47,6 +47,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
         yield from texts(node)
 
 
+@pytest.mark.slow
 def test_the_library_names_no_option() -> None:
     wrong = [
         f"{name}:{line}: {text[:80]}"
@@ -66,6 +67,7 @@ def commands(group: object = None, path: str = "") -> Iterator[tuple[str, set[st
             yield f"{path}{name}", {option for each in command.params for option in each.opts}
 
 
+@pytest.mark.slow
 def test_every_argument_in_a_message_is_an_option_of_a_command() -> None:
     every = set().union(*(options for _, options in commands()), {"--resize", "--split-at-reset"})
     named = {

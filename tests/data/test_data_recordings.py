@@ -15,6 +15,8 @@ from spiketicket.events import read_events
 from spiketicket.recipe import parse_data, parse_recipe, to_dict
 from spiketicket.streams import Stream
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):

@@ -165,6 +165,7 @@ SETUP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in here("python")}))
 @pytest.mark.filterwarnings("ignore:the C library:UserWarning")
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,7 @@ def test_links_lead_to_files_and_headings(name):
         assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
 
 
+@pytest.mark.slow
 def test_the_files_that_prose_names_are_there():
     """Of this package, in docs, docstrings and comments: ``name.py`` or ``folder/name.py``."""
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / page for page in PAGES)]

@@ -52,6 +52,7 @@ def assert_same(content, ticket):
         assert (shape, found) == (array.shape, array.tobytes()), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [*SHIPPED, *FORMAT_1], ids=lambda path: path.stem)
 def test_every_weight_of_a_file_is_read(path):
     ticket = Ticket.load(path)

@@ -19,6 +19,9 @@ from spiketicket.models.of_ticket import from_ticket
 from spiketicket.recipe.registry import names
 from spiketicket.recipe.shapes import DataShape
 
+pytestmark = pytest.mark.slow
+
+
 LIF = st.fixed_dictionaries(
     {
         "name": st.just("lif"),

@@ -248,6 +248,7 @@ def changed(ticket, **parts):
     return replace(ticket, metadata={**ticket.metadata, "network": {**network, "args": args}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg9", "convnet", "resnet19", "spikformer", "sdt"])
 def test_a_setting_that_is_missing_has_its_default(random_ticket, name):
     """Tickets made before a setting existed lack it; the settings' own defaults decide."""

@@ -32,6 +32,7 @@ def test_zoo_tickets_answer_the_same(path):
         assert (engine.run(x) == alone.run(x)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["vgg9", "resnet19", "spikformer", "sdt"])
 def test_every_network_at_every_level(random_ticket, net):
     ticket = random_ticket(net, seed=4)

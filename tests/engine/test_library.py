@@ -62,6 +62,7 @@ def images(program):
     return np.random.default_rng(0).normal(size=(7, 1, 1, 8, 8)).astype(np.float32)
 
 
+@pytest.mark.slow
 @needs_library
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(1000, 10**6))
@@ -387,6 +388,7 @@ def _assert_equal_at_every_level(program, x, register):
                 np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @needs_library
 @pytest.mark.parametrize("whole_numbers", [False, True])
 @pytest.mark.parametrize("heads", [1, 3])

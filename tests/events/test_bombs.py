@@ -19,6 +19,9 @@ from spiketicket.errors import UserError
 from spiketicket.events import _aedat4_worker, read_events, read_spans
 from spiketicket.events.frames import FrameConfig, to_frames
 
+pytestmark = pytest.mark.slow
+
+
 MIB = 1 << 20
 
 

@@ -92,6 +92,7 @@ NESTED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.dictionaries(st.text(), NESTED, min_size=1, max_size=4), st.data())
 def test_any_changed_parameter_is_another_key(parts: dict[str, Any], data: Any) -> None:
@@ -156,6 +157,7 @@ def test_what_the_build_raises_passes_through(folder: Path) -> None:
     assert same(cached(PARTS, Build()).arrays, Build()())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_any_damage_is_noticed_and_built_again(

@@ -30,6 +30,7 @@ def error(path: Path, content: bytes | None = None, **options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -56,6 +57,7 @@ def test_any_damage_is_an_error_or_a_recording(
         assert len(events) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_any_damage_of_aedat4(tmp_path: Path, encode: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -43,6 +43,7 @@ def in_time(steps: list[tuple[int, int, int, int]], first: int) -> list[tuple[in
     return [(int(t), *step[1:]) for t, step in zip(times, steps, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 @settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -75,6 +76,7 @@ def test_round_trip_of_aedat4(tmp_path: Path, encode: Any, count: int) -> None:
     assert (got.sensor, got.notes) == (SENSOR, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_more_than_one_block(tmp_path: Path, encode: Any, name: str) -> None:
     suffix, encoder = encode.formats[name]

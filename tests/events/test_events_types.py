@@ -81,6 +81,7 @@ def test_mistakes_are_found_in_every_block() -> None:
             Events(data, 1, 1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([10, 1000, 10**6]), st.sampled_from([1, 200_000]))
 def test_sorting_is_stable(seed: int, late: int, size: int) -> None:

@@ -63,6 +63,7 @@ def slow_frames(events: Events, config: FrameConfig, span: tuple[int, int] | Non
     return frames if config.values == "sum" else (frames > 0).astype(int)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_frames_are_those_of_the_definition(data: st.DataObject) -> None:
@@ -74,6 +75,7 @@ def test_frames_are_those_of_the_definition(data: st.DataObject) -> None:
     assert np.array_equal(frames, slow_frames(events, config, None))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(recordings(), st.integers(1, 40), st.sampled_from(["time", "count"]))
 def test_every_event_is_in_exactly_one_frame(events: Events, steps: int, by: Any) -> None:
@@ -83,6 +85,7 @@ def test_every_event_is_in_exactly_one_frame(events: Events, steps: int, by: Any
     assert np.array_equal(frames.sum(0), total)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_a_span_sets_the_steps(data: st.DataObject) -> None:

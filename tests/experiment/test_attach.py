@@ -100,6 +100,7 @@ def trained(net, search, batches, config, epochs):
     return search
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["binary", "float"])
 @pytest.mark.parametrize("method", SINGLE)
 def test_a_loop_of_ones_own_finds_the_ticket_that_search_finds(method, weights, digits):
@@ -113,6 +114,7 @@ def test_a_loop_of_ones_own_finds_the_ticket_that_search_finds(method, weights, 
     assert ticket.to_bytes() == found.to_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [*SINGLE, *SEVERAL])
 def test_every_method_finds_a_ticket_in_a_custom_network(method, digits, tmp_path):
     batches, test = digits
@@ -153,6 +155,7 @@ class _Mean(nn.Module):
         return self.net(x).mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["pretrained", "round_1", "ticket"])
 def test_a_stopped_search_of_several_trainings_goes_on(stage, digits, tmp_path):
     batches, _ = digits

@@ -13,6 +13,8 @@ from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

@@ -49,6 +49,7 @@ def found(tmp_path_factory):
     return find(recipe(), seeds=2, runs_dir=tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_every_stage_is_there_with_its_own_facts(found):
     result = json.loads(json.dumps(found.to_dict()))
     stages = {row["stage"]: row for row in result["stages"]}
@@ -145,6 +146,7 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
         assert torch.equal(model(x), plain(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
 def test_every_network_is_a_function_of_the_seed(name, tmp_path):
     from spiketicket.models.blocks import DataShape
@@ -259,6 +261,7 @@ def test_records_replace_the_same_recipes_and_keep_the_others(found, tmp_path):
         check_record(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sections", "name"),
     [

@@ -45,6 +45,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SAME)
 def test_batches_as_people_have_them_give_the_same_ticket(kind):
     changed = [SAME[kind](x, y) for x, y in BATCHES]
@@ -78,6 +79,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("place", ["loader", "validation"])
 def test_other_batches_are_refused_with_the_remedy(kind, place):

@@ -21,6 +21,9 @@ from spiketicket.progress import NullReporter
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketError
 
+pytestmark = pytest.mark.slow
+
+
 CNN = {
     "name": "tiny",
     "data": {"name": "digits", "train_limit": 200},

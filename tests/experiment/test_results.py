@@ -143,6 +143,7 @@ def test_predictions_are_whole_numbers_one_a_sample(tmp_path):
         read_predictions(path)
 
 
+@pytest.mark.slow
 def test_a_sample_is_not_unpacked_beyond_what_one_is(tmp_path):
     path = tmp_path / "sample.npz"
     path.write_bytes(packed(index=np.array(1)))

@@ -10,6 +10,8 @@ from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
 from spiketicket.progress import NullReporter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits():

@@ -128,6 +128,7 @@ def test_weights_that_the_search_draws_anew_decide_nothing(finished):
     assert search(folder, model=Net()) == ticket
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OTHER)
 def test_a_call_with_other_values_is_refused_with_what_differs(what, finished):
     folder, ticket = finished
@@ -230,6 +231,7 @@ def test_what_is_described_is_what_is_computed_with(make):
     assert describe(make(1), strict=True) != describe(make(0), strict=True)
 
 
+@pytest.mark.slow
 def test_a_description_is_the_same_in_every_process():
     program = (
         "import test_search_folder as t; from spiketicket.experiment.described import describe;"

@@ -13,6 +13,9 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.recipe.consent import Consent, given
 
+pytestmark = pytest.mark.slow
+
+
 DIGITS = DataShape(channels=1, height=8, width=8, classes=10)
 
 

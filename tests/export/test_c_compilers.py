@@ -15,6 +15,9 @@ from spiketicket.export.c import ExportError, c_name, export_c
 from spiketicket.export.c.names import check_name, text_literal
 from spiketicket.export.c.source import number
 
+pytestmark = pytest.mark.slow
+
+
 Make = Callable[..., Any]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
 COMPILERS = [

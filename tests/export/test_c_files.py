@@ -246,6 +246,7 @@ def test_command_refuses(tmp_path: Path) -> None:
         assert not out.exists()
 
 
+@pytest.mark.slow
 def test_main_in_the_docs_compiles(tmp_path: Path) -> None:
     ticket = ticket_file(tmp_path)
     run("export", str(ticket), "--to", "c", "-o", str(tmp_path), "--name", "digits")

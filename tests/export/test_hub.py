@@ -194,6 +194,7 @@ def test_push_and_pull(folder, tmp_path, monkeypatch):
         hub.push(folder, "user/digits")
 
 
+@pytest.mark.slow
 def test_the_real_package_takes_these_arguments():
     import inspect
 

@@ -117,6 +117,7 @@ class Choice(nn.Module):
         return top_tokens(scores, 50)
 
 
+@pytest.mark.slow
 def test_of_equal_scores_the_earlier_stays_earlier(tmp_path):
     path = tmp_path / "choice.onnx"
     to_onnx.write_onnx(Choice(), torch.zeros(2, 196), path)
@@ -140,6 +141,7 @@ class Breaks(nn.Module):
         return x.fft().nothing()
 
 
+@pytest.mark.slow
 def test_an_operator_that_onnx_lacks_is_named(tmp_path, capfd):
     with pytest.raises(UserError, match=r"the operator \w+\.bessel_j0\.default") as caught:
         to_onnx.write_onnx(Bessel(), torch.ones(2, 3), tmp_path / "net.onnx")

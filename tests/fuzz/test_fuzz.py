@@ -8,6 +8,9 @@ import pytest
 from fuzz_run import TARGETS, fuzzed
 from hypothesis import HealthCheck, Phase, settings
 
+pytestmark = pytest.mark.slow
+
+
 EXAMPLES = {
     fuzz_tickets.ticket_files: 40,
     fuzz_tickets.hub_folders: 20,

@@ -162,6 +162,7 @@ def typed_functions() -> Iterator[Callable[..., object]]:
                         yield inspect.unwrap(getattr(owner, part.name))
 
 
+@pytest.mark.slow
 def test_annotations_of_public_functions_can_be_read() -> None:
     """Names that are imported for the type checker alone could not."""
     found = list(typed_functions())

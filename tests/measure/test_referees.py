@@ -43,6 +43,7 @@ def ticket_of(name, neuron, *, binary):
     return ticket, from_ticket(ticket), from_ticket(ticket, "eager")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "float"])
 @pytest.mark.parametrize("neuron", [lif, relu], ids=["lif", "relu"])
 @pytest.mark.parametrize("name", NETS)

@@ -77,6 +77,7 @@ def some_images():
     return np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_ticket_is_smaller_saved_loaded_and_judged_like_any_other(tmp_path):
     recipe = made("channels", 0.3, model={"weights": "binary"})
     found = find(recipe, runs_dir=tmp_path, threads=1)

@@ -16,6 +16,8 @@ from spiketicket.ticket import Ticket
 
 from .conftest import made
 
+pytestmark = pytest.mark.slow
+
 
 @given(seed=st.integers(0, 999), count=st.integers(2, 6))
 @settings(max_examples=30, deadline=None, derandomize=True)

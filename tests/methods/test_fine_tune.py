@@ -13,6 +13,9 @@ from spiketicket.experiment.keys import stage_keys
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket
 
+pytestmark = pytest.mark.slow
+
+
 BASE = {
     "name": "tiny",
     "data": {"name": "digits", "train_limit": 200},

@@ -28,6 +28,9 @@ from spiketicket.recipe import parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
 
+pytestmark = pytest.mark.slow
+
+
 BASE = {
     "name": "small",
     "data": {"name": "digits", "train_limit": 120},

@@ -401,6 +401,7 @@ def test_a_training_that_starts_late_counts_its_own_epochs(search):
     assert [record["epoch"] for record in fitted.history] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bn_affine", [None, True])
 def test_the_dense_net_that_a_search_has_trained_is_not_trained_again(tmp_path, bn_affine):
     """It is what training it alone gives; where it is another net it is trained."""

@@ -612,6 +612,7 @@ def test_find_with_a_network_of_ones_own(here):
     spiketicket.load_into(plain, ticket)
 
 
+@pytest.mark.slow
 def test_a_recipe_with_dropout_gives_the_same_ticket_again(here):
     made = recipe("dropout")
     tickets = []

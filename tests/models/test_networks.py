@@ -37,6 +37,7 @@ def test_resnet19_has_the_published_parameters():
     assert count(resnet19.build(affine, lif.Config(), shape)) == 12_653_988
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", NEURONS, ids=lambda c: c.name)
 @pytest.mark.parametrize("name", registry.names("models"))
 def test_every_network_learns_from_images_and_frames(name, neuron):

@@ -60,6 +60,7 @@ def peer_surrogate(name):
     return alpha, kind(alpha)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("surrogate", ["sigmoid", "atan", "triangle"])
 @pytest.mark.parametrize(("tau", "scaled", "reset", "detach"), CONDITIONS)

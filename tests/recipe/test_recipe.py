@@ -347,6 +347,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.slow
 @given(recipes())
 def test_round_trips(data: dict[str, Any]) -> None:
     made = parse_recipe(data)
@@ -360,6 +361,7 @@ def test_round_trips(data: dict[str, Any]) -> None:
         assert to_toml(copy) == to_toml(made)
 
 
+@pytest.mark.slow
 @given(recipes(), recipes())
 def test_equal_hashes_mean_equal_recipes(a: dict[str, Any], b: dict[str, Any]) -> None:
     for data in (a, b):
@@ -368,6 +370,7 @@ def test_equal_hashes_mean_equal_recipes(a: dict[str, Any], b: dict[str, Any]) -
     assert (one.hash == two.hash) == (one == two)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -390,6 +393,7 @@ def test_any_override_is_an_error_or_a_value(text: str) -> None:
         assert error.problems
 
 
+@pytest.mark.slow
 def test_packaged_recipes_load() -> None:
     # In a process of its own, which has the real choices.
     code = "import sys; from spiketicket.recipe import load_recipe\n"

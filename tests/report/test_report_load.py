@@ -95,6 +95,7 @@ def test_a_crashed_run(make_run: MakeRun) -> None:
     }
 
 
+@pytest.mark.slow
 def test_infinite_and_absent_numbers_in_a_log(make_run: MakeRun) -> None:
     folder = make_run(finished=False)
     stage = folder / "seed-0" / "ticket"

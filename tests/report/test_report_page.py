@@ -18,6 +18,9 @@ from spiketicket.errors import UserError
 from spiketicket.report import writing
 from spiketicket.report.writing import write_report
 
+pytestmark = pytest.mark.slow
+
+
 MakeRun = Callable[..., Path]
 VOID = {"meta", "link", "br", "path", "rect", "circle", "polygon", "image", "polyline", "line"}
 

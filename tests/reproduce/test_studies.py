@@ -19,6 +19,9 @@ from spiketicket.reproduce.collect import stage_of
 from spiketicket.reproduce.published import published
 from spiketicket.reproduce.runner import plan_studies
 
+pytestmark = pytest.mark.slow
+
+
 NAMES = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
 SHAPES = {
     "cifar10": (3, 32, 32, 10),

@@ -17,6 +17,8 @@ from spiketicket.sweep import driver, run_runs, run_sweep
 from spiketicket.sweep.worker import Order, Settings, execute
 from spiketicket.training import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def short(runs):

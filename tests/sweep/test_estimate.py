@@ -11,6 +11,8 @@ from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, tim
 from spiketicket.sweep.plan import make_plan
 from spiketicket.training.schedule import timesteps_at
 
+pytestmark = pytest.mark.slow
+
 
 class Work:
     """A clock that goes on by what was computed: ``sample_s`` for each sample, and ``pass_s``."""

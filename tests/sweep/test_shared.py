@@ -14,6 +14,8 @@ from spiketicket.sweep import run_runs
 from spiketicket.sweep.plan import make_plan
 from spiketicket.ticket import Ticket
 
+pytestmark = pytest.mark.slow
+
 
 def keys(run, seed=0):
     return stage_keys(run.recipe, seed, "cpu", {"spiketicket": "1"})

@@ -21,6 +21,9 @@ from spiketicket.models import of_ticket
 from spiketicket.ticket import Ticket, TicketError, codec
 from spiketicket.ticket.schema import check_metadata, fields
 
+pytestmark = pytest.mark.slow
+
+
 TINY = FILES / "format-1-convnet.ticket"
 MARK = "hostile"
 """Is in every name below that could be looked for."""

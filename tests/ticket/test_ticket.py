@@ -131,6 +131,7 @@ def test_round_trip(name, tmp_path):
     assert names(tmp_path) == ["a.ticket"]
 
 
+@pytest.mark.slow
 def test_the_same_ticket_gives_the_same_bytes_everywhere():
     expected = hashlib.sha256(small().to_bytes()).hexdigest()
     assert expected == PINNED

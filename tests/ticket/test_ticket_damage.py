@@ -67,6 +67,7 @@ def outcome(content: bytes, original: Ticket) -> str:
     return "equal"
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed():
     layers = (layer("l", (3, 3), 0.6, 0.5), layer("f", (3,), 0.7, None))
     ticket = Ticket(layers, {"b": np.ones(2, np.float16)})
@@ -90,6 +91,7 @@ def coded() -> tuple[Ticket, bytes]:
     return ticket, ticket.to_bytes(signs="seed")
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
     ticket, content = coded()
     assert {name.partition("/")[0] for name in codec.decode(content)[1]} == {
@@ -110,6 +112,7 @@ def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
         assert outcome(content[:length], ticket) == "refused"
 
 
+@pytest.mark.slow
 def test_damage_to_a_file_of_format_1_is_noticed():
     path = FILES / "format-1-small.ticket"
     content, ticket = path.read_bytes(), Ticket.load(path)

@@ -46,6 +46,7 @@ def layer(name, kept, kind):
     return TicketLayer(name=name, shape=(SIZE,), kind="binary", mask=mask, alpha=0.5, signs=signs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["a", "abc"])
 @pytest.mark.parametrize("kind", ["signs", "normal", "float"])
 @pytest.mark.parametrize("kept", [0, 0.002, 0.5, 0.995, 1])
@@ -203,6 +204,7 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
 @pytest.mark.parametrize(("name", "model"), CONFIGS, ids=repr)
 def test_the_shapes_are_those_of_the_network(name, model, shape):

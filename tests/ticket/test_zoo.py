@@ -31,6 +31,7 @@ def test_no_ticket_is_forgotten_in_the_index():
     assert files == {ticket.name for ticket in TICKETS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ticket", HERE, ids=lambda t: t.name)
 def test_the_shipped_file_reaches_its_accuracy(ticket):
     assert load_dataset(make_config("digits")).checksum

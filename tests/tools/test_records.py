@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import spiketicket
 
 ROOT = Path(spiketicket.__file__).parents[2]
@@ -19,6 +21,7 @@ def positional(node: ast.ClassDef) -> int:
     return sum(": ClassVar" not in field and "init=False" not in field for field in fields)
 
 
+@pytest.mark.slow
 def test_records_of_many_fields_are_keyword_only() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"

@@ -24,6 +24,9 @@ from spiketicket.training.optimizer import make_optimizer
 from spiketicket.training.schedule import epochs_of_timesteps, learning_rate, timesteps_at
 from spiketicket.training.statistics import estimate_statistics
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = {
     "name": "small",
     "data": {"name": "digits", "pad_crop": 1},
