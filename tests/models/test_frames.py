@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from trainings import training_in
 
 from spiketicket.errors import UserError
 from spiketicket.measure.operations import count_operations
@@ -12,7 +13,7 @@ from spiketicket.neurons import lif
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import OptimizerConfig, TrainConfig, registry
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import Trainee, Training, fit
+from spiketicket.training.loop import Trainee, fit
 from spiketicket.training.statistics import estimate_statistics
 
 
@@ -189,13 +190,7 @@ def test_a_ramp_adds_up_neighbouring_frames(tmp_path):
         Batches(),
         validate,
         config=config,
-        training=Training(
-            title="x",
-            seed=0,
-            checkpoint=tmp_path / "checkpoint.pt",
-            log=tmp_path / "log.jsonl",
-            key="k",
-        ),
+        training=training_in(tmp_path),
         reporter=NullReporter(),
     )
     assert [(t, len(h)) for t, h in seen] == [(1, 1)] * 2 + [(2, 2)] * 2 + [(4, 4)] * 2

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import torch
+from trainings import training_in
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.find import find
@@ -19,7 +20,7 @@ from spiketicket.recipe import OptimizerConfig, TrainConfig, parse_recipe, to_to
 from spiketicket.training import checkpoint
 from spiketicket.training.callback import Callback, StopAfter
 from spiketicket.training.evaluate import Evaluation
-from spiketicket.training.loop import LOG_STEPS, Trainee, Training, fit
+from spiketicket.training.loop import LOG_STEPS, Trainee, fit
 from spiketicket.training.optimizer import make_optimizer
 from spiketicket.training.schedule import epochs_of_timesteps, learning_rate, timesteps_at
 from spiketicket.training.statistics import estimate_statistics
@@ -269,13 +270,7 @@ def toy(folder, reporter, *callbacks, epochs=2, checkpoint_steps=10**6, loop=Non
         optimizer=config.weights,
         callbacks=callbacks,
     )
-    training = Training(
-        title="toy",
-        seed=0,
-        checkpoint=folder / "checkpoint.pt",
-        log=folder / "log.jsonl",
-        key="key",
-    )
+    training = training_in(folder)
     return fit(
         trainee, loop or ManyBatches(), None, config=config, training=training, reporter=reporter
     )
@@ -376,13 +371,7 @@ def test_only_epochs_that_are_what_was_asked_for_are_chosen_from(tmp_path, ramp,
         optimizer=config.weights,
         callbacks=callbacks,
     )
-    training = Training(
-        title="toy",
-        seed=0,
-        checkpoint=tmp_path / "checkpoint.pt",
-        log=tmp_path / "log.jsonl",
-        key="key",
-    )
+    training = training_in(tmp_path)
     fitted = fit(
         trainee, FourBatches(), Falling(), config=config, training=training, reporter=NullReporter()
     )
@@ -483,13 +472,7 @@ def test_an_epoch_is_judged_and_kept_with_fresh_statistics_where_asked(tmp_path,
         _Draws(),
         validate,
         config=config,
-        training=Training(
-            title="x",
-            seed=0,
-            checkpoint=tmp_path / "checkpoint.pt",
-            log=tmp_path / "log.jsonl",
-            key="k",
-        ),
+        training=training_in(tmp_path),
         reporter=NullReporter(),
     )
     estimated = []
