@@ -202,6 +202,7 @@ def _save_with_verdict(outcome: StageOutcome, path: Path, verdict: Mapping[str, 
 
 def _without_times(result: dict[str, Any]) -> dict[str, Any]:
     """What is the same however often the run was interrupted, and wherever its folder is."""
-    stages = [{k: v for k, v in stage.items() if k != "wall_s"} for stage in result["stages"]]
+    times = ("wall_s", "tuning_s")
+    stages = [{k: v for k, v in row.items() if k not in times} for row in result["stages"]]
     rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
     return {**rest, "stages": stages, "tickets": [Path(t).name for t in result["tickets"]]}

@@ -15,12 +15,13 @@ from spiketicket.data import training_split
 from spiketicket.experiment.conclude import FindResult, concluded
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
-from spiketicket.experiment.seed import dense_stage, run_dense, run_seed
+from spiketicket.experiment.seed import run_dense, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.threads import kept
+from spiketicket.experiment.tuning import FIRST, is_tuned, trial_title
 from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
-from spiketicket.methods.stages import Stage
+from spiketicket.methods.stages import Stage, halved, stage_of
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
@@ -80,7 +81,7 @@ def train_dense(
     consent = Consent(network, options, trust_options)
     with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
         folder = RunFolder.of(recipe, runs_dir)
-        _tell_plan([dense_stage(recipe)], folder, [recipe.seed], context, recipe)
+        _tell_plan([stage_of(recipe, "dense")], folder, [recipe.seed], context, recipe)
         return run_dense(experiment, folder, recipe.seed, context)
 
 
@@ -115,11 +116,13 @@ def _tell_plan(
     recipe: Recipe,
 ) -> None:
     """Tell the reporter all trainings that will run, in their order."""
-    planned = [
-        PlannedStage(
-            stage.title, seed, stage.epochs(recipe), folder.seed(seed).stage(stage.name).finished
-        )
-        for seed in seeds
-        for stage in stages
-    ]
+    planned = []
+    for seed in seeds:
+        for stage in stages:
+            done = folder.seed(seed).stage(stage.name).finished
+            if seed == recipe.seed and is_tuned(recipe, stage):
+                epochs = halved(stage, recipe).epochs(recipe)
+                titles = [trial_title(stage, factor) for factor in FIRST]
+                planned += [PlannedStage(title, seed, epochs, done) for title in titles]
+            planned.append(PlannedStage(stage.title, seed, stage.epochs(recipe), done))
     tell_plan(context.reporter, planned)

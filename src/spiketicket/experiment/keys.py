@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spiketicket.methods.stages import ALL, Stage, stages_of
+from spiketicket.methods.stages import ALL, Stage, rate_stage, stages_of
 from spiketicket.recipe import MethodConfig, Recipe, TrainConfig
 
 _OPTIMIZERS = {"scores", "weights"}
@@ -30,8 +30,35 @@ def stage_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
     """
     shared = {"seed": seed, "data": _plain(recipe.data), "neuron": _plain(recipe.neuron)}
     return {
-        stage.name: StageInputs({**shared, **_values(stage, recipe)}, stage.needs)
+        stage.name: StageInputs(
+            {**shared, **_values(stage, recipe), **_rate(stage, recipe)}, stage.needs
+        )
         for stage in stages_of(recipe)
+    }
+
+
+def _rate(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """What a stage's learning rate depends on beside the stage itself."""
+    if recipe.train.tune == "off" or not stage.trains:
+        return {}
+    source = rate_stage(recipe, stage)
+    own = {} if source.name == stage.name else {"rate_of": _values(source, recipe)}
+    return {"rate_seed": recipe.seed, **own}
+
+
+def rate_inputs(
+    recipe: Recipe, stage: Stage, device: str, made_by: Mapping[str, str]
+) -> dict[str, Any]:
+    """All that the trials of a stage's learning rate are a function of, whatever its name."""
+    keys = stage_keys(recipe, recipe.seed, device, made_by) if stage.needs else {}
+    return {
+        "device": device,
+        "versions": dict(made_by),
+        "seed": recipe.seed,
+        "data": _plain(recipe.data),
+        "neuron": _plain(recipe.neuron),
+        **_values(stage, recipe),
+        "needs": [keys[need] for need in stage.needs],
     }
 
 

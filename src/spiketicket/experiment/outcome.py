@@ -24,7 +24,7 @@ _LADDER = (
     "macs",
     "operations",
 )
-_COST = ("sample_passes", "is_search", "search")
+_COST = ("sample_passes", "is_search", "search", "tuning")
 _TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 
 
@@ -78,6 +78,7 @@ class StageOutcome:
             "trained_epochs": facts["trained_epochs"],
             **{k: facts[k] for k in (*_LADDER, *_COST) if k in facts},
             "wall_s": self.timing["wall_s"],
+            **({"tuning_s": self.timing["tuning_s"]} if self.timing.get("tuning_s") else {}),
         }
 
 
@@ -102,8 +103,17 @@ def over_seeds(outcomes: Sequence[StageOutcome]) -> dict[str, Any]:
         **_cost(rows),
         "test_accuracy": [r["test_accuracy"][0] for r in rows],
         "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
+        **_tuning(rows),
         "wall_s": sum(r["wall_s"] or 0.0 for r in rows),
     }
+
+
+def _tuning(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How the learning rate was tuned, as its first seed says, and how long that took."""
+    known = [row["tuning"] for row in rows if "tuning" in row]
+    taken = [row["tuning_s"] for row in rows if "tuning_s" in row]
+    facts = {"tuning": max(known, key=lambda t: "trials" in t)} if known else {}
+    return facts | ({"tuning_s": sum(taken)} if taken else {})
 
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

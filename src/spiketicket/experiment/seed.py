@@ -19,7 +19,7 @@ from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.experiment.stage import copy_same, run_stage
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import refuse_link, write_bytes, write_json
-from spiketicket.methods.stages import Stage, stages_of
+from spiketicket.methods.stages import Stage, stage_of
 from spiketicket.recipe import Recipe, placed_root, to_toml
 
 _BRIEFLY_S = 60.0
@@ -57,18 +57,11 @@ def run_dense(
     Raises:
         UserError: as :func:`run_seed`.
     """
-    place, dense = folder.seed(seed), dense_stage(experiment.recipe)
+    place, dense = folder.seed(seed), stage_of(experiment.recipe, "dense")
     with _claimed(folder.path, context, place.path.name):
         with held_briefly(folder.path, context):
             _open_folder(folder, experiment)
         return _stages(experiment, place, [dense], seed, context)["dense"]
-
-
-def dense_stage(recipe: Recipe) -> Stage:
-    """The dense net of a recipe, whether it asks for that control or not."""
-    controls = recipe.controls.model_copy(update={"dense": True})
-    stages = stages_of(recipe.model_copy(update={"controls": controls}))
-    return next(stage for stage in stages if stage.name == "dense")
 
 
 def run_stages(
@@ -97,12 +90,32 @@ def _stages(
     folders = {stage.name: place.stage(stage.name) for stage in stages}
     refuse_link(place.path.parent, place.path, *(folder.path for folder in folders.values()))
     results: dict[str, StageOutcome] = {}
+
+    def before(names: Sequence[str], first: SeedFolder) -> None:
+        run_before(experiment, names, first, context)
+
     for stage in stages:
         if context.workers.first and not folders[stage.name].finished:
             context.adopt(experiment, stage.name, seed, folders[stage.name].path)
             copy_same(experiment, place, stage)
-        results[stage.name] = run_stage(experiment, stage, seed, place, context.reporter)
+        results[stage.name] = run_stage(experiment, stage, seed, place, context, before=before)
     return results
+
+
+def run_before(
+    experiment: Experiment, names: Sequence[str], place: SeedFolder, context: Context
+) -> None:
+    """Do the stages of these names of the recipe's first seed, as a run of that seed would.
+
+    Raises:
+        InUseError: another process is at that seed.
+    """
+    folder, recipe = RunFolder(place.path.parent), experiment.recipe
+    with _claimed(folder.path, context, place.path.name):
+        with held_briefly(folder.path, context):
+            _open_folder(folder, experiment)
+        stages = [stage for stage in experiment.stages if stage.name in names]
+        _stages(experiment, place, stages, recipe.seed, context)
 
 
 def held_briefly(folder: Path, context: Context) -> contextlib.AbstractContextManager[None]:

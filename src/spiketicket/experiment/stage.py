@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from spiketicket.data.batches import TrainBatches, ordered_batches
 from spiketicket.errors import UserError
 from spiketicket.experiment.facts import counted_operations, net_facts, training_facts
 from spiketicket.experiment.folder import SeedFolder, StageFolder
@@ -18,40 +17,44 @@ from spiketicket.experiment.outcome import StageOutcome, read_outcome
 from spiketicket.experiment.provenance import machine, metadata
 from spiketicket.experiment.results import required_result, write_result
 from spiketicket.experiment.schemas import FinishedStage
-from spiketicket.experiment.setup import Experiment
+from spiketicket.experiment.setup import Context, Experiment
+from spiketicket.experiment.train import evaluated, trained
+from spiketicket.experiment.tuning import Before, trial_seconds, tuned, without_times
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import explained, read_json, write_bytes, write_json
-from spiketicket.methods.controls import build_network
-from spiketicket.methods.method import prepare
-from spiketicket.methods.scene import Prepared, Scene
+from spiketicket.methods.scene import Prepared
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.states import save_plain
 from spiketicket.models.of_ticket import from_ticket, to_ticket
-from spiketicket.progress import Reporter, tell_doing
-from spiketicket.recipe import ModelConfig
+from spiketicket.progress import tell_doing
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket
-from spiketicket.training.evaluate import Evaluation, evaluate
-from spiketicket.training.forward import autocast
-from spiketicket.training.loop import Fitted, Training, Validate, fit
-from spiketicket.training.statistics import estimate_statistics
+from spiketicket.training.loop import Fitted
 
 
 def run_stage(
-    experiment: Experiment, stage: Stage, seed: int, place: SeedFolder, reporter: Reporter
+    experiment: Experiment,
+    stage: Stage,
+    seed: int,
+    place: SeedFolder,
+    context: Context,
+    *,
+    before: Before,
 ) -> StageOutcome:
     """Run one stage, or read its result if it is done; the seed's earlier stages lie beside it.
+
+    ``before`` does the earlier stages of the seed that the learning rates are tuned on.
 
     Raises:
         UserError: as :func:`spiketicket.experiment.find.find`.
     """
-    folder, workers = place.stage(stage.name), experiment.workers
+    folder, workers, reporter = place.stage(stage.name), experiment.workers, context.reporter
     if workers.agreed(folder.finished):
         reporter.stage_started(stage.title, seed, 0, 0)
     else:
         with explained(folder.path):
             folder.path.mkdir(parents=True, exist_ok=True)
-        _train(experiment, stage, seed, place, reporter)
+        _train(experiment, stage, seed, place, context, before=before)
         workers.agreed(None)  # the others read what the first one has written
     outcome = read_outcome(stage, seed, folder)
     reporter.stage_finished(stage.title, f"{outcome.test_accuracy:.2f}% on the test set")
@@ -59,80 +62,41 @@ def run_stage(
 
 
 def _train(
-    experiment: Experiment, stage: Stage, seed: int, place: SeedFolder, reporter: Reporter
+    experiment: Experiment,
+    stage: Stage,
+    seed: int,
+    place: SeedFolder,
+    context: Context,
+    *,
+    before: Before,
 ) -> None:
     """Train a stage and leave its result."""
-    recipe, workers, folder = experiment.recipe, experiment.workers, place.stage(stage.name)
-    batches, validation = experiment.split(seed)
-    scene = scene_of(experiment, stage, seed, place, batches)
-    prepared = prepare(stage, recipe, scene)
-    training = Training(
-        title=stage.title,
-        seed=seed,
-        checkpoint=folder.checkpoint,
-        log=folder.log,
-        key=f"{recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
-        guard=experiment.guard,
+    folder, reporter = place.stage(stage.name), context.reporter
+    rate = tuned(experiment, stage, seed, place, context=context, before=before)
+    done = trained(
+        experiment,
+        stage,
+        seed,
+        place,
+        own=folder,
+        reporter=reporter,
+        factor=rate.get("factor", 1.0),
     )
-
-    def validate(model: nn.Module) -> Evaluation:
-        with autocast(experiment.device, scene.train.precision):
-            return _evaluate(model, validation, experiment)
-
-    if prepared.trainee.parameters:
-        trainee = prepared.trainee
-        fitted = fit(
-            trainee,
-            batches,
-            validate,
-            config=scene.train,
-            training=training,
-            reporter=reporter,
-            workers=workers,
-        )
-    elif workers.first:
-        reporter.stage_started(stage.title, seed, 0, 0)
-        fitted = _statistics_only(prepared, batches, validate, experiment)
-    if not workers.first:
+    if done.fitted is None or not experiment.workers.first:
         return
+    prepared, fitted = done.prepared, done.fitted
     found = prepared.finish()
     if stage.keeps:
-        scene.write(folder.weights, save_plain(prepared.trainee.model))
+        done.scene.write(folder.weights, save_plain(prepared.trainee.model))
     tell_doing(reporter, "testing")
     started = time.perf_counter()
-    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder)
-    _write_timing(experiment, folder, fitted.wall_s + time.perf_counter() - started)
-    trained = training_facts(stage, prepared, fitted, len(batches.y), found)
-    write_result(folder.result, tested | trained)
+    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder, rate=rate)
+    wall_s = fitted.wall_s + time.perf_counter() - started
+    _write_timing(experiment, folder, wall_s, trial_seconds(rate))
+    facts = training_facts(stage, prepared, fitted, done.samples, found)
+    tuning = {"tuning": without_times(rate)} if rate else {}
+    write_result(folder.result, tested | facts | tuning)
     folder.checkpoint.unlink(missing_ok=True)
-
-
-def scene_of(
-    experiment: Experiment, stage: Stage, seed: int, place: SeedFolder, batches: TrainBatches
-) -> Scene:
-    """What a method is given to make a stage ready."""
-    recipe = experiment.recipe
-
-    def build(config: ModelConfig) -> nn.Module:
-        made = build_network(recipe, experiment.shape, config)
-        return made if next(made.parameters()).is_meta else made.to(experiment.device)
-
-    def write(path: Path, content: bytes) -> None:
-        if experiment.workers.first:
-            experiment.guard()
-            write_bytes(path, content)
-
-    return Scene(
-        config=recipe.ticket,
-        model_config=stage.network(recipe),
-        build=build,
-        seed=seed,
-        train=stage.schedule(recipe),
-        batches=batches,
-        own=place.stage(stage.name),
-        earlier=place.stage,
-        write=write,
-    )
 
 
 def copy_same(experiment: Experiment, place: SeedFolder, stage: Stage) -> None:
@@ -170,26 +134,6 @@ def copy_same(experiment: Experiment, place: SeedFolder, stage: Stage) -> None:
     write_result(folder.result, {**own, "stage": stage.name, "file_bytes": len(content)})
 
 
-def _statistics_only(
-    prepared: Prepared, batches: TrainBatches, validate: Validate, experiment: Experiment
-) -> Fitted:
-    """What stands for a training where only BatchNorm statistics move."""
-    started, model = time.perf_counter(), prepared.trainee.model
-    with autocast(experiment.device, experiment.recipe.train.precision):
-        estimate_statistics(model, batches.epoch(0))
-    result = validate(model)
-    return Fitted(
-        best_epoch=-1, validation=result.accuracy, wall_s=time.perf_counter() - started, history=[]
-    )
-
-
-def _evaluate(
-    model: nn.Module, samples: tuple[Tensor, Tensor], experiment: Experiment
-) -> Evaluation:
-    data, batch = experiment.dataset, experiment.recipe.train.batch_size
-    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
-
-
 def _test(
     experiment: Experiment,
     stage: Stage,
@@ -198,12 +142,15 @@ def _test(
     *,
     seed: int,
     folder: StageFolder,
+    rate: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Test a trained net once, write its ticket and its predictions, and say what it is."""
     bare = to_ticket(prepared.trainee.model, {})
     stated = metadata(experiment, stage, prepared, seed)
+    if rate:
+        stated["rate_factor"] = rate["factor"]
     model = _plain(experiment, Ticket(bare.layers, bare.tensors, stated))
-    test = _evaluate(model, experiment.test, experiment)
+    test = evaluated(model, experiment.test, experiment)
     accuracy = {
         "test": 100 * test.accuracy,
         "validation": 100 * fitted.validation,
@@ -234,8 +181,12 @@ def _plain(experiment: Experiment, ticket: Ticket) -> nn.Module:
     return model.to(experiment.device)
 
 
-def _write_timing(experiment: Experiment, folder: StageFolder, wall_s: float) -> None:
+def _write_timing(
+    experiment: Experiment, folder: StageFolder, wall_s: float, tuning_s: float
+) -> None:
     timing: dict[str, Any] = {"wall_s": round(wall_s, 3), **machine(experiment.device)}
+    if tuning_s:
+        timing["tuning_s"] = round(tuning_s, 3)
     if experiment.workers.count > 1:
         timing["processes"] = experiment.workers.count
     experiment.guard()

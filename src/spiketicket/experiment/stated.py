@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.experiment.record import without_root
-from spiketicket.recipe import Recipe, parse_recipe
+from spiketicket.recipe import Recipe, as_written, parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
 
@@ -77,7 +77,9 @@ def stated_recipe(ticket: Ticket) -> Recipe | None:
         UserError: it is no recipe of this version, or PyTorch is not installed.
     """
     found = ticket.metadata.get("recipe")
-    return parse_recipe(without_root(found), "recipe") if isinstance(found, dict) else None
+    return (
+        parse_recipe(as_written(without_root(found)), "recipe") if isinstance(found, dict) else None
+    )
 
 
 def recipe_check(ticket: Ticket) -> Check:

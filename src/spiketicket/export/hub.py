@@ -25,7 +25,7 @@ from spiketicket.export.staged import staged
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import json_bytes, read_json, write_bytes
 from spiketicket.machine.typed import typed
-from spiketicket.recipe import parse_recipe, to_toml
+from spiketicket.recipe import as_written, parse_recipe, to_toml
 from spiketicket.ticket import Ticket, TicketError, describe
 from spiketicket.ticket.codec import MAX_FILE_BYTES, located
 from spiketicket.ticket.kinds import Text
@@ -63,7 +63,7 @@ def write_folder(
     files, recipe = {TICKET: content}, None
     if isinstance(ticket.metadata.get("recipe"), dict):
         # Where its maker has the data is nobody's business, and no place on another's machine.
-        stated = without_root(ticket.metadata["recipe"])
+        stated = as_written(without_root(ticket.metadata["recipe"]))
         recipe = parse_recipe(stated, str(source))
         files[RECIPE] = to_toml(recipe).encode()
     config = {

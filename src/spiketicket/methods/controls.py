@@ -203,16 +203,6 @@ def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
     return train.model_copy(update={"epochs": epochs, "timestep_ramp": ()})
 
 
-def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
-    """The training of a stage with another number of epochs, as large a part of them at fewer
-    time steps.
-    """
-    share = epochs / train.epochs
-    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
-    short = tuple((e, t) for e, t in ramp if e)
-    return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
-
-
 def load_state(
     model: nn.Module, ticket: Ticket, path: Path, prefixes: tuple[str, ...] = ("",)
 ) -> None:

@@ -56,7 +56,9 @@ def trainings() -> tuple[Stage, ...]:
     """The search of :class:`Options`; when it stops depends on the density."""
     shared = tuple(name for name in SHARED if name != "density")
     title = "early-bird search"
-    search = Stage(name=SEARCH, title=title, ignores=(*shared, "start"), keeps=True)
+    search = Stage(
+        name=SEARCH, title=title, ignores=(*shared, "start"), keeps=True, rate_of="dense"
+    )
     return search, the_ticket(needs=(SEARCH,))
 
 

@@ -74,6 +74,7 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
         name=PROBE,
         title="time step probe",
         stops_after=config.probe_epochs,
+        rate_of="dense",
         ignores=("budget", "density", "probe_epochs", "search", *_SEARCHES),
     )
     imp = config.search == "imp"

@@ -69,6 +69,12 @@ class Config(MethodConfig):
     fine_tune_bn_affine: bool = False
     """Whether fine-tuning trains BatchNorm's scale and shift as well."""
 
+    def shortened(self, share: float) -> Config:
+        """With a ramp that is as large a part of the training."""
+        if not self.ramp_epochs:
+            return self
+        return self.model_copy(update={"ramp_epochs": max(1, int(self.ramp_epochs * share))})
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.density == 1:

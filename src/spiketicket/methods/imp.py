@@ -83,6 +83,7 @@ def trainings(config: Any) -> tuple[Stage, ...]:
                     ignores=ignored,
                     settings=settings,
                     keeps=True,
+                    rate_of=PRETRAINED,
                 )
             )
         else:

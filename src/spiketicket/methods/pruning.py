@@ -14,8 +14,7 @@ from annotated_types import Gt, Lt
 
 from spiketicket.errors import UserError
 from spiketicket.methods import controls
-from spiketicket.methods.controls import shorter
-from spiketicket.methods.stages import Stage
+from spiketicket.methods.stages import Stage, shorter
 from spiketicket.recipe import MethodConfig, Recipe
 
 TICKET = "ticket"

@@ -8,7 +8,7 @@ its scale and shift, are those of that step as well.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Interval, Lt
 from torch import Tensor
@@ -30,6 +30,12 @@ class RewindOptions(Section):
     epoch 20 of 300 (Kim et al., ECCV 2022)."""
     rewind_step: Annotated[int, Interval(ge=0, le=2**31 - 1)] | None = None
     """The optimizer step by its number; None is by ``rewind_share``."""
+
+    def shortened(self, share: float) -> Self:
+        """With a step that is as large a part of the training."""
+        if not self.rewind_step:
+            return self
+        return self.model_copy(update={"rewind_step": int(self.rewind_step * share)})
 
 
 def pretrained(*ignores: str, **fields: Any) -> Stage:

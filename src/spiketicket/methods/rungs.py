@@ -22,8 +22,8 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from spiketicket.errors import UserError
-from spiketicket.methods.controls import shorter, tuning_budget
-from spiketicket.methods.stages import Role, Stage
+from spiketicket.methods.controls import tuning_budget
+from spiketicket.methods.stages import Role, Stage, shorter
 from spiketicket.models.transformer import TransformerConfig
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.shapes import SCORES
@@ -109,11 +109,19 @@ def _before(recipe: Recipe) -> Iterator[Stage]:
     """What comes before the first rung."""
     config, epochs = settings_of(recipe), recipe.train.epochs
     short = _share(config.selector_share, epochs)
-    yield _stage(recipe, "selector", role="preparation", epochs=short)
+    yield _stage(recipe, "selector", role="preparation", epochs=short, rate_of="dense")
     if recipe.controls.dense:
         yield _stage(recipe, "dense", "dense, trained", role="control", epochs=epochs)
     for score in SCORES if config.score == "auto" else ():
-        yield _stage(recipe, f"try_{score}", role="preparation", epochs=short, ranking=score)
+        name = f"try_{score}"
+        yield _stage(
+            recipe,
+            name,
+            role="preparation",
+            epochs=short,
+            ranking=score,
+            rate_of=_patch_rate(config),
+        )
 
 
 def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
@@ -121,11 +129,19 @@ def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
     config, epochs, title = settings_of(recipe), recipe.train.epochs, RUNG_TITLES[rung]
     ticket = f"{title} ticket"
     if rung == "patch":
-        yield _stage(recipe, rung, ticket, "ticket", rung, epochs=epochs, ranking=config.score)
-        for rule in config.patch_controls:
-            name = f"patch_{rule}"
+        rate = _patch_rate(config)
+        asked: list[tuple[str, str, Role, str]] = [(rung, ticket, "ticket", config.score)]
+        asked += [(f"patch_{r}", _PATCH_TITLES[r], "control", r) for r in config.patch_controls]
+        for name, words, role, ranking in asked:
             yield _stage(
-                recipe, name, _PATCH_TITLES[rule], "control", rung, epochs=epochs, ranking=rule
+                recipe,
+                name,
+                words,
+                role,
+                rung,
+                epochs=epochs,
+                ranking=ranking,
+                rate_of="" if name == rate else rate,
             )
         return
     activation = config.activation if rung == "multisp" else "as_neuron"
@@ -135,8 +151,9 @@ def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
         short = _share(config.search_share, epochs)
         start, searched = f"{rung}_search", "found"
         change = {"activation": activation, "depth": 0}
-        role: Role = "preparation"
-        yield _stage(recipe, start, "", role, rung, pep="searched", epochs=short, change=change)
+        yield _stage(
+            recipe, start, "", "preparation", rung, pep="searched", epochs=short, change=change
+        )
     same: dict[str, Any] = {
         "epochs": epochs,
         "ranking": config.score,
@@ -150,6 +167,13 @@ def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
     if controls.random_frozen:
         name, words = f"{rung}_random_frozen", f"{title}, random mask frozen"
         yield _stage(recipe, name, words, "control", rung, pep="random_frozen", **same)
+
+
+def _patch_rate(config: Any) -> str:
+    """The stage on which the learning rate of all nets with as many patches is tuned: a control
+    where there is one, so that it has at least the ticket's chances.
+    """
+    return f"patch_{config.patch_controls[0]}" if config.patch_controls else "patch"
 
 
 def _tuned(recipe: Recipe, last: Stage) -> Iterator[Stage]:
@@ -191,6 +215,7 @@ def _stage(
     ranking: str = "none",
     start: str = "",
     change: dict[str, Any] | None = None,
+    rate_of: str = "",
 ) -> Stage:
     """A stage whose network keeps patches by ``ranking``, with ``change`` of its config."""
     config = settings_of(recipe)
@@ -211,6 +236,7 @@ def _stage(
         needs=(*selector, *tried, *((start,) if start else ())),
         ignores=_READ if masked else (*_READ, "density"),
         settings={"conv_pep": pep},
+        rate_of=rate_of,
     )
 
 

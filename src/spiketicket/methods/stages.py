@@ -13,6 +13,7 @@ needs no PyTorch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -46,6 +47,7 @@ class Stage:
             section in it is ``section.field``. Every other field is part of the stage's key.
         settings: what else decides the result, as plain values; ``prepare`` may read it.
         keeps: whether later stages need its weights: they are written into its folder.
+        rate_of: the stage whose tuned learning rate it takes; its own where that is empty.
         same_as: an earlier stage that trains exactly the same, so that once is enough.
         prepare: makes it ready, where that is not the method's own ``prepare``.
     """
@@ -62,6 +64,7 @@ class Stage:
     ignores: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = False
+    rate_of: str = ""
     same_as: str = ""
     prepare: Callable[[Stage, Any], Any] | None = None
 
@@ -94,6 +97,49 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
 def ticket_of(stages: Iterable[Stage]) -> Stage:
     """The stage whose net is the run's ticket: the last one of that role."""
     return [stage for stage in stages if stage.role == "ticket"][-1]
+
+
+def rate_stage(recipe: Recipe, stage: Stage) -> Stage:
+    """The stage whose trials choose a stage's learning rate."""
+    if not stage.rate_of:
+        return stage
+    found = {known.name: known for known in stages_of(recipe)}
+    return found[stage.rate_of] if stage.rate_of in found else stage_of(recipe, stage.rate_of)
+
+
+def stage_of(recipe: Recipe, name: str) -> Stage:
+    """A stage of a recipe by its name; the dense control also where it is not asked for."""
+    controls = recipe.controls.model_copy(update={"dense": True})
+    asked = recipe.model_copy(update={"controls": controls})
+    return next(stage for stage in stages_of(asked) if stage.name == name)
+
+
+def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
+    """The training of a stage with another number of epochs, as large a part of them at fewer
+    time steps.
+    """
+    share = epochs / train.epochs
+    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
+    short = tuple((e, t) for e, t in ramp if e)
+    return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
+
+
+def halved(stage: Stage, recipe: Recipe) -> Stage:
+    """A stage with half of its epochs, rounded up."""
+    train = stage.schedule(recipe)
+    return replace(stage, train=shorter(train, math.ceil(train.epochs / 2)))
+
+
+def at_rate(stage: Stage, recipe: Recipe, factor: float) -> Stage:
+    """A stage with its learning rates times a factor."""
+    if factor == 1:
+        return stage
+    train = stage.schedule(recipe)
+    rates = {
+        kind: optimizer.model_copy(update={"lr": optimizer.lr * factor})
+        for kind, optimizer in (("scores", train.scores), ("weights", train.weights))
+    }
+    return replace(stage, train=train.model_copy(update=rates))
 
 
 def condition(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a result. See :mod:`spiketicket.recipe.sections`.
+"""A recipe: everything that decides a result, see :mod:`.sections`; its file, see :mod:`.read`.
 
 The names are imported when they are first used: the registry beside them needs no pydantic.
 """
@@ -8,6 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spiketicket.recipe.read import (
+        as_written,
+        load_recipe,
+        parse_data,
+        parse_recipe,
+        placed_root,
+        read_tables,
+        recipe_tables,
+        to_dict,
+        to_toml,
+    )
     from spiketicket.recipe.sections import (
         ControlsConfig,
         Count,
@@ -29,14 +40,6 @@ if TYPE_CHECKING:
         TrainConfig,
         VerdictConfig,
         WeightOptimizerConfig,
-        load_recipe,
-        parse_data,
-        parse_recipe,
-        placed_root,
-        read_tables,
-        recipe_tables,
-        to_dict,
-        to_toml,
     )
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "TrainConfig",
     "VerdictConfig",
     "WeightOptimizerConfig",
+    "as_written",
     "load_recipe",
     "parse_data",
     "parse_recipe",
@@ -75,6 +79,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spiketicket.recipe import sections
+    from spiketicket.recipe import read, sections
 
-    return getattr(sections, name)
+    return getattr(read if name.islower() else sections, name)

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import tomli_w
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt
 from pydantic import (
     AfterValidator,
@@ -27,12 +24,7 @@ from pydantic import (
 )
 
 from spiketicket.errors import UserError, argument
-from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.names import path_inside, path_on_machine
-from spiketicket.machine.typed import typed
-from spiketicket.recipe import registry
-from spiketicket.recipe.parsing import build, build_section
-from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
@@ -108,6 +100,11 @@ class MethodConfig(Section):
     name: str
     density: Annotated[float, Gt(0), Le(1)]
 
+    def shortened(self, share: float) -> Self:
+        """The same for a training with ``share`` of the epochs, where it counts any itself."""
+        del share
+        return self
+
 
 Rate = Annotated[float, Interval(gt=0, le=1e6)]
 
@@ -157,6 +154,11 @@ class TrainConfig(Section):
     sync_batch_norm: bool = True
     """Whether BatchNorm's statistics are those of the whole batch where several processes share
     it; else each takes those of its own rows."""
+    tune: Annotated[Literal["rates", "off"], Field(json_schema_extra={"hashed_default": "off"})] = (
+        "rates"
+    )
+    """Whether every kind of stage tries its learning rate times 1/4, 1 and 4 on the first seed, in
+    trainings of half the epochs, and takes the best by validation accuracy."""
     timestep_ramp: Annotated[tuple[RampStep, ...], Len(0, 100)] = ()
     """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
     remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
@@ -212,7 +214,8 @@ class Recipe(Section):
         """First 10 hex digits of the sha256 of the recipe.
 
         Fields at their defaults and fields marked as not hashed are left out, so a field that is
-        added later with a default keeps every old hash.
+        added later with a default keeps every old hash. Where its default changes what a recipe
+        does, what is left out is the value that changes nothing (``hashed_default``).
         """
         text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -235,106 +238,6 @@ class Recipe(Section):
         return f"{self.name}-{self.hash}"
 
 
-_CHOICES: dict[str, tuple[str, type[Section]]] = {
-    "data": ("data", DataConfig),
-    "model": ("models", ModelConfig),
-    "neuron": ("neurons", NeuronConfig),
-    "ticket": ("methods", MethodConfig),
-}
-
-
-@typed
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a TOML recipe; ``overrides`` are ``section.key=value`` texts that replace its values.
-
-    Raises:
-        UserError: the file cannot be read or is not TOML.
-        RecipeError: it does not describe a valid recipe; every mistake is listed.
-    """
-    return parse_recipe(recipe_tables(path), source=str(path), overrides=overrides)
-
-
-def recipe_tables(path: str | Path) -> dict[str, Any]:
-    """The tables of a recipe's file; a relative ``data.root`` in it is made absolute.
-
-    Raises:
-        UserError: as :func:`read_tables`.
-    """
-    tables = read_tables(path)
-    data = tables.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        folder = Path(path).absolute().parent
-        return {**tables, "data": {**data, "root": placed_root(data["root"], folder)}}
-    return tables
-
-
-def placed_root(root: str, folder: Path) -> str:
-    """``data.root`` as seen from a folder: absolute, unless it is empty or in a home folder."""
-    if not root or root.startswith("~") or "\0" in root:
-        return root
-    return str(folder / root)
-
-
-def read_tables(path: str | Path) -> dict[str, Any]:
-    """The tables of a TOML file, as :func:`parse_recipe` takes them.
-
-    Raises:
-        UserError: the file cannot be read, is no regular one, or is not TOML within bounds.
-    """
-    try:
-        # Some editors put a byte order mark first.
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-        return parse_toml(text)
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise UserError("is not a UTF-8 text file", where=str(path)) from error
-    except ValueError as error:
-        raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
-
-
-@typed
-def parse_recipe(
-    data: Mapping[str, Any], source: str = "recipe", overrides: Sequence[str] = ()
-) -> Recipe:
-    """Build a recipe from nested tables; ``source`` says in errors where they came from.
-
-    Raises:
-        RecipeError: one line for every mistake, in the tables and in the overrides.
-    """
-    return build(Recipe, _CHOICES, data, source, overrides)
-
-
-@typed
-def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> DataConfig:
-    """The data section of a recipe by itself; ``overrides`` are ``data.key=value`` texts.
-
-    Raises:
-        UserError: unknown dataset.
-        RecipeError: one line for every mistake in the overrides.
-    """
-    registry.load("data", name)
-    table = {"name": name, **({"root": root} if root else {})}
-    made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
-    if made.name != name:
-        raise UserError(
-            f"the dataset is {name}", where=f"{argument('overrides')} data.name", value=made.name
-        )
-    return made
-
-
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain JSON values, defaults included; :func:`parse_recipe` reads it back."""
-    return recipe.model_dump(mode="json")
-
-
-def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML, defaults included except those that are None; it loads back equal."""
-    return tomli_w.dumps(_without_none(to_dict(recipe)))
-
-
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
@@ -346,15 +249,10 @@ def _hashed(section: BaseModel) -> dict[str, Any]:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("hashed") is False:
             continue
+        default = field.get_default(call_default_factory=True)
+        if isinstance(extra, dict):
+            default = extra.get("hashed_default", default)
         # A choice's name may be its default in its own Config, and still decides everything.
-        if key == "name" or value != field.get_default(call_default_factory=True):
+        if key == "name" or value != default:
             kept[key] = _hashed(value) if isinstance(value, BaseModel) else value
     return kept
-
-
-def _without_none(table: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in table.items()
-        if value is not None
-    }

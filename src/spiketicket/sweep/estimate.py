@@ -31,8 +31,8 @@ from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.keys import StageInputs, stage_inputs
 from spiketicket.experiment.results import write_result
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.stage import scene_of
 from spiketicket.experiment.threads import kept
+from spiketicket.experiment.train import scene_of
 from spiketicket.machine.files import write_bytes
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared

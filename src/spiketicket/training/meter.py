@@ -13,6 +13,10 @@ from spiketicket.machine.workers import Workers
 from spiketicket.training.checkpoint import Progress
 
 
+class DivergedError(UserError):
+    """A loss, a parameter or a statistic is not a number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Step:
     """Scalars of a step, on the device; ``rows`` samples of this process, ``seen`` of all."""
@@ -81,9 +85,9 @@ class Meter:
             last = self.unread[-1].number if self.unread else at.step
             raise self.diverged("a parameter", math.nan, at.epoch, last)
 
-    def diverged(self, what: str, value: float, epoch: int, step: int) -> UserError:
+    def diverged(self, what: str, value: float, epoch: int, step: int) -> DivergedError:
         """The error of something that is not a number."""
-        return UserError(
+        return DivergedError(
             f"{what} is not a number at epoch {epoch}, step {step}",
             where=self.where,
             value=value,
