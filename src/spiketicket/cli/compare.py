@@ -28,9 +28,11 @@ from spiketicket.cli.options import (
     RetryFailedOption,
     RunsOption,
     SetOption,
+    TuneOption,
     Where,
     WorkersOption,
     recipe_path,
+    settings_of,
     with_consent,
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
@@ -67,6 +69,7 @@ def compare(
         ),
     ] = Budget.each,
     overrides: SetOption = None,
+    tune: TuneOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,7 +109,7 @@ def compare(
         methods=methods,
         density=density,
         seeds=seeds,
-        overrides=overrides,
+        overrides=settings_of(overrides, tune),
         options=settings,
         budget=budget,
     )
@@ -153,7 +156,7 @@ def _entries(
     methods: str,
     density: str,
     seeds: int,
-    overrides: list[str] | None,
+    overrides: list[str],
     options: list[str] | None,
     budget: Budget,
 ) -> list[Entry]:
@@ -174,7 +177,7 @@ def _entries(
         names,
         densities,
         seeds,
-        overrides=overrides or (),
+        overrides=overrides,
         method_options=options or (),
         budget=budget.value,
         source=str(path),

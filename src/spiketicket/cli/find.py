@@ -19,8 +19,10 @@ from spiketicket.cli.options import (
     RunsOption,
     SetOption,
     ThreadsOption,
+    TuneOption,
     recipe_path,
     require_device,
+    settings_of,
     with_consent,
 )
 from spiketicket.errors import UserError
@@ -40,6 +42,7 @@ def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     *,
     overrides: SetOption = None,
+    tune: TuneOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
@@ -62,7 +65,7 @@ def find(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), overrides or ())
+    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_find, print_meaning
     from spiketicket.cli.print_sweep import observer_for

@@ -41,6 +41,25 @@ SetOption = Annotated[
         "--set", metavar="SECTION.KEY=VALUE", help="Replace a value of the recipe; repeatable."
     ),
 ]
+
+
+class Tune(StrEnum):
+    """Whether learning rates are tuned."""
+
+    rates = "rates"
+    off = "off"
+
+
+TuneOption = Annotated[
+    Tune | None,
+    typer.Option(
+        "--tune",
+        help="rates: every kind of stage tries its learning rate times 1/4, 1 and 4 on the first"
+        " seed, with half the epochs. off: the recipe's rates as they are. Default: the recipe's"
+        " train.tune.",
+        show_default=False,
+    ),
+]
 RunsOption = Annotated[
     Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.")
 ]
@@ -131,6 +150,11 @@ def with_consent(command: Callable[..., None]) -> Callable[..., None]:
     asking.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
     asking.__annotations__ = {}
     return asking
+
+
+def settings_of(overrides: list[str] | None, tune: Tune | None) -> list[str]:
+    """What ``--set`` and ``--tune`` change of a recipe, as ``section.key=value`` texts."""
+    return [*(overrides or ()), *([f"train.tune={tune}"] if tune else [])]
 
 
 def packaged_recipes() -> dict[str, Path]:

@@ -91,6 +91,7 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
             for stage in stages
         ]
         print_ladder(stages, accuracy, title=title)
+        _print_tuning(stages)
         return
     searched = [stage for stage in stages if stage.get("is_search")]
     if searched:
@@ -100,8 +101,22 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
     columns = ("", *(stage["title"].replace(", ", ",\n") for stage in stages))
     facts = [_facts(stage) for stage in stages]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
+    _print_tuning(stages)
     if searched:
         print_line(_whole_cost(searched))
+
+
+def _print_tuning(stages: Sequence[Mapping[str, Any]]) -> None:
+    """Print what choosing the learning rates took, where they were tuned."""
+    tuned = [stage for stage in stages if stage.get("tuning", {}).get("trials")]
+    if not tuned:
+        return
+    trials = sum(len(stage["tuning"]["trials"]) for stage in tuned)
+    seed, took = tuned[0]["tuning"]["seed"], sum(stage.get("tuning_s", 0.0) for stage in tuned)
+    print_line(
+        f"tuning   {trials} trials of {len(tuned)} kinds of stages on seed {seed}, half the epochs"
+        f" each: {time_text(took)}, beside the times above"
+    )
 
 
 def _print_search(stages: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -205,8 +220,16 @@ def _facts(stage: Mapping[str, Any]) -> dict[str, str]:
         "parameters kept": f"{stage['kept']:,}",
         "file": size_text(stage["file_bytes"]),
         "epochs": f"{stage['trained_epochs']:g}",
+        "learning rate": _rate(stage),
         "time": time_text(stage["wall_s"]),
     }
+
+
+def _rate(stage: Mapping[str, Any]) -> str:
+    """How many times the recipe's learning rate a stage was trained with."""
+    if not stage["trained_epochs"]:
+        return "-"
+    return f"x {stage['tuning']['factor']:g}" if "tuning" in stage else "not tuned"
 
 
 def _value(key: str, value: object) -> str:

@@ -30,10 +30,12 @@ from spiketicket.cli.options import (
     RetryFailedOption,
     RunsOption,
     SetOption,
+    TuneOption,
     Where,
     WorkersOption,
     recipe_path,
     require_device,
+    settings_of,
     with_consent,
 )
 from spiketicket.errors import UserError
@@ -60,6 +62,7 @@ def sweep(
         ),
     ] = None,
     overrides: SetOption = None,
+    tune: TuneOption = None,
     zipped: Annotated[
         bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
     ] = False,
@@ -96,7 +99,8 @@ def sweep(
     Finished runs are never run again; stages that runs have in common are run once. A sweep that
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
-    made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
+    changes = settings_of(overrides, tune)
+    made = _runs(recipe, axis or (), changes, zipped=zipped, yes=yes)
     carrier = make_executor(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )
@@ -107,7 +111,7 @@ def sweep(
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
-    told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
+    told = json.dumps([sorted(axis or ()), sorted(changes), zipped])
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
     # Standard output is for the result alone; Ray prints there when it loses a node.
     shown = observer_for(as_json=as_json, quiet=quiet)

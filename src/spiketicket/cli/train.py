@@ -15,8 +15,10 @@ from spiketicket.cli.options import (
     RunsOption,
     SetOption,
     ThreadsOption,
+    TuneOption,
     recipe_path,
     require_device,
+    settings_of,
     with_consent,
 )
 from spiketicket.machine.output import say_json
@@ -28,6 +30,7 @@ def train(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     *,
     overrides: SetOption = None,
+    tune: TuneOption = None,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
@@ -40,7 +43,7 @@ def train(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), overrides or ())
+    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for

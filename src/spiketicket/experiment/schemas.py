@@ -39,6 +39,26 @@ class Operations(_File):
     updates: Count = 0.0
 
 
+class Trial(_File):
+    """A learning rate that was tried; the accuracy is in percent."""
+
+    factor: Annotated[float, Field(gt=0)]
+    epochs: Count
+    validation_accuracy: Percent
+    validation_loss: float | None = None
+    """None where the training diverged."""
+
+
+class Tuning(_File):
+    """How a stage's learning rate was chosen, see :mod:`spiketicket.experiment.tuning`."""
+
+    factor: Annotated[float, Field(gt=0)]
+    seed: int
+    of: str = ""
+    edge: bool = False
+    trials: list[Trial] = []
+
+
 class Facts(_File):
     """What one stage's ``result.json`` and a row of the run's have in common."""
 
@@ -60,6 +80,7 @@ class Facts(_File):
     sample_passes: Count = 0
     is_search: bool = False
     search: dict[str, Any] = {}
+    tuning: Tuning | None = None
 
     @model_validator(mode="after")
     def _rung_is_whole(self) -> Self:

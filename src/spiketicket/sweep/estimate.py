@@ -17,7 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ from spiketicket.experiment.results import write_result
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.threads import kept
 from spiketicket.experiment.train import scene_of
+from spiketicket.experiment.tuning import FIRST, is_tuned
 from spiketicket.machine.files import write_bytes
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared
-from spiketicket.methods.stages import Stage, stages_of
+from spiketicket.methods.stages import Stage, halved, stages_of
 from spiketicket.methods.states import save_plain
 from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
@@ -116,7 +117,14 @@ class _Estimator:
         budgets, keys = _budgets(recipe), _cost_keys(recipe)
         sizes = self._measured(recipe, keys, left)
         final = recipe.model.timesteps
-        return sum(stage_s(self.costs[keys[n]], budgets[n], sizes, final) for n in left)
+        seconds = sum(stage_s(self.costs[keys[n]], budgets[n], sizes, final) for n in left)
+        for stage in stages_of(recipe) if recipe.seed in task.seeds else ():
+            if stage.name in left and is_tuned(recipe, stage):
+                short = halved(stage, recipe).schedule(recipe)
+                untested = replace(sizes, test=0)
+                trial = stage_s(self.costs[keys[stage.name]], short, untested, final)
+                seconds += len(FIRST) * trial
+        return seconds
 
     def _measured(self, recipe: Recipe, keys: Mapping[str, str], names: Iterable[str]) -> _Sizes:
         """Time what is not known yet of some stages."""

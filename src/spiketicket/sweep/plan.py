@@ -17,8 +17,9 @@ from spiketicket.experiment.conclude import is_finished
 from spiketicket.experiment.folder import RunFolder, SeedFolder, StageFolder
 from spiketicket.experiment.keys import stage_inputs, stage_keys
 from spiketicket.experiment.provenance import versions
+from spiketicket.experiment.tuning import FIRST, is_tuned
 from spiketicket.machine.files import read_json
-from spiketicket.methods.stages import stages_of
+from spiketicket.methods.stages import Stage, halved, stages_of
 from spiketicket.recipe import Recipe
 from spiketicket.sweep.axes import Run
 
@@ -107,6 +108,8 @@ class _Planner:
         """Finished stages by key: where."""
         self.shared: dict[str, Task] = {}
         self.made_by = versions()
+        self.open: set[tuple[str, int]] = set()
+        """Seeds of runs of which a stage is not finished."""
 
     def plan(self, judge_all: bool) -> Plan:
         open_seeds = []
@@ -116,6 +119,7 @@ class _Planner:
                 keys = stage_keys(run.recipe, seed, self.device, self.made_by)
                 if self._survey(run, seed, keys):
                     open_seeds.append((run, seed, keys))
+                    self.open.add((run.folder, seed))
             if judge_all or self._is_open(run):
                 verdicts.append(run)
         seeds = {(run.folder, seed): self._seed(run, seed, keys) for run, seed, keys in open_seeds}
@@ -157,8 +161,9 @@ class _Planner:
         for name in common:
             sources[name], task = self._source(name, run, seed, keys)
             needs += [task] if task else []
+        needs += self._tuned_first(run, seed)
         return Task(
-            id=f"{run.folder}.seed-{seed}",
+            id=self._seed_id(run, seed),
             kind="seed",
             run=run.folder,
             recipe=run.recipe,
@@ -167,7 +172,11 @@ class _Planner:
             stages=tuple(keys),
             sources=sources,
             needs=tuple(needs),
-            epochs=sum(epochs[n] for n in left if n not in sources),
+            epochs=sum(
+                epochs[s.name] + _trial_epochs(run.recipe, s, seed)
+                for s in stages_of(run.recipe)
+                if s.name in left and s.name not in sources
+            ),
         )
 
     def _is_common(self, key: str) -> bool:
@@ -183,6 +192,7 @@ class _Planner:
             earlier = _closure(name, run.recipe, seed)
             found = {n: self._source(n, run, seed, keys) for n in earlier}
             needs = tuple(task for _, task in found.values() if task)
+            needs += self._rate_of_shared(name, run, seed)
             self.shared[key] = Task(
                 id=f"shared-{key}",
                 kind="stage",
@@ -193,9 +203,35 @@ class _Planner:
                 stages=(*earlier, name),
                 sources={n: source for n, (source, _) in found.items()},
                 needs=needs,
-                epochs=next(s.epochs(run.recipe) for s in stages_of(run.recipe) if s.name == name),
+                epochs=sum(
+                    s.epochs(run.recipe) + _trial_epochs(run.recipe, s, seed)
+                    for s in stages_of(run.recipe)
+                    if s.name == name
+                ),
             )
         return str(place / name), self.shared[key].id
+
+    def _tuned_first(self, run: Run, seed: int) -> list[str]:
+        """The task of the seed that the others take their learning rates from, so that a worker
+        does another run meanwhile. Of a single run the seeds go side by side and share the trials.
+        """
+        first = run.recipe.seed
+        waits = run.recipe.train.tune != "off" and seed != first and len(self.runs) > 1
+        return [self._seed_id(run, first)] if waits and (run.folder, first) in self.open else []
+
+    def _rate_of_shared(self, name: str, run: Run, seed: int) -> tuple[str, ...]:
+        """The same of a stage that runs have in common."""
+        first = run.recipe.seed
+        if run.recipe.train.tune == "off" or seed == first:
+            return ()
+        keys = stage_keys(run.recipe, first, self.device, self.made_by)
+        if self.wanted.get(keys[name], 0) < 2 or keys[name] in self.finished:
+            return ()
+        _, task = self._source(name, run, first, keys)
+        return (task,) if task else ()
+
+    def _seed_id(self, run: Run, seed: int) -> str:
+        return f"{run.folder}.seed-{seed}"
 
     def _verdict(self, run: Run, seeds: Mapping[tuple[str, int], Task]) -> Task:
         name = run.folder
@@ -210,6 +246,13 @@ class _Planner:
             needs=tuple(task.id for task in own),
             measure=self.measure,
         )
+
+
+def _trial_epochs(recipe: Recipe, stage: Stage, seed: int) -> int:
+    """Epochs of the first three trials of a stage's learning rate, on the seed that has them."""
+    if seed != recipe.seed or not is_tuned(recipe, stage):
+        return 0
+    return len(FIRST) * halved(stage, recipe).epochs(recipe)
 
 
 def _closure(name: str, recipe: Recipe, seed: int) -> list[str]:
