@@ -23,7 +23,7 @@ def random_ticket() -> Ticket:
             "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 16},
+            "train": {"epochs": 1, "batch_size": 16, "tune": "off"},
         }
     )
     experiment = Experiment(

@@ -50,7 +50,7 @@ def recipe(name=f"{NAME}:make", **settings):
             "model": {"name": name, **settings},
             "neuron": {"name": "custom"},
             "ticket": {"name": "edge_popup", "density": 0.5, "fine_tune_epochs": 1},
-            "train": {"epochs": 1, "batch_size": 50},
+            "train": {"epochs": 1, "batch_size": 50, "tune": "off"},
         }
     )
 

@@ -141,7 +141,13 @@ def test_find_ends_with_what_it_means(
 
 def test_find_measures_its_nets_and_writes_the_report(spike: Run, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    short = ["data.train_limit=80", "train.epochs=1", "model.width=0.1", "model.timesteps=1"]
+    short = [
+        "data.train_limit=80",
+        "train.tune=off",
+        "train.epochs=1",
+        "model.width=0.1",
+        "model.timesteps=1",
+    ]
     options = [part for setting in short for part in ("--set", setting)]
     command = ["find", "digits-binw", *options, "--runs", str(tmp_path), "--threads", "1"]
     result = spike(*command, "--no-report")

@@ -30,6 +30,7 @@ name = "edge_popup"
 density = 0.5
 [train]
 epochs = 1
+tune = "off"
 batch_size = 64
 """
 

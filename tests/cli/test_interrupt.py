@@ -31,6 +31,8 @@ def test_a_stopped_search_goes_on(tmp_path: Path) -> None:
         "digits-binw",
         "--set",
         "train.epochs=2",
+        "--tune",
+        "off",
         "--set",
         "data.train_limit=300",
         "--set",

@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.3},
-            "train": {"epochs": 1, "batch_size": 64},
+            "train": {"epochs": 1, "batch_size": 64, "tune": "off"},
             "controls": {"random_trained": False, "random_frozen": False},
         }
     )

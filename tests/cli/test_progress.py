@@ -343,7 +343,13 @@ def test_a_run_tells_its_plan_and_what_it_kept(tmp_path: Path, one_thread: None)
             if epoch == 1:
                 raise KeyboardInterrupt
 
-    settings = ["train.epochs=3", "data.train_limit=80", "model.width=0.1", "model.timesteps=1"]
+    settings = [
+        "train.tune=off",
+        "train.epochs=3",
+        "data.train_limit=80",
+        "model.width=0.1",
+        "model.timesteps=1",
+    ]
     settings += ["controls.random_trained=false", "controls.random_frozen=false"]
     recipe = load_recipe(packaged_recipes()["digits-binw"], settings)
     first, second = Stopping(), Heard()

@@ -31,6 +31,7 @@ name = "edge_popup"
 density = 0.5
 [train]
 epochs = 3
+tune = "off"
 """
 TITLES = ("ticket", "dense, trained", "random mask, trained", "random mask, frozen")
 STAGES = {"ticket": 97.0, "dense": 98.0, "random_trained": 90.0, "random_frozen": 10.0}

@@ -72,6 +72,8 @@ def test_axes_and_options_are_passed_on(spike: Run, fake: Any, tmp_path: Path) -
         "seed=0:1",
         "--set",
         "train.epochs=2",
+        "--tune",
+        "off",
         "--workers",
         "2",
         "--cpus-per-run",
@@ -86,7 +88,7 @@ def test_axes_and_options_are_passed_on(spike: Run, fake: Any, tmp_path: Path) -
     runs, place, carrier, options = fake.calls[0]
     assert [r.recipe.ticket.density for r in runs] == [0.2, 0.3, 0.4]
     assert {r.seeds for r in runs} == {(0, 1)}
-    assert {r.recipe.train.epochs for r in runs} == {2}
+    assert {(r.recipe.train.epochs, r.recipe.train.tune) for r in runs} == {(2, "off")}
     assert place == tmp_path
     assert isinstance(carrier, Local)
     assert (carrier.workers, carrier.threads) == (2, 1)
@@ -252,7 +254,7 @@ def task(epochs: int = 4) -> Task:
             "model": {"name": "convnet"},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 2, "batch_size": 8},
+            "train": {"epochs": 2, "batch_size": 8, "tune": "off"},
         },
         parse_axes([]),
     )

@@ -22,7 +22,7 @@ TABLES = {
     "model": {"name": "convnet", "width": 0.125, "timesteps": 1, "weights": "float"},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.5, "score_init": "constant"},
-    "train": {"epochs": 1, "batch_size": 20, "kernel": "eager"},
+    "train": {"epochs": 1, "batch_size": 20, "tune": "off", "kernel": "eager"},
 }
 METHODS = ("edge_popup", "imp", "random_reinit", "snip")
 SNIP = "snip.samples=20"
@@ -43,6 +43,7 @@ name = "edge_popup"
 density = 0.5
 [train]
 epochs = 1
+tune = "off"
 batch_size = 20
 kernel = "eager"
 [controls]
@@ -195,9 +196,9 @@ def test_the_table_of_the_results_has_every_ticket(done, readme_writer, tmp_path
 @pytest.mark.slow
 def test_a_finished_comparison_is_read_not_trained(done, monkeypatch):
     _, found, command = done
-    from spiketicket.experiment import stage
+    from spiketicket.experiment import train
 
-    monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(train, "fit", lambda *a: pytest.fail("trained again"))
     again = spiketicket(*(part for part in command if part != "--json"))
     assert again.exit_code == 0
     assert "samples forward" in again.stdout

@@ -344,7 +344,7 @@ def test_settings_at_their_defaults_leave_recipes_and_tickets_as_they_were(name)
         "model": {"name": "convnet"},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 8},
+        "train": {"epochs": 1, "batch_size": 8, "tune": "off"},
     }
     made = parse_recipe({**sections, "data": {"name": name}})
     assert not {"time_unit", "split_at_reset"} & set(to_dict(made)["data"])

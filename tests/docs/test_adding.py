@@ -32,6 +32,7 @@ name = "edge_popup"
 density = 0.2
 [train]
 epochs = 1
+tune = "off"
 batch_size = 20
 kernel = "eager"
 """

@@ -226,6 +226,7 @@ def test_a_trained_ticket_of_the_digits(tmp_path):
         recipe_path("digits-binw"),
         [
             "train.epochs=3",
+            "train.tune=off",
             "controls.random_frozen=false",
             "controls.random_trained=false",
             "controls.dense=false",

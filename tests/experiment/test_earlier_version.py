@@ -17,7 +17,7 @@ from spiketicket.compare.found import collect
 from spiketicket.experiment.find import find
 from spiketicket.experiment.folder import RunFolder, stages_in
 from spiketicket.machine.files import read_json
-from spiketicket.recipe import load_recipe, read_tables
+from spiketicket.recipe import load_recipe, recipe_tables
 from spiketicket.report.load import read_run
 from spiketicket.ticket import Ticket
 
@@ -68,7 +68,7 @@ def test_a_finished_run_is_read_and_left_as_it_is(runs):
 
 
 def test_a_comparison_reads_it(runs):
-    tables = read_tables(runs / FINISHED / "recipe.toml")
+    tables = recipe_tables(runs / FINISHED / "recipe.toml")
     (entry,) = make_entries(tables, ("edge_popup",), (0.5,), 1)
     assert entry.run.folder == FINISHED
     (row,) = collect([entry], runs).rows

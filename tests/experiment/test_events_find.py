@@ -55,7 +55,7 @@ def recipe(root, **sections):
         "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 12, "batch_size": 8, "timestep_ramp": [[1, 1], [2, 2]]},
+        "train": {"epochs": 12, "batch_size": 8, "tune": "off", "timestep_ramp": [[1, 1], [2, 2]]},
     }
     return varied(base, **sections)
 
@@ -80,7 +80,7 @@ def test_the_ladder_climbs_on_recordings_and_counts_every_frame(root, tmp_path):
             **recipe(root).model_dump(mode="json"),
             "model": TRANSFORMER,
             "ticket": ladder,
-            "train": {"epochs": 2, "batch_size": 12},
+            "train": {"epochs": 2, "batch_size": 12, "tune": "off"},
         }
     )
     result = find(made, runs_dir=tmp_path)
@@ -121,7 +121,7 @@ def test_what_is_to_be_known_about_the_data_is_told_everywhere(tmp_path):
             **recipe(tmp_path).model_dump(mode="json"),
             "data": {"name": "digits_events", "steps": 2, "train_limit": 60, "validation": 0.7},
             "model": {"name": "convnet", "width": 0.1, "timesteps": 2},
-            "train": {"epochs": 1, "batch_size": 30},
+            "train": {"epochs": 1, "batch_size": 30, "tune": "off"},
             "controls": {"dense": False, "random_trained": False, "random_frozen": False},
         }
     )

@@ -17,7 +17,7 @@ from recipes import varied
 
 import spiketicket
 from spiketicket.errors import UserError
-from spiketicket.experiment import conclude, stage
+from spiketicket.experiment import conclude, train
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.find import find, train_dense
 from spiketicket.experiment.record import add_record, check_record
@@ -36,7 +36,7 @@ BASE = {
     "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.3},
-    "train": {"epochs": 2, "batch_size": 64},
+    "train": {"epochs": 2, "batch_size": 64, "tune": "off"},
 }
 
 
@@ -96,7 +96,7 @@ def test_the_frozen_control_and_the_ticket_share_their_random_weights(found):
 
 
 def test_a_finished_run_is_read_not_repeated(found, monkeypatch):
-    monkeypatch.setattr(stage, "fit", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(train, "fit", lambda *a: pytest.fail("trained again"))
     again = find(recipe(), seeds=2, runs_dir=found.folder.parent)
     assert again.to_dict() == found.to_dict()
     before = {p: p.stat().st_mtime_ns for p in found.folder.rglob("*")}
@@ -390,7 +390,7 @@ def test_the_real_cifar10_goes_through(tmp_path):
             "model": {"name": "vgg9", "width": 0.25, "timesteps": 2},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 64, "precision": "bf16"},
+            "train": {"epochs": 1, "batch_size": 64, "tune": "off", "precision": "bf16"},
             "controls": {"dense": False, "random_trained": False},
         }
     )

@@ -20,7 +20,7 @@ def recipe_of(method, **options):
             "model": network if method in LADDERS else {"name": "convnet"},
             "neuron": {"name": "lif"},
             "ticket": {"name": method, **density, **options},
-            "train": {"epochs": 4, "batch_size": 20},
+            "train": {"epochs": 4, "batch_size": 20, "tune": "off"},
         }
     )
 

@@ -18,7 +18,7 @@ RECIPE = parse_recipe(
         "model": {"name": "convnet", "width": 0.25, "timesteps": 1},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.3},
-        "train": {"epochs": 1, "batch_size": 64, "kernel": "eager"},
+        "train": {"epochs": 1, "batch_size": 64, "tune": "off", "kernel": "eager"},
         "controls": {"dense": False, "random_trained": False, "random_frozen": True},
     }
 )

@@ -237,7 +237,7 @@ def test_find_refuses_batches_of_one_before_it_has_a_folder(tmp_path, monkeypatc
             "neuron": {"name": "custom"},
             "model": {"name": "net_of_batches_of_one:build"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 1},
+            "train": {"epochs": 1, "batch_size": 1, "tune": "off"},
         }
     )
     with pytest.raises(UserError, match=r"batch of one sample has no BatchNorm.*train\.batch_size"):

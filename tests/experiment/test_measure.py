@@ -30,7 +30,7 @@ CNN = {
     "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.3},
-    "train": {"epochs": 1, "batch_size": 64},
+    "train": {"epochs": 1, "batch_size": 64, "tune": "off"},
 }
 LADDER = {
     **CNN,

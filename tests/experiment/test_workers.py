@@ -23,6 +23,7 @@ pytestmark = pytest.mark.xdist_group("processes")
 SETTINGS = (
     "data.train_limit=169",
     "train.epochs=2",
+    "train.tune=off",
     "train.batch_size=32",
     "model.width=0.25",
     "train.precision=fp32",

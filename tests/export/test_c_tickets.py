@@ -58,7 +58,7 @@ def test_trained_digits(trial: Make, tmp_path: Path) -> None:
             "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 3, "batch_size": 64},
+            "train": {"epochs": 3, "batch_size": 64, "tune": "off"},
         }
     )
     path = Path(find(recipe, seeds=1, runs_dir=tmp_path / "runs").to_dict()["tickets"][0])

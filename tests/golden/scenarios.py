@@ -36,7 +36,13 @@ SMALL: dict[str, Any] = {
     "model": NET,
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.5},
-    "train": {"epochs": 2, "batch_size": 20, "kernel": "eager", "checkpoint_steps": 2},
+    "train": {
+        "epochs": 2,
+        "batch_size": 20,
+        "tune": "off",
+        "kernel": "eager",
+        "checkpoint_steps": 2,
+    },
 }
 LADDER = {
     "model": {
@@ -49,7 +55,7 @@ LADDER = {
         "weights": "binary",
     },
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
-    "train": {"epochs": 1, "batch_size": 20, "kernel": "eager"},
+    "train": {"epochs": 1, "batch_size": 20, "tune": "off", "kernel": "eager"},
 }
 NETWORK = """
 from torch import nn

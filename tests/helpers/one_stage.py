@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from spiketicket.experiment.folder import SeedFolder
-from spiketicket.experiment.stage import scene_of
+from spiketicket.experiment.train import scene_of
 from spiketicket.machine.claims import unguarded
 from spiketicket.machine.workers import ALONE
 from spiketicket.methods.method import prepare

@@ -9,7 +9,7 @@ import torch
 
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.setup import Context, prepare_experiment
-from spiketicket.experiment.stage import scene_of
+from spiketicket.experiment.train import scene_of
 from spiketicket.methods.method import prepare
 from spiketicket.methods.states import save_plain
 from spiketicket.progress import NullReporter
@@ -22,7 +22,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "convnet", "width": 0.125, "timesteps": 1, "weights": "float"},
     "neuron": {"name": "lif"},
     "ticket": {"name": "magnitude", "density": 0.3},
-    "train": {"epochs": 2, "batch_size": 20, "kernel": "eager"},
+    "train": {"epochs": 2, "batch_size": 20, "tune": "off", "kernel": "eager"},
 }
 
 

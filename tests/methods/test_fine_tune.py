@@ -22,7 +22,7 @@ BASE = {
     "model": {"name": "convnet", "width": 0.25, "timesteps": 1, "weights": "float"},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.3, "fine_tune_epochs": 2},
-    "train": {"epochs": 2, "batch_size": 50},
+    "train": {"epochs": 2, "batch_size": 50, "tune": "off"},
 }
 TUNED, CONTROL = "ticket_finetuned", "ticket_finetune_control"
 

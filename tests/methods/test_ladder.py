@@ -16,7 +16,7 @@ from spiketicket.errors import UserError
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.find import find
 from spiketicket.experiment.folder import SeedFolder
-from spiketicket.experiment.setup import Experiment
+from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.methods import ladder
 from spiketicket.methods.controls import build_network
 from spiketicket.methods.stages import condition, stages_of
@@ -37,7 +37,7 @@ BASE = {
     "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 2},
     "neuron": {"name": "lif"},
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
-    "train": {"epochs": 2, "batch_size": 40},
+    "train": {"epochs": 2, "batch_size": 40, "tune": "off"},
 }
 SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
 CPU = torch.device("cpu")
@@ -351,15 +351,20 @@ def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path)
     experiment = Experiment(recipe=one, dataset=dataset, device=CPU)
     from spiketicket.experiment.stage import run_stage
 
-    for run in ("whole", "stopped"):
-        shutil.copytree(seed / "selector", tmp_path / run / "selector")
+    for name in ("whole", "stopped"):
+        shutil.copytree(seed / "selector", tmp_path / name / "selector")
     made = stage_of(one, stage)
-    whole = run_stage(experiment, made, 0, SeedFolder(tmp_path / "whole"), NullReporter())
+
+    def run(place, reporter):
+        context = Context(reporter=reporter)
+        return run_stage(experiment, made, 0, place, context, before=lambda *_: None)
+
+    whole = run(SeedFolder(tmp_path / "whole"), NullReporter())
     stopped = SeedFolder(tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
-        run_stage(experiment, made, 0, stopped, _StopAt(made.title, 1))
+        run(stopped, _StopAt(made.title, 1))
     assert stopped.stage(stage).checkpoint.exists()
-    again = run_stage(experiment, made, 0, stopped, NullReporter())
+    again = run(stopped, NullReporter())
     for name in ("model.ticket", "predictions.npy", "result.json"):
         assert (whole.files.path / name).read_bytes() == (again.files.path / name).read_bytes(), (
             name

@@ -577,7 +577,7 @@ def recipe(function="build", neuron="own", **model):
             "model": {"name": name, **model},
             "neuron": {"name": neuron},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 64},
+            "train": {"epochs": 1, "batch_size": 64, "tune": "off"},
         }
     )
 
@@ -719,7 +719,7 @@ def test_names_of_networks():
                 "model": {"name": "os path:system"},
                 "neuron": {"name": "custom"},
                 "ticket": {"name": "edge_popup", "density": 0.5},
-                "train": {"epochs": 1, "batch_size": 64},
+                "train": {"epochs": 1, "batch_size": 64, "tune": "off"},
             }
         )
     convnet, own = registry.load("models", "convnet"), registry.load("neurons", "own").Config()

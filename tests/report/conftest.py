@@ -122,7 +122,7 @@ def recipe_of(made: Made) -> dict[str, Any]:
         },
         "neuron": {"name": "lif", "decay": 0.5},
         "ticket": ticket,
-        "train": {"epochs": made.epochs, "batch_size": 16, "kernel": "auto"},
+        "train": {"epochs": made.epochs, "batch_size": 16, "tune": "off", "kernel": "auto"},
         "controls": {"dense": True, "random_trained": True, "random_frozen": True},
         "verdict": {"margin": 2.0, "confidence": 0.95},
     }

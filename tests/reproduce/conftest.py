@@ -22,7 +22,7 @@ RECIPE = parse_recipe(
         "model": {"name": "convnet"},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 10},
+        "train": {"epochs": 1, "batch_size": 10, "tune": "off"},
     }
 )
 LADDER = parse_recipe(
@@ -32,7 +32,7 @@ LADDER = parse_recipe(
         "model": {"name": "spikformer", "pools": 1},
         "neuron": {"name": "lif"},
         "ticket": {"name": "multisp", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 10},
+        "train": {"epochs": 1, "batch_size": 10, "tune": "off"},
     }
 )
 

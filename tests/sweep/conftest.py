@@ -16,7 +16,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "convnet", "width": 0.25, "timesteps": 1},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.3},
-    "train": {"epochs": 2, "batch_size": 20, "checkpoint_steps": 1},
+    "train": {"epochs": 2, "batch_size": 20, "tune": "off", "checkpoint_steps": 1},
 }
 LADDER: dict[str, Any] = {
     "name": "small",
@@ -24,7 +24,7 @@ LADDER: dict[str, Any] = {
     "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 1},
     "neuron": {"name": "lif"},
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
-    "train": {"epochs": 1, "batch_size": 40},
+    "train": {"epochs": 1, "batch_size": 40, "tune": "off"},
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spiketicket.errors import UserError
-from spiketicket.experiment import stage
+from spiketicket.experiment import train
 from spiketicket.experiment.find import find
 from spiketicket.machine import files
 from spiketicket.machine.claims import Fence, SupersededError, claimed
@@ -35,7 +35,7 @@ def test_finished_runs_are_never_run_again(tmp_path, short, inline, monkeypatch)
     first = run_runs(short, tmp_path, inline())
     assert states(first) == ["done", "done"]
     before = {p: p.stat().st_mtime_ns for r in short for p in (tmp_path / r.folder).rglob("*")}
-    monkeypatch.setattr(stage, "fit", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(train, "fit", lambda *a, **k: pytest.fail("trained again"))
     again = inline()
     assert run_runs(short, tmp_path, again).rows == first.rows
     assert again.orders == []
@@ -61,7 +61,7 @@ def test_a_sweep_that_goes_on_says_what_it_kept(tmp_path, short, inline, listene
 
 
 def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listener, monkeypatch):
-    real = stage.fit
+    real = train.fit
     bad = f"{short[0].folder}/seed-0"
 
     def fit(*args, training, **named):
@@ -69,7 +69,7 @@ def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listene
             raise ZeroDivisionError("something is off")
         return real(*args, training=training, **named)
 
-    monkeypatch.setattr(stage, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     result = run_runs(short, tmp_path, inline(), observer=listener)
     assert states(result) == ["failed", "done"]
     error = json.loads((tmp_path / bad / "error.json").read_text())
@@ -83,7 +83,7 @@ def test_a_failed_run_stays_until_it_is_retried(tmp_path, short, inline, listene
         (f"{short[0].folder}, seed 0", "failed")
     ]
 
-    monkeypatch.setattr(stage, "fit", real)
+    monkeypatch.setattr(train, "fit", real)
     still = inline()
     assert states(run_runs(short, tmp_path, still)) == ["failed", "done"]
     assert still.orders == []
@@ -95,20 +95,20 @@ def test_what_needs_a_failed_stage_is_blocked_and_the_rest_goes_on(
     tmp_path, runs, inline, monkeypatch
 ):
     made = runs("ticket.density=0.2,0.3", "seed=0:1", train={"epochs": 1})
-    real = stage.fit
+    real = train.fit
 
     def fit(*args, training, **named):
         if training.log.parent.name == "dense" and training.seed == 0:
             raise UserError("the loss is not a number")
         return real(*args, training=training, **named)
 
-    monkeypatch.setattr(stage, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     result = run_runs(made, tmp_path, inline())
     assert states(result) == ["blocked", "blocked"]
     assert [(f["task"], f["traceback"]) for f in result.failed] == [("shared dense, seed 0", "")]
     for run in made:
         assert (tmp_path / run.folder / "seed-1" / "ticket" / "result.json").exists()
-    monkeypatch.setattr(stage, "fit", real)
+    monkeypatch.setattr(train, "fit", real)
     assert states(run_runs(made, tmp_path, inline(), retry_failed=True)) == ["done", "done"]
 
 

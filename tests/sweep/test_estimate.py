@@ -64,7 +64,12 @@ def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
             "model": {"name": "convnet", "timesteps": 8},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 9, "batch_size": 8, "timestep_ramp": [[3, 1], [2, 4]]},
+            "train": {
+                "epochs": 9,
+                "batch_size": 8,
+                "tune": "off",
+                "timestep_ramp": [[3, 1], [2, 4]],
+            },
         }
     )
     train, test = {1: 0.5, 4: 2.0, 8: 4.0}, {1: 0.25, 4: 1.0, 8: 2.0}
@@ -90,7 +95,7 @@ def test_what_trains_nothing_is_tested_alone():
             "model": {"name": "convnet"},
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 9, "batch_size": 8},
+            "train": {"epochs": 9, "batch_size": 8, "tune": "off"},
         }
     ).train.model_copy(update={"epochs": 0})
     sizes = _Sizes(steps=10, batch=8, validation=20, test=100)

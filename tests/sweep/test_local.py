@@ -48,6 +48,7 @@ SETTINGS = [
     "model.width=0.25",
     "model.timesteps=1",
     "train.epochs=20",
+    "train.tune=off",
     "train.batch_size=20",
     "train.checkpoint_steps=1",
     "controls.random_trained=false",

@@ -30,6 +30,7 @@ SETTINGS = [
     "model.width=0.25",
     "model.timesteps=1",
     "train.epochs=80",
+    "train.tune=off",
     "train.batch_size=10",
     "train.checkpoint_steps=1",
     "controls.random_trained=false",

@@ -45,6 +45,7 @@ def test_what_the_stages_of_two_runs_have_in_common(runs):
         "model.timesteps=2",
         "neuron.name=relu",
         "train.epochs=3",
+        "train.tune=rates",
         "data.flip=true",
         "data.root=/x",
         "model.bn_affine=true",
@@ -82,11 +83,15 @@ def test_a_stage_that_ranks_by_a_selector_depends_on_its_budget(ladder_runs):
     assert same(base, other) == {"dense", *rules}
 
 
-@pytest.mark.parametrize("kind", ["cnn", "ladder"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cnn", "cnn, tuned", "ladder"])
 def test_sharing_changes_no_byte(tmp_path, runs, ladder_runs, inline, content, kind):
-    if kind == "cnn":
+    if kind.startswith("cnn"):
         # So many digits make the recipe in the ticket, and with it the file, longer.
-        made = runs("ticket.density=0.3,0.2000000000001", "seed=0:1", model={"bn_affine": True})
+        tune = {"tune": "rates" if "tuned" in kind else "off"}
+        made = runs(
+            "ticket.density=0.3,0.2000000000001", "seed=0:1", model={"bn_affine": True}, train=tune
+        )
         common = ["dense", "dense"]
     else:
         few = {
@@ -111,7 +116,7 @@ def test_sharing_changes_no_byte(tmp_path, runs, ladder_runs, inline, content, k
     place = tmp_path / "swept" / run.folder / "seed-0"
     first = tmp_path / "swept" / made[0].folder / "seed-0"
     sizes = {(p / "dense" / "model.ticket").stat().st_size for p in (first, place)}
-    assert len(sizes) == (2 if kind == "cnn" else 1)
+    assert len(sizes) == (1 if kind == "ladder" else 2)
     for stage in set(common):
         assert json.loads((place / stage / "timing.json").read_text())["shared"] is True
 
@@ -206,7 +211,7 @@ def test_equal_recipes_are_one_run(tmp_path, inline):
         "model": {"name": "convnet"},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": 1, "batch_size": 8},
+        "train": {"epochs": 1, "batch_size": 8, "tune": "off"},
         "seed": 3,
     }
     recipe = parse_recipe(base)

@@ -255,7 +255,7 @@ def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
             "neuron": {"name": "lif"},
             "model": {"name": "spikformer", "dim": 65536, "heads": 8, "depth": 1024},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": 1},
+            "train": {"epochs": 1, "batch_size": 1, "tune": "off"},
         }
     )
     with within(1, 1), pytest.raises(UserError, match="a network has at most 4294967296 weights"):

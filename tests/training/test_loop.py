@@ -34,7 +34,7 @@ SMALL = {
     "model": {"name": "convnet", "width": 0.25, "timesteps": 2},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "density": 0.5},
-    "train": {"epochs": 3, "batch_size": 64, "checkpoint_steps": 3},
+    "train": {"epochs": 3, "batch_size": 64, "tune": "off", "checkpoint_steps": 3},
 }
 
 

@@ -108,7 +108,7 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
 
 def _print_tuning(stages: Sequence[Mapping[str, Any]]) -> None:
     """Print what choosing the learning rates took, where they were tuned."""
-    tuned = [stage for stage in stages if stage.get("tuning", {}).get("trials")]
+    tuned = [stage for stage in stages if (stage.get("tuning") or {}).get("trials")]
     if not tuned:
         return
     trials = sum(len(stage["tuning"]["trials"]) for stage in tuned)
@@ -229,7 +229,7 @@ def _rate(stage: Mapping[str, Any]) -> str:
     """How many times the recipe's learning rate a stage was trained with."""
     if not stage["trained_epochs"]:
         return "-"
-    return f"x {stage['tuning']['factor']:g}" if "tuning" in stage else "not tuned"
+    return f"x {stage['tuning']['factor']:g}" if stage.get("tuning") else "not tuned"
 
 
 def _value(key: str, value: object) -> str:

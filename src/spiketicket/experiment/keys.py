@@ -101,8 +101,11 @@ def read_settings(config: MethodConfig, ignores: tuple[str, ...]) -> dict[str, A
 
 
 def _budget(train: TrainConfig, optimizers: tuple[str, ...]) -> dict[str, Any]:
-    """What decides a training: not when it is saved, and no optimizer that it does not use."""
-    unused = {*(_OPTIMIZERS - set(optimizers)), "checkpoint_steps"}
+    """What decides a training: not when it is saved, and no optimizer that it does not use.
+
+    Whether its rate is tuned is in :func:`_rate`.
+    """
+    unused = {*(_OPTIMIZERS - set(optimizers)), "checkpoint_steps", "tune"}
     return {k: v for k, v in _plain(train).items() if k not in unused}
 
 

@@ -50,6 +50,7 @@ MOST_BEYOND: Final = 2
 """Factors that are tried beyond the first three."""
 _RECORD, _WAIT_S = "trial.json", 0.25
 _TRIAL = {"factor": (int, float), "epochs": (int, float), "validation_accuracy": (int, float)}
+_DIVERGED: Final = {"validation_accuracy": 0.0, "validation_loss": None}
 
 Trial = dict[str, Any]
 """``factor``, ``epochs``, ``validation_accuracy`` in percent, ``validation_loss`` (None where the
@@ -224,7 +225,7 @@ def _try(
         record |= _reached(done.fitted)
         told = f"{record['validation_accuracy']:.2f}% on the validation set"
     except DivergedError:
-        record |= {"validation_accuracy": 0.0, "validation_loss": None}
+        record |= _DIVERGED
         told = "diverged"
     context.reporter.stage_finished(short.title, told)
     if experiment.workers.first:
@@ -240,12 +241,12 @@ def _try(
 def _reached(fitted: Fitted | None) -> dict[str, Any]:
     """What the best epoch of a trial reached; other processes than the first read its file."""
     if fitted is None:
-        return {"validation_accuracy": 0.0, "validation_loss": None}
+        return _DIVERGED
     losses = {record["epoch"]: record["validation_loss"] for record in fitted.history}
-    return {
-        "validation_accuracy": 100 * fitted.validation,
-        "validation_loss": losses[fitted.best_epoch],
-    }
+    loss = losses[fitted.best_epoch]
+    if not math.isfinite(loss):
+        return _DIVERGED
+    return {"validation_accuracy": 100 * fitted.validation, "validation_loss": loss}
 
 
 def trial_title(stage: Stage, factor: float) -> str:
