@@ -113,6 +113,8 @@ def expanded(text: str, folder: Path, run: Callable[[tuple[str, ...]], str]) -> 
     words: list[str] = []
     for word in shlex.split(text):
         files = sorted(folder.glob(word)) if "*" in word and not Path(word).is_absolute() else []
+        # as a shell does: a name that begins with a dot is no match
+        files = [f for f in files if not any(p[0] == "." for p in f.relative_to(folder).parts)]
         words += [str(path.relative_to(folder)) for path in files] or [word]
     return tuple(words)
 
