@@ -25,10 +25,7 @@ def search() -> Any:
 def test_the_demo_is_what_the_record_chooses(search: Any) -> None:
     lines = (ROOT / "results" / "demo_recipe.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    chosen = search.choose_size([row for row in rows if row["kind"] == "size"])
-    alike = [row for row in rows if row["recipe"]["model"] == chosen["model"]]
-    alike = [row for row in alike if row["recipe"]["ticket"] == chosen["ticket"]]
-    chosen["train"]["scores"]["lr"], chosen["train"]["weights"]["lr"] = search.choose_rates(alike)
+    chosen = search.choose_size(rows)
     demo = to_dict(load_recipe(ROOT / "src/spiketicket/recipe/shipped/demo.toml"))
     demo["data"].pop("root")
     assert demo == {**chosen, "seed": 1000}
@@ -36,7 +33,7 @@ def test_the_demo_is_what_the_record_chooses(search: Any) -> None:
     assert max(seed for row in rows for seed in row["seeds"]) < 1000
 
 
-def row(width: float, ticket: float, dense: float, random: float, **rates: float) -> Any:
+def row(width: float, ticket: float, dense: float, random: float) -> Any:
     accuracy = {"ticket": ticket, "dense": dense, "random_trained": random}
     return {
         "seeds": [1, 2],
@@ -46,7 +43,6 @@ def row(width: float, ticket: float, dense: float, random: float, **rates: float
         "recipe": {
             "model": {"width": width},
             "verdict": {"margin": 2.0},
-            "train": {name: {"lr": rate} for name, rate in rates.items()},
         },
     }
 
@@ -56,12 +52,3 @@ def test_the_farthest_from_both_limits_is_taken(search: Any) -> None:
     far_from_dense = row(2, 99.0, 95.0, 98.9)
     between = row(3, 95.0, 96.0, 93.0)
     assert search.choose_size([far_from_random, far_from_dense, between])["model"]["width"] == 3
-
-
-def test_no_control_is_at_a_disadvantage(search: Any) -> None:
-    rows = [
-        row(1, 90.0, 99.0, 80.0, scores=0.01, weights=0.001),
-        row(1, 95.0, 97.0, 87.0, scores=0.02, weights=0.002),
-        row(1, 95.0, 90.0, 88.0, scores=0.05, weights=0.005),
-    ]
-    assert search.choose_rates(rows) == (0.02, 0.002)
