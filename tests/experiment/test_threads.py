@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from recipes import varied
 
 from spiketicket.cli.options import packaged_recipes
 from spiketicket.experiment import threads
 from spiketicket.experiment.find import find, train_dense
-from spiketicket.machine import cores
+from spiketicket.machine import cores, parallel
 from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.recipe.consent import Consent, given
@@ -130,3 +131,50 @@ def test_a_network_of_ones_own_and_a_transformer_are_counted(tmp_path, monkeypat
         assert threads.batch_macs(parse_recipe(table), DIGITS) == 64 * (64 * 20 + 20 * 10)
     multisp = load_recipe(packaged_recipes()["digits-multisp"])
     assert threads.batch_macs(multisp, DIGITS) > 10 * threads.MACS_A_THREAD
+
+
+NETS = {
+    "convnet": {},
+    "float, ReLU": {"model": {"weights": "float"}, "neuron": {"name": "relu"}},
+    "eager": {"train": {"kernel": "eager"}},
+    "ramp": {"model": {"timesteps": 2}, "train": {"timestep_ramp": [[1, 1]]}},
+    "bfloat16": {"train": {"precision": "bf16"}},
+    "vgg9": {"model": {"name": "vgg9", "width": 0.0625}, "data": {"size": 32}},
+    "spikformer": {
+        "model": {"name": "spikformer", "dim": 32, "depth": 1, "heads": 2, "pools": 1},
+        "ticket": {"name": "multisp", "keep": 0.5, "patch_controls": [], "rungs": ["pepsp"]},
+    },
+    "recordings": {"data": {"name": "digits_events", "steps": 2, "height": 16, "width": 16}},
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_threads_change_no_byte(kind, tmp_path, monkeypatch):
+    """Chunks small enough that every layer is shared."""
+    monkeypatch.setattr(parallel, "MACS_A_CHUNK", 100_000)
+    base = {
+        "name": "threads",
+        "data": {"name": "digits", "train_limit": 60},
+        "model": {"name": "convnet", "width": 0.5, "timesteps": 2, "weights": "binary"},
+        "neuron": {"name": "lif"},
+        "ticket": {"name": "edge_popup", "density": 0.5},
+        "train": {"epochs": 2, "batch_size": 30, "tune": "off"},
+        "controls": {"random_frozen": False},
+    }
+    changes = NETS[kind]
+    if "ticket" in changes:
+        base["ticket"] = {"name": "multisp", "density": 0.5}
+    recipe = varied(base, **changes)
+    files = []
+    for count in (1, 2, 3):
+        found = find(recipe, runs_dir=tmp_path / str(count), threads=count)
+        files.append(
+            {
+                path.relative_to(found.folder).as_posix(): path.read_bytes()
+                for kind in ("*.ticket", "*.npy", "result.json")
+                for path in found.folder.rglob(kind)
+            }
+        )
+        assert {o[0].timing["threads"] for o in found.stages.values()} == {count}
+    assert files[0] == files[1] == files[2]
+    assert len(files[0]) > 6

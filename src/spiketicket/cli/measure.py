@@ -78,17 +78,15 @@ def measure(
         check_record(record)
     if output is not None:
         check_place(output, "output")
-    if threads is not None:
-        import torch
+    from spiketicket.machine.parallel import fixed
 
-        torch.set_num_threads(threads)
     if where == "cpu":
         from spiketicket.machine import allocator
 
         allocator.keep_freed_memory()
     started = time.perf_counter()
     failed: list[str] = []
-    with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+    with fixed(threads), reporter_for(as_json=as_json, quiet=quiet) as reporter:
         rows = [
             _run_rows(
                 path,

@@ -16,8 +16,8 @@ from spiketicket.experiment.results import read_result, write_result
 from spiketicket.experiment.schemas import RunResult
 from spiketicket.experiment.seed import held_briefly, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.threads import kept
 from spiketicket.machine.files import explained
+from spiketicket.machine.parallel import fixed
 from spiketicket.methods.stages import condition, stages_of, ticket_of
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.ticket import Ticket
@@ -86,7 +86,7 @@ def conclude(
         stages = [place.stage(stage.name) for stage in stages_of(recipe)]
         if missing := [s.path.name for s in stages if not s.finished]:
             raise UserError("is not finished", where=str(place.path), value=missing)
-    with kept():
+    with fixed():
         experiment = prepare_experiment(recipe, context)
         results = [run_seed(experiment, folder, seed, context) for seed in seeds]
         return concluded(experiment, folder, tuple(seeds), results, context)
@@ -201,8 +201,10 @@ def _save_with_verdict(outcome: StageOutcome, path: Path, verdict: Mapping[str, 
 
 
 def _without_times(result: dict[str, Any]) -> dict[str, Any]:
-    """What is the same however often the run was interrupted, and wherever its folder is."""
+    """What is the same however often the run was interrupted, with any number of threads, and
+    wherever its folder is.
+    """
     times = ("wall_s", "tuning_s")
     stages = [{k: v for k, v in row.items() if k not in times} for row in result["stages"]]
-    rest = {k: v for k, v in result.items() if k not in ("folder", "tickets")}
+    rest = {k: v for k, v in result.items() if k not in ("folder", "tickets", "threads")}
     return {**rest, "stages": stages, "tickets": [Path(t).name for t in result["tickets"]]}

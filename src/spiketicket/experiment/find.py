@@ -17,8 +17,8 @@ from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_dense, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.threads import kept
 from spiketicket.experiment.tuning import FIRST, is_tuned, trial_title
+from spiketicket.machine.parallel import fixed
 from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage, halved, stage_of
@@ -94,7 +94,7 @@ def _begun(
     reporter: Reporter | None,
 ) -> Iterator[tuple[Experiment, Context]]:
     """The data read and everything checked that can be before training."""
-    with given(consent), kept(), joined(device) as workers:
+    with given(consent), fixed(), joined(device) as workers:
         require_recipe(recipe)
         listener = reporter if reporter is not None and workers.first else NullReporter()
         context = Context(device=device, threads=threads, reporter=listener, workers=workers)

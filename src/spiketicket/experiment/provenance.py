@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spiketicket.experiment.setup import Experiment
-from spiketicket.machine import processor
+from spiketicket.machine import parallel, processor
 from spiketicket.methods.scene import Prepared
 from spiketicket.methods.stages import Stage, condition
 from spiketicket.models.transformer import SpikingTransformer
@@ -76,6 +76,11 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The device and threads that a wall time depends on."""
+    """What a wall time depends on; ``isa`` is the instruction set that PyTorch computes with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor.name()
-    return {"device": name, "threads": torch.get_num_threads(), **versions()}
+    return {
+        "device": name,
+        "threads": parallel.threads(),
+        "isa": torch.backends.cpu.get_cpu_capability(),
+        **versions(),
+    }

@@ -17,7 +17,7 @@ from spiketicket.data.batches import TrainBatches, to_tensors
 from spiketicket.data.types import Dataset
 from spiketicket.errors import UserError
 from spiketicket.experiment import threads
-from spiketicket.machine import allocator, processor
+from spiketicket.machine import allocator, parallel, processor
 from spiketicket.machine.bounded import need_memory
 from spiketicket.machine.claims import Guard, unguarded
 from spiketicket.machine.workers import ALONE, Workers, own_device
@@ -149,9 +149,9 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     _check_memory(experiment)
     check(recipe, experiment.shape)
     if context.threads is not None:
-        torch.set_num_threads(context.threads)
+        parallel.use(context.threads)
     elif context.device == "cpu":
-        torch.set_num_threads(threads.choose(recipe, experiment.shape))
+        parallel.use(threads.choose(recipe, experiment.shape))
     return experiment
 
 

@@ -1,19 +1,17 @@
 """How many threads a run computes with, where the user does not say.
 
-The number of threads is part of what decides a ticket's last bits, so it follows from the recipe
-and the cores alone, never from a clock.
+It changes no byte of a result, see :mod:`spiketicket.machine.parallel`; it follows from the recipe
+and the cores alone, so that a run takes as long each time.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spiketicket.machine import cores
+from spiketicket.machine import cores, parallel
 from spiketicket.methods.controls import build_network
 from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import Recipe
@@ -41,7 +39,7 @@ def choose(recipe: Recipe, shape: DataShape) -> int:
     That is the cores this process may use, and what PyTorch was told (``OMP_NUM_THREADS``,
     ``torch.set_num_threads``).
     """
-    most = min(torch.get_num_threads(), cores.cores())
+    most = min(parallel.threads(), cores.cores())
     return most if most == 1 else threads_for(batch_macs(recipe, shape), most)
 
 
@@ -69,13 +67,3 @@ def batch_macs(recipe: Recipe, shape: DataShape) -> int:
                 layer.register_forward_hook(count)
         network(x)
     return total * recipe.train.batch_size // 2
-
-
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """What is computed inside may set the number of threads; afterwards it is what it was."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

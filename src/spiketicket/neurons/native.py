@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spiketicket.errors import UserError
-from spiketicket.machine import libraries
+from spiketicket.machine import libraries, parallel
 from spiketicket.machine.libraries import LEVELS
 
 
@@ -182,7 +182,7 @@ def batch_stats(y: Tensor) -> tuple[Tensor, Tensor]:
         ctypes.c_int64(channels),
         _at(mean),
         _at(var),
-        torch.get_num_threads(),
+        parallel.threads(),
     )
     _check(status)
     return mean, var
@@ -214,7 +214,7 @@ class _Fused(torch.autograd.Function):
             _at(out),
             ctypes.byref(shape),
             ctypes.byref(_lif(config)),
-            torch.get_num_threads(),
+            parallel.threads(),
         )
         _check(status)
         ctx.save_for_backward(y, a, b, mean, rstd)
@@ -229,7 +229,7 @@ class _Fused(torch.autograd.Function):
         sums = torch.empty(2, shape.C, dtype=torch.float64)
         centre = mean if mean is not None else torch.zeros(shape.C)
         scale = rstd if rstd is not None else torch.ones(shape.C)
-        threads = torch.get_num_threads()
+        threads = parallel.threads()
         status = _function("backward", y.dtype)(
             _at(y),
             _at(a),

@@ -31,10 +31,11 @@ from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.keys import StageInputs, stage_inputs
 from spiketicket.experiment.results import write_result
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.threads import kept
 from spiketicket.experiment.train import scene_of
 from spiketicket.experiment.tuning import FIRST, is_tuned
+from spiketicket.machine import parallel
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.parallel import fixed, in_chunks
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared
 from spiketicket.methods.stages import Stage, halved, stages_of
@@ -131,7 +132,7 @@ class _Estimator:
         unknown = {keys[name]: name for name in names if keys[name] not in self.costs}
         data = f"{recipe.data!r} {recipe.train.batch_size} {recipe.seed}"
         if unknown or data not in self.sizes:
-            with kept(), tempfile.TemporaryDirectory() as scratch:
+            with fixed(), tempfile.TemporaryDirectory() as scratch:
                 experiment = prepare_experiment(recipe, self.context)
                 bench = _Bench(experiment, Path(scratch))
                 self.sizes[data] = bench.sizes
@@ -256,7 +257,7 @@ class _Bench:
         trainee.model.train()
 
         def passes(count: int) -> None:
-            with self._precision():
+            with self._precision(), in_chunks():
                 logits = trainee.model(_first(x, count))
             loss = functional.cross_entropy(logits.float(), y[:count])
             optimizer.zero_grad(set_to_none=True)
@@ -278,7 +279,7 @@ class _Bench:
 
         @torch.no_grad()
         def forward(count: int) -> None:
-            with self._precision():
+            with self._precision(), in_chunks():
                 float(model(_first(self.judged, count)).sum())
 
         return self._least(forward, self.judged.shape[-4], _TESTED_S)
@@ -289,13 +290,10 @@ class _Bench:
         Threads that wait for each other compute in a loop meanwhile, which on a busy machine is
         most of their time; alone they would be no slower than one.
         """
-        threads, found = torch.get_num_threads(), []
-        try:
-            for count in sorted({1, threads}):
-                torch.set_num_threads(count)
+        threads, found = parallel.threads(), []
+        for count in sorted({1, threads}):
+            with fixed(count):
                 found.append(timed(run, most, pass_s, self.clock))
-        finally:
-            torch.set_num_threads(threads)
         return min(found)
 
     def _precision(self) -> Any:

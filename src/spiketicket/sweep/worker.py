@@ -19,8 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spiketicket.data import Dataset, load_dataset
 from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import conclude
@@ -28,10 +26,10 @@ from spiketicket.experiment.folder import RunFolder, SeedFolder
 from spiketicket.experiment.measure import measure_run
 from spiketicket.experiment.seed import run_seed, run_stages
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.threads import kept
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import Fence, InUseError, SupersededError
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
+from spiketicket.machine.parallel import fixed
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import DataConfig
 from spiketicket.recipe.consent import Consent, given
@@ -101,8 +99,7 @@ def execute(order: Order, settings: Settings) -> Outcome:
         _look_around(settings, host)
         fence = Fence(settings.folder / "tokens" / order.task.id, order.token)
         fence()
-        with given(order.consent), kept():
-            torch.set_num_threads(settings.share)
+        with given(order.consent), fixed(settings.share):
             result = _do(order.task, settings, fence, reporter)
     except SupersededError:
         state = "superseded"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spiketicket.machine.parallel import fixed, in_chunks
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -28,11 +30,13 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Eval
     training = model.training
     loss, truth, parts = 0.0, [], []
     model.eval()
-    for x, y in batches:
-        logits = model(x).float()
-        loss += functional.cross_entropy(logits, y, reduction="sum").item()  # waits
-        parts.append(logits.argmax(1))
-        truth.append(y)
+    with fixed():
+        for x, y in batches:
+            with in_chunks():
+                logits = model(x).float()
+            loss += functional.cross_entropy(logits, y, reduction="sum").item()  # waits
+            parts.append(logits.argmax(1))
+            truth.append(y)
     model.train(training)
     predictions, classes = torch.cat(parts), torch.cat(truth)
     accuracy = (predictions == classes).double().mean().item()  # waits

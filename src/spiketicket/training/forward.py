@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
+from spiketicket.machine.parallel import in_chunks
 from spiketicket.streams import Stream
 
 
@@ -19,7 +20,8 @@ def called(model: nn.Module, x: Tensor, count: int) -> Tensor:
         UserError: it is a single one, and BatchNorm would divide by no deviation.
     """
     try:
-        logits: Tensor = model(x)
+        with in_chunks():
+            logits: Tensor = model(x)
     except ValueError as error:
         if count == 1 and "more than 1 value per channel" in str(error):
             raise UserError(

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.machine.files import write_bytes
+from spiketicket.machine.parallel import fixed
 from spiketicket.machine.workers import ALONE, Workers
 from spiketicket.progress import Reporter, tell_doing, tell_resumed
 from spiketicket.recipe import TrainConfig
@@ -63,6 +64,28 @@ def fit(
         UserError: the loss is not a number (with the step and the likely causes), the disk is
             full, or a checkpoint does not fit.
     """
+    with fixed():
+        return _fit(
+            trainee,
+            batches,
+            validate,
+            config=config,
+            training=training,
+            reporter=reporter,
+            workers=workers,
+        )
+
+
+def _fit(
+    trainee: Trainee,
+    batches: Batches,
+    validate: Validate | None,
+    *,
+    config: TrainConfig,
+    training: Training,
+    reporter: Reporter,
+    workers: Workers,
+) -> Fitted:
     run = _Run(
         trainee, batches.steps, config=config, training=training, reporter=reporter, workers=workers
     )

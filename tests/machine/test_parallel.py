@@ -1,0 +1,101 @@
+"""Results that do not depend on the number of threads; PyTorch's own layers are the oracle."""
+
+import pytest
+import torch
+from torch import nn
+
+from spiketicket.machine import parallel
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch):
+    monkeypatch.setattr(parallel, "MACS_A_CHUNK", 2_000)
+
+
+LAYERS = {
+    "conv": (nn.Conv2d(3, 5, 3, padding=1), (7, 3, 9, 8)),
+    "strided": (nn.Conv2d(4, 6, 3, 2, 1, bias=False), (6, 4, 8, 8)),
+    "grouped": (nn.Conv2d(4, 4, 3, groups=2, dilation=2), (5, 4, 9, 9)),
+    "linear": (nn.Linear(33, 17), (41, 33)),
+    "tokens": (nn.Linear(16, 12, bias=False), (3, 7, 11, 16)),
+}
+
+
+def results(layer, x, count, **context):
+    """The output and all gradients."""
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    with parallel.fixed(count), parallel.in_chunks(), torch.autocast("cpu", **context):
+        y = layer(x)
+    (y.float() * torch.arange(y.numel()).view(y.shape).cos()).sum().backward()
+    return [y.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("last", [False, True])
+def test_any_number_of_threads_gives_the_bits_of_one(kind, last):
+    layer, size = LAYERS[kind]
+    x = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    if last and x.dim() == 4 and kind != "tokens":
+        x = x.to(memory_format=torch.channels_last)
+    one = results(layer, x, 1, enabled=False)
+    for count in (2, 3, 7):
+        more = results(layer, x, count, enabled=False)
+        assert all(torch.equal(a, b) for a, b in zip(one, more, strict=True))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_chunks_compute_what_the_layer_does(kind):
+    layer, size = LAYERS[kind]
+    x = torch.randn(size, generator=torch.Generator().manual_seed(2))
+    ours = results(layer, x, 2, enabled=False)
+    x = x.requires_grad_()
+    layer.zero_grad()
+    y = layer(x)
+    (y * torch.arange(y.numel()).view(y.shape).cos()).sum().backward()
+    theirs = [y.detach(), x.grad, *(p.grad for p in layer.parameters())]
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        assert a.shape == b.shape
+
+
+def test_bfloat16_is_that_of_autocast():
+    layer, size = LAYERS["conv"]
+    x = torch.randn(size, generator=torch.Generator().manual_seed(3))
+    one = results(layer, x, 1, dtype=torch.bfloat16)
+    two = results(layer, x, 2, dtype=torch.bfloat16)
+    assert one[0].dtype == torch.bfloat16
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = layer(x)
+    torch.testing.assert_close(one[0], plain, rtol=2e-2, atol=2e-2)
+
+
+def test_outside_of_a_run_nothing_changes():
+    layer, size = LAYERS["conv"]
+    x = torch.randn(size)
+    with parallel.in_chunks():
+        inside = layer(x)
+    assert torch.equal(inside, layer(x))
+
+
+def test_the_user_s_threads_come_back():
+    before = torch.get_num_threads()
+    with parallel.fixed(3):
+        assert (torch.get_num_threads(), parallel.threads()) == (1, 3)
+        with parallel.fixed():
+            assert parallel.threads() == 3
+        with parallel.fixed(2):
+            assert parallel.threads() == 2
+        assert parallel.threads() == 3
+    assert torch.get_num_threads() == parallel.threads() == before
+
+
+def test_what_fails_in_a_chunk_is_told():
+    layer = nn.Linear(4, 3)
+    with (
+        parallel.fixed(2),
+        parallel.in_chunks(),
+        pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
+    ):
+        layer(torch.zeros(5000, 5))
