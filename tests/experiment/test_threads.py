@@ -141,7 +141,14 @@ NETS = {
     "bfloat16": {"train": {"precision": "bf16"}},
     "vgg9": {"model": {"name": "vgg9", "width": 0.0625}, "data": {"size": 32}},
     "spikformer": {
-        "model": {"name": "spikformer", "dim": 32, "depth": 1, "heads": 2, "pools": 1},
+        "model": {
+            "name": "spikformer",
+            "width": 1.0,
+            "dim": 32,
+            "depth": 1,
+            "heads": 2,
+            "pools": 1,
+        },
         "ticket": {"name": "multisp", "keep": 0.5, "patch_controls": [], "rungs": ["pepsp"]},
     },
     "recordings": {"data": {"name": "digits_events", "steps": 2, "height": 16, "width": 16}},
