@@ -1,11 +1,12 @@
 """The outcomes of a verdict and their words: the one list that whatever shows a verdict uses.
 
 With several seeds a ticket ``wins``, ``ties`` or ``loses``. One seed cannot say that: simulated,
-the 95 % interval of one seed covers the true difference of the methods in as few as 0.4 of all
-cases, because it knows the test samples and not what another seed would have given
-(``tests/verdict/test_coverage.py``). So with one seed the ticket is ``ahead``, ``level`` or
-``behind``, and no verdict is spoken. ``too_small`` is said where the budget of the controls was
-(:mod:`spiketicket.verdict.budget`), ``unproven`` where something is missing. Needs no PyTorch.
+the 95 % interval of one seed holds the true difference of the methods in 0.53 to 0.96 of all cases
+with 360 test samples and in 0.14 to 0.83 with 10,000, because it knows the test samples and not
+what another seed would give (``tests/verdict/test_coverage.py``). So with one seed the ticket is
+``ahead``, ``level`` or ``behind``, and no verdict is spoken. ``too_small`` is said where the budget
+of a control was (:mod:`spiketicket.verdict.budget`), ``unproven`` where something is missing. Needs
+no PyTorch.
 """
 
 from __future__ import annotations

@@ -269,14 +269,15 @@ def _unproven(found: _Found) -> str:
     if len(found.pairs) == 1:
         return "the ticket has no control beside the dense net."
     bare = [c.title for c in found.pairs.values() if c.basis is None]
-    if not bare and all(c.basis for c in found.floor.values()):
+    learned = found.floor["dense"]
+    bare += [f"{learned.title}, of the dense net"] if learned.basis is None else []
+    if not bare:
         return ""
     one = found.pairs["dense"].seeds == 1
     why = "there is one seed" if one else "the seeds' differences are all equal"
-    what = listed(bare) if bare else found.floor["ticket"].title
     return (
         f"{why} and the results of the single test samples are not known, so there is no interval "
-        f"for the comparison with {what}."
+        f"for the comparison with {listed(bare)}."
     )
 
 
