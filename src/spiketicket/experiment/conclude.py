@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.folder import RunFolder
@@ -153,9 +153,14 @@ def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:
     }
 
 
+_IN_TICKET: Final = ("outcome", "sentences", "seeds", "margin", "confidence")
+"""What a ticket says of its verdict; every comparison is in the run's result."""
+
+
 def _save_with_verdict(outcome: StageOutcome, path: Path, verdict: Mapping[str, Any]) -> None:
     ticket = Ticket.load(outcome.files.ticket)
-    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict})
+    said = {key: verdict[key] for key in _IN_TICKET}
+    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": said})
     with explained(path.parent):
         whole.save(path)
 

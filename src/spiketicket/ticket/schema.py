@@ -150,7 +150,8 @@ SCHEMA = Table(
                 "outcome": Text(),
                 "sentences": Items(Text(MAX_TEXT), 1000),
                 "seeds": Whole(1),
-                "rungs": Table({}, Table({"outcome": Text()})),
+                "margin": Number(0),
+                "confidence": Number(0, 1),
             }
         ),
         "versions": Table({}, Text()),
