@@ -134,7 +134,10 @@ def test_fine_tuning_is_compared_with_before_and_with_training_the_rest():
     ("flipped", "end"),
     [
         (None, "the rest."),
-        ((0, 12_000), " None of 12,000 signs flipped, so that fine-tuning trained BatchNorm only."),
+        (
+            (0, 12_000),
+            " None of 12,000 signs flipped: it trained only the rest of the net, as BatchNorm.",
+        ),
         ((7, 12_000), " It flipped 7 of 12,000 signs."),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, size_text, time_text
 from spiketicket.experiment.schemas import PATCHES
-from spiketicket.verdict.comparison import COVERS
+from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
     "conv_pep": "ConvPEP",

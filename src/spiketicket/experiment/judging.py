@@ -135,12 +135,11 @@ def _tuned_seed(per_seed: Sequence[StageOutcome]) -> StageOutcome:
 
 def _flipped(per_seed: Sequence[StageOutcome]) -> tuple[int, int] | None:
     """Signs that fine-tuning changed, and all of them, over the seeds; None where not known."""
-    if not all({"signs", "signs_flipped"} <= o.facts.keys() for o in per_seed):
+    found = [(o.facts.get("signs_flipped"), o.facts.get("signs")) for o in per_seed]
+    known = [(int(flipped), int(of)) for flipped, of in found if flipped is not None and of]
+    if len(known) < len(found):
         return None
-    return (
-        sum(int(o.facts["signs_flipped"]) for o in per_seed),
-        sum(int(o.facts["signs"]) for o in per_seed),
-    )
+    return sum(flipped for flipped, _ in known), sum(of for _, of in known)
 
 
 def _capital(words: str) -> str:

@@ -16,8 +16,8 @@ from spiketicket.report.numbers import (
 )
 from spiketicket.report.runs import Row, Run
 from spiketicket.report.tables import Cell, Table
-from spiketicket.verdict.comparison import COVERS
 from spiketicket.verdict.intervals import Estimate
+from spiketicket.verdict.outcomes import COVERS
 
 _GROUPS = ("conv_pep", "encoder_linear", "attention", "selector")
 

@@ -29,9 +29,9 @@ is no interval. There is one test, this interval, and no p value beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +39,9 @@ from numpy.typing import NDArray
 from spiketicket.errors import UserError
 from spiketicket.verdict import intervals
 
-__all__ = ["COVERS", "Basis", "Comparison", "StageScores", "compare", "strongest"]
+__all__ = ["Basis", "Comparison", "StageScores", "compare", "strongest"]
 
 Basis = Literal["seeds", "samples", "both"]
-COVERS: Final[Mapping[str | None, str]] = {
-    "seeds": "seeds",
-    "samples": "test samples",
-    "both": "seeds and test samples",
-}
-"""What an interval covers, in words, by its basis."""
 
 
 @dataclass(frozen=True, eq=False)

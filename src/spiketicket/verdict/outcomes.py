@@ -6,7 +6,7 @@ with 360 test samples and in 0.14 to 0.83 with 10,000, because it knows the test
 what another seed would give (``tests/verdict/test_coverage.py``). So with one seed the ticket is
 ``ahead``, ``level`` or ``behind``, and no verdict is spoken. ``too_small`` is said where the budget
 of a control was (:mod:`spiketicket.verdict.budget`), ``unproven`` where something is missing. Needs
-no PyTorch.
+neither PyTorch nor numpy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
-__all__ = ["ONE_SEED", "ORDER", "Outcome", "in_words", "of_today", "with_seeds"]
+__all__ = ["COVERS", "ONE_SEED", "ORDER", "Outcome", "in_words", "of_today", "with_seeds"]
 
 Outcome = Literal["wins", "ties", "loses", "ahead", "level", "behind", "too_small", "unproven"]
 ORDER: Final[tuple[Outcome, ...]] = (
@@ -28,6 +28,12 @@ ORDER: Final[tuple[Outcome, ...]] = (
     "too_small",
     "unproven",
 )
+COVERS: Final[Mapping[str | None, str]] = {
+    "seeds": "seeds",
+    "samples": "test samples",
+    "both": "seeds and test samples",
+}
+"""What the interval of a comparison covers, in words, by its ``basis``."""
 ONE_SEED: Final = (
     "One seed: no verdict. The interval covers the choice of test samples, and not what other "
     "seeds would give."

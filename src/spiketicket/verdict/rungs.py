@@ -84,5 +84,5 @@ def _signs(flipped: tuple[int, int] | None) -> str:
         return ""
     count, of = flipped
     if not count:
-        return f" None of {of:,} signs flipped, so that fine-tuning trained BatchNorm only."
+        return f" None of {of:,} signs flipped: it trained only the rest of the net, as BatchNorm."
     return f" It flipped {count:,} of {of:,} signs."
