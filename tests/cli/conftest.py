@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from command import spiketicket
+from judged import judged
 from typer.testing import Result
 
 import spiketicket.experiment as _experiment
 from spiketicket.cli import find as find_command
-from spiketicket.verdict.rules import StageScores, judge
+from spiketicket.verdict.rules import StageScores
 
 Run = Callable[..., Result]
 
@@ -38,13 +39,14 @@ def spike() -> Run:
     return spiketicket
 
 
-VERDICT = judge(
-    StageScores([97.0, 98.0]),
-    StageScores([97.5, 98.0]),
-    StageScores([90.0, 92.0]),
-    StageScores([10.0, 12.0]),
+VERDICT = judged(
+    {
+        "ticket": StageScores([97.0, 98.0]),
+        "dense": StageScores([97.5, 98.0]),
+        "random_trained": StageScores([90.0, 92.0]),
+        "random_frozen": StageScores([10.0, 12.0]),
+    },
     margin=5.0,
-    confidence=0.95,
 ).to_dict()
 
 

@@ -103,16 +103,11 @@ def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> 
 
 
 def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -> None:
-    from spiketicket.verdict.rules import StageScores, judge
+    from judged import judged
 
-    fake_run.verdict = judge(
-        StageScores([97.0]),
-        dense=None,
-        random_trained=None,
-        random_frozen=None,
-        margin=1.0,
-        confidence=0.95,
-    ).to_dict()
+    from spiketicket.verdict.rules import StageScores
+
+    fake_run.verdict = judged({"ticket": StageScores([97.0])}).to_dict()
     assert "Unproven: the ticket was not compared with" in spike("find").stdout
 
 
@@ -122,6 +117,10 @@ def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -
         ("wins", "which weights are kept matters", "spiketicket run runs/x/a.ticket FILE"),
         ("ties", "not proven", "(--seeds 4); fewer weights .* (--set ticket.density=0.3)"),
         ("loses", "not good enough", "(--set ticket.density=0.8) or .* (--set train.epochs=60)"),
+        ("ahead", "one seed is no verdict", "(--seeds 4)"),
+        ("level", "one seed is no verdict", "(--seeds 4)"),
+        ("behind", "one seed is no verdict", "(--seeds 4)"),
+        ("too_small", "trained too little", "(--set train.epochs=60).*--set train.tune=rates"),
         ("unproven", "a comparison is missing", "(--seeds 4)"),
     ],
 )

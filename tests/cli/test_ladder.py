@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from judged import judged_ladder
 
 from spiketicket.cli.print_result import print_find
 from spiketicket.verdict.rules import StageScores
-from spiketicket.verdict.rungs import judge_ladder
 
 LEVELS = {
     "dense": 91.0,
@@ -48,12 +48,6 @@ def row(stage: str, title: str, **facts: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def result() -> dict[str, Any]:
-    stages = [
-        ("patch", "patch"),
-        ("patch_random", "patch"),
-        ("patch_finetuned", "patch"),
-        ("patch_finetune_control", "patch"),
-    ]
     scores = {
         name: StageScores(tuple(level + np.roll([-0.1, 0.0, 0.1], turn)))
         for turn, (name, level) in enumerate(LEVELS.items())
@@ -73,7 +67,7 @@ def result() -> dict[str, Any]:
         "condition": "spiking spikformer, keep 0.69",
         "seeds": [0, 1],
         "stages": [dense, patch],
-        "verdict": judge_ladder(scores, stages, 1.0, 0.95),
+        "verdict": judged_ladder(scores, ("patch",), margin=1.0, confidence=0.95),
         "tickets": ["runs/x/a.ticket"],
         "folder": "runs/x",
     }
@@ -106,7 +100,7 @@ def test_every_rung_is_compared_in_the_table_and_in_words(
         "+11.20",
         "patch finetuned - patch ",
         "patch finetuned - patch finetune control",
-        "Patch ticket wins: +0.20 points",
+        "Patch ticket wins: 91.20 % against the dense net's 91.00 %",
         "Fine-tuning the Patch ticket: +0.10 points",
     ):
         assert text in out, text

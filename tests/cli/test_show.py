@@ -80,6 +80,17 @@ def test_show_says_the_method_and_leaves_out_what_was_not_measured(
     assert "None" not in shown
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(1, "Ahead: 70 %"), (3, "Wins: 70 %")])
+def test_one_seed_of_an_earlier_version_wins_no_more(
+    spike: Run, tmp_path: Path, seeds: int, said: str
+) -> None:
+    verdict = {"outcome": "wins", "seeds": seeds, "sentences": ["Wins: 70 % against 69 %."]}
+    Ticket((), {}, {"verdict": verdict}).save(tmp_path / "a.ticket")
+    shown = spike("show", str(tmp_path / "a.ticket")).stdout
+    assert f"stated: {said}" in shown
+    assert ("One seed: no verdict." in shown) == (seeds == 1)
+
+
 def test_show_of_a_bare_ticket(spike: Run, tmp_path: Path) -> None:
     Ticket(()).save(tmp_path / "bare.ticket")
     assert spike("show", str(tmp_path / "bare.ticket")).exit_code == 0
@@ -90,6 +101,8 @@ def test_show_of_a_bare_ticket(spike: Run, tmp_path: Path) -> None:
     [
         ({"verdict": {"outcome": ["x"], "sentences": ["Wins.", 3, None]}}, "verdict.outcome"),
         ({"verdict": {"sentences": ["Wins.", 3, None]}}, "verdict.sentences[1]"),
+        ({"verdict": {"outcome": "wins", "seeds": True}}, "verdict.seeds"),
+        ({"verdict": {"outcome": "wins", "seeds": 0}}, "verdict.seeds"),
         ({"recipe": "x", "accuracy": {"test": None}}, "recipe"),
         ({"network": []}, "network"),
         ({"versions": None}, "versions"),

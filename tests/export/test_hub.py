@@ -53,6 +53,17 @@ def test_the_folder_holds_the_ticket_its_recipe_and_a_card(folder):
     assert Ticket.load(source.path).metadata["verdict"]["sentences"][0][:40] in card
 
 
+def test_the_card_of_one_seed_of_an_earlier_version_claims_no_win(tmp_path):
+    verdict = {"outcome": "wins", "seeds": 1, "sentences": ["Wins: 70.26 % against 69.50 %."]}
+    path = tmp_path / "a.ticket"
+    Ticket((), {}, {"verdict": verdict}).save(path)
+    hub.write_folder(path, tmp_path / "made", "a", accuracy=None)
+    card = (tmp_path / "made" / "README.md").read_text()
+    assert "Ahead: 70.26 %" in card
+    assert "One seed: no verdict." in card
+    assert "Wins" not in card
+
+
 def test_a_folder_that_fails_is_not_made(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise UserError("broken")

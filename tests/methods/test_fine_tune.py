@@ -89,7 +89,8 @@ def test_the_control_moves_all_but_the_tickets_weights(tmp_path, capsys):
     assert rows[CONTROL]["difference"] == pytest.approx(tuned - control)
     assert "against training only the rest" in verdict["sentences"][-1]
     # fine-tuning decides nothing about the ticket
-    assert verdict["outcome"] == verdict["sentences"][0].split(":")[0].lower()
+    assert verdict["outcome"] == "too_small"
+    assert verdict["sentences"][0].startswith("Budget too small to say: ")
     print_find(found.to_dict())
     assert "fine-tuned - ticket finetune control" in capsys.readouterr().out
 

@@ -173,7 +173,8 @@ def test_the_verdict_has_every_rung_with_its_own_controls(found):
     tuned = verdict["rungs"]["multisp"]["fine_tuning"]
     assert list(tuned) == ["multisp", "multisp_finetune_control"]
     assert verdict["outcome"] == verdict["rungs"]["multisp"]["outcome"]
-    assert len(verdict["sentences"]) == 4
+    assert len(verdict["sentences"]) == 5
+    assert verdict["sentences"][-1].startswith("One seed: no verdict.")
 
 
 def test_the_final_ticket_is_the_last_rung_and_evaluates_to_what_it_states(found):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+from judged import judged, judged_ladder
 
-from spiketicket.verdict.rules import StageScores, judge
-from spiketicket.verdict.rungs import judge_ladder
+from spiketicket.verdict.rules import StageScores
 
 SAMPLES, CLASSES = 100, 4
 LEVEL = {
@@ -237,17 +237,10 @@ def result_of(
     rules = recipe["verdict"]
     if made.ladder:
         scores["constant"] = StageScores([25.0] * made.seeds, [truth == 0] * made.seeds)
-        stages = [(n, n.split("_")[0]) for n in names if n not in ("selector", "dense")]
-        verdict = judge_ladder(scores, stages, rules["margin"], rules["confidence"])
+        rungs = [n for n in names if n in ("patch", "pepsp", "multisp")]
+        verdict = judged_ladder(scores, rungs, **rules)
     else:
-        verdict = judge(
-            scores["ticket"],
-            scores["dense"],
-            scores["random_trained"],
-            scores["random_frozen"],
-            margin=rules["margin"],
-            confidence=rules["confidence"],
-        ).to_dict()
+        verdict = judged({n: s for n, s in scores.items() if n != "selector"}, **rules).to_dict()
     stages = [
         {k: v for k, v in rows[n, 0].items() if k != "predictions"}
         | {k: [rows[n, s][k] for s in seeds] for k in ("test_accuracy", "validation_accuracy")}

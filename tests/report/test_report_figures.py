@@ -160,6 +160,17 @@ def test_a_curve_has_a_point_a_run_and_says_what_it_leaves_out(make_run: MakeRun
     assert "Not drawn: random frozen" in figure.svg
 
 
+def test_a_curve_shows_every_control_that_the_verdict_asks_for(make_run: MakeRun) -> None:
+    folders = [make_run(name=f"r{d}", change={"ticket.density": d}) for d in (0.5, 0.2)]
+    for folder in folders:
+        # a control whose name says nothing
+        text = (folder / "result.json").read_text().replace("random_trained", "shuffled")
+        (folder / "result.json").write_text(text)
+    figure = accuracy_curve(curves([read_run(f, details=False) for f in folders])[0], 1)
+    drawn = {row[1] for row in figure.rows}
+    assert drawn == {"ticket", "dense", "random trained", "random frozen"}
+
+
 def sample_of(make_run: MakeRun, **given: object) -> Sample:
     sample = read_run(make_run(ladder=True, **given)).sample
     assert sample is not None

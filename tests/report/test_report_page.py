@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -99,6 +100,64 @@ def test_the_verdict_comes_first_and_everything_after_it(tmp_path: Path, make_ru
     words = text_of(page)
     assert "PEPSp ticket ties" in words
     assert "spiketicket find recipe.toml --seeds 2 --threads 1" in words
+
+
+def changed(folder: Path, **verdict: Any) -> Path:
+    """A run whose verdict says something else."""
+    path = folder / "result.json"
+    result = json.loads(path.read_text())
+    result["verdict"] |= verdict
+    path.write_text(json.dumps(result))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("outcome", "badge", "words"),
+    [
+        ("wins", "wins", "The ticket wins: level"),
+        ("ties", "ties", "The ticket ties: shown"),
+        ("loses", "loses", "The ticket loses: it"),
+        ("too_small", "budget too small to say", "The ticket has no verdict: the budget"),
+        ("unproven", "unproven", "The ticket is unproven"),
+    ],
+)
+def test_each_outcome_has_its_words(
+    tmp_path: Path, make_run: MakeRun, outcome: str, badge: str, words: str
+) -> None:
+    said = f"{badge.capitalize()}: some numbers."
+    page = page_of(tmp_path, changed(make_run(), outcome=outcome, sentences=[said]))
+    assert f'<span class="badge {outcome}">{badge}</span>' in page
+    assert words in text_of(page)
+    assert "Some numbers." in text_of(page)
+    assert said not in text_of(page)
+    assert f".{outcome}" in page, "it has a colour"
+
+
+@pytest.mark.parametrize(
+    ("old", "today"), [("wins", "ahead"), ("ties", "level"), ("loses", "behind")]
+)
+def test_one_seed_of_an_earlier_version_is_shown_without_a_verdict(
+    tmp_path: Path, make_run: MakeRun, old: str, today: str
+) -> None:
+    sentences = [f"{old.capitalize()}: some numbers.", "This rests on one seed: beware."]
+    page = page_of(tmp_path, changed(make_run(seeds=1), outcome=old, sentences=sentences))
+    assert f'<span class="badge {today}">{today}</span>' in page
+    assert f"The ticket is {today} with its one seed, which is no verdict." in text_of(page)
+    assert "One seed: no verdict." in text_of(page)
+    assert f'class="badge {old}"' not in page
+
+
+def test_several_runs_are_counted_by_outcome(tmp_path: Path, make_run: MakeRun) -> None:
+    runs = [
+        changed(make_run(name="a"), outcome="wins"),
+        changed(make_run(name="b"), outcome="wins"),
+        changed(make_run(name="c"), outcome="too_small"),
+        changed(make_run(name="d", seeds=1), outcome="ties"),
+    ]
+    assert (
+        "Of 4 runs, 2 win, 1 is level with one seed and 1 has too small a budget to say."
+        in text_of(page_of(tmp_path, *runs))
+    )
 
 
 def test_the_same_runs_give_the_same_bytes_and_no_path(tmp_path: Path, make_run: MakeRun) -> None:

@@ -75,7 +75,6 @@ def test_counts(value: float, text: str) -> None:
 
 def test_other_numbers() -> None:
     assert numbers.signed(-1.234) == "−1.23"
-    assert numbers.p_values([0.5, 1e-9]) == "0.5 / < 0.0001"
     assert numbers.share(0.12345) == "12.3 %"
     assert numbers.size(690_953) == "691 kB"
     assert numbers.counted(1, "epoch") == "1 epoch"

@@ -18,9 +18,24 @@ def run(data, *, seeds, kept, accuracy, net="convnet", width=1.0):
         "model": {"name": net, "width": width},
         "ticket": {"density": 0.5},
     }
-    stages = [{"stage": name, "kept": kept, "test_accuracy": [accuracy] * seeds} for name in stages]
-    verdict = {"outcome": "ties"}
-    return {"recipe": recipe, "seeds": [*range(seeds)], "stages": stages, "verdict": verdict}
+    stages = [
+        {
+            "stage": name,
+            "title": f"{name.replace('_', ' ')}, trained",
+            "kept": kept,
+            "test_accuracy": [accuracy] * seeds,
+        }
+        for name in stages
+    ]
+    rows = {n: {"control_accuracy": accuracy} for n in ("dense", "random_trained")}
+    verdict = {"outcome": "ties", "seeds": seeds, "comparisons": rows}
+    return {
+        "recipe": recipe,
+        "seeds": [*range(seeds)],
+        "stages": stages,
+        "verdict": verdict,
+        "spiketicket": "0.1.0",
+    }
 
 
 def test_the_run_with_the_most_seeds_then_the_largest_is_chosen(made):
@@ -58,8 +73,9 @@ def test_the_speed_is_that_of_the_last_network_beside_its_fastest_peer(made, tmp
     (table,) = made.five_rows(tmp_path)
     _, _, first, second, speed = table.splitlines()
     assert first.startswith("| three convolutions of 0.5 times the width on digits")
-    assert "| one seed | ties |" in first
+    assert "| 90.00 %, random | 1 | level (one seed, 0.1.0) |" in first
     assert second.startswith("| VGG-9 on CIFAR-10 | 70.00 ± 0.00 % |")
+    assert second.endswith("| 2 | ties (0.1.0) |")
     assert "| 2 ms | 6 ms, OpenVINO int8 |" in speed
     assert "3.0 times faster" in speed
 

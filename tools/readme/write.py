@@ -21,6 +21,7 @@ from readme_tables.five_rows import five_rows
 from readme_tables.lines import read_lines
 from readme_tables.methods import comparison_table
 from readme_tables.studies import read_studies, studies_table, study_part
+from readme_tables.verdicts import NOTE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/results.md")
@@ -90,7 +91,7 @@ def summary(results: Path, place: Path) -> list[str]:
     row per study, and one per net in the packed engine.
     """
     found = [row for path in sorted(results.glob("find-*.jsonl")) for row in read_lines(path)]
-    parts = [outcome_table(found, place, ROOT)] if found else []
+    parts = [NOTE, outcome_table(found, place, ROOT)] if found else []
     studies = read_studies(results)
     if studies:
         parts.append(studies_table(studies, place))

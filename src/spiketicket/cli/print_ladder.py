@@ -7,6 +7,7 @@ from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, size_text, time_text
 from spiketicket.experiment.schemas import PATCHES
+from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
     "conv_pep": "ConvPEP",
@@ -55,19 +56,24 @@ def print_rungs(verdict: Mapping[str, Any]) -> None:
     """Print every rung against its controls, and fine-tuning against what it started from."""
     rows = []
     for rung in verdict["rungs"].values():
-        for kind in ("comparisons", "fine_tuning"):
-            rows += [_comparison(row) for row in rung.get(kind, {}).values()]
-    interval = f"{100 * verdict['confidence']:g} % interval"
-    print_table(("", "points", interval, "from", "McNemar p"), rows)
+        for kind, after in (("comparisons", ""), ("beside", ", not judged"), ("fine_tuning", "")):
+            table = rung.get(kind, {})
+            rows += [compared_row(row["of"], f"{n}{after}", row) for n, row in table.items()]
+    print_compared(rows, verdict["confidence"])
 
 
-def _comparison(row: Mapping[str, Any]) -> list[str]:
+def print_compared(rows: Sequence[Sequence[str]], confidence: float) -> None:
+    """Print rows of :func:`compared_row`."""
+    print_table(("", "points", f"{100 * confidence:g} % interval", "covers"), rows)
+
+
+def compared_row(of: str, other: str, row: Mapping[str, Any]) -> list[str]:
+    """One comparison: what, its difference in points, the interval, and what that covers."""
     return [
-        f"{row['of']} - {row['title']}",
+        f"{of} - {other.replace('_', ' ')}",
         f"{row['difference']:+.2f}",
         "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
-        row["basis"] or "-",
-        ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
+        COVERS.get(row["basis"], "-"),
     ]
 
 

@@ -7,29 +7,47 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
-from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
+from spiketicket.cli.print_ladder import (
+    compared_row,
+    is_ladder,
+    print_compared,
+    print_ladder,
+    print_rungs,
+)
 from spiketicket.recipe.registry import is_custom
+from spiketicket.verdict.outcomes import of_today
 
 if TYPE_CHECKING:
     from spiketicket.recipe import Recipe
 
-_STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red", "unproven": "bold"}
+_STYLES = {"wins": "bold green", "ties": "bold yellow", "loses": "bold red"}
+"""Of outcomes that are a verdict; every other is bold."""
+_ONE_SEED = "one seed is no verdict: another seed may give the contrary"
+_MORE_SEEDS = "more seeds give a verdict (--seeds {more_seeds})"
 _MEANING = {
     "wins": (
-        "which weights are kept matters: the ticket is as good as the dense net, and as many "
-        "weights drawn at random are not",
+        "which weights are kept matters: the ticket is as good as the dense net, and no control "
+        "is as good as the ticket",
         "spiketicket run {ticket} FILE classifies, without PyTorch; spiketicket export {ticket} "
         "writes it for other programs and microcontrollers",
     ),
     "ties": (
         "not proven: the verdict says what stays open",
         "more seeds narrow the intervals (--seeds {more_seeds}); fewer weights make it harder for "
-        "a random mask (--set ticket.density={fewer_kept:g})",
+        "the controls (--set ticket.density={fewer_kept:g})",
     ),
     "loses": (
         "this ticket is not good enough",
         "keep more weights (--set ticket.density={more_kept:g}) or train longer "
         "(--set train.epochs={epochs})",
+    ),
+    "ahead": (_ONE_SEED, _MORE_SEEDS),
+    "level": (_ONE_SEED, _MORE_SEEDS),
+    "behind": (_ONE_SEED, _MORE_SEEDS),
+    "too_small": (
+        "a control that was trained too little is no measure: it may still pass the ticket",
+        "train longer (--set train.epochs={epochs}), with learning rates tuned "
+        "(--set train.tune=rates)",
     ),
     "unproven": (
         "a comparison is missing, and accuracy alone proves nothing",
@@ -160,10 +178,12 @@ def _whole_cost(stages: Sequence[Mapping[str, Any]]) -> str:
 def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
     """Print what the controls say, as :meth:`spiketicket.verdict.rules.Verdict.to_dict` has it.
 
-    The verdict may come out of a file that any program wrote: what is not there is left out.
-    ``stated`` is whether it is its maker's word.
+    The verdict may come out of a file that any program wrote: what is not there is left out, and
+    what an earlier version said of one seed is said in the words of today. ``stated`` is whether it
+    is its maker's word.
     """
-    style = "" if stated else _STYLES.get(str(verdict.get("outcome")), "")
+    verdict = of_today(verdict)
+    style = "" if stated else _STYLES.get(str(verdict.get("outcome")), "bold")
     before = "stated: " if stated else ""
     sentences = verdict.get("sentences")
     for sentence in sentences if isinstance(sentences, list) else []:
@@ -174,23 +194,16 @@ def print_verdict(verdict: Mapping[str, Any], *, stated: bool = False) -> None:
 def _print_comparisons(verdict: Mapping[str, Any], stages: Sequence[str]) -> None:
     # In the order of the stages: a result that was read from its file has them by name.
     place = {name: number for number, name in enumerate(stages)}
-    compared = [("ticket", control, row) for control, row in verdict["comparisons"].items()]
-    compared.sort(key=lambda row: place.get(row[1], len(place)))
-    tuned = verdict.get("fine_tuning", {})
-    compared += [("fine-tuned", other, row) for other, row in tuned.items()]
-    rows = [
-        [
-            f"{of} - {other.replace('_', ' ')}",
-            f"{row['difference']:+.2f}",
-            "none" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
-            row["basis"] or "-",
-            ", ".join(f"{p:.2g}" for p in row["mcnemar_p"] or ()) or "-",
-        ]
-        for of, other, row in compared
+    compared = sorted(verdict["comparisons"].items(), key=lambda row: place.get(row[0], len(place)))
+    rows = [compared_row("ticket", other, row) for other, row in compared]
+    rows += [
+        compared_row("ticket", f"{other}, not judged", row)
+        for other, row in verdict.get("beside", {}).items()
     ]
+    tuned = verdict.get("fine_tuning", {}).items()
+    rows += [compared_row("fine-tuned", other, row) for other, row in tuned]
     if rows:
-        interval = f"{100 * verdict['confidence']:g} % interval"
-        print_table(("", "points", interval, "from", "McNemar p"), rows)
+        print_compared(rows, verdict["confidence"])
 
 
 def print_evaluation(result: Mapping[str, Any], *, title: str) -> None:

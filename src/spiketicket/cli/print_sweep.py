@@ -19,6 +19,7 @@ from spiketicket.sweep import Observer, Silent
 from spiketicket.sweep.plan import Plan, Task
 from spiketicket.sweep.progress import View
 from spiketicket.sweep.worker import Beat, Outcome
+from spiketicket.verdict.outcomes import in_words
 
 _ROWS = 12
 """Running tasks that are shown; the others are counted."""
@@ -98,7 +99,8 @@ class _Table(_Lines):
 def finished_line(task: Task, outcome: Outcome) -> str:
     """What became of a task, in a line."""
     if outcome.state == "done":
-        verdict = (outcome.result or {}).get("found", {}).get("verdict", {}).get("outcome", "")
+        found = (outcome.result or {}).get("found", {}).get("verdict", {})
+        verdict = in_words(found.get("outcome", ""))
         end = f"{verdict}, " if verdict else ""
         return f"{task.label}: {end}{time_text(outcome.seconds)} on {outcome.host}"
     return f"{task.label}: {outcome.state}: {(outcome.error or {}).get('message', '')}"
@@ -197,7 +199,7 @@ def _outcome(row: Mapping[str, Any]) -> list[str]:
     run = f"{row['name']}-{row['hash']}"
     if row["state"] != "done":
         return [run, "-", "-", row["state"]]
-    return [run, percent(row["ticket"]), percent(row["dense"] or ()), row["outcome"]]
+    return [run, percent(row["ticket"]), percent(row["dense"] or ()), in_words(row["outcome"])]
 
 
 def _keys(axes: Sequence[Mapping[str, str]]) -> list[str]:

@@ -18,6 +18,7 @@ from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.report.numbers import Spread, spread
+from spiketicket.verdict.comparison import strongest
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Row:
     """Ticket minus the dense net, in percentage points."""
     low: float | None
     high: float | None
-    random_trained: tuple[float, ...] | None
-    """Test accuracies of the random mask of the same density."""
+    control: str | None
+    """The strongest trained control beside the dense net."""
+    control_accuracy: tuple[float, ...] | None
+    """Its test accuracies."""
     outcome: str
     cost: Cost
     file_bytes: float
@@ -149,8 +152,10 @@ def _row(entry: Entry, folder: RunFolder, result: Mapping[str, Any]) -> Row:
     search = [s.name for s in stages_of(run.recipe) if s.role in ("search", "ticket")]
     stages = {stage["stage"]: stage for stage in result["stages"]}
     ticket = stages["ticket"]
-    against = result["verdict"]["comparisons"].get("dense", {})
-    random = stages.get("random_trained")
+    compared = result["verdict"]["comparisons"]
+    against = compared.get("dense", {})
+    rows = ((name, pair["control_accuracy"], pair["trained"]) for name, pair in compared.items())
+    control = strongest(rows)
     return Row(
         method=entry.method,
         asked=entry.density,
@@ -159,7 +164,8 @@ def _row(entry: Entry, folder: RunFolder, result: Mapping[str, Any]) -> Row:
         difference=against.get("difference"),
         low=against.get("low"),
         high=against.get("high"),
-        random_trained=None if random is None else tuple(random["test_accuracy"]),
+        control=control,
+        control_accuracy=None if control is None else tuple(stages[control]["test_accuracy"]),
         outcome=result["verdict"]["outcome"],
         cost=_cost(folder, run.seeds, search),
         file_bytes=ticket["file_bytes"],

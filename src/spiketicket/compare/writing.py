@@ -14,6 +14,7 @@ from spiketicket.report.numbers import count, percent, signed, size
 from spiketicket.report.page import document, rendered
 from spiketicket.report.parts import Part
 from spiketicket.report.tables import Cell, Table
+from spiketicket.verdict.outcomes import in_words
 
 _ROOM = 60_000
 """Bytes of data as CSV on the page."""
@@ -52,7 +53,7 @@ def comparison_table(found: Compared) -> Table:
         "test %",
         "sd",
         "minus\ndense",
-        "random mask,\ntrained %",
+        "strongest\ncontrol %",
         "trainings",
         "epochs",
         "samples forward\nand back",
@@ -80,17 +81,18 @@ def comparison_table(found: Compared) -> Table:
         )
     for row in found.rows:
         s, c = found.spread(row.accuracy), row.cost
-        random = row.random_trained
-        level = None if random is None else sum(random) / len(random)
+        reached = row.control_accuracy
+        level = None if reached is None else sum(reached) / len(reached)
+        named = f" {row.control.replace('_', ' ')}" if row.control else ""
         rows.append(
             (
                 Cell(row.method.replace("_", " ")),
-                Cell(row.outcome),
+                Cell(in_words(row.outcome)),
                 Cell(f"{row.density:.4g}", row.density),
                 Cell(percent(s.mean), s.mean),
                 Cell(percent(s.sd), s.sd),
                 Cell(signed(row.difference), row.difference),
-                Cell(percent(level), level),
+                Cell(f"{percent(level)}{named}", level),
                 Cell(str(c.trainings), c.trainings),
                 Cell(f"{c.epochs:.4g}", c.epochs),
                 Cell(count(c.sample_passes), c.sample_passes),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Final
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.judging import verdict_over
 from spiketicket.experiment.outcome import StageOutcome, over_seeds
 from spiketicket.experiment.results import read_result, write_result
 from spiketicket.experiment.schemas import RunResult
@@ -21,8 +20,6 @@ from spiketicket.machine.parallel import fixed
 from spiketicket.methods.stages import condition, stages_of, ticket_of
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.ticket import Ticket
-from spiketicket.verdict.rules import StageScores, judge
-from spiketicket.verdict.rungs import compare_tuning, judge_ladder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +114,7 @@ def concluded(
     stages = {s.name: tuple(done[s.name] for done in results) for s in experiment.stages}
     tickets = tuple(folder.ticket(recipe, seed) for seed in seeds)
     notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
-    verdict = _verdict(experiment, stages)
+    verdict = verdict_over(experiment.stages, stages, experiment.dataset.test.y, recipe.verdict)
     found = FindResult(
         recipe=recipe,
         folder=folder.path,
@@ -156,46 +153,14 @@ def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:
     }
 
 
-def _verdict(
-    experiment: Experiment, stages: Mapping[str, Sequence[StageOutcome]]
-) -> dict[str, Any]:
-    truth, rules = experiment.dataset.test.y, experiment.recipe.verdict
-    scores = {
-        name: StageScores(
-            [outcome.test_accuracy for outcome in outcomes],
-            [outcome.predictions_of(len(truth)) == truth for outcome in outcomes],
-        )
-        for name, outcomes in stages.items()
-    }
-    if rungs := [(s.name, s.rung) for s in experiment.stages if s.rung]:
-        right = truth == np.bincount(truth).argmax()
-        seeds = len(next(iter(scores.values())).accuracy)
-        scores["constant"] = StageScores([100 * right.mean()] * seeds, [right] * seeds)
-        return judge_ladder(scores, rungs, rules.margin, rules.confidence)
-    verdict = judge(
-        scores["ticket"],
-        scores.get("dense"),
-        scores.get("random_trained"),
-        scores.get("random_frozen"),
-        margin=rules.margin,
-        confidence=rules.confidence,
-    )
-    return _with_tuning(verdict.to_dict(), scores, rules.confidence)
-
-
-def _with_tuning(
-    verdict: dict[str, Any], scores: Mapping[str, StageScores], confidence: float
-) -> dict[str, Any]:
-    """The verdict, and what fine-tuning has changed where there was any; it decides nothing."""
-    if "ticket_finetuned" not in scores:
-        return verdict
-    rows, sentence = compare_tuning("ticket", scores, confidence)
-    return {**verdict, "sentences": [*verdict["sentences"], sentence], "fine_tuning": rows}
+_IN_TICKET: Final = ("outcome", "sentences", "seeds", "margin", "confidence")
+"""What a ticket says of its verdict; every comparison is in the run's result."""
 
 
 def _save_with_verdict(outcome: StageOutcome, path: Path, verdict: Mapping[str, Any]) -> None:
     ticket = Ticket.load(outcome.files.ticket)
-    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": verdict})
+    said = {key: verdict[key] for key in _IN_TICKET}
+    whole = Ticket(ticket.layers, ticket.tensors, {**ticket.metadata, "verdict": said})
     with explained(path.parent):
         whole.save(path)
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import read_json, write_json
+from spiketicket.verdict.outcomes import of_today
 
 M = TypeVar("M", bound=BaseModel)
 DIGEST: Final = "digest"
@@ -80,6 +81,8 @@ def _in_todays_words(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     known = {_FORMERLY.get(key, key): inner for key, inner in value.items()}
+    if isinstance(known.get("verdict"), dict):
+        known["verdict"] = of_today(known["verdict"])
     return known | ({"stages": _in_todays_words(known["stages"])} if "stages" in known else {})
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Outcome = Literal["wins", "ties", "loses", "unproven"]
+from spiketicket.verdict.outcomes import Outcome
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[float, Field(ge=0)]
@@ -165,7 +166,7 @@ class FinishedStage(StageResult):
 
 
 class Compared(_File):
-    """A ticket minus one control, in percentage points."""
+    """A ticket minus one other stage, in percentage points."""
 
     control: str
     title: str = ""
@@ -177,7 +178,8 @@ class Compared(_File):
     samples: int | None = None
     ticket_accuracy: Percent
     control_accuracy: Percent
-    mcnemar_p: list[Share] | None = None
+    trained: bool | None = None
+    """Whether the other stage was; None where the file does not say."""
 
     @model_validator(mode="after")
     def _both_ends(self) -> Self:
@@ -191,36 +193,50 @@ class Compared(_File):
         return self.of.replace(" ", "_")
 
 
+class Budget(_File):
+    """How well a trained control was trained; the accuracies are on the validation split."""
+
+    epochs: Count
+    full: Percent
+    tuned: bool
+    rises: bool
+    half_epochs: Count | None = None
+    half: Percent | None = None
+    edge: bool = False
+
+
 class Rung(_File):
-    """One ticket of a ladder against its controls."""
+    """One ticket against its controls."""
 
     outcome: Outcome
     comparisons: dict[str, Compared]
+    floor: dict[str, Compared] = {}
+    beside: dict[str, Compared] = {}
+    budget: dict[str, Budget] = {}
     fine_tuning: dict[str, Compared] = {}
 
+    @property
+    def own(self) -> list[Compared]:
+        """Its comparisons, those that judge nothing after the others."""
+        pairs = (self.comparisons, self.beside, self.fine_tuning)
+        return [pair for table in pairs for pair in table.values()]
 
-class Verdict(_File):
-    """What ``measure.verdict`` or ``measure.ladder`` found."""
 
-    outcome: Outcome
+class Verdict(Rung):
+    """What the controls say about a run; of a ladder that is its last rung's, and ``rungs``."""
+
     sentences: list[str]
-    comparisons: dict[str, Compared]
     margin: Count
     confidence: Annotated[float, Field(gt=0, lt=1)]
     seeds: int
     rungs: dict[str, Rung] = {}
-    fine_tuning: dict[str, Compared] = {}
 
     @property
     def pairs(self) -> list[Compared]:
-        """All comparisons: of a ladder those of every rung, its fine-tuning after it."""
+        """All comparisons: of a ladder those of every rung, one rung after the other."""
         if not self.rungs:
-            return list(self.comparisons.values())
-        return [
-            pair
-            for rung in self.rungs.values()
-            for pair in (*rung.comparisons.values(), *rung.fine_tuning.values())
-        ]
+            return self.own
+        return [pair for rung in self.rungs.values() for pair in rung.own]
 
 
 class RunResult(_File):

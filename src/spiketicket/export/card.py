@@ -14,6 +14,7 @@ from typing import Any
 
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import TicketSummary
+from spiketicket.verdict.outcomes import of_today
 
 _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
 
@@ -92,7 +93,7 @@ def _facts(
 
 
 def _verdict(metadata: Mapping[str, Any]) -> str:
-    sentences = _table(metadata, "verdict").get("sentences")
+    sentences = of_today(_table(metadata, "verdict")).get("sentences")
     if not isinstance(sentences, list) or not sentences:
         return ""
     head = "## Verdict\n\nStated by its maker, not measured here: "

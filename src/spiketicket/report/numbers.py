@@ -69,16 +69,6 @@ def between(estimate: Estimate | None) -> str:
     return "–" if estimate is None else f"{estimate.low:.2f} – {estimate.high:.2f}"
 
 
-def p_value(value: float) -> str:
-    """A p value to two digits."""
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
-def p_values(values: Sequence[float] | None) -> str:
-    """A p value per seed."""
-    return " / ".join(p_value(value) for value in values) if values else "–"
-
-
 def share(value: float) -> str:
     """A fraction as a percentage of few digits."""
     return f"{_digits(100 * value)} %"

@@ -23,6 +23,7 @@ from spiketicket.experiment.schemas import (
     Totals,
 )
 from spiketicket.report.sample import Sample
+from spiketicket.verdict.comparison import strongest
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,6 +165,14 @@ class Run:
         return tuple(
             sorted(found, key=lambda p: (place.get(p.ticket, last), place.get(p.control, last)))
         )
+
+    @property
+    def strongest(self) -> Compared | None:
+        """The comparison with the strongest trained control beside the dense net."""
+        found = self.result.verdict.comparisons if self.result else {}
+        rows = ((name, pair.control_accuracy, pair.trained) for name, pair in found.items())
+        best = strongest(rows)
+        return found[best] if best else None
 
     @property
     def samples(self) -> int | None:

@@ -8,7 +8,6 @@ from spiketicket.experiment.schemas import Compared, Operations
 from spiketicket.report.numbers import (
     between,
     count,
-    p_values,
     percent,
     share,
     signed,
@@ -18,6 +17,7 @@ from spiketicket.report.numbers import (
 from spiketicket.report.runs import Row, Run
 from spiketicket.report.tables import Cell, Table
 from spiketicket.verdict.intervals import Estimate
+from spiketicket.verdict.outcomes import COVERS
 
 _GROUPS = ("conv_pep", "encoder_linear", "attention", "selector")
 
@@ -34,7 +34,6 @@ def stages_table(run: Run) -> Table:
         f"{level} interval\nover seeds",
         f"{level} Wilson\nover samples",
         "validation\nmean",
-        "McNemar p\nagainst its ticket",
     )
     rows = tuple(_stage_row(run, row) for row in run.rows)
     main = frozenset(i for i, row in enumerate(run.rows) if row.name == run.main)
@@ -45,7 +44,7 @@ def stages_table(run: Run) -> Table:
         rows=rows,
         main=main,
         note=f"Test accuracy in percent{samples}. Interval over seeds: Student's t. Wilson: of the "
-        "mean accuracy, the samples counted once. McNemar: exact p of each seed; no rule uses it.",
+        "mean accuracy, the samples counted once.",
     )
 
 
@@ -56,7 +55,6 @@ def _stage_row(run: Run, row: Row) -> tuple[Cell, ...]:
         for seed in run.seeds
     ]
     validation = sum(row.validation.values()) / len(row.validation) if row.validation else None
-    pair = _pair(run, row.name)
     return (
         Cell(row.title),
         *seeds,
@@ -65,11 +63,6 @@ def _stage_row(run: Run, row: Row) -> tuple[Cell, ...]:
         Cell(between(found.seeds), found.seeds.low if found.seeds else None),
         Cell(between(found.samples), found.samples.low if found.samples else None),
         Cell(percent(validation), validation),
-        Cell(
-            p_values(pair.mcnemar_p) if pair else "–",
-            min(pair.mcnemar_p) if pair and pair.mcnemar_p else None,
-            f"against {run.title(pair.ticket)}" if pair else "",
-        ),
     )
 
 
@@ -77,14 +70,6 @@ def _right(accuracy: float | None, run: Run) -> str:
     if accuracy is None or not run.samples:
         return ""
     return f"{round(accuracy * run.samples / 100):,} of {run.samples:,} right"
-
-
-def _pair(run: Run, stage: str) -> Compared | None:
-    """The comparison in which the stage is the control; the dense net's with the last rung."""
-    pairs = [p for p in run.pairs if p.control == stage and "finetuned" not in p.of]
-    own = [p for p in pairs if p.ticket == run.main]
-    found = own or pairs
-    return found[-1] if found else None
 
 
 def comparison_table(run: Run) -> Table | None:
@@ -97,8 +82,7 @@ def comparison_table(run: Run) -> Table | None:
             Cell(run.title(p.control)),
             Cell(signed(p.difference), p.difference),
             Cell(_interval(p), p.low),
-            Cell(f"test {p.basis}" if p.basis == "samples" else p.basis or "–"),
-            Cell(p_values(p.mcnemar_p), min(p.mcnemar_p) if p.mcnemar_p else None),
+            Cell(COVERS.get(p.basis, "–")),
         )
         for p in run.pairs
     )
@@ -107,8 +91,7 @@ def comparison_table(run: Run) -> Table | None:
         "minus",
         "points",
         f"{100 * run.confidence:g} % interval",
-        "its width\nis from",
-        "McNemar p\neach seed",
+        "it covers",
     )
     return Table(
         name="comparisons", columns=columns, rows=rows, words=2, folded="The comparisons in numbers"

@@ -15,11 +15,16 @@ from spiketicket.report.runs import Run
 from spiketicket.report.stages_part import overall
 from spiketicket.report.tables import Cell, Table
 from spiketicket.report.texts import missing
+from spiketicket.verdict.outcomes import ORDER, in_words
 
 _SAY = {
     "wins": "wins: level with the dense net, and better than every control.",
     "ties": "ties: shown neither to win nor to lose.",
     "loses": "loses: it is shown to fall short.",
+    "ahead": "is ahead with its one seed, which is no verdict.",
+    "level": "is level with its one seed, which is no verdict.",
+    "behind": "is behind with its one seed, which is no verdict.",
+    "too_small": "has no verdict: the budget is too small to say.",
     "unproven": "is unproven: the comparison is not complete.",
 }
 _MOST_KEYS, _MOST_CURVES = 5, 12
@@ -27,7 +32,7 @@ _MOST_KEYS, _MOST_CURVES = 5, 12
 
 def badge(outcome: str) -> Markup:
     """The outcome as a small sign."""
-    return element("span", outcome, class_=f"badge {outcome}")
+    return element("span", in_words(outcome), class_=f"badge {outcome}")
 
 
 def verdict_card(run: Run) -> Markup:
@@ -63,10 +68,9 @@ def verdict_card(run: Run) -> Markup:
 
 def _bare(sentence: str) -> str:
     """Without the word that the headline has said already."""
-    for word in ("Wins: ", "Ties: ", "Loses: ", "Unproven: "):
-        if sentence.startswith(word):
-            rest = sentence.removeprefix(word)
-            return rest[:1].upper() + rest[1:]
+    first, found, rest = sentence.partition(": ")
+    if found and first.lower() in map(in_words, ORDER):
+        return rest[:1].upper() + rest[1:]
     return sentence
 
 
@@ -90,6 +94,9 @@ def _facts(run: Run) -> Markup:
         facts.append(("test samples", f"{run.samples:,}"))
     if run.result:
         facts.append(("margin", f"{run.result.verdict.margin:g} points"))
+        if best := run.strongest:
+            words = f"{run.title(best.control)}, {percent(best.control_accuracy)} %"
+            facts.append(("strongest control", words))
         facts.append(("comparisons", str(len(run.pairs))))
     name = run.named("data")
     if name:
@@ -101,7 +108,7 @@ def _facts(run: Run) -> Markup:
 def several(runs: Sequence[Run], detailed: int) -> list[Part]:
     """The head of a page of several runs: table, then curves; ``detailed`` runs follow in full."""
     counted = Counter(run.outcome for run in runs)
-    order = ("wins", "ties", "loses", "unproven", "unfinished")
+    order = (*ORDER, "unfinished")
     words = [f"{counted[o]} {_plural(o, counted[o])}" for o in order if counted[o]]
     say = element("p", f"Of {len(runs)} runs, {_listed(words)}.", class_="say")
     signs = [joined([badge(o), " "]) for o in order if counted[o]]
@@ -110,11 +117,12 @@ def several(runs: Sequence[Run], detailed: int) -> list[Part]:
 
 
 def _plural(outcome: str, number: int) -> str:
-    if outcome == "unproven":
-        return "is unproven" if number == 1 else "are unproven"
-    if outcome == "unfinished":
-        return "is unfinished" if number == 1 else "are unfinished"
-    return outcome if number == 1 else {"wins": "win", "ties": "tie", "loses": "lose"}[outcome]
+    if outcome in ("wins", "ties", "loses"):
+        return outcome if number == 1 else outcome.removesuffix("s")
+    if outcome == "too_small":
+        return "has too small a budget to say" if number == 1 else "have too small a budget to say"
+    one = " with one seed" if outcome in ("ahead", "level", "behind") else ""
+    return f"{'is' if number == 1 else 'are'} {outcome}{one}"
 
 
 def _listed(words: Sequence[str]) -> str:

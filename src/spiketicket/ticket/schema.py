@@ -145,7 +145,15 @@ SCHEMA = Table(
         "recipe_hash": Text(200, pattern="[0-9a-f]{10}"),
         "seed": Whole(0, (1 << 64) - 1),
         "tokens": Table({"of": Whole(1, 1 << 40)}),
-        "verdict": Table({"outcome": Text(), "sentences": Items(Text(MAX_TEXT), 1000)}),
+        "verdict": Table(
+            {
+                "outcome": Text(),
+                "sentences": Items(Text(MAX_TEXT), 1000),
+                "seeds": Whole(1),
+                "margin": Number(0),
+                "confidence": Number(0, 1),
+            }
+        ),
         "versions": Table({}, Text()),
         "weights": Text(200, pattern="binary|float"),
     },

@@ -1,4 +1,4 @@
-"""Intervals and tests for a few seeds and many test samples. Needs no PyTorch.
+"""Intervals for a few seeds and many test samples. Needs no PyTorch.
 
 ``confidence`` is the two-sided coverage, such as 0.95. Bad arguments raise UserError.
 """
@@ -17,7 +17,6 @@ from spiketicket.errors import UserError
 
 __all__ = [
     "Estimate",
-    "mcnemar",
     "mean",
     "paired_sample_half_width",
     "sd",
@@ -86,20 +85,6 @@ def wilson_interval(successes: int, total: int, confidence: float) -> Estimate:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == total else min(1.0, centre + half)
     return Estimate(p, low, high)
-
-
-def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
-    """Exact two-sided p value that ``a`` and ``b`` are equally often right, from bool [N] each.
-
-    Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
-    percentages", Psychometrika 12, 1947, in its exact form: of the samples that one got right
-    and the other wrong, the smaller share is binomial with 1/2. 1 when there are none.
-    """
-    first, second = _correct(a, b)
-    better = int(np.count_nonzero(first & ~second))
-    worse = int(np.count_nonzero(second & ~first))
-    tail = float(special.bdtr(min(better, worse), better + worse, 0.5))
-    return min(1.0, 2 * tail)
 
 
 def paired_sample_half_width(a: ArrayLike, b: ArrayLike, confidence: float) -> float:

@@ -1,126 +1,68 @@
 """Whether a ticket wins: the rules, in full, so that they can be recomputed by hand.
 
-All numbers are test accuracies in percent, and differences in percentage points. Seed i of the
-ticket is paired with seed i of each control.
+A ticket is compared with each of its controls by difference and interval, see
+:mod:`spiketicket.verdict.comparison`; ``low`` and ``high`` are an interval's ends. The controls are
+all stages of role ``control`` that the run trains for this ticket, of a ladder those of its rung,
+among them
 
-**Difference.** d = mean over seeds of (ticket - control), each rounded to 9 decimals, so that
-differences that are equal on paper are equal here.
+* ``dense``, the dense net of the same condition, trained;
+* ``random_trained``, a random mask of the same density whose weights are trained;
+* ``random_frozen``, such a mask on the frozen random weights.
 
-**Interval.** d - h to d + h, within -100 and 100, where h is the larger of
+The **floor** is what a net that learned nothing reaches: ``random_frozen``, and of a ladder, whose
+frozen control trains the rest of the net, the most frequent class of the test set.
 
-* with two seeds or more, Student's half width t sd / sqrt(S) over the S seeds' differences;
-* where it is known which test samples each net got right, 100 times the half width of the paired
-  per-sample normal interval (``statistics.paired_sample_half_width``: for each sample the
-  difference is averaged over seeds, and half an observation is added to each cell).
+**Outcome**, the first of these that holds.
 
-The second is all there is with one seed, which the verdict then says. With more seeds it is a
-floor: two or three seeds that happen to agree, or do so exactly, would else give an interval
-that is far too narrow, or of no width; the verdict says when the floor was used. With one seed,
-or seeds whose differences are all equal, and without the per-sample results, there is no
-interval.
+1. ``unproven``: a control is missing, there is none beside the dense net, or a comparison has no
+   interval.
+2. ``too_small``: the budget of a trained control was, or its learning rate was not tuned; see
+   :mod:`spiketicket.verdict.budget`. It comes before winning, tying and losing alike.
+3. ``loses``: high(ticket - dense) < -margin, or high(ticket - floor) <= 0.
+4. ``wins``: low(ticket - dense) >= -margin, and low(ticket - control) > 0 for **every** control
+   beside the dense net, and low(dense - floor) > 0: a dense net that learned nothing is nothing to
+   match.
+5. ``ties``: everything else: the interval of ticket - dense holds -margin and the question is
+   undecided; or there is nothing to match; or the ticket is not inferior to the dense net, but a
+   control is not shown to be worse than the ticket, so that what the two share explains the
+   accuracy (if the control is better: high < 0) or may explain it.
 
-**Outcome**, the first of these that holds. ``low`` and ``high`` are an interval's ends.
+With **one seed** there is no verdict: what would be ``wins``, ``ties`` or ``loses`` is ``ahead``,
+``level`` or ``behind``, and the verdict says so (:mod:`spiketicket.verdict.outcomes`).
 
-1. ``unproven``: a control is missing, or a comparison has no interval.
-2. ``loses``: high(ticket - dense) < -margin, or high(ticket - random_frozen) <= 0.
-3. ``wins``: low(ticket - dense) >= -margin, low(ticket - random_trained) > 0 and
-   low(ticket - random_frozen) > 0, and also low(dense - random_frozen) > 0: a dense net that
-   learned nothing is nothing to match.
-4. ``ties``: everything else: the interval of ticket - dense holds -margin and the question is
-   undecided; or the ticket is not shown to be above the frozen floor, as after a budget too small
-   to learn anything; or the ticket is not inferior to the dense net, but a random mask of the same
-   density with trained weights is not shown to be worse than the ticket, so that sparsity alone
-   explains it (if the mask's net is better: high < 0) or may explain it.
-
-The controls are ``dense``, the dense net of the same condition, trained; ``random_trained``, a
-random mask of the same density whose weights are trained; ``random_frozen``, such a mask on the
-frozen random weights, the floor. McNemar's exact p value is given a seed for information; no
-rule uses it.
+A win asks for all comparisons at once, so more controls never make it easier, and no correction for
+their number is needed. The interval is the only test.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from spiketicket.errors import UserError
-from spiketicket.verdict import intervals
+from spiketicket.verdict.budget import Budget, listed, shortcomings
+from spiketicket.verdict.comparison import Comparison, StageScores, compare
+from spiketicket.verdict.outcomes import ONE_SEED, Outcome, in_words, with_seeds
 
-__all__ = ["StageScores", "Comparison", "Outcome", "Verdict", "judge"]
+__all__ = ["Comparison", "Control", "Outcome", "StageScores", "Verdict", "compare", "judge"]
 
-Outcome = Literal["wins", "ties", "loses", "unproven"]
-
-_TITLES = {
+_TITLES: Final = {
     "dense": "the dense net",
     "random_trained": "a random mask of the same density with trained weights",
     "random_frozen": "a random mask on the frozen random weights",
+    "constant": "the most frequent class of the test set",
 }
 
 
-@dataclass(frozen=True, eq=False)
-class StageScores:
-    """Test results of one stage, an entry a seed.
-
-    Args:
-        accuracy: test accuracy of each seed, in percent.
-        correct: for each seed which test samples were right, bool [N] in the order of the test
-            set; None where that is not known.
-
-    Raises UserError when the two contradict each other or make no sense.
-    """
-
-    accuracy: Sequence[float]
-    correct: Sequence[NDArray[np.bool_]] | None = None
-
-    def __post_init__(self) -> None:
-        accuracy = tuple(float(value) for value in self.accuracy)
-        if not accuracy or not all(0 <= value <= 100 for value in accuracy):
-            raise UserError("accuracy must be one percentage or more", value=accuracy)
-        object.__setattr__(self, "accuracy", accuracy)
-        if self.correct is None:
-            return
-        correct = tuple(np.asarray(seed) for seed in self.correct)
-        if len(correct) != len(accuracy):
-            raise UserError("correct must have an array per seed", value=len(correct))
-        for seed, percent in zip(correct, accuracy, strict=True):
-            if seed.dtype != np.bool_ or seed.ndim != 1 or seed.shape != correct[0].shape:
-                raise UserError("correct must be bool [N], N the same for every seed")
-            # A reader may have rounded the percentage to two decimals.
-            if seed.size == 0 or abs(100 * seed.mean() - percent) > 0.01:
-                raise UserError("accuracy must be the share of correct samples", value=percent)
-        object.__setattr__(self, "correct", correct)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Ticket minus one control, in percentage points."""
+class Control:
+    """What a ticket is judged against."""
 
-    control: str
-    """``dense``, ``random_trained`` or ``random_frozen``."""
-    ticket_accuracy: float
-    """Mean over seeds, in percent."""
-    control_accuracy: float
-    difference: float
-    low: float | None
-    """Ends of the interval; None where there is none."""
-    high: float | None
-    seeds: int
-    samples: int | None
-    """Test samples, where it is known which were right."""
-    basis: Literal["seeds", "samples"] | None
-    """What the interval's width comes from."""
-    mcnemar_p: tuple[float, ...] | None
-    """Exact p value of each seed."""
-
-    @property
-    def title(self) -> str:
-        """The control in words."""
-        return _TITLES.get(self.control, self.control.replace("_", " "))
+    scores: StageScores
+    budget: Budget | None = None
+    """How well it was trained; None of one that trains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +73,12 @@ class Verdict:
     sentences: tuple[str, ...]
     """The outcome in words with its numbers, then how far it can be trusted."""
     comparisons: tuple[Comparison, ...]
+    floor: tuple[Comparison, ...]
+    """The ticket and the dense net, each minus the floor; empty where there is none."""
+    beside: tuple[Comparison, ...]
+    """The ticket minus what is shown and judges nothing."""
+    budgets: Mapping[str, Budget]
+    """Of every trained control, by its name."""
     margin: float
     """Percentage points below the dense net that still count as level with it."""
     confidence: float
@@ -142,195 +90,212 @@ class Verdict:
         return " ".join(self.sentences)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``comparisons`` by the control's name."""
-        plain = asdict(self)
-        plain["sentences"] = list(self.sentences)
-        plain["comparisons"] = {
-            c.control: {
-                **asdict(c),
-                "title": c.title,
-                "mcnemar_p": c.mcnemar_p and list(c.mcnemar_p),
-            }
-            for c in self.comparisons
+        """Plain values for JSON; ``comparisons`` by the control's name, ``floor`` by what is
+        compared with it.
+        """
+        return {
+            "outcome": self.outcome,
+            "sentences": list(self.sentences),
+            "comparisons": {c.control: c.to_dict() for c in self.comparisons},
+            "floor": {c.of: c.to_dict() for c in self.floor},
+            "beside": {c.control: c.to_dict() for c in self.beside},
+            "budget": {name: b.to_dict(self.margin) for name, b in self.budgets.items()},
+            "margin": self.margin,
+            "confidence": self.confidence,
+            "seeds": self.seeds,
         }
-        return plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the rules look at."""
+
+    missing: tuple[str, ...]
+    pairs: Mapping[str, Comparison]
+    floor: Mapping[str, Comparison]
+    budgets: Mapping[str, Budget]
+    margin: float
+    level: str
+    """What an interval is called."""
 
 
 def judge(
     ticket: StageScores,
-    dense: StageScores | None,
-    random_trained: StageScores | None,
-    random_frozen: StageScores | None,
+    controls: Mapping[str, Control | None],
     *,
+    floor: tuple[str, StageScores] | None,
     margin: float,
     confidence: float,
+    name: str = "ticket",
+    title: str = "",
+    beside: Mapping[str, StageScores] | None = None,
 ) -> Verdict:
     """Apply the rules of this module.
 
-    ``margin`` is in percentage points, ``confidence`` the two-sided coverage. Raises UserError
-    when the stages differ in seeds or samples, or margin or confidence are out of range.
+    Args:
+        ticket: the scores that are judged.
+        controls: by name; None for one that the verdict needs and the run does not have.
+        floor: name and scores of what a net reaches that learned nothing.
+        margin: in percentage points.
+        confidence: the two-sided coverage.
+        name: the ticket's stage.
+        title: how sentences begin, where several tickets are judged.
+        beside: what is shown beside the ticket and judges nothing.
+
+    Raises UserError when the stages differ in seeds or samples, or margin or confidence are out of
+    range.
     """
     if not 0 <= margin < math.inf:
         raise UserError("margin must be 0 or more percentage points", value=margin)
     if not 0 < confidence < 1:
         raise UserError("confidence must be between 0 and 1", value=confidence)
-    stages = {"dense": dense, "random_trained": random_trained, "random_frozen": random_frozen}
-    found = {
-        name: compare(name, ticket, stage, confidence)
-        for name, stage in stages.items()
-        if stage is not None
-    }
-    missing = [_TITLES[name] for name, stage in stages.items() if stage is None]
-    outcome, reason = _unproven(found, missing) or _outcome(found, margin, confidence)
-    if outcome == "wins" and dense is not None and random_frozen is not None:
-        learned = compare("random_frozen", dense, random_frozen, confidence)
-        if _low(learned) <= 0:
-            outcome, reason = "ties", _nothing_to_match(learned)
+
+    def minus(other: str, scores: StageScores, *, trained: bool = True) -> Comparison:
+        words, of = _TITLES.get(other, ""), name.replace("_", " ")
+        return compare(other, ticket, scores, confidence, title=words, of=of, trained=trained)
+
+    there = {other: control for other, control in controls.items() if control is not None}
+    found = _Found(
+        missing=tuple(_titled(n) for n, control in controls.items() if control is None),
+        pairs={n: minus(n, c.scores, trained=c.budget is not None) for n, c in there.items()},
+        floor={}
+        if floor is None
+        else _above(floor, minus(*floor, trained=False), there, confidence),
+        budgets={n: c.budget for n, c in there.items() if c.budget is not None},
+        margin=margin,
+        level=f"{100 * confidence:g} % interval ",
+    )
     seeds = len(ticket.accuracy)
-    sentences = (reason, *_reservations(list(found.values()), seeds))
+    outcome, reason = _outcome(found)
+    outcome = cast("Outcome", with_seeds(outcome, seeds))
     return Verdict(
         outcome=outcome,
-        sentences=sentences,
-        comparisons=tuple(found.values()),
+        sentences=(_said(title, outcome, reason), *_reservations(found, seeds)),
+        comparisons=tuple(found.pairs.values()),
+        floor=tuple(found.floor.values()),
+        beside=tuple(minus(other, scores) for other, scores in (beside or {}).items()),
+        budgets=found.budgets,
         margin=margin,
         confidence=confidence,
         seeds=seeds,
     )
 
 
-def compare(name: str, ticket: StageScores, control: StageScores, confidence: float) -> Comparison:
-    """One comparison, by the rules of this module; raises UserError when the stages differ."""
-    seeds = len(ticket.accuracy)
-    if len(control.accuracy) != seeds:
-        raise UserError(
-            "must have as many seeds as the ticket", where=name, value=len(control.accuracy)
+def _above(
+    floor: tuple[str, StageScores],
+    ticket: Comparison,
+    there: Mapping[str, Control],
+    confidence: float,
+) -> dict[str, Comparison]:
+    """The ticket and the dense net minus the floor."""
+    other, scores = floor
+    found = {"ticket": ticket}
+    if "dense" in there:
+        title = _titled(other)
+        found["dense"] = compare(
+            other, there["dense"].scores, scores, confidence, title=title, of="dense", trained=False
         )
-    pairs_of_percent = zip(ticket.accuracy, control.accuracy, strict=True)
-    differences = [round(t - c, 9) for t, c in pairs_of_percent]
-    widths: dict[Literal["seeds", "samples"], float] = {}
-    samples, p_values = None, None
-    if seeds > 1:
-        widths["seeds"] = intervals.t_half_width(differences, confidence)
-    if ticket.correct is not None and control.correct is not None:
-        pairs = list(zip(ticket.correct, control.correct, strict=True))
-        samples = pairs[0][0].size
-        if pairs[0][1].size != samples:
-            raise UserError(
-                "must have as many test samples as the ticket", where=name, value=pairs[0][1].size
-            )
-        p_values = tuple(intervals.mcnemar(a, b) for a, b in pairs)
-        widths["samples"] = 100 * intervals.paired_sample_half_width(
-            np.stack(ticket.correct), np.stack(control.correct), confidence
-        )
-    basis = max(widths, key=lambda key: widths[key], default=None)
-    difference = intervals.mean(differences)
-    half = widths[basis] if basis else 0.0
-    known = half > 0
-    return Comparison(
-        control=name,
-        ticket_accuracy=intervals.mean(ticket.accuracy),
-        control_accuracy=intervals.mean(control.accuracy),
-        difference=difference,
-        low=max(-100.0, difference - half) if known else None,
-        high=min(100.0, difference + half) if known else None,
-        seeds=seeds,
-        samples=samples,
-        basis=basis if known else None,
-        mcnemar_p=p_values,
-    )
+    return found
 
 
-def _unproven(found: dict[str, Comparison], missing: list[str]) -> tuple[Outcome, str] | None:
-    if missing:
-        return "unproven", f"Unproven: the ticket was not compared with {_listed(missing)}."
-    bare = [c.title for c in found.values() if c.basis is None]
-    if bare:
-        why = (
-            "the seeds' differences are all equal"
-            if found["dense"].seeds > 1
-            else "there is one seed"
-        )
-        return "unproven", (
-            f"Unproven: {why} and the results of the single test samples are not known, "
-            f"so there is no interval for the comparison with {_listed(bare)}."
-        )
-    return None
-
-
-def _outcome(found: dict[str, Comparison], margin: float, confidence: float) -> tuple[Outcome, str]:
-    dense, trained, frozen = found["dense"], found["random_trained"], found["random_frozen"]
-    against_dense = (
+def _outcome(found: _Found) -> tuple[Outcome, str]:
+    if reason := _unproven(found):
+        return "unproven", reason
+    dense, margin = found.pairs["dense"], found.margin
+    against = (
         f"{dense.ticket_accuracy:.2f} % against the dense net's {dense.control_accuracy:.2f} %, "
-        f"{_points(dense, f'{100 * confidence:g} % interval ')}"
+        f"a difference of {dense.points(found.level)}"
     )
-    if _high(frozen) <= 0:
-        return "loses", (
-            f"Loses: with {frozen.ticket_accuracy:.2f} % the ticket is not above "
-            f"{frozen.title}, {_points(frozen)}."
-        )
-    if _high(dense) < -margin:
-        return "loses", f"Loses: {against_dense}, below the margin of {margin:.2f} points."
-    if _low(dense) < -margin:
-        return "ties", (
-            f"Ties: {against_dense}; the interval holds both sides of the margin of "
-            f"{margin:.2f} points, so it is undecided whether the ticket is as good."
-        )
-    if _low(frozen) <= 0:
-        return "ties", (
-            f"Ties: {against_dense}, but the ticket is not shown to be above {frozen.title} "
-            f"({_points(frozen)}): the budget may be too small to tell."
-        )
-    if _low(trained) <= 0:
-        better = _high(trained) < 0
-        rival = "does better" if better else "does as well within the uncertainty"
-        explains = "explains" if better else "may explain"
-        return "ties", (
-            f"Ties: {against_dense}, not below it by more than {margin:.2f} points, but "
-            f"{trained.title} "
-            f"{rival} ({_points(trained)}): sparsity alone {explains} the accuracy."
-        )
+    named = {_titled(name): budget for name, budget in found.budgets.items()}
+    if short := shortcomings(named, margin):
+        return "too_small", f"{'; '.join(short)}. As trained, {against}."
+    if reason := _lost(found, against):
+        return "loses", reason
+    if reason := _tied(found, against):
+        return "ties", reason
+    best = max(_rivals(found), key=lambda c: c.control_accuracy)
     return "wins", (
-        f"Wins: {against_dense}, not below it by more than {margin:.2f} points, and better than "
-        f"{trained.title}, {_points(trained)}."
+        f"{against}, not below it by more than {margin:.2f} points, and better than every control; "
+        f"the strongest is {best.title}, a difference of {best.points()}."
     )
 
 
-def _nothing_to_match(learned: Comparison) -> str:
+def _lost(found: _Found, against: str) -> str:
+    """Why a ticket loses; "" where it does not."""
+    ticket = found.floor["ticket"]
+    if ticket.most <= 0:
+        return (
+            f"with {ticket.ticket_accuracy:.2f} % the ticket is not above {ticket.title}, "
+            f"a difference of {ticket.points()}."
+        )
+    if found.pairs["dense"].most < -found.margin:
+        return f"{against}, below the margin of {found.margin:.2f} points."
+    return ""
+
+
+def _tied(found: _Found, against: str) -> str:
+    """Why a ticket that does not lose does not win; "" where it does."""
+    learned, margin = found.floor["dense"], found.margin
+    if learned.least <= 0:
+        return (
+            f"{against}, but the dense net itself is not shown to be above {learned.title} "
+            f"({learned.points()}): there is nothing to match."
+        )
+    if found.pairs["dense"].least < -margin:
+        return (
+            f"{against}; the interval holds both sides of the margin of {margin:.2f} points, so it "
+            "is undecided whether the ticket is as good."
+        )
+    even = [c for c in _rivals(found) if c.least <= 0]
+    if not even:
+        return ""
+    shown = listed([f"{c.title}, {c.points()}" for c in even])
+    explains = "explains" if any(c.most < 0 for c in even) else "may explain"
     return (
-        f"Ties: the ticket is ahead, but {_TITLES['dense']} itself is not shown to be above "
-        f"{learned.title} ({_points(learned)}): the budget is too small to compare with it."
+        f"{against}, not below it by more than {margin:.2f} points, but not shown to be better "
+        f"than {shown}: what they share {explains} the accuracy."
     )
 
 
-def _reservations(comparisons: list[Comparison], seeds: int) -> list[str]:
-    if seeds == 1:
-        return [
-            "This rests on one seed: the interval covers the choice of test samples, "
-            "not that of the seed."
-        ]
-    floored = [c.title for c in comparisons if c.basis == "samples"]
-    if not floored:
-        return []
-    return [
-        f"The {seeds} seeds agree more closely than the number of test samples allows to say, so "
-        f"the interval is that of the test samples in the comparison with {_listed(floored)}."
-    ]
+def _rivals(found: _Found) -> list[Comparison]:
+    return [c for name, c in found.pairs.items() if name != "dense"]
 
 
-def _points(comparison: Comparison, label: str = "") -> str:
+def _unproven(found: _Found) -> str:
+    if found.missing:
+        return f"the ticket was not compared with {listed(found.missing)}."
+    if "dense" not in found.pairs or "ticket" not in found.floor:
+        return "the ticket was not compared with the dense net and what learns nothing."
+    if len(found.pairs) == 1:
+        return "the ticket has no control beside the dense net."
+    bare = [c.title for c in found.pairs.values() if c.basis is None]
+    learned = found.floor["dense"]
+    bare += [f"{learned.title}, of the dense net"] if learned.basis is None else []
+    if not bare:
+        return ""
+    one = found.pairs["dense"].seeds == 1
+    why = "there is one seed" if one else "the seeds' differences are all equal"
     return (
-        f"a difference of {comparison.difference:+.2f} points "
-        f"({label}{_low(comparison):+.2f} to {_high(comparison):+.2f})"
+        f"{why} and the results of the single test samples are not known, so there is no interval "
+        f"for the comparison with {listed(bare)}."
     )
 
 
-def _low(comparison: Comparison) -> float:
-    return -math.inf if comparison.low is None else comparison.low
+def _reservations(found: _Found, seeds: int) -> list[str]:
+    said = [ONE_SEED] if seeds == 1 else []
+    if seeds > 1 and any(c.basis == "seeds" for c in found.pairs.values()):
+        said.append("The interval covers other seeds, and not other test samples.")
+    if ends := [_titled(name) for name, budget in found.budgets.items() if budget.edge]:
+        said.append(f"The best learning rate of {listed(ends)} is at an end of those tried.")
+    return said
 
 
-def _high(comparison: Comparison) -> float:
-    return math.inf if comparison.high is None else comparison.high
+def _said(title: str, outcome: Outcome, reason: str) -> str:
+    word = in_words(outcome)
+    if title:
+        return f"{title}{',' if ' ' in word else ''} {word}: {reason}"
+    return f"{word[:1].upper()}{word[1:]}: {reason}"
 
 
-def _listed(items: Sequence[str]) -> str:
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+def _titled(name: str) -> str:
+    return _TITLES.get(name, name.replace("_", " "))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from readme_tables.markdown import link, mean_text, table
+from readme_tables.verdicts import control_name, strongest_control, verdict_cell
 
 RUNGS = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
 COLUMNS = "| test accuracy %: | density: | weights kept: | file bytes: | epochs: | wall time s:"
@@ -21,8 +22,8 @@ def outcome_table(found: list[dict[str, Any]], place: Path, root: Path) -> str:
     recipes = relpath((root / "recipes").resolve(), place)
     return table(
         "",
-        "recipe | net | ticket | seeds: | its accuracy %: | dense net %: | random mask or patches,"
-        " trained %: | verdict",
+        "recipe | net | ticket | seeds: | its accuracy %: | dense net %: | strongest control %: |"
+        " verdict",
         (row for result in found for row in _outcome_rows(result, recipes)),
     )
 
@@ -34,7 +35,7 @@ def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
     net = f"{recipe['model']['name']}, T={recipe['model']['timesteps']}"
     if "rungs" not in verdict:
         what = f"{binary}density {recipe['ticket']['density']:g}"
-        rows = [("ticket", what, "random_trained", verdict["outcome"])]
+        rows = [("ticket", what, verdict)]
     else:
         keep, density = f"keep {recipe['ticket']['keep']:g}", recipe["ticket"].get("density", 1)
         rows = [
@@ -42,17 +43,21 @@ def _outcome_rows(result: dict[str, Any], recipes: str) -> list[str]:
                 rung,
                 f"{RUNGS[rung]}: {keep}"
                 + ("" if rung == "patch" else f", ConvPEP {binary}density {density:g}"),
-                "patch_random" if rung == "patch" else f"{rung}_random_trained",
-                found["outcome"],
+                found,
             )
             for rung, found in ((r, verdict["rungs"][r]) for r in RUNGS if r in verdict["rungs"])
         ]
     return [
         f"[{result['name']}]({recipes}/{result['name']}.toml) | {net} | {what} |"
         f" {len(result['seeds'])} | {spread(stages.get(stage))} | {spread(stages.get('dense'))} |"
-        f" {spread(stages.get(control))} | {outcome}"
-        for stage, what, control, outcome in rows
+        f" {_control(judged, result)} | {verdict_cell(judged['outcome'], judged, result)}"
+        for stage, what, judged in rows
     ]
+
+
+def _control(judged: dict[str, Any], result: dict[str, Any]) -> str:
+    stage = strongest_control(judged, result)
+    return "-" if stage is None else f"{spread(stage)}, {control_name(stage)}"
 
 
 def spread(stage: dict[str, Any] | None) -> str:
@@ -65,11 +70,11 @@ def find_table(result: dict[str, Any], path: Path) -> str:
     seeds = ", ".join(str(s) for s in result["seeds"])
     ladder = "rungs" in result["verdict"]
     notes = "".join(f"\n\n{note}." for note in result.get("notes", ()))
+    said = verdict_cell(result["verdict"]["outcome"], result["verdict"], result)
     title = (
-        f"**{result['name']}**, {result['condition']}, seeds {seeds}:"
-        f" *{result['verdict']['outcome']}* (recipe hash `{result['hash']}`, {link(path)},"
-        f" {result['device']}, {result['threads']} threads, spiketicket {result['spiketicket']})"
-        f"{notes}"
+        f"**{result['name']}**, {result['condition']}, seeds {seeds}: *{said}*"
+        f" (recipe hash `{result['hash']}`, {link(path)}, {result['device']},"
+        f" {result['threads']} threads, spiketicket {result['spiketicket']}){notes}"
     )
     columns, row = (LADDER_COLUMNS, ladder_row) if ladder else (COLUMNS, arm_row)
     sentences = " ".join(result["verdict"]["sentences"])

@@ -14,6 +14,7 @@ from typing import Any
 from readme_tables.engine import best_engine, times_faster
 from readme_tables.experiments import spread
 from readme_tables.lines import read_lines
+from readme_tables.verdicts import control_name, strongest_control, verdict_cell
 
 DATA = {
     "digits": "digits, 8x8 pixels",
@@ -36,8 +37,8 @@ def five_rows(results: Path) -> list[str]:
     if not rows:
         return []
     head = (
-        "| network on data | ticket | dense | random mask | seeds | verdict |",
-        "| --- | ---: | ---: | ---: | --- | --- |",
+        "| network on data | ticket | dense | strongest control | seeds | verdict |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
     )
     return ["\n".join([*head, *rows])]
 
@@ -55,12 +56,13 @@ def choose(found: list[dict[str, Any]], data: str) -> dict[str, Any] | None:
 
 
 def _accuracy(run: dict[str, Any]) -> str:
-    recipe, seeds = run["recipe"], len(run["seeds"])
+    recipe, control = run["recipe"], strongest_control(run["verdict"], run)
     cells = [
         f"{_net(recipe['model'])} on {DATA[recipe['data']['name']]}",
-        *(f"{spread(_stage(run, name))} %" for name in ("ticket", "dense", "random_trained")),
-        "one seed" if seeds == 1 else f"{seeds} seeds",
-        run["verdict"]["outcome"],
+        *(f"{spread(_stage(run, name))} %" for name in ("ticket", "dense")),
+        "" if control is None else f"{spread(control)} %, {control_name(control)}",
+        str(len(run["seeds"])),
+        verdict_cell(run["verdict"]["outcome"], run["verdict"], run),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -89,7 +91,7 @@ def _speed(timed: list[dict[str, Any]], run: dict[str, Any]) -> list[str]:
             f"{engine['ms_per_image']:.3g} ms",
             f"{peer['ms_per_image']:.3g} ms, {PEERS[peer['peer']]}",
             "",
-            f"{row['rounds']} rounds",
+            "",
             f"{times_faster(engine, peer)} times faster",
         ]
         return [f"| {' | '.join(cells)} |"]

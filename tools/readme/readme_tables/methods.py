@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from readme_tables.markdown import link, mean_text, table
+from spiketicket.verdict.outcomes import in_words
 
 
 def comparison_table(row: dict[str, Any], path: Path) -> str:
@@ -19,6 +20,7 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         if row["budget"] == "each"
         else "the trainings of a search share the recipe's epochs"
     )
+    older = "" if "control" in row["rows"][0] else "; verdicts by the rules of that version"
     title = (
         f"**Methods compared on {row['name']}**: {recipe['data']['name']}{_limit(recipe)},"
         f" {recipe['model']['name']}{_width(recipe)}, {recipe['model']['weights']} weights,"
@@ -31,7 +33,7 @@ def comparison_table(row: dict[str, Any], path: Path) -> str:
         f" forward and back, {dense['cost']['wall_s']:.0f} s. A cell has the ticket's test"
         " accuracy %, the verdict, the points by which it differs from the dense net with their"
         " interval, the trainings and seconds per seed that the ticket took with its search, and"
-        " what a random mask with as many weights in every layer reaches when these are trained:"
+        f" the strongest of its trained controls{older}:"
     )
     rows = []
     found = {(r["method"], r["asked"]): r for r in row["rows"]}
@@ -55,11 +57,14 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return "-"
     cost = row["cost"]
-    against, random = "", row["random_trained"]
+    against = ""
+    # a line of version 0.2 has a random mask and no other control
+    control = row.get("control", "random_trained")
+    reached = row.get("control_accuracy", row.get("random_trained"))
     if row["difference"] is not None:
         against = f", {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
     return (
-        f"{mean_text(row['accuracy'].values())} {row['outcome']}{against};"
+        f"{mean_text(row['accuracy'].values())} {in_words(row['outcome'])}{against};"
         f" {cost['trainings']}, {cost['wall_s']:.0f} s"
-        + (f"; random {statistics.fmean(random):.2f}" if random else "")
+        + (f"; {control.replace('_', ' ')} {statistics.fmean(reached):.2f}" if reached else "")
     )

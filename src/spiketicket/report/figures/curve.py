@@ -33,7 +33,7 @@ class _Line:
 
 
 def accuracy_curve(curve: Curve, number: int) -> Figure:
-    """One curve a stage: main ticket, dense net, and the random masks or patches beside it."""
+    """One curve a stage: main ticket, dense net, and its other controls."""
     lines = _lines(curve)
     shown = [ln for ln in lines if role(ln.stage) != "floor"] or lines
     hidden = [ln for ln in lines if ln not in shown]
@@ -71,7 +71,8 @@ def _lines(curve: Curve) -> list[_Line]:
     wanted = [main, "dense"]
     rows = [row for run in curve.runs for row in run.rows]
     titles = {row.name: row.title for row in rows}
-    wanted += [n for n in titles if n.startswith(("random_", f"{main}_random"))]
+    judged = {n for run in curve.runs if run.result for n in run.result.verdict.comparisons}
+    wanted += [n for n in titles if n in judged and n not in wanted]
     found = []
     for name in wanted:
         points = [

@@ -19,7 +19,7 @@ from spiketicket.report.figures.canvas import (
     x_axis,
 )
 from spiketicket.report.markup import Markup, element, joined
-from spiketicket.report.numbers import p_values, signed
+from spiketicket.report.numbers import signed
 from spiketicket.report.runs import Run
 
 _ROW, _TOP = 36.0, 4.0
@@ -57,11 +57,8 @@ def _figure(run: Run, ticket: str, pairs: list[Compared], scale: Scale, margin: 
         title=f"{name[:1].upper()}{name[1:]}, minus",
         caption=_about(run, margin, far=any(abs(pair.difference) > scale.high for pair in pairs)),
         svg=drawing(bottom + 38, joined(parts), label=label),
-        columns=("ticket", "control", "points", "low", "high", "basis", "mcnemar_p"),
-        rows=tuple(
-            (p.of, p.control, p.difference, p.low, p.high, p.basis, p_values(p.mcnemar_p))
-            for p in pairs
-        ),
+        columns=("ticket", "control", "points", "low", "high", "basis"),
+        rows=tuple((p.of, p.control, p.difference, p.low, p.high, p.basis) for p in pairs),
     )
 
 
