@@ -47,7 +47,7 @@ def print_ladder(
     rows = [_row(stage, *text) for stage, text in zip(stages, accuracy, strict=True)]
     print_table(columns, rows, title=title)
     _print_operations(stages)
-    for line in _kept(stages):
+    for line in (*_kept(stages), *_flips(stages)):
         print_line(line)
 
 
@@ -108,6 +108,19 @@ def _print_operations(stages: Sequence[Mapping[str, Any]]) -> None:
 
 def _million(count: float) -> str:
     return f"{count / 1e6:.3g}"
+
+
+def flipped(stage: Mapping[str, Any]) -> str:
+    """How many signs a fine-tuning flipped, of how many."""
+    return f"{stage['signs_flipped']:,.6g} of {stage['signs']:,.6g}" if "signs" in stage else "-"
+
+
+def _flips(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"Signs flipped: {flipped(stage)} ({stage['title']})"
+        for stage in stages
+        if "signs" in stage
+    ]
 
 
 def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:

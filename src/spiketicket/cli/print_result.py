@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
-from spiketicket.cli.print_ladder import is_ladder, print_ladder, print_rungs
+from spiketicket.cli.print_ladder import flipped, is_ladder, print_ladder, print_rungs
 from spiketicket.recipe.registry import is_custom
 
 if TYPE_CHECKING:
@@ -99,6 +99,10 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
         searched = searched + [stage for stage in stages if stage["stage"] == "ticket"]
     columns = ("", *(stage["title"].replace(", ", ",\n") for stage in stages))
     facts = [_facts(stage) for stage in stages]
+    if any("signs" in stage for stage in stages):
+        facts = [
+            {**fact, "signs flipped": flipped(of)} for fact, of in zip(facts, stages, strict=True)
+        ]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
     if searched:
         print_line(_whole_cost(searched))

@@ -100,7 +100,8 @@ def _train(
         scene.write(folder.weights, save_plain(prepared.trainee.model))
     tell_doing(reporter, "testing")
     started = time.perf_counter()
-    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder)
+    about = found if stage.role == "tuned" else {}
+    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder, about=about)
     _write_timing(experiment, folder, fitted.wall_s + time.perf_counter() - started)
     trained = training_facts(stage, prepared, fitted, len(batches.y), found)
     write_result(folder.result, tested | trained)
@@ -198,8 +199,11 @@ def _test(
     *,
     seed: int,
     folder: StageFolder,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Test a trained net once, write its ticket and its predictions, and say what it is."""
+    """Test a trained net once, write its ticket, which states what there is ``about`` it, and its
+    predictions, and say what it is.
+    """
     bare = to_ticket(prepared.trainee.model, {})
     stated = metadata(experiment, stage, prepared, seed)
     model = _plain(experiment, Ticket(bare.layers, bare.tensors, stated))
@@ -211,7 +215,7 @@ def _test(
     }
     counted = counted_operations(model, experiment)
     experiment.guard()
-    whole = Ticket(bare.layers, bare.tensors, {**stated, "accuracy": accuracy, **counted})
+    whole = Ticket(bare.layers, bare.tensors, {**stated, "accuracy": accuracy, **counted, **about})
     whole.save(folder.ticket)
     predictions = io.BytesIO()
     np.save(predictions, test.predictions.numpy())
