@@ -1,14 +1,14 @@
 """The ticket file: which weights of a random network were kept, and where they come from.
 
-A ticket is one safetensors file with one metadata key, ``spiketicket``, that holds sorted JSON.
-For a layer called ``features.0.conv`` it stores
+A ticket is one safetensors file, whose one array holds compressed metadata and the arrays that
+follow (see ``container.py``). For a layer called ``features.0.conv`` it stores
 
     mask/features.0.conv     which weights are kept: a bitmap, or Rice-coded gaps between those
                              kept or dropped, whichever is shorter; see ``mask_code.py``
     signs/features.0.conv    one bit per kept weight, in order, 1 is +1, most significant bit first,
                              padded with zero bits                        (binary layers)
     drawn/features.0.conv    or, in its place, where the signs were drawn and a hash of them; see
-                             ``drawn_signs.py``                          (on request)
+                             ``drawn_signs.py``      (where the metadata's seed draws them)
     alpha/features.0.conv    one float32                                  (binary layers)
     values/features.0.conv   one float32 a kept weight, in order          (float layers)
 
@@ -17,10 +17,11 @@ not pruned) as ``state/<key>``. The JSON holds ``format_version``, ``layers`` (n
 kept, alpha of each), ``state_bytes``, ``digest`` and whatever the search wrote. Reading needs
 neither torch nor the network's code, and the same ticket gives the same bytes.
 
-This is format 2. Format 1, which is still read, has every mask as a bitmap, one bit per weight,
-most significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content
+This is format 3. Format 2, which is still read, has every array by its name in the safetensors
+header, and the metadata as JSON. Format 1, which is still read too, has every mask as a bitmap, one
+bit per weight, most significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content
 and not over the bytes of a file: it is the one that a file of format 1 has, computed over that
-format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in either
+format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in every
 format, with its signs or without, and what was recorded about an older file stays true.
 """
 

@@ -32,7 +32,8 @@ Spec = tuple[np.dtype[Any], tuple[int, ...]]
 
 VERSION: Final = 3
 MAX_HEAD_BYTES: Final = 16 << 20
-_LEAST, _RATIO = 1 << 16, 64
+_LEAST, _RATIO, _PIECE = 1 << 16, 64, 1 << 16
+_MOST = 1 << 40
 _BUFFERS = ("running_mean", "running_var")
 _AFFINE = ("bias", "weight")
 _COUNT = "num_batches_tracked"
@@ -61,17 +62,30 @@ def pack_head(text: str) -> bytes:
 
 def unpack_head(packed: bytes) -> str:
     """The text of a head. Raises ValueError where it is damaged, or larger than it may be."""
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_WORDS)
     most = most_bytes(len(packed))
-    try:
-        plain = unpacker.decompress(packed, most + 1)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
-    if len(plain) > most:
+    size = sum(map(len, _unpacked(packed)))  # counted before anything of it is kept
+    if size > most:
         raise ValueError(f"{len(packed)} bytes that unpack to more than {most}")
-    if not unpacker.eof or unpacker.unused_data:
-        raise ValueError("its compressed metadata is cut off or goes on")
+    plain = b"".join(_unpacked(packed))
     return plain.decode("ascii")
+
+
+def _unpacked(packed: bytes) -> Iterator[bytes]:
+    """What a head unpacks to, in pieces, and no further than is looked at."""
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_WORDS)
+    left, most, done = packed, most_bytes(len(packed)), 0
+    while not unpacker.eof and done <= most:
+        try:
+            piece = unpacker.decompress(left, _PIECE)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        left = unpacker.unconsumed_tail
+        if not piece and not left and not unpacker.eof:
+            raise ValueError("its compressed metadata is cut off or goes on")
+        done += len(piece)
+        yield piece
+    if unpacker.unused_data:
+        raise ValueError("its compressed metadata is cut off or goes on")
 
 
 def most_bytes(packed: int) -> int:
@@ -176,7 +190,8 @@ def _row(entry: Any, specs: Mapping[str, Spec]) -> str:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return ""
     name, alpha = entry["name"], entry.get("alpha")
-    if type(entry.get("kept")) is not int or entry["kept"] < 0 or "alpha" not in entry:
+    kept = entry.get("kept")
+    if type(kept) is not int or not 0 <= kept <= _MOST or "alpha" not in entry:
         return ""
     if not (alpha is None or (isinstance(alpha, float) and abs(alpha) < 1e30)):
         return ""
@@ -234,7 +249,7 @@ def _pair(value: object) -> tuple[object, object]:
 
 
 def _length(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= 1 << 40:
+    if type(value) is not int or not 0 <= value <= _MOST:
         raise ValueError(f"holds an array of no possible length: {str(value)[:50]}")
     return value
 
