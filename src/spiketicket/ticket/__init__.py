@@ -18,11 +18,12 @@ kept, alpha of each), ``state_bytes``, ``digest`` and whatever the search wrote.
 neither torch nor the network's code, and the same ticket gives the same bytes.
 
 This is format 3. Format 2, which is still read, has every array by its name in the safetensors
-header, and the metadata as JSON. Format 1, which is still read too, has every mask as a bitmap, one
-bit per weight, most significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content
-and not over the bytes of a file: it is the one that a file of format 1 has, computed over that
-format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in every
-format, with its signs or without, and what was recorded about an older file stays true.
+header, and the metadata as JSON. Format 1, which is still read too, has besides every mask as a
+bitmap, one bit per weight, most significant bit first, padded with zero bits, and no ``drawn``. The
+digest is over the content and not over the bytes of a file: it is the one that a file of format 1
+has, computed over that format's arrays and metadata (``format_version`` 1). So a ticket has the
+same digest in every format, with its signs or without, and what was recorded about an older file
+stays true.
 """
 
 from __future__ import annotations
