@@ -112,15 +112,13 @@ def _million(count: float) -> str:
 
 def flipped(stage: Mapping[str, Any]) -> str:
     """How many signs a fine-tuning flipped, of how many."""
-    return f"{stage['signs_flipped']:,.6g} of {stage['signs']:,.6g}" if "signs" in stage else "-"
+    count, of = stage.get("signs_flipped"), stage.get("signs")
+    return "-" if count is None or of is None else f"{count:,.10g} of {of:,.10g}"
 
 
 def _flips(stages: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"Signs flipped: {flipped(stage)} ({stage['title']})"
-        for stage in stages
-        if "signs" in stage
-    ]
+    told = [(stage["title"], flipped(stage)) for stage in stages]
+    return [f"Signs flipped: {text} ({title})" for title, text in told if text != "-"]
 
 
 def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -99,7 +99,7 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
         searched = searched + [stage for stage in stages if stage["stage"] == "ticket"]
     columns = ("", *(stage["title"].replace(", ", ",\n") for stage in stages))
     facts = [_facts(stage) for stage in stages]
-    if any("signs" in stage for stage in stages):
+    if any(flipped(stage) != "-" for stage in stages):
         facts = [
             {**fact, "signs flipped": flipped(of)} for fact, of in zip(facts, stages, strict=True)
         ]

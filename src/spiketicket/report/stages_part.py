@@ -204,7 +204,7 @@ def _ladder_table(run: Run) -> Table:
 def _flips(run: Run) -> str:
     """How many signs fine-tuning flipped, where it trained binary weights."""
     return " ".join(
-        f"{row.title}: {row.facts.signs_flipped:,.6g} of {row.facts.signs:,.6g} signs flipped."
+        f"{row.title}: {row.facts.signs_flipped:,.10g} of {row.facts.signs:,.10g} signs flipped."
         for row in run.rows
         if row.facts.signs is not None
     )
