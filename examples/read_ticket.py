@@ -2,6 +2,8 @@
 
     python examples/read_ticket.py my.ticket
 
+Files of format 3 need the dictionary ``words.txt``, which lies in src/spiketicket/ticket.
+
 A file that is not as the page says is an error: a ValueError or a KeyError.
 """
 
@@ -13,6 +15,7 @@ import math
 import re
 import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ TYPES = {
     "I64": ("int64", "q"),
 }
 WORD = 0xFFFFFFFF
+DICTIONARY = Path(__file__).parent.parent / "src" / "spiketicket" / "ticket" / "words.txt"
 
 
 class Array:
@@ -53,13 +57,13 @@ def read_ticket(content: bytes) -> tuple[dict[str, Any], dict[str, Array | list[
     """The metadata, and the state dict: layers as lists in C order, all else as it lies there."""
     metadata, arrays = read_container(content)
     version = metadata["format_version"]
-    require(version in (1, 2), "a format that is not known here")
+    require(version in (1, 2, 3), "a format that is not known here")
     state: dict[str, Array | list[float]] = {}
     plain: dict[str, Array] = {}
     for layer in metadata["layers"]:
         key = f"{layer['name']}.weight"
         require(key not in state, "two layers of one name")
-        state[key] = read_layer(layer, arrays, version, plain)
+        state[key] = read_layer(layer, arrays, metadata, plain)
     for name in list(arrays):
         require(name.startswith("state/"), f"{name} belongs to no layer")
         plain[name] = arrays.pop(name)
@@ -73,7 +77,12 @@ def read_container(content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     data = content[8 + length :]
-    metadata = json.loads(header.pop("__metadata__")["spiketicket"])
+    own = header.pop("__metadata__")["spiketicket"]
+    if own == "3":
+        require(header["ticket"]["data_offsets"] == [0, len(data)], "truncated")
+        return read_packed(data)
+    metadata = json.loads(own)
+    require(metadata["format_version"] in (1, 2), "a format that is not known here")
     arrays = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
@@ -82,13 +91,75 @@ def read_container(content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     return metadata, arrays
 
 
+def read_packed(data: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The same of format 3."""
+    (length,) = struct.unpack("<I", data[:4])
+    packed, data = data[4 : 4 + length], data[4 + length :]
+    unpacker = zlib.decompressobj(-15, zdict=DICTIONARY.read_bytes())
+    most = min(16 << 20, (64 << 10) + 64 * length)
+    try:
+        text = unpacker.decompress(packed, most + 1)
+    except zlib.error as error:
+        raise ValueError("damaged metadata") from error
+    require(len(text) <= most and unpacker.eof and not unpacker.unused_data, "damaged metadata")
+    metadata, coded, norms, state = json.loads(text)
+    require(len(coded) == len(metadata["layers"]), "a row for each layer")
+    kinds: dict[str, tuple[str, list[int]]] = {}
+    for layer, row in zip(metadata["layers"], coded, strict=True):
+        if row:
+            kinds |= layer_arrays(layer, row)
+    for module, channels in norms.items():
+        affine = isinstance(channels, list)
+        keys = ("running_mean", "running_var", *(("weight", "bias") if affine else ()))
+        vector = channels if affine else [channels]
+        kinds |= {f"state/{module}.{key}": ("float32", vector) for key in keys}
+        kinds[f"state/{module}.num_batches_tracked"] = ("int64", [])
+    for name, kind in state.items():
+        kinds[name] = ("float32", [kind]) if isinstance(kind, int) else (kind[0], kind[1])
+    types = {name: dtype for dtype, (name, _) in TYPES.items()}
+    arrays, start = {}, 0
+    for name, (number, shape) in sorted(kinds.items()):
+        dtype = types[number]
+        stop = start + math.prod(shape) * struct.calcsize(TYPES[dtype][1])
+        arrays[name] = Array(dtype, shape, data[start:stop])
+        start = stop
+    require(start == len(data), "more or fewer bytes than its arrays")
+    return metadata, arrays
+
+
+def layer_arrays(layer: dict[str, Any], row: str) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of a layer's arrays, by a row of ``coded``; makes alpha a float32."""
+    name, kept, mask, part = layer["name"], layer["kept"], row[:-1], row[-1]
+    kinds: dict[str, tuple[str, list[int]]] = {}
+    if mask:
+        kinds[f"mask/{name}"] = ("uint8", [int(mask)])
+    if layer["alpha"] is not None:
+        (layer["alpha"],) = struct.unpack("<f", struct.pack("<f", layer["alpha"]))
+        kinds[f"alpha/{name}"] = ("float32", [])
+    if part == "v":
+        kinds[f"values/{name}"] = ("float32", [kept])
+    elif part == "s":
+        kinds[f"signs/{name}"] = ("uint8", [-(-kept // 8)])
+    else:
+        kinds[f"drawn/{name}"] = ("uint8", [2])
+    return kinds
+
+
 def read_layer(
-    layer: dict[str, Any], arrays: dict[str, Array], version: int, plain: dict[str, Array]
+    layer: dict[str, Any],
+    arrays: dict[str, Array],
+    metadata: dict[str, Any],
+    plain: dict[str, Array],
 ) -> list[float]:
     """A layer's weights; puts its arrays, as format 1 has them, into ``plain``."""
     name, kept, size = layer["name"], layer["kept"], math.prod(layer["shape"])
-    coded = bytes(arrays.pop(f"mask/{name}").numbers("uint8"))
-    mask = bits_of(coded, size) if version == 1 else read_mask(coded, size, kept)
+    version = metadata["format_version"]
+    if version == 3 and layer["kind"] == "float" and f"mask/{name}" not in arrays:
+        require(arrays[f"values/{name}"].shape == [size], f"{name}: has no mask")
+        mask = [1] * size
+    else:
+        coded = bytes(arrays.pop(f"mask/{name}").numbers("uint8"))
+        mask = bits_of(coded, size) if version == 1 else read_mask(coded, size, kept)
     places = [i for i, bit in enumerate(mask) if bit]
     require(len(places) == kept, f"{name}: kept is another number")
     plain[f"mask/{name}"] = bitmap(mask)
@@ -96,7 +167,7 @@ def read_layer(
         plain[f"values/{name}"] = values = arrays.pop(f"values/{name}")
         weights = list(values.numbers("float32", [kept]))
     else:
-        signs = read_signs(name, places, arrays, version)
+        signs = read_signs(name, places, arrays, metadata)
         plain[f"signs/{name}"] = bitmap(signs)
         plain[f"alpha/{name}"] = scale = arrays.pop(f"alpha/{name}")
         (alpha,) = scale.numbers("float32", [])
@@ -137,18 +208,25 @@ def unary_ends(part: bytes) -> list[int]:
     return [8 * i + j for i, byte in enumerate(part) if byte for j in range(8) if byte << j & 128]
 
 
-def read_signs(name: str, places: list[int], arrays: dict[str, Array], version: int) -> list[int]:
+def read_signs(
+    name: str, places: list[int], arrays: dict[str, Array], metadata: dict[str, Any]
+) -> list[int]:
     """The signs of the weights at these places: 1 is +."""
+    version = metadata["format_version"]
     if version == 1 or f"drawn/{name}" not in arrays:
         packed = bytes(arrays.pop(f"signs/{name}").numbers("uint8"))
         return bits_of(packed, len(places))
-    kind, seed, left_out, expected = arrays.pop(f"drawn/{name}").numbers("uint64", [4])
+    if version == 2:
+        kind, seed, left_out, expected = arrays.pop(f"drawn/{name}").numbers("uint64", [4])
+    else:
+        kind, left_out = arrays.pop(f"drawn/{name}").numbers("uint8", [2])
+        seed, expected = metadata["seed"], None
     require(kind in (0, 1), f"{name}: no known draw")
     path = ".".join(name.split(".")[left_out:])
     words = Words(seed, ["weight", path, ("signs", "normal")[kind]])
     signs = [words[i] >> 31 if kind else words[i // 32] >> i % 32 & 1 for i in places]
-    found = hashlib.sha256(bitmap(signs).content).digest()[:8]
-    require(int.from_bytes(found, "little") == expected, f"{name}: its signs are not the seed's")
+    found = int.from_bytes(hashlib.sha256(bitmap(signs).content).digest()[:8], "little")
+    require(expected in (None, found), f"{name}: its signs are not the seed's")
     return signs
 
 

@@ -72,6 +72,27 @@ def test_the_mask_stays_and_the_surviving_weights_move(tmp_path, weights):
     assert list(found.verdict["fine_tuning"]) == ["ticket"]
 
 
+def test_a_tuned_binary_ticket_has_other_signs_than_its_ticket(tmp_path, capsys):
+    made = recipe(model={"weights": "binary"}, ticket={"fine_tune_bn_affine": True})
+    found = find(made, runs_dir=tmp_path, threads=1)  # at the rate that recipes have
+    by_stage = tickets(found.folder)
+    kept = flipped = 0
+    for before, after in zip(by_stage["ticket"].layers, by_stage[TUNED].layers, strict=True):
+        kept += before.kept
+        flipped += int((before.signs != after.signs).sum())
+        assert np.array_equal(before.mask, after.mask)
+    assert 0.001 < flipped / kept < 0.5
+    facts = found.stages[TUNED][0].facts
+    assert (facts["signs"], facts["signs_flipped"]) == (kept, flipped)
+    stated = by_stage[TUNED].metadata
+    assert (stated["signs"], stated["signs_flipped"]) == (kept, flipped)
+    assert "signs" not in found.stages[CONTROL][0].facts
+    row = next(row for row in found.to_dict()["stages"] if row["stage"] == TUNED)
+    assert (row["signs"], row["signs_flipped"]) == (kept, flipped)
+    print_find(found.to_dict())
+    assert f"{flipped:,} of {kept:,}" in capsys.readouterr().out
+
+
 def test_the_control_moves_all_but_the_tickets_weights(tmp_path, capsys):
     made = recipe(ticket={"fine_tune_bn_affine": True})
     found = find(made, runs_dir=tmp_path, threads=1)

@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -14,7 +15,15 @@ import safetensors.numpy
 from places import FILES
 
 from spiketicket.streams import Stream
-from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec, describe, read_metadata
+from spiketicket.ticket import (
+    Ticket,
+    TicketError,
+    TicketLayer,
+    codec,
+    container,
+    describe,
+    read_metadata,
+)
 
 
 def layer(name: str, shape: tuple[int, ...], density: float, alpha: float | None) -> TicketLayer:
@@ -57,6 +66,12 @@ def tickets() -> list[Ticket]:
     ]
 
 
+def arrays_start(content: bytes) -> int:
+    """Where the arrays begin. A bit that fills up compressed metadata says nothing."""
+    head = 8 + int.from_bytes(content[:8], "little")
+    return head + 4 + int.from_bytes(content[head : head + 4], "little")
+
+
 def outcome(content: bytes, original: Ticket) -> str:
     try:
         loaded = Ticket.from_bytes(content)
@@ -72,7 +87,7 @@ def test_every_flipped_bit_is_noticed():
     layers = (layer("l", (3, 3), 0.6, 0.5), layer("f", (3,), 0.7, None))
     ticket = Ticket(layers, {"b": np.ones(2, np.float16)})
     content = ticket.to_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
+    start = arrays_start(content)
     for position in range(8 * len(content)):
         broken = bytearray(content)
         broken[position // 8] ^= 1 << position % 8
@@ -100,7 +115,7 @@ def test_every_flipped_bit_of_gaps_and_draws_is_noticed():
         "alpha",
         "state",
     }
-    start = 8 + int.from_bytes(content[:8], "little")
+    start = arrays_start(content)
     # Every bit of the arrays, and of the header one of each byte.
     bits = [8 * i + i % 8 for i in range(start)] + list(range(8 * start, 8 * len(content)))
     for position in bits:
@@ -190,7 +205,7 @@ def mutate(content: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 METADATA_EDITS = {
-    "format_version": [0, -1, 1, 3, 2.0, True, "1", None, 10**30],
+    "format_version": [0, -1, 1, 4, 3.0, True, "1", None, 10**30],
     "digest": [None, "", "0" * 64, 1],
     "state_bytes": [None, -1, 0, 10**30, "x", True],
     "layers": [None, {}, "x", [], [None], [[]], [{}], 3],
@@ -318,7 +333,7 @@ def put(name, array):
         (lambda m, a: a.pop("state/head.bias"), "state_bytes contradicts the arrays"),
         (lambda m, a: m["layers"].append(m["layers"][0]), "mask/z.conv: is missing"),
         (lambda m, a: m["layers"].pop(), "belongs to no layer"),
-        (lambda m, a: m.update(format_version=7), "has ticket format 7, newer than 2"),
+        (lambda m, a: m.update(format_version=7), "has ticket format 7, newer than 3"),
     ],
 )
 def test_contradictions_under_a_right_digest(edit, text, tmp_path):
@@ -338,6 +353,53 @@ def with_header(header: bytes, body: bytes = b"") -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
+def packed(head: bytes, body: bytes = b"", length: int | None = None) -> bytes:
+    """A file of format 3 with these bytes for its head."""
+    size = len(head) if length is None else length
+    whole = size.to_bytes(4, "little") + head + body
+    return container.outer_header(len(whole)) + whole
+
+
+def head(text: str) -> bytes:
+    """A head of any text, however far it shrinks."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=container._WORDS)
+    return packer.compress(text.encode()) + packer.flush()
+
+
+META = '{"format_version":3,"layers":[],"state_bytes":0}'
+LAYER = '{"format_version":3,"layers":[{"name":"l","kept":%s,"alpha":null}],"state_bytes":0}'
+PACKED = {
+    "deflate bomb": (packed(head("[" + " " * (200 << 20) + "]")), "bytes that unpack to more than"),
+    "not deflate": (packed(b"\xff" * 50), "is damaged"),
+    "cut deflate": (packed(head(META)[:-3]), "is cut off or goes on"),
+    "more deflate": (packed(head(META) + b"x"), "is cut off or goes on"),
+    "no head": (packed(b""), "is truncated"),
+    "long head": (packed(b"", length=1 << 31), "is truncated"),
+    "head is a table": (packed(head(META)), "says not what its arrays are"),
+    "head not json": (packed(head("[{],")), "its metadata is not JSON"),
+    "head not ascii": (packed(head("[\u00e9]")), "is damaged"),
+    "no coded layer": (packed(head(f"[{LAYER % 3},[],{{}},{{}}]")), "its layers' arrays"),
+    "coded nonsense": (packed(head(f'[{LAYER % 3},["7x"],{{}},{{}}]')), "a layer's arrays"),
+    "coded digits": (packed(head(f'[{LAYER % 3},["{"9" * 20}v"],{{}},{{}}]')), "a layer's arrays"),
+    "no kept": (packed(head(f'[{LAYER % "[]"},["7v"],{{}},{{}}]')), "no possible length"),
+    "huge kept": (packed(head(f'[{LAYER % (1 << 41)},["7v"],{{}},{{}}]')), "no possible length"),
+    "kept not there": (packed(head(f'[{LAYER % (1 << 39)},["7v"],{{}},{{}}]')), ""),
+    "huge norm": (packed(head(f'[{META},[],{{"n":[99999999999999]}},{{}}]')), "no possible length"),
+    "norm not there": (packed(head(f'[{META},[],{{"n":1099511627776}},{{}}]')), "not as long as"),
+    "two of a name": (
+        packed(head(f'[{META},[],{{"n":1}},{{"state/n.running_mean":1}}]'), bytes(20)),
+        "names an array twice",
+    ),
+    "unknown type": (
+        packed(head(f'[{META},[],{{}},{{"state/a":["object",[1]]}}]')),
+        "no known type",
+    ),
+    "negative side": (packed(head(f'[{META},[],{{}},{{"state/a":["int8",[-1]]}}]')), "no possible"),
+    "arrays not there": (
+        packed(head(f'[{META},[],{{}},{{"state/a":3}}]')),
+        "not as long as it says",
+    ),
+}
 ONE = {"a": np.ones(3, np.float32)}
 FOREIGN = {
     "empty": (b"", "is empty"),
@@ -353,7 +415,12 @@ FOREIGN = {
     "long number": (with_metadata(ONE, '{"x":' + "9" * 9999 + "}"), "a number has 9999 characters"),
     "a list": (with_metadata(ONE, "[1]"), "its metadata is not a table"),
     "no version": (with_metadata(ONE, "{}"), "its format_version must be"),
-    "version 3": (with_metadata(ONE, '{"format_version":3}'), "Install a newer spiketicket"),
+    "version 4": (with_metadata(ONE, '{"format_version":4}'), "Install a newer spiketicket"),
+    "version 3 laid out as 2": (
+        with_metadata(ONE, '{"format_version":3}'),
+        "is not laid out as its format_version says",
+    ),
+    **PACKED,
     "no layers": (with_metadata(ONE, '{"format_version":2}'), "its metadata names no layers"),
     "no digest": (
         with_metadata({}, '{"format_version":2,"layers":[],"state_bytes":0}'),
@@ -399,7 +466,7 @@ def test_foreign_files(name, tmp_path):
     assert text in str(error.value)
     assert str(error.value).startswith(f"{path}: ")
     assert peak < 8 * len(content) + (1 << 20)
-    if name not in ("no digest", "no digest 1", "no layers", "1e999"):
+    if name not in (*PACKED, "no digest", "no digest 1", "no layers", "1e999"):
         with pytest.raises(TicketError):
             read_metadata(path)
 
@@ -484,4 +551,5 @@ def test_a_file_over_the_limit_is_not_read(tmp_path):
         file.truncate(5 << 30)  # sparse: takes no room
     with pytest.raises(TicketError, match="is larger than 4294967296 bytes"):
         Ticket.load(path)
-    assert read_metadata(path)["format_version"] == 2
+    with pytest.raises(TicketError, match="its header is not that of its size"):
+        read_metadata(path)

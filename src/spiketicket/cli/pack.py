@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Signs(StrEnum):
     """How signs are kept."""
 
+    auto = "auto"
     raw = "raw"
     seed = "seed"
 
@@ -29,10 +30,11 @@ def pack(
         Signs,
         typer.Option(
             "--signs",
-            help="raw: one bit per kept weight. seed: draw them anew from the ticket's seed when"
-            " the file is read; refused where they are not the seed's.",
+            help="auto: left out of layers in which the ticket's seed draws them, and drawn anew"
+            " when the file is read. raw: one bit per kept weight. seed: as auto, but refused where"
+            " they are not the seed's.",
         ),
-    ] = Signs.raw,
+    ] = Signs.auto,
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -48,7 +48,7 @@ def print_ladder(
     rows = [_row(stage, *text) for stage, text in zip(stages, accuracy, strict=True)]
     print_table(columns, rows, title=title)
     _print_operations(stages)
-    for line in _kept(stages):
+    for line in (*_kept(stages), *_flips(stages)):
         print_line(line)
 
 
@@ -114,6 +114,17 @@ def _print_operations(stages: Sequence[Mapping[str, Any]]) -> None:
 
 def _million(count: float) -> str:
     return f"{count / 1e6:.3g}"
+
+
+def flipped(stage: Mapping[str, Any]) -> str:
+    """How many signs a fine-tuning flipped, of how many."""
+    count, of = stage.get("signs_flipped"), stage.get("signs")
+    return "-" if count is None or of is None else f"{count:,.10g} of {of:,.10g}"
+
+
+def _flips(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    told = [(stage["title"], flipped(stage)) for stage in stages]
+    return [f"Signs flipped: {text} ({title})" for title, text in told if text != "-"]
 
 
 def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
 from spiketicket.cli.print_ladder import (
     compared_row,
+    flipped,
     is_ladder,
     print_compared,
     print_ladder,
@@ -118,6 +119,10 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
         searched = searched + [stage for stage in stages if stage["stage"] == "ticket"]
     columns = ("", *(stage["title"].replace(", ", ",\n") for stage in stages))
     facts = [_facts(stage) for stage in stages]
+    if any(flipped(stage) != "-" for stage in stages):
+        facts = [
+            {**fact, "signs flipped": flipped(of)} for fact, of in zip(facts, stages, strict=True)
+        ]
     print_table(columns, [(key, *(fact[key] for fact in facts)) for key in facts[0]], title=title)
     _print_tuning(stages)
     if searched:

@@ -25,9 +25,19 @@ def size_facts(summary: TicketSummary, path: Path) -> list[tuple[str, str]]:
         ("pruned layers", f"{size_text(summary.packed_bytes)}{layers}"),
         ("BN and biases", size_text(summary.state_bytes)),
     ]
-    if drawn:
-        facts.append(("signs", f"drawn from the seed in {drawn} of {len(summary.layers)} layers"))
+    binary = sum(layer.kind == "binary" for layer in summary.layers)
+    if binary:
+        facts.append(("signs", _signs(drawn, binary)))
     return facts
+
+
+def _signs(drawn: int, binary: int) -> str:
+    """Where the signs of so many binary layers are."""
+    why = "stored, as the seed does not draw them: trained, fine-tuned, custom, or few"
+    if not drawn:
+        return why
+    told = f"drawn from the seed in {drawn} of {binary} binary layers"
+    return told if drawn == binary else f"{told}; of the others {why}"
 
 
 def _beside(size: float, entropy: float) -> str:

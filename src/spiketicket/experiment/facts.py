@@ -74,7 +74,9 @@ def _patch_facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
 def training_facts(
     stage: Stage, prepared: Prepared, fitted: Fitted, samples: int, found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """How a net was trained on so many ``samples``, what that cost, and what a search found."""
+    """How a net was trained on so many ``samples``, what that cost, and what came of it: what a
+    search found, or of a fine-tuning how many signs flipped.
+    """
     passes = round(samples * fitted.epochs) if fitted.epochs else 0
     return {
         "best_epoch": fitted.best_epoch,
@@ -84,5 +86,5 @@ def training_facts(
         ],
         "sample_passes": passes + prepared.search_passes,
         **({"is_search": True} if stage.role == "search" else {}),
-        **({"search": dict(found)} if found else {}),
+        **(found if stage.role == "tuned" else {"search": dict(found)} if found else {}),
     }

@@ -109,7 +109,10 @@ def measure_net(
         "neurons": _neuron_rows(counted),
         "groups": counted.groups(),
         "total": counted.total(),
-        "sparsity": summary(weights, ticket, counted.activation_sparsity),
+        "sparsity": {
+            **summary(weights, ticket, counted.activation_sparsity),
+            "file_bytes": path.stat().st_size,
+        },
         "versions": versions(),
     }
     found["energy"] = [energy.price(found, table) for table in energy.TABLES.values()]

@@ -24,7 +24,7 @@ _LADDER = (
     "macs",
     "operations",
 )
-_COST = ("sample_passes", "is_search", "search", "tuning")
+_COST = ("sample_passes", "signs", "signs_flipped", "is_search", "search", "tuning")
 _TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 
 
@@ -117,12 +117,12 @@ def _tuning(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Epochs and samples per seed, as means, and what each seed's search found."""
+    """Epochs, samples and flipped signs per seed, as means; what each seed's search found."""
     means = {
         key: rows[0][key]
         if len({row[key] for row in rows}) == 1
         else sum(row[key] for row in rows) / len(rows)
-        for key in ("trained_epochs", "sample_passes")
+        for key in ("trained_epochs", "sample_passes", "signs", "signs_flipped")
         if all(key in row for row in rows)
     }
     if "search" not in rows[0]:

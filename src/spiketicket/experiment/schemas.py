@@ -82,6 +82,18 @@ class Facts(_File):
     is_search: bool = False
     search: dict[str, Any] = {}
     tuning: Tuning | None = None
+    signs: Annotated[float, Field(gt=0)] | None = None
+    """Binary weights that a fine-tuned net keeps; ``signs_flipped`` of them have another sign than
+    in the ticket it started from. Over several seeds both are means."""
+    signs_flipped: Count | None = None
+
+    @model_validator(mode="after")
+    def _signs_are_whole(self) -> Self:
+        if (self.signs is None) != (self.signs_flipped is None):
+            raise ValueError("signs without how many flipped, or the other way round")
+        if (self.signs_flipped or 0) > (self.signs or 0):
+            raise ValueError("more signs flipped than there are")
+        return self
 
     @model_validator(mode="after")
     def _rung_is_whole(self) -> Self:

@@ -90,7 +90,10 @@ def _train(
         done.scene.write(folder.weights, save_plain(prepared.trainee.model))
     tell_doing(reporter, "testing")
     started = time.perf_counter()
-    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder, rate=rate)
+    about = dict(found) if stage.role == "tuned" else {}
+    if rate:
+        about["rate_factor"] = rate["factor"]
+    tested = _test(experiment, stage, prepared, fitted, seed=seed, folder=folder, about=about)
     wall_s = fitted.wall_s + time.perf_counter() - started
     _write_timing(experiment, folder, wall_s, trial_seconds(rate))
     facts = training_facts(stage, prepared, fitted, done.samples, found)
@@ -142,13 +145,13 @@ def _test(
     *,
     seed: int,
     folder: StageFolder,
-    rate: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Test a trained net once, write its ticket and its predictions, and say what it is."""
+    """Test a trained net once, write its ticket, which states what there is ``about`` it, and its
+    predictions, and say what it is.
+    """
     bare = to_ticket(prepared.trainee.model, {})
     stated = metadata(experiment, stage, prepared, seed)
-    if rate:
-        stated["rate_factor"] = rate["factor"]
     model = _plain(experiment, Ticket(bare.layers, bare.tensors, stated))
     test = evaluated(model, experiment.test, experiment)
     accuracy = {
@@ -158,7 +161,7 @@ def _test(
     }
     counted = counted_operations(model, experiment)
     experiment.guard()
-    whole = Ticket(bare.layers, bare.tensors, {**stated, "accuracy": accuracy, **counted})
+    whole = Ticket(bare.layers, bare.tensors, {**stated, "accuracy": accuracy, **counted, **about})
     whole.save(folder.ticket)
     predictions = io.BytesIO()
     np.save(predictions, test.predictions.numpy())

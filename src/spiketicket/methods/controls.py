@@ -25,7 +25,7 @@ from spiketicket.methods.masks import random_masks
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import ALL, Stage
 from spiketicket.methods.usable import require_usable
-from spiketicket.methods.weights import WeightStart, attach_kept, attach_trained
+from spiketicket.methods.weights import WeightStart, attach_kept, attach_trained, flipped_signs
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.probe import inputs_probe
 from spiketicket.models.prunable import prunable
@@ -190,12 +190,19 @@ def _prepare_tuned(stage: Stage, scene: Scene) -> Prepared:
     model, path = scene.model, scene.earlier("ticket").ticket
     ticket = Ticket.load(path)
     load_state(model, ticket, path)
-    found = attach_kept(model, {layer.name: layer for layer in ticket.layers}, frozen=False)
+    layers = {layer.name: layer for layer in ticket.layers}
     if stage.name == CONTROL:
-        for parameter_name, parameter in model.named_parameters():
-            parameter.requires_grad_(not parameter_name.endswith(".original"))
-        found = [p for p in found if p.requires_grad]
-    return Prepared(trainee=Trainee(model=model, parameters=found, optimizer=scene.train.weights))
+        attach_kept(model, layers, seed=None)
+        rest = [p for n, p in model.named_parameters() if not n.endswith(".original")]
+        for parameter in rest:
+            parameter.requires_grad_(True)
+        trainee = Trainee(model=model, parameters=rest, optimizer=scene.train.weights)
+        return Prepared(trainee=trainee)
+    found = attach_kept(model, layers, seed=scene.seed)
+    return Prepared(
+        trainee=Trainee(model=model, parameters=found, optimizer=scene.train.weights),
+        finish=functools.partial(flipped_signs, model, layers),
+    )
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:

@@ -5,6 +5,7 @@ Which stages there are is in ``rungs.py``.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,12 @@ from spiketicket.methods.rung_config import weight_start
 from spiketicket.methods.rungs import Pep, settings_of, stages
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import Stage
-from spiketicket.methods.weights import attach_kept, attach_trained, norm_parameters
+from spiketicket.methods.weights import (
+    attach_kept,
+    attach_trained,
+    flipped_signs,
+    norm_parameters,
+)
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.models.transformer import SpikingTransformer, TransformerConfig
@@ -73,10 +79,14 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     model = cast("SpikingTransformer", scene.model)
     if model.selector is not None:
         _load_selector(model, scene.earlier("selector").ticket)
-    trainee = _attach(stage, scene, model)
+    tuned = stage.settings["conv_pep"] in ("tuned", "kept")
+    prepared = (
+        _tune(stage, scene, model) if tuned else Prepared(trainee=_attach(stage, scene, model))
+    )
     if stage.settings["conv_pep"] != "dense":
-        trainee = replace(trainee, fresh_statistics=True)
-    return Prepared(trainee=trainee, model=config)
+        trainee = replace(prepared.trainee, fresh_statistics=True)
+        prepared = replace(prepared, trainee=trainee)
+    return replace(prepared, model=config)
 
 
 def chosen_score(scene: Scene) -> str:
@@ -89,20 +99,13 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
     config, binary, seed = scene.config, scene.binary, scene.seed
     pep, encoder, weights = model.conv_pep, model.encoder, scene.train.weights
     kind: Pep = stage.settings["conv_pep"]
-    if kind in ("tuned", "kept"):
-        layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.", "encoder."))
-        body = attach_kept(encoder, {}, frozen=False)
-        inner = attach_kept(pep, layers, frozen=kind == "kept")
-        # without its own BatchNorm affine, as the ticket is what stays fixed
-        inner = [] if kind == "kept" else inner
-        return Trainee(model=model, parameters=body + inner, optimizer=weights)
     body = attach_trained(encoder, binary=False, seed=seed, start=TRAINED_START, frozen=False)
     if kind == "dense":
         inner = attach_trained(pep, binary=False, seed=seed, start=TRAINED_START, frozen=False)
         return Trainee(model=model, parameters=body + inner, optimizer=weights)
     if kind == "found":
         layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.",))
-        attach_kept(pep, layers, frozen=True)
+        attach_kept(pep, layers, seed=None)
         return Trainee(model=model, parameters=body + norm_parameters(pep), optimizer=weights)
     if kind == "searched":
         popup = edge_popup.Config(density=config.density)
@@ -128,6 +131,21 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
         model=model,
         parameters=body + (norm_parameters(pep) if frozen else inner),
         optimizer=weights,
+    )
+
+
+def _tune(stage: Stage, scene: Scene, model: SpikingTransformer) -> Prepared:
+    """A ticket trained on: all of it, or where ConvPEP is kept all but that."""
+    layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.", "encoder."))
+    parameters = attach_kept(model.encoder, {}, seed=scene.seed)
+    tuned = stage.settings["conv_pep"] == "tuned"
+    # Kept, it stays without its own BatchNorm affine, as the ticket is what stays fixed.
+    parameters += attach_kept(model.conv_pep, layers, seed=scene.seed if tuned else None)
+    trainee = Trainee(model=model, parameters=parameters, optimizer=scene.train.weights)
+    if not tuned:
+        return Prepared(trainee=trainee)
+    return Prepared(
+        trainee=trainee, finish=functools.partial(flipped_signs, model.conv_pep, layers)
     )
 
 

@@ -24,6 +24,9 @@ from torch.nn.utils import parametrize
 from spiketicket.models.prunable import TrainedWeight, prunable
 from spiketicket.streams import Stream
 
+_CORRECTIONS = 8
+"""Steps after which the mean of latent weights is as near to alpha as float32 can come."""
+
 
 @dataclass(frozen=True)
 class WeightStart:
@@ -89,21 +92,71 @@ def attach_trained(
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def attach_kept(model: nn.Module, layers: Mapping[str, Any], *, frozen: bool) -> list[nn.Parameter]:
-    """Keep the weights a model has now, under the masks of a ticket's layers, for fine-tuning.
+def attach_kept(
+    model: nn.Module, layers: Mapping[str, Any], *, seed: int | None
+) -> list[nn.Parameter]:
+    """Keep the weights a model has now, under the masks of a ticket's layers.
 
     ``layers`` are :class:`~spiketicket.ticket.TicketLayer` by path; a layer without one is dense
-    and float. Returns what is trained: all of it, or nothing where ``frozen``.
+    and float. With a seed everything is trained, binary weights from latent ones of that seed (see
+    :func:`latent_weight`), and returned; without one nothing is.
     """
     for name, layer in prunable(model).items():
-        known = layers.get(name)
-        mask = None if known is None else torch.from_numpy(known.mask.copy())
+        known, weight = layers.get(name), cast("nn.Parameter", layer.weight)
+        mask = None if known is None else torch.from_numpy(known.mask.copy()).to(weight.device)
         binary = known is not None and known.kind == "binary"
-        if mask is not None:
-            mask = mask.to(cast("Tensor", layer.weight).device)
+        if known is not None and binary and seed is not None:
+            latent = latent_weight(known.weight(), known.mask, Stream(seed, "latent weight", name))
+            with torch.no_grad():
+                weight.copy_(torch.from_numpy(latent))
         parametrize.register_parametrization(
             layer, "weight", TrainedWeight(mask, binary), unsafe=True
         )
     for parameter in model.parameters():
-        parameter.requires_grad_(not frozen)
-    return [] if frozen else list(model.parameters())
+        parameter.requires_grad_(seed is not None)
+    return [] if seed is None else list(model.parameters())
+
+
+def latent_weight(
+    weight: NDArray[np.float32], mask: NDArray[np.bool_], stream: Stream
+) -> NDArray[np.float32]:
+    r"""Latent weights from which a binary layer goes on training, float32 like ``weight``.
+
+    A binary layer computes with $\alpha \cdot \text{sign}(w)$, and a sign changes only where
+    its latent weight w passes 0. A ticket has $|w| = \alpha$ everywhere, so far from 0 that short
+    training changes none. Here $|w|$ is drawn from $|N(0, 1)|$ where the mask keeps the weight,
+    and scaled so that its mean, as :meth:`TrainedWeight.scale` computes it, is exactly alpha: the
+    net before its first step is the ticket. Pruned weights are 0.
+
+    ``weight`` is the layer's own: $\pm\alpha$ where ``mask`` keeps it. Both are of one shape.
+    """
+    kept = np.flatnonzero(mask)
+    latent = np.zeros(weight.size, np.float32)
+    if kept.size:
+        own = weight.reshape(-1)[kept]
+        alpha = np.abs(own[0])
+        drawn = np.abs(stream.normal(weight.size)[kept]).astype(np.float64)
+        size = (drawn * (float(alpha) / drawn.mean())).astype(np.float32)
+        largest = int(size.argmax())
+        # Rounding each to float32 can leave the mean a hair beside alpha; the largest makes up.
+        for _ in range(_CORRECTIONS):
+            if np.float32(size.sum(dtype=np.float64) / size.size) == alpha:
+                break
+            missing = float(alpha) * size.size - size.sum(dtype=np.float64)
+            size[largest] += np.float32(missing)
+        latent[kept] = np.copysign(size, own)
+    return latent.reshape(weight.shape)
+
+
+def flipped_signs(model: nn.Module, layers: Mapping[str, Any]) -> dict[str, int]:
+    """How many binary weights the ``layers`` of a ticket keep (``signs``), and how many of them
+    have another sign in the model now (``signs_flipped``); empty where no layer is binary.
+    """
+    signs = flipped = 0
+    for name, module in model.named_modules():
+        known = layers.get(name)
+        if known is not None and known.kind == "binary":
+            now = cast("Tensor", cast("Any", module).weight).detach().cpu().numpy()
+            signs += known.kept
+            flipped += int(np.count_nonzero(((now < 0) != (known.signs < 0)) & known.mask))
+    return {"signs": signs, "signs_flipped": flipped} if signs else {}

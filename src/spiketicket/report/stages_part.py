@@ -133,7 +133,9 @@ def size_table(run: Run) -> Table:
                 Cell(f"{f.trained_epochs:g}", f.trained_epochs),
             )
         )
-    return Table(name="sizes", columns=columns, rows=tuple(rows), main=_main_rows(run))
+    return Table(
+        name="sizes", columns=columns, rows=tuple(rows), main=_main_rows(run), note=_flips(run)
+    )
 
 
 def _ladder_table(run: Run) -> Table:
@@ -178,7 +180,16 @@ def _ladder_table(run: Run) -> Table:
         rows=tuple(rows),
         main=_main_rows(run),
         note="Operations per image, from ConvPEP to all: pairs of an input and a weight, neither "
-        "of them zero.",
+        f"of them zero. {_flips(run)}".rstrip(),
+    )
+
+
+def _flips(run: Run) -> str:
+    """How many signs fine-tuning flipped, where it trained binary weights."""
+    return " ".join(
+        f"{row.title}: {row.facts.signs_flipped:,.10g} of {row.facts.signs:,.10g} signs flipped."
+        for row in run.rows
+        if row.facts.signs is not None
     )
 
 

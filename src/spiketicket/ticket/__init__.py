@@ -1,14 +1,14 @@
 """The ticket file: which weights of a random network were kept, and where they come from.
 
-A ticket is one safetensors file with one metadata key, ``spiketicket``, that holds sorted JSON.
-For a layer called ``features.0.conv`` it stores
+A ticket is one safetensors file, whose one array holds compressed metadata and the arrays that
+follow (see ``container.py``). For a layer called ``features.0.conv`` it stores
 
     mask/features.0.conv     which weights are kept: a bitmap, or Rice-coded gaps between those
                              kept or dropped, whichever is shorter; see ``mask_code.py``
     signs/features.0.conv    one bit per kept weight, in order, 1 is +1, most significant bit first,
                              padded with zero bits                        (binary layers)
     drawn/features.0.conv    or, in its place, where the signs were drawn and a hash of them; see
-                             ``drawn_signs.py``                          (on request)
+                             ``drawn_signs.py``      (where the metadata's seed draws them)
     alpha/features.0.conv    one float32                                  (binary layers)
     values/features.0.conv   one float32 a kept weight, in order          (float layers)
 
@@ -17,11 +17,13 @@ not pruned) as ``state/<key>``. The JSON holds ``format_version``, ``layers`` (n
 kept, alpha of each), ``state_bytes``, ``digest`` and whatever the search wrote. Reading needs
 neither torch nor the network's code, and the same ticket gives the same bytes.
 
-This is format 2. Format 1, which is still read, has every mask as a bitmap, one bit per weight,
-most significant bit first, padded with zero bits, and no ``drawn``. The digest is over the content
-and not over the bytes of a file: it is the one that a file of format 1 has, computed over that
-format's arrays and metadata (``format_version`` 1). So a ticket has the same digest in either
-format, with its signs or without, and what was recorded about an older file stays true.
+This is format 3. Format 2, which is still read, has every array by its name in the safetensors
+header, and the metadata as JSON. Format 1, which is still read too, has besides every mask as a
+bitmap, one bit per weight, most significant bit first, padded with zero bits, and no ``drawn``. The
+digest is over the content and not over the bytes of a file: it is the one that a file of format 1
+has, computed over that format's arrays and metadata (``format_version`` 1). So a ticket has the
+same digest in every format, with its signs or without, and what was recorded about an older file
+stays true.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ __all__ = [
 ]
 
 _RESERVED = ("layers", "state_bytes", "digest")
-Signs = Literal["raw", "seed"]
+Signs = Literal["auto", "raw", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +147,7 @@ class Ticket:
         state.update({f"{layer.name}.weight": layer.weight() for layer in self.layers})
         return state
 
-    def to_bytes(self, *, signs: Signs = "raw") -> bytes:
+    def to_bytes(self, *, signs: Signs = "auto") -> bytes:
         """The content of the file; ``signs`` as in :meth:`save`.
 
         Raises:
@@ -156,19 +158,21 @@ class Ticket:
         check_metadata(self.metadata)
         arrays = {name: array for name, array in plain.items() if name.startswith("state/")}
         for layer in self.layers:
-            arrays.update(coded_arrays(layer, plain, seed))
+            arrays.update(coded_arrays(layer, plain, seed, strict=signs == "seed"))
         metadata = {**self._file_metadata(), "digest": self._digest(plain)}
         return codec.encode(metadata, arrays)
 
     @typed
-    def save(self, path: str | os.PathLike[str], *, signs: Signs = "raw") -> None:
+    def save(self, path: str | os.PathLike[str], *, signs: Signs = "auto") -> None:
         """Write the file in one step: it is there whole or not at all.
 
-        With ``signs="seed"`` signs are left out that ``metadata["seed"]`` draws, wherever that is
-        shorter; who reads the file draws them anew, and the ticket is the same.
+        Signs that ``metadata["seed"]`` draws are left out, wherever that is shorter; who reads the
+        file draws them anew, and the ticket is the same. Others, of a trained or a fine-tuned net,
+        are stored. With ``signs="raw"`` all are; ``signs="seed"`` refuses to store any.
 
         Raises:
-            TicketError: the file cannot be written, or a layer has other signs than the seed's.
+            TicketError: the file cannot be written, or a layer has other signs than the seed's
+                where ``signs`` is "seed".
         """
         content = self.to_bytes(signs=signs)
         with codec.located(path):
@@ -214,7 +218,7 @@ class Ticket:
         layers: list[TicketLayer] = []
         room = MAX_WEIGHTS
         for entry in entries:
-            layers.append(read_layer(entry, arrays, version, room))
+            layers.append(read_layer(entry, arrays, version, room, metadata.get("seed")))
             room -= layers[-1].size
         tensors = {}
         for name in sorted(arrays):
@@ -248,17 +252,18 @@ class Ticket:
     def _sign_seed(self, signs: Signs) -> int | None:
         """The seed to leave signs to, or None."""
         if signs not in get_args(Signs):
-            raise TicketError("must be raw or seed", where="signs", value=signs)
-        if signs == "raw":
-            return None
-        if all(layer.signs is None for layer in self.layers):
-            raise TicketError("no layer is binary: there are no signs to leave out", where="signs")
+            raise TicketError("must be auto, raw or seed", where="signs", value=signs)
         seed = self.metadata.get("seed")
-        if type(seed) is not int or not 0 <= seed < 1 << 64:
+        known = type(seed) is int and 0 <= seed < 1 << 64
+        if signs == "raw" or (signs == "auto" and not known):
+            return None
+        if signs == "seed" and all(layer.signs is None for layer in self.layers):
+            raise TicketError("no layer is binary: there are no signs to leave out", where="signs")
+        if not known:
             raise TicketError(
                 "the ticket names no seed to draw its signs", where="seed", value=seed
             )
-        return seed
+        return int(seed or 0)
 
 
 def stage_in(metadata: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -27,13 +28,14 @@ from safetensors import SafetensorError
 
 from spiketicket.errors import UserError
 from spiketicket.machine import bounded
+from spiketicket.ticket import container
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = container.VERSION
 MAX_HEADER_BYTES = 16 << 20
 MAX_FILE_BYTES = 4 << 30
 MAX_WEIGHTS = 1 << 32
@@ -76,7 +78,20 @@ def located(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def encode(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
-    """The whole file; the same content gives the same bytes. ``metadata`` has its digest."""
+    """The whole file; the same content gives the same bytes. ``metadata`` has its digest.
+
+    Of format 3 as ``container.py`` says; of older ones with every array by its name.
+    """
+    if type(metadata.get("format_version")) is int and metadata["format_version"] == FORMAT_VERSION:
+        ordered = dict(sorted(arrays.items()))
+        text = canonical_json(container.head_of(metadata, ordered))
+        if len(text) > container.MAX_HEAD_BYTES:
+            raise TicketError(f"metadata must fit in {MAX_HEADER_BYTES} bytes", value=len(text))
+        body = container.pack_head(text) + b"".join(
+            array.astype(array.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
+            for array in ordered.values()
+        )
+        return container.outer_header(len(body)) + body
     text = canonical_json(metadata)
     content = safetensors.numpy.save(dict(arrays), metadata={_METADATA_KEY: text})
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
@@ -86,12 +101,20 @@ def encode(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
 
 def decode(content: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     """Metadata and arrays of a file's content; the digest is not checked."""
-    stop = 8 + min(int.from_bytes(content[:8], "little"), MAX_HEADER_BYTES)
-    metadata, _ = _parsed(_header(content[:8], len(content), content[8:stop]))
-    try:
-        arrays = safetensors.numpy.load(content)
-    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise TicketError(f"is truncated or damaged ({error})", remedy=DAMAGED) from error
+    start = _start(content[:8])
+    outer = _outer(_header(content[:8], len(content), content[8:start]))
+    if _is_packed(outer):
+        metadata, specs, begin = _head(io.BytesIO(content), start, len(content))
+        try:
+            arrays = dict(container.slices(specs, memoryview(content)[begin:]))
+        except ValueError as error:
+            raise TicketError(f"is truncated or damaged ({error})", remedy=DAMAGED) from error
+    else:
+        metadata, _ = _parsed(outer)
+        try:
+            arrays = safetensors.numpy.load(content)
+        except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
+            raise TicketError(f"is truncated or damaged ({error})", remedy=DAMAGED) from error
     for name, array in arrays.items():
         check_dtype(name, array)
         if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
@@ -106,8 +129,41 @@ def read_header_from(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[st
     """
     start = file.read(8)
     rest = file.read(min(int.from_bytes(start, "little"), size, MAX_HEADER_BYTES))
-    metadata, tensors = _parsed(_header(start, size, rest))
+    outer = _outer(_header(start, size, rest))
+    if _is_packed(outer):
+        metadata, specs, _ = _head(file, _start(start), size)
+        return metadata, {name: container.bytes_of(spec) for name, spec in specs.items()}
+    metadata, tensors = _parsed(outer)
     return metadata, {name: _array_bytes(name, tensor) for name, tensor in tensors.items()}
+
+
+def _start(first: bytes) -> int:
+    """Where the arrays begin that a header of the length in its ``first`` bytes is before."""
+    return 8 + min(int.from_bytes(first, "little"), MAX_HEADER_BYTES)
+
+
+def _is_packed(outer: Mapping[str, Any]) -> bool:
+    return bool(outer["__metadata__"][_METADATA_KEY] == str(container.VERSION))
+
+
+def _head(
+    file: BinaryIO, start: int, size: int
+) -> tuple[dict[str, Any], dict[str, container.Spec], int]:
+    """Metadata and arrays that a file of format 3 declares, and where the arrays begin."""
+    file.seek(0)
+    found = file.read(start)
+    if found != container.outer_header(size - start):
+        raise TicketError("is truncated, or its header is not that of its size", remedy=DAMAGED)
+    length = int.from_bytes(file.read(4), "little")
+    if not 0 < length <= min(MAX_HEADER_BYTES, size - start - 4):
+        raise TicketError("is truncated", value=f"{length} bytes of metadata", remedy=DAMAGED)
+    try:
+        head = parse_json(container.unpack_head(file.read(length)))
+        metadata, specs = container.specs_of(head)
+    except ValueError as error:
+        raise TicketError(f"is damaged ({error})", remedy=DAMAGED) from error
+    _check_version(metadata)
+    return metadata, specs, start + 4 + length
 
 
 def canonical_json(value: object) -> str:
@@ -216,19 +272,30 @@ def _array_bytes(name: str, tensor: object) -> int:
     return int(offsets[1] - offsets[0])
 
 
-def _parsed(header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The ticket's metadata and the safetensors entries of its arrays."""
+def _outer(header: bytes) -> dict[str, Any]:
+    """The header's JSON, which has the ticket's key."""
     try:
         outer = parse_json(header.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise TicketError("its header is not UTF-8", remedy=DAMAGED) from error
     texts = outer.get("__metadata__") if isinstance(outer, dict) else None
-    text = texts.get(_METADATA_KEY) if isinstance(texts, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(texts, dict) or not isinstance(texts.get(_METADATA_KEY), str):
         raise TicketError("is a safetensors file but not a ticket")
-    metadata = parse_json(text)
+    return dict(outer)
+
+
+def _parsed(outer: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ticket's metadata and the safetensors entries of its arrays, before format 3."""
+    metadata = parse_json(outer["__metadata__"][_METADATA_KEY])
     if not isinstance(metadata, dict):
         raise TicketError("its metadata is not a table", remedy=DAMAGED)
+    _check_version(metadata)
+    if metadata["format_version"] >= container.VERSION:
+        raise TicketError("is not laid out as its format_version says", remedy=DAMAGED)
+    return metadata, {name: value for name, value in outer.items() if name != "__metadata__"}
+
+
+def _check_version(metadata: Mapping[str, Any]) -> None:
     version = metadata.get("format_version")
     if type(version) is not int or version < 1:
         raise TicketError("its format_version must be a positive whole number", value=version)
@@ -237,4 +304,3 @@ def _parsed(header: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
             f"has ticket format {version}, newer than {FORMAT_VERSION}, the newest known here",
             remedy="Install a newer spiketicket",
         )
-    return metadata, {name: value for name, value in outer.items() if name != "__metadata__"}

@@ -18,6 +18,8 @@ from spiketicket.ticket.mask_code import decode_mask, encode_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NONE: codec.Array = np.empty(0, np.bool_)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TicketLayer:
@@ -139,34 +141,39 @@ def plain_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
 
 
 def coded_arrays(
-    layer: TicketLayer, plain: Mapping[str, codec.Array], seed: int | None = None
+    layer: TicketLayer, plain: Mapping[str, codec.Array], seed: int | None, strict: bool
 ) -> dict[str, codec.Array]:
-    """The layer's arrays in format 2, by name, made from those of format 1.
+    """The layer's arrays in format 3, by name, made from those of format 1.
 
-    With a seed, its signs are left out if that is shorter. Raises TicketError if the seed draws
-    other signs.
+    With a seed, its signs are left out where the seed draws them and that is shorter. Raises
+    TicketError if ``strict`` and the seed draws other signs.
     """
     name = layer.name
     arrays = {key: array for key, array in plain.items() if key.partition("/")[2] == name}
-    arrays[f"mask/{name}"] = encode_mask(layer.mask)
+    if layer.values is not None and layer.mask.all():
+        del arrays[f"mask/{name}"]
+    else:
+        arrays[f"mask/{name}"] = encode_mask(layer.mask)
     if seed is not None and layer.signs is not None:
         short = draws.as_drawn(name, _places(layer.mask), _positive(layer), seed)
-        if short is None:
+        if short is None and strict:
             raise TicketError(
                 f"its signs are not those that seed {seed} draws: it was trained, or fine-tuned",
                 where=name,
                 remedy="Keep the signs in the file (raw)",
             )
-        if short.nbytes < arrays[f"signs/{name}"].nbytes:
+        if short is not None and short.nbytes < arrays[f"signs/{name}"].nbytes:
             del arrays[f"signs/{name}"]
             arrays[f"drawn/{name}"] = short
     return arrays
 
 
 def read_layer(
-    entry: object, arrays: dict[str, codec.Array], version: int, room: int
+    entry: object, arrays: dict[str, codec.Array], version: int, room: int, seed: object = None
 ) -> TicketLayer:
     """Take one layer's arrays, of a file of format ``version``, out of ``arrays``.
+
+    ``seed`` is that of the metadata, which signs may be left to.
 
     Raises TicketError unless all of it agrees, and where it has more than ``room`` weights.
     """
@@ -178,12 +185,17 @@ def read_layer(
     size = codec.entry_count(shape, name)
     if size > room:
         raise TicketError(f"a ticket has at most {codec.MAX_WEIGHTS} weights", where=name)
-    mask = _read_mask(_take(arrays, f"mask/{name}"), size, entry.get("kept"), name, version)
+    if version > 2 and kind == "float" and f"mask/{name}" not in arrays:
+        if entry.get("kept") != size or arrays.get(f"values/{name}", _NONE).shape != (size,):
+            raise TicketError("is missing", where=f"mask/{name}")
+        mask = np.ones(size, np.bool_)
+    else:
+        mask = _read_mask(_take(arrays, f"mask/{name}"), size, entry.get("kept"), name, version)
     places = _places(mask)
     parts: dict[str, Any] = {"mask": mask.reshape(shape)}
     if kind == "binary":
         signs = np.zeros(size, np.int8)
-        signs[places] = 2 * _read_signs(arrays, places, name, version).view(np.int8) - 1
+        signs[places] = 2 * _read_signs(arrays, places, name, version, seed).view(np.int8) - 1
         parts["signs"] = signs.reshape(shape)
         parts["alpha"] = float(_take(arrays, f"alpha/{name}", ()))
     else:
@@ -219,10 +231,10 @@ def _read_mask(
 
 
 def _read_signs(
-    arrays: dict[str, codec.Array], places: NDArray[np.int64], name: str, version: int
+    arrays: dict[str, codec.Array], places: NDArray[np.int64], name: str, version: int, seed: object
 ) -> NDArray[np.bool_]:
     if version > 1 and f"drawn/{name}" in arrays:
-        return draws.drawn(_take(arrays, f"drawn/{name}"), name, places, f"drawn/{name}")
+        return draws.drawn(_take(arrays, f"drawn/{name}"), name, places, f"drawn/{name}", seed)
     return codec.unpack_bits(_take(arrays, f"signs/{name}"), places.size, f"signs/{name}")
 
 

@@ -144,6 +144,8 @@ SCHEMA = Table(
         "recipe": _RECIPE,
         "recipe_hash": Text(200, pattern="[0-9a-f]{10}"),
         "seed": Whole(0, (1 << 64) - 1),
+        "signs": Whole(1),  # of a fine-tuned net, and how many are other than its ticket's
+        "signs_flipped": Whole(),
         "tokens": Table({"of": Whole(1, 1 << 40)}),
         "verdict": Table(
             {
