@@ -89,7 +89,7 @@ def test_curves(stage, row):
             stage("dense", 90.0, 91.0),
             series=name,
             x=x,
-            panel="cifar10-vgg9/pruned",
+            panel="cifar10-vgg9/weights",
         )
         for name in ("SLT", "LT")
         for x in (20.0, 50.0, 80.0)

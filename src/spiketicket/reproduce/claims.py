@@ -37,8 +37,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal
 
 from spiketicket.report.numbers import signed
 from spiketicket.reproduce import evidence
@@ -107,6 +107,13 @@ def find_all(study: Study, rows: Sequence[Row]) -> list[Finding]:
     return [_decided(one, p, len(waiting)) for one, p in zip(waiting, adjusted, strict=True)]
 
 
+def to_plain(finding: Finding) -> dict[str, Any]:
+    """A finding as plain values for JSON."""
+    own = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    band = finding.claim.sizes
+    return {**own, "claim": finding.claim.text, "band": None if band is None else list(band)}
+
+
 def _of_claim(claim: Claim, panel: str, rows: Sequence[Row]) -> list[_Open]:
     series = dict.fromkeys(row.cell.series for row in rows)
     wanted = [s for s in series if s in claim.series or not claim.series]
@@ -169,9 +176,9 @@ def _open(
         claim=claim,
         decision="missing",
         numbers=_lacking(claim),
-        value=found and found.value,
-        low=found and found.low,
-        high=found and found.high,
+        value=None if found is None else found.value,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
         stated=stated,
         p=p,
     )

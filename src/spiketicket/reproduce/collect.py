@@ -248,7 +248,7 @@ def _right(path: StageFolder, truth: NDArray[np.int64] | None) -> NDArray[np.boo
 
 def _energies(measured: Mapping[int, Mapping[str, Any] | None], key: str) -> dict[int, float]:
     """A price by the 45 nm float32 table, for each seed that has it as a finite number."""
-    rows = {
+    rows: dict[int, dict[str, Any]] = {
         seed: next((r for r in found.get("energy", ()) if r.get("table") == ENERGY_TABLE), {})
         for seed, found in measured.items()
         if found

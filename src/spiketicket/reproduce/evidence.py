@@ -106,9 +106,7 @@ def _logs(
         return []
     above, below = one.energy(price), other.energy(other_price)
     return [
-        math.log(above[s] / below[s])
-        for s in above
-        if s in below and above[s] > 0 and below[s] > 0
+        math.log(above[s] / below[s]) for s in above if s in below and above[s] > 0 and below[s] > 0
     ]
 
 

@@ -98,7 +98,7 @@ class Term(Section):
     """The claim's own series where it is empty."""
     at: Literal["each", "first", "last"] = "each"
     price: Literal["nonzero", "all"] = "nonzero"
-    """Of a ratio of energies: what is multiplied, non-zero inputs or every weight at every place."""
+    """Of a ratio of energies: what is multiplied, non-zero inputs or every weight everywhere."""
 
 
 class Claim(Section):
@@ -123,7 +123,7 @@ class Claim(Section):
     most: bool = False
     """Whether that figure is the paper's most: "up to"."""
     band: tuple[float, float] | None = None
-    """Where a value of the paper's size lies, in points, or as a ratio; None where it gives no size.
+    """Where a value of the paper's size lies, in points or as a ratio; None: it gives no size.
     Of ``holds`` it is the margin to both sides where none is given."""
 
     @model_validator(mode="after")
@@ -201,8 +201,8 @@ class Base(Section):
 def study_names() -> tuple[str, ...]:
     """The studies there are, in the order of the paper."""
     found = {path.stem for path in _STUDIES.glob("*.toml")} - {_BASES}
-    order = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
-    order += ("multisp",)
+    papers = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
+    order = (*papers, "multisp")
     return (*(n for n in order if n in found), *sorted(found - set(order)))
 
 
