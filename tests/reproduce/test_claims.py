@@ -183,6 +183,19 @@ def test_ratio_of_energies_has_two_sides(stage, row, energies, decision):
     assert found.decision == decision
 
 
+def test_every_product_is_priced_where_the_claim_says_so_with_the_other_price_beside(stage, row):
+    priced = RATIO.model_copy(update={"a": RATIO.a.model_copy(update={"price": "all"})})
+    three = (90.0, 91.0, 92.0)
+    rows = [
+        row(stage("dense", *three, energy=(400.0,) * 3, dense=(890.0, 891.0, 892.0)), series="ANN"),
+        row(stage("ticket", *three, energy=(100.0,) * 3), series="SNN"),
+    ]
+    (found,) = find_all(study(priced), rows)
+    assert found.value == pytest.approx(8.91, abs=1e-3)
+    assert found.decision == "shown"
+    assert "4.00 times with zeros skipped" in found.numbers
+
+
 def test_a_gain_far_beyond_the_papers_most_does_not_agree(stage, row):
     gain = claim("above", published=3.8, most=True, band=(0.0, 7.6))
     dense = stage("dense", 50.0, 50.0, 50.0)

@@ -28,10 +28,11 @@ def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, f
     """Energy of each net over that of the ticket the study is about, a bar each; the height."""
     prices = {(c.a.series, c.a.stage): c.a.price for c in study.claims}
     bars = [
-        (row, role, list(stage.energy(prices.get((row.cell.series, role), "nonzero")).values()))
+        (row, role, list(energies.values()))
         for row in rows
         for role in study.stages
-        if (stage := row.stage(role)) and stage.energy_pj
+        if (stage := row.stage(role))
+        and (energies := stage.energy(prices.get((row.cell.series, role), "nonzero")))
     ]
     height = _HEAD + _ROW * len(bars) + 32
     ticket = study.claims[0].b

@@ -84,8 +84,11 @@ def ratio(claim: Claim, a: Row, b: Row) -> Evidence | None:
         words += f" ({ends[0]:.2f} to {ends[1]:.2f})"
     if claim.a.price == "all":
         plain = _logs(one, other, "nonzero", claim.b.price)
-        words += f", every product priced; {math.exp(intervals.mean(plain)):.2f} times with zeros "
-        words += "skipped"
+        words += ", every product priced"
+        if plain:
+            words += f"; {math.exp(intervals.mean(plain)):.2f} times with zeros skipped"
+            f"; {math.exp(intervals.mean(plain)):.2f} times with zeros skipped" if plain else ""
+        )
     return Evidence(
         words=words,
         value=math.exp(mean),
