@@ -94,8 +94,8 @@ def _forest_row(finding: Finding, scale: Scale, y: float, key: Key) -> Markup:
     parts = []
     if finding.claim.sizes:
         low, high = map(scale, finding.claim.sizes)
-        parts.append(rect(low, y - 10, high - low, 20, class_="band"))
-        key.add("band of the paper's size", rect(0, -6, 24, 12, class_="band"))
+        parts.append(rect(low, y - 10, high - low, 20, class_="f-dense", opacity=0.18))
+        key.add("band of the paper's size", rect(0, -6, 24, 12, class_="f-dense", opacity=0.18))
     if finding.claim.margin:
         at = scale(-finding.claim.margin)
         parts.append(line(at, y - 12, at, y + 12, "threshold"))

@@ -87,8 +87,6 @@ def ratio(claim: Claim, a: Row, b: Row) -> Evidence | None:
         words += ", every product priced"
         if plain:
             words += f"; {math.exp(intervals.mean(plain)):.2f} times with zeros skipped"
-            f"; {math.exp(intervals.mean(plain)):.2f} times with zeros skipped" if plain else ""
-        )
     return Evidence(
         words=words,
         value=math.exp(mean),
