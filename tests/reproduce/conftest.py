@@ -43,7 +43,11 @@ def _one_thread(one_thread):
 
 
 def _stage(
-    name: str, *accuracy: float, energy: tuple[float, ...] = (), samples: int = 0
+    name: str,
+    *accuracy: float,
+    energy: tuple[float, ...] = (),
+    dense: tuple[float, ...] = (),
+    samples: int = 0,
 ) -> StageRow:
     seeds = range(len(accuracy))
     right = {s: np.arange(samples) < round(accuracy[s] * samples / 100) for s in seeds if samples}
@@ -57,6 +61,7 @@ def _stage(
         operations={},
         facts={},
         wall_s=1.0,
+        dense_pj=dict(enumerate(dense)),
     )
 
 

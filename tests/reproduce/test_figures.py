@@ -89,7 +89,7 @@ def test_curves(stage, row):
             stage("dense", 90.0, 91.0),
             series=name,
             x=x,
-            panel="cifar10-vgg9/pruned",
+            panel="cifar10-vgg9/weights",
         )
         for name in ("SLT", "LT")
         for x in (20.0, 50.0, 80.0)
@@ -143,7 +143,7 @@ def test_a_figure_lies_within_its_frame(conditions):
 
 def test_what_is_not_there_is_said(row):
     assert "not run yet" in text(draw(load_study("table1"), [row(panel="cifar10-vgg9")]))
-    curve = [row(x=20.0, panel="cifar10-vgg9/pruned")]
+    curve = [row(x=20.0, panel="cifar10-vgg9/weights")]
     assert "not run yet" in text(draw(load_study("fig2"), curve))
     assert "not counted yet" in text(draw(load_study("energy"), [row(panel="cifar10-vgg9")]))
     forest = draw(load_study("reward1"), [row(series="BinW-SNN"), row(series="BinAct-BNN")])
@@ -153,7 +153,9 @@ def test_what_is_not_there_is_said(row):
 def test_energies_are_shares_of_the_tickets(stage, row):
     rows = [
         row(
-            stage("dense", 90.0, energy=(8e6,)), stage("ticket", 89.0, energy=(4e6,)), series="ANN"
+            stage("dense", 90.0, energy=(5e6,), dense=(8e6,)),
+            stage("ticket", 89.0, energy=(4e6,)),
+            series="ANN",
         ),
         row(
             stage("dense", 90.0, energy=(3e6,)),

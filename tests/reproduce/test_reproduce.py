@@ -20,6 +20,7 @@ from spiketicket.reproduce.runner import (
 )
 
 NAMES = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
+NAMES = (*NAMES, "multisp")
 
 
 def spike(*arguments):
@@ -77,7 +78,7 @@ def test_missing_data_is_named_with_how_to_get_it_before_anything_starts(tmp_pat
 
 def test_data_that_is_there_is_not_missed(tmp_path, monkeypatch):
     monkeypatch.setenv("SPIKETICKET_DATA", str(tmp_path))
-    cells = [c for _, cells in plan_studies(["fig2"], "small").studies for c in cells]
+    cells = [c for _, cells in plan_studies(["table1"], "small").studies for c in cells]
     images, events = cells[0].recipe.data, cells[-1].recipe.data
     assert missing_data(images)
     assert missing_data(events)
@@ -159,7 +160,7 @@ def test_rows_hold_what_the_run_folders_do(tmp_path, inline):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["table1", "table2", "fig2", "fig3", "fig4", "fig5"])
 def test_smoke_from_end_to_end(tmp_path, inline, name):
-    with_it = {"table1": ["energy", "reward1"], "table2": ["reward2"]}.get(name, [])
+    with_it = {"table1": ["energy", "reward1"], "table2": ["reward2", "multisp"]}.get(name, [])
     planned = plan_studies([name, *with_it], "smoke")
     result = run_studies(planned, tmp_path / "runs", inline())
     assert {row["state"] for row in result.rows} == {"done"}, result.failed
@@ -196,7 +197,8 @@ def test_partial_draws_what_there_is(tmp_path):
     assert (tmp_path / "out" / "fig2.svg").exists()
     assert not (tmp_path / "runs").exists()
     named = {p.name for p in (tmp_path / "out").iterdir()}
-    assert named == {f"fig2.{end}" for end in ("jsonl", "csv", "svg", "md")}
+    assert named == {f"fig2.{end}" for end in ("jsonl", "csv", "svg", "md")} | {"README.md"}
+    assert "never run" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_every_study_says_where_it_is_in_the_paper():

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 NAMES = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
+NAMES = (*NAMES, "multisp")
 SHAPES = {
     "cifar10": (3, 32, 32, 10),
     "cifar100": (3, 32, 32, 100),
@@ -138,9 +139,13 @@ def test_paper_scale_has_the_published_settings():
         else:
             images = not hasattr(cell.recipe.data, "steps")
             assert cell.recipe.model.timesteps == (1 if images else 4)
-    for name in ("fig2", "fig3"):
+    for name, data in (("fig2", "cifar10"), ("fig3", "dvs_gesture")):
         assert {c.x for c in tables[name]} == {20, 30, 40, 50, 60, 70, 80}
-        assert {c.recipe.data.name for c in tables[name]} == {"cifar10", "dvs_gesture"}
+        assert {c.recipe.data.name for c in tables[name]} == {data}
+        methods = {(c.recipe.model.name, c.recipe.ticket.name) for c in tables[name]}
+        assert methods == {("vgg9", "edge_popup"), ("spikformer", "patches")}
+    tiny = [c for c in tables["fig4"] if "tiny" in c.panel]
+    assert {stage_of(c.recipe, "main") for c in tiny} == {"pepsp"}
     steps = {c.x for c in tables["fig4"] if "timesteps" in c.panel}
     decays = {c.x for c in tables["fig4"] if "decay" in c.panel}
     assert steps == {1, 2, 4, 6, 8}

@@ -52,7 +52,7 @@ def reproduce(
         ScaleName,
         typer.Option(
             "--scale",
-            help="paper: as published. small: an hour per study on two cores. smoke: minutes.",
+            help="paper: as published. small: three hours of one core for all. smoke: minutes.",
         ),
     ] = ScaleName.small,
     seeds: Annotated[

@@ -1,46 +1,66 @@
 """Whether our rows agree with what the paper states: the rules, in full.
 
-A claim is decided for every series and every value of the axis it is about. ``low`` and ``high``
-are the ends of the interval of a difference, as the verdict makes it
-(:mod:`spiketicket.verdict.rules`).
+A claim is decided for every series and every value of the axis it is about, each time a *finding*.
+It states a direction, and where the paper gives a size a band for it. Both are in the study's
+file, fixed before the first training (:mod:`.registered`).
 
-**difference** a - b, in percentage points
+**Direction.** A difference a - b in percentage points
 
-    holds   shown: low >= -margin      contrary: high < -margin
-    falls   shown: high < -margin      contrary: low >= -margin
-    above   shown: low > 0             contrary: high < 0
+    holds   a - b > -margin         falls   a - b < -margin         above   a - b > 0
 
-and undecided where b, or a for ``above``, is not itself shown to be better than the constant
-answer, the most frequent class of the test set: what learned nothing shows nothing.
+a ratio of energies above 1 (its logarithm over the seeds), the value at ``near`` the best of an
+axis (``peak``: on each side one other is worse), or a fall of more than the margin below the
+smallest value of the axis that comes after ``near`` and not after ``until`` (``cliff``). Each has
+a p value for the direction stated and one for its opposite (:mod:`.evidence`); the smaller counts.
 
-**peak** near a value of the axis: shown where no other value is shown to be better (low > 0) and
-on each side one is shown to be worse; contrary where another value is shown to be better.
+**Holm.** The p values of all findings of a study at a scale, over all its panels, are adjusted
+together (Holm 1979). What is not finished counts as a finding with p = 1, and so does what compares
+nets that learned nothing: not shown to be better than always answering the most frequent class (b,
+and a for ``above``). A direction is shown where the adjusted p is at most 1 - confidence.
 
-**cliff** between ``near`` and ``until``: with d(x) = accuracy at x minus that at the smallest x,
-the fall is at the first x with high(d) < -margin. Shown where it lies above ``near`` and not
-above ``until``; contrary where it lies elsewhere, or every d has low >= -margin.
+**Band.** [low, high] around the paper's size: of ``holds`` the margin to both sides unless the file
+says other; of "up to" its upper end is not below the paper's figure. No band: no size is judged.
 
-**ratio** of the energies of a and b, a value per seed: shown where each is above 1, contrary where
-each is below 1. Peak and cliff are undecided among nets that learned nothing.
+    shown       the direction is shown, and the whole interval lies in the band (or there is none)
+    other size  the direction is shown, and the whole interval lies outside the band
+    direction   the direction is shown, and the interval has an end of the band in it
+    contrary    the opposite direction is shown
+    undecided   no direction is shown
+    one seed    there is one seed: no verdict, whatever the test samples say
+    missing     a row, an interval, or a count of operations is not there
 
-All else is undecided, and missing where a row or an interval is not there. The paper's numbers
-stand beside ours; no rule reads them.
+**Detectable** is the difference that a finding had 80 % power to show at Holm's first step, which
+divides 1 - confidence by the number of findings; of a ratio it is a factor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal
 
 from spiketicket.report.numbers import signed
-from spiketicket.reproduce.collect import Row, compared, stage_of
+from spiketicket.reproduce import evidence
+from spiketicket.reproduce.collect import Row, stage_of
+from spiketicket.reproduce.evidence import Evidence
 from spiketicket.reproduce.published import published
 from spiketicket.reproduce.study import Claim, Study, Term
 from spiketicket.verdict import intervals
-from spiketicket.verdict.rules import Comparison
 
-Decision = Literal["shown", "contrary", "undecided", "missing"]
+Decision = Literal[
+    "shown", "other size", "direction", "contrary", "undecided", "one seed", "missing"
+]
+DECISIONS: Final[dict[Decision, str]] = {
+    "shown": "shown",
+    "other size": "same direction, other size",
+    "direction": "same direction, size undecided",
+    "contrary": "contrary",
+    "undecided": "undecided",
+    "one seed": "one seed: no verdict",
+    "missing": "missing",
+}
+"""Every decision in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,49 +80,63 @@ class Finding:
     high: float | None = None
     stated: float | None = None
     """The paper's own."""
+    p: float = 1.0
+    """Of the direction that is nearer, before Holm's adjustment."""
+    adjusted: float = 1.0
+    detectable: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Open:
+    """A finding that waits for those of its family."""
+
+    finding: Finding
+    found: Evidence | None
+    confidence: float
 
 
 def find_all(study: Study, rows: Sequence[Row]) -> list[Finding]:
-    """Every claim of a study, decided."""
-    findings: list[Finding] = []
+    """Every claim of a study, decided; the rows are the family of Holm's adjustment."""
+    waiting: list[_Open] = []
     for panel in dict.fromkeys(row.cell.panel for row in rows):
         own = [row for row in rows if row.cell.panel == panel]
         for claim in study.claims:
             if not claim.panels or panel in claim.panels:
-                findings += _decided(claim, panel, own)
-    return findings
+                waiting += _of_claim(claim, panel, own)
+    adjusted = intervals.holm([one.finding.p for one in waiting])
+    return [_decided(one, p, len(waiting)) for one, p in zip(waiting, adjusted, strict=True)]
 
 
-def _decided(claim: Claim, panel: str, rows: Sequence[Row]) -> list[Finding]:
+def to_plain(finding: Finding) -> dict[str, Any]:
+    """A finding as plain values for JSON."""
+    own = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    band = finding.claim.sizes
+    return {**own, "claim": finding.claim.text, "band": None if band is None else list(band)}
+
+
+def _of_claim(claim: Claim, panel: str, rows: Sequence[Row]) -> list[_Open]:
     series = dict.fromkeys(row.cell.series for row in rows)
     wanted = [s for s in series if s in claim.series or not claim.series]
     if claim.a.series and claim.b and claim.b.series:
         wanted = wanted[:1]  # both sides name their series: it is one claim
-    found: list[Finding] = []
+    found: list[_Open] = []
     for name in wanted:
-        own = sorted((r for r in rows if r.cell.series == (claim.a.series or name)), key=_place)
         label = claim.a.series or name
-        if claim.kind == "peak":
-            found.append(_peak(claim, panel, label, own))
-        elif claim.kind == "cliff":
-            found.append(_cliff(claim, panel, label, own))
-        else:
-            others = sorted((r for r in rows if r.cell.series == _other(claim, name)), key=_place)
-            found += _pairs(claim, panel, label, own, others)
+        own = sorted((r for r in rows if r.cell.series == label), key=evidence.place)
+        if claim.kind in {"peak", "cliff"}:
+            over = evidence.peak if claim.kind == "peak" else evidence.cliff
+            if own:
+                found.append(_open(claim, panel, label, own[:1] * 2, over(claim, own)))
+            continue
+        other = (claim.b.series if claim.b else "") or name
+        others = sorted((r for r in rows if r.cell.series == other), key=evidence.place)
+        found += _pairs(claim, panel, label, own, others)
     return found
-
-
-def _place(row: Row) -> float:
-    return row.cell.x or 0.0
-
-
-def _other(claim: Claim, name: str) -> str:
-    return (claim.b.series if claim.b else "") or name
 
 
 def _pairs(
     claim: Claim, panel: str, series: str, own: Sequence[Row], others: Sequence[Row]
-) -> list[Finding]:
+) -> list[_Open]:
     if claim.b is None:
         return []
     left, right = _at(claim.a, own), _at(claim.b, others)
@@ -110,9 +144,13 @@ def _pairs(
         right = right * len(left)
     elif len(left) == 1 and len(right) > 1:
         left = left * len(right)
-    pairs = zip(left, right, strict=False)
-    decide = _ratio if claim.kind == "ratio" else _difference
-    return [decide(claim, panel, series, a, b) for a, b in pairs]
+    measure: Callable[[Claim, Row, Row], Evidence | None] = (
+        evidence.ratio if claim.kind == "ratio" else evidence.difference
+    )
+    return [
+        _open(claim, panel, series, (a, b), measure(claim, a, b))
+        for a, b in zip(left, right, strict=False)
+    ]
 
 
 def _at(term: Term, rows: Sequence[Row]) -> list[Row]:
@@ -121,57 +159,70 @@ def _at(term: Term, rows: Sequence[Row]) -> list[Row]:
     return [rows[0] if term.at == "first" else rows[-1]]
 
 
-def _difference(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
-    x = a.cell.x if a.cell.x == b.cell.x else None
-    stated = claim.published if claim.published is not None else _stated(claim, a, b)
-    pair = _compare(claim, a, b)
-    if pair is None or pair.low is None or pair.high is None:
-        told = "not finished" if pair is None else "there is no interval"
-        return Finding(
-            panel=panel,
-            series=series,
-            x=x,
-            claim=claim,
-            decision="missing",
-            numbers=told,
-            stated=stated,
-        )
-    low, high, margin = pair.low, pair.high, claim.margin
-    tests = {
-        "holds": (low >= -margin, high < -margin),
-        "falls": (high < -margin, low >= -margin),
-        "above": (low > 0, high < 0),
-    }
-    shown, contrary = tests[claim.expect]
-    decision: Decision = "shown" if shown else "contrary" if contrary else "undecided"
-    learned = a.learned(claim.a.stage) if claim.expect == "above" else _learned(claim, b)
-    if not learned:
-        decision = "undecided"
-    numbers = f"{signed(pair.difference)} ({signed(low)} to {signed(high)}) points"
-    numbers += "" if learned else ", of nets that learned nothing"
-    return Finding(
+def _open(
+    claim: Claim, panel: str, series: str, pair: Sequence[Row], found: Evidence | None
+) -> _Open:
+    a, b = pair
+    single = claim.kind in {"difference", "ratio"}
+    stated = claim.published
+    if stated is None and claim.kind == "difference":
+        stated = _stated(claim, a, b)
+    blind = found is None or found.why or found.seeds < 2
+    p = 1.0 if blind or found is None else min(found.direct, found.against)
+    finding = Finding(
         panel=panel,
         series=series,
-        x=x,
+        x=a.cell.x if single and a.cell.x == b.cell.x else None,
         claim=claim,
-        decision=decision,
-        numbers=numbers + _paper(stated, "points", claim),
-        value=pair.difference,
-        low=low,
-        high=high,
+        decision="missing",
+        numbers=_lacking(claim),
+        value=None if found is None else found.value,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
         stated=stated,
+        p=p,
+    )
+    return _Open(finding=finding, found=found, confidence=a.cell.recipe.verdict.confidence)
+
+
+def _lacking(claim: Claim) -> str:
+    if claim.kind == "ratio":
+        return "operations are not counted yet (spiketicket measure)"
+    return "not finished, or there is no interval"
+
+
+def _decided(one: _Open, adjusted: float, family: int) -> Finding:
+    found, claim = one.found, one.finding.claim
+    if found is None:
+        return one.finding
+    least = None
+    if found.half_width is not None and found.seeds > 1:
+        least = intervals.detectable(found.half_width, one.confidence, found.df, family)
+        least = math.exp(min(least, 700.0)) if claim.kind == "ratio" else least
+    decision: Decision = "undecided"
+    if found.seeds < 2:
+        decision = "one seed"
+    elif adjusted <= 1 - one.confidence:
+        right = found.direct <= found.against
+        decision = _size(claim, found) if right else "contrary"
+    numbers = found.words + (f", of {found.why}" if found.why else "")
+    return replace(
+        one.finding,
+        decision=decision,
+        numbers=numbers + _paper(one.finding.stated, claim),
+        adjusted=adjusted,
+        detectable=least,
     )
 
 
-def _learned(claim: Claim, row: Row) -> bool:
-    return claim.b is not None and row.learned(claim.b.stage)
-
-
-def _compare(claim: Claim, a: Row, b: Row) -> Comparison | None:
-    one, other = a.stage(claim.a.stage), b.stage(claim.b.stage) if claim.b else None
-    if one is None or other is None:
-        return None
-    return compared(one, other, a.cell.recipe.verdict.confidence)
+def _size(claim: Claim, found: Evidence) -> Decision:
+    band = claim.sizes
+    if band is None or found.low is None or found.high is None:
+        return "shown"
+    if band[0] <= found.low and found.high <= band[1]:
+        return "shown"
+    outside = found.low > band[1] or found.high < band[0]
+    return "other size" if outside else "direction"
 
 
 def _stated(claim: Claim, a: Row, b: Row) -> float | None:
@@ -188,149 +239,17 @@ def _stated(claim: Claim, a: Row, b: Row) -> float | None:
     return round(values[0] - values[1], 2)
 
 
-def _ratio(claim: Claim, panel: str, series: str, a: Row, b: Row) -> Finding:
-    one, other = a.stage(claim.a.stage), b.stage(claim.b.stage) if claim.b else None
-    stated = claim.published
-    ratios = [
-        one.energy_pj[s] / other.energy_pj[s]
-        for s in (one.energy_pj if one and other else ())
-        if one and other and s in other.energy_pj and other.energy_pj[s] > 0
-    ]
-    if not ratios:
-        told = "operations are not counted yet (spiketicket measure)"
-        return Finding(
-            panel=panel,
-            series=series,
-            x=None,
-            claim=claim,
-            decision="missing",
-            numbers=told,
-            stated=stated,
-        )
-    mean = intervals.mean(ratios)
-    decision: Decision = "undecided"
-    if min(ratios) > 1:
-        decision = "shown"
-    elif max(ratios) < 1:
-        decision = "contrary"
-    spread = f" ({min(ratios):.2f} to {max(ratios):.2f} over seeds)" if len(ratios) > 1 else ""
-    numbers = f"{mean:.2f} times{spread}" + _paper(stated, "times", claim)
-    return Finding(
-        panel=panel,
-        series=series,
-        x=None,
-        claim=claim,
-        decision=decision,
-        numbers=numbers,
-        value=mean,
-        low=min(ratios),
-        high=max(ratios),
-        stated=stated,
-    )
+def _paper(stated: float | None, claim: Claim) -> str:
+    text = ""
+    if stated is not None:
+        ours = f"{stated:g}" if claim.kind == "ratio" else signed(stated)
+        text = f"; the paper {'up to ' if claim.most else ''}{ours}"
+    return text + band_in_words(claim)
 
 
-def _peak(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding:
-    top = next((r for r in rows if r.cell.x == claim.near), None)
-    others = [r for r in rows if r is not top]
-    pairs = [(r, _against(claim, r, top)) for r in others] if top else []
-    if not pairs or any(p is None or p.low is None for _, p in pairs):
-        return Finding(
-            panel=panel,
-            series=series,
-            x=None,
-            claim=claim,
-            decision="missing",
-            numbers="not finished",
-        )
-    better = [r for r, p in pairs if p and p.low is not None and p.low > 0]
-    worse = [r for r, p in pairs if p and p.high is not None and p.high < 0]
-    sides = [
-        [r for r in others if _place(r) < claim.near],
-        [r for r in others if _place(r) > claim.near],
-    ]
-    both = all(not side or any(r in worse for r in side) for side in sides)
-    learned = all(r.learned(claim.a.stage) for r in rows)
-    best = max(rows, key=lambda r: _mean(r, claim.a))
-    numbers = f"highest at {best.cell.x:g}, {_mean(best, claim.a):.2f} %"
-    if not learned:
-        told = f"{numbers}, of nets that learned nothing"
-        return Finding(
-            panel=panel, series=series, x=None, claim=claim, decision="undecided", numbers=told
-        )
-    if better:
-        at = ", ".join(f"{r.cell.x:g}" for r in better)
-        return Finding(
-            panel=panel,
-            series=series,
-            x=None,
-            claim=claim,
-            decision="contrary",
-            numbers=f"{numbers}; shown better at {at}",
-        )
-    decision: Decision = "shown" if both else "undecided"
-    return Finding(
-        panel=panel, series=series, x=None, claim=claim, decision=decision, numbers=numbers
-    )
-
-
-def _cliff(claim: Claim, panel: str, series: str, rows: Sequence[Row]) -> Finding:
-    pairs = [(r, _against(claim, r, rows[0])) for r in rows[1:]]
-    if not pairs or any(p is None or p.low is None for _, p in pairs):
-        return Finding(
-            panel=panel,
-            series=series,
-            x=None,
-            claim=claim,
-            decision="missing",
-            numbers="not finished",
-        )
-    if not rows[0].learned(claim.a.stage):
-        told = "the net with the most patches learned nothing"
-        return Finding(
-            panel=panel, series=series, x=None, claim=claim, decision="undecided", numbers=told
-        )
-    margin = claim.margin
-    fallen = [r for r, p in pairs if p and p.high is not None and p.high < -margin]
-    all_hold = all(p and p.low is not None and p.low >= -margin for _, p in pairs)
-    if fallen:
-        at = _place(fallen[0])
-        inside = claim.near < at <= claim.until
-        numbers = f"{margin:g} points below the first from {at:g} on"
-        return Finding(
-            panel=panel,
-            series=series,
-            x=None,
-            claim=claim,
-            decision="shown" if inside else "contrary",
-            numbers=numbers,
-            value=at,
-        )
-    decision: Decision = "contrary" if all_hold else "undecided"
-    return Finding(
-        panel=panel,
-        series=series,
-        x=None,
-        claim=claim,
-        decision=decision,
-        numbers=f"not shown to fall by {margin:g} points",
-    )
-
-
-def _against(claim: Claim, row: Row, other: Row) -> Comparison | None:
-    one, two = row.stage(claim.a.stage), other.stage(claim.a.stage)
-    if one is None or two is None:
-        return None
-    return compared(one, two, row.cell.recipe.verdict.confidence)
-
-
-def _mean(row: Row, term: Term) -> float:
-    stage = row.stage(term.stage)
-    return stage.mean if stage else 0.0
-
-
-def _paper(stated: float | None, unit: str, claim: Claim) -> str:
-    if stated is None:
+def band_in_words(claim: Claim) -> str:
+    """The band a size is judged by, as the end of a text; empty where there is none."""
+    if claim.sizes is None:
         return ""
-    text = signed(stated) if unit == "points" else f"{stated:g}"
-    most = "up to " if claim.published is not None and unit == "points" else ""
-    return f"; the paper {most}{text}"
+    low, high = (f"{v:g}" if claim.kind == "ratio" else signed(v) for v in claim.sizes)
+    return f", band {low} to {high}"

@@ -6,6 +6,7 @@ Whatever is finished counts, stage by stage, so that a study that was killed sho
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,8 @@ class StageRow:
     """One finished stage of a cell: what each of its finished seeds has reached.
 
     ``right`` says of each seed which test samples it got right; ``energy_pj`` is the arithmetic of
-    an image by the 45 nm float32 table, where operations were counted.
+    an image by the 45 nm float32 table, where operations were counted, and ``dense_pj`` the same
+    with every weight multiplied at every place.
     """
 
     name: str
@@ -54,6 +56,11 @@ class StageRow:
     operations: Mapping[int, Mapping[str, float]]
     facts: Mapping[str, Any]
     wall_s: float
+    dense_pj: Mapping[int, float] = field(default_factory=dict)
+
+    def energy(self, price: str) -> Mapping[int, float]:
+        """Picojoules per image for each seed: ``nonzero`` inputs multiplied, or ``all`` weights."""
+        return self.dense_pj if price == "all" else self.energy_pj
 
     @property
     def mean(self) -> float:
@@ -205,7 +212,8 @@ def _stage(
         title=stage.title,
         accuracy={s: float(found["test_accuracy"]) for s, found in results.items()},
         right={s: r for s, path in stages.items() if (r := _right(path, truth)) is not None},
-        energy_pj={s: pj for s, found in measured.items() if (pj := _energy(found)) is not None},
+        energy_pj=_energies(measured, "total_pj"),
+        dense_pj=_energies(measured, "dense_pj"),
         operations={s: dict(found["total"]) for s, found in measured.items() if found},
         facts={k: first[k] for k in _FACTS if k in first},
         wall_s=sum(t.get("wall_s", 0.0) for t in timings),
@@ -238,9 +246,18 @@ def _right(path: StageFolder, truth: NDArray[np.int64] | None) -> NDArray[np.boo
     return np.asarray(predicted == truth)
 
 
-def _energy(measured: Mapping[str, Any] | None) -> float | None:
-    rows = (measured or {}).get("energy", ())
-    return next((float(r["total_pj"]) for r in rows if r.get("table") == ENERGY_TABLE), None)
+def _energies(measured: Mapping[int, Mapping[str, Any] | None], key: str) -> dict[int, float]:
+    """A price by the 45 nm float32 table, for each seed that has it as a finite number."""
+    rows: dict[int, dict[str, Any]] = {
+        seed: next((r for r in found.get("energy", ()) if r.get("table") == ENERGY_TABLE), {})
+        for seed, found in measured.items()
+        if found
+    }
+    return {
+        seed: float(row[key])
+        for seed, row in rows.items()
+        if isinstance(row.get(key), int | float) and math.isfinite(row[key])
+    }
 
 
 def compared(a: StageRow, b: StageRow, confidence: float) -> Comparison | None:

@@ -7,23 +7,32 @@ from collections.abc import Sequence
 from spiketicket.report.figures.canvas import Scale, dot, folded, line, rect, text, x_axis
 from spiketicket.report.markup import Markup, joined
 from spiketicket.report.numbers import energy, signed
-from spiketicket.reproduce.claims import Finding, find_all
+from spiketicket.reproduce.claims import DECISIONS, Finding, find_all
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.look import RIGHT, Key, kind_of, nothing, ring, role_title
 from spiketicket.reproduce.study import Study
 
 _ROW, _HEAD, _LEFT = 34.0, 36.0, 4.0
 _LABELS, _WIDTH = 340.0, 700.0
-_DECISIONS = {"shown": "own good", "contrary": "own bad", "undecided": "own even"}
+_KINDS = {
+    "shown": "own good",
+    "direction": "own good",
+    "other size": "own bad",
+    "contrary": "own bad",
+    "undecided": "own even",
+    "one seed": "own even",
+}
 
 
 def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float]:
     """Energy of each net over that of the ticket the study is about, a bar each; the height."""
+    prices = {(c.a.series, c.a.stage): c.a.price for c in study.claims}
     bars = [
-        (row, role, list(stage.energy_pj.values()))
+        (row, role, list(energies.values()))
         for row in rows
         for role in study.stages
-        if (stage := row.stage(role)) and stage.energy_pj
+        if (stage := row.stage(role))
+        and (energies := stage.energy(prices.get((row.cell.series, role), "nonzero")))
     ]
     height = _HEAD + _ROW * len(bars) + 32
     ticket = study.claims[0].b
@@ -59,10 +68,11 @@ def energy_panel(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, f
 
 def forest(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, float]:
     """The study's claims as differences with their intervals, a line each; width and height."""
-    findings = find_all(study, rows)
+    findings = [f for f in find_all(study, rows) if f.claim.kind == "difference"]
     titles = {row.cell.panel: row.cell.title for row in rows}
     margins = [-f.claim.margin for f in findings]
     known = [v for f in findings for v in (f.low, f.high, f.value, f.stated) if v is not None]
+    known += [v for f in findings for v in f.claim.sizes or ()]
     ends = [*known, *margins, 0.0, 1.0]
     scale = Scale(low=min(ends), high=max(ends), start=_LABELS + 14, end=_WIDTH - 8)
     bottom = _ROW * len(findings)
@@ -82,16 +92,23 @@ def forest(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, 
 
 def _forest_row(finding: Finding, scale: Scale, y: float, key: Key) -> Markup:
     parts = []
+    if finding.claim.sizes:
+        low, high = map(scale, finding.claim.sizes)
+        parts.append(rect(low, y - 10, high - low, 20, class_="f-dense", opacity=0.18))
+        key.add("band of the paper's size", rect(0, -6, 24, 12, class_="f-dense", opacity=0.18))
     if finding.claim.margin:
         at = scale(-finding.claim.margin)
         parts.append(line(at, y - 12, at, y + 12, "threshold"))
         key.add("margin", line(12, -7, 12, 7, "threshold"))
     if finding.value is not None and finding.low is not None and finding.high is not None:
-        kind = _DECISIONS.get(finding.decision, "control")
+        kind = _KINDS.get(finding.decision, "control")
         tip = f"{signed(finding.value)} ({signed(finding.low)} to {signed(finding.high)})"
+        tip += f", p {finding.adjusted:.2g} (Holm), {DECISIONS[finding.decision]}"
+        if finding.detectable is not None:
+            tip += f"; detectable {finding.detectable:.1f} points"
         parts.append(line(scale(finding.low), y, scale(finding.high), y, f"bar s-{kind}"))
         parts.append(dot(scale(finding.value), y, 4, f"f-{kind}", tip))
-        key.add(finding.decision, dot(12, 0, 4, f"f-{kind}"))
+        key.add(DECISIONS[finding.decision], dot(12, 0, 4, f"f-{kind}"))
     else:
         parts.append(text(scale(0) + 4, y + 4, "not finished", "dim"))
     if finding.stated is not None:

@@ -4,6 +4,7 @@
 <out>/<study>.csv      a line per stage
 <out>/<study>.svg      the figure
 <out>/<study>.md       what it shows, what is missing, the values
+<out>/README.md        every study there is: what came of it, and which were never run at this scale
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from spiketicket.experiment.measure import measure_run
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.progress import Reporter
 from spiketicket.reproduce.cells import Cell, cells_of
-from spiketicket.reproduce.claims import find_all
+from spiketicket.reproduce.claims import find_all, to_plain
 from spiketicket.reproduce.collect import Row, collect, to_lines
 from spiketicket.reproduce.figures import draw
+from spiketicket.reproduce.registered import claims_hash, register, registration
 from spiketicket.reproduce.requirements import require_data
-from spiketicket.reproduce.statement import Agreement, agreement, sentences
-from spiketicket.reproduce.study import Study, load_study
-from spiketicket.reproduce.tables import missing, to_csv, to_page
+from spiketicket.reproduce.statement import Agreement, agreement, counted, sentences
+from spiketicket.reproduce.study import Study, load_study, study_names
+from spiketicket.reproduce.tables import missing, not_at_scale, to_csv, to_page
 from spiketicket.sweep import Executor, Observer, Run, SweepResult, run_runs
 
 
@@ -37,7 +39,7 @@ class Planned:
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """What became of a study."""
 
@@ -45,6 +47,12 @@ class Written:
     rows: tuple[Row, ...]
     files: tuple[Path, ...]
     missing: tuple[str, ...]
+    registration: str
+    """Whether the claims are those from before the first run, in a sentence."""
+    hash: str
+    """Over claims, bands, margins and recipes, now."""
+    not_run: tuple[str, ...]
+    """What the paper has and this scale does not, a text each."""
 
     @property
     def agreement(self) -> Mapping[str, Agreement]:
@@ -64,7 +72,11 @@ class Written:
             "runs": len(self.rows),
             "agreement": dict(self.agreement),
             "sentences": sentences(self.study, self.rows),
+            "claims_hash": self.hash,
+            "registration": self.registration,
+            "findings": [to_plain(f) for f in find_all(self.study, self.rows)],
             "missing": list(self.missing),
+            "not_run": list(self.not_run),
             "files": [str(path) for path in self.files],
         }
 
@@ -109,6 +121,8 @@ def run_studies(
         UserError: as :func:`spiketicket.sweep.run_runs`.
     """
     require_data(cell for _, cells in planned.studies for cell in cells)
+    for study, cells in planned.studies:
+        register(study, cells, planned.scale, runs_dir)
     return run_runs(
         planned.runs,
         runs_dir,
@@ -127,7 +141,11 @@ def count_operations(
     Raises:
         UserError: as :func:`spiketicket.experiment.measure.measure_run`.
     """
-    about = (cells for study, cells in planned.studies if study.metric == "energy")
+    about = (
+        cells
+        for study, cells in planned.studies
+        if any(claim.kind == "ratio" for claim in study.claims)
+    )
     recipes = {c.recipe.folder_name: c.recipe for cells in about for c in cells}
     for name, recipe in recipes.items():
         folder = RunFolder(runs_dir / name)
@@ -146,20 +164,57 @@ def write_studies(planned: Planned, runs_dir: Path, out: Path) -> list[Written]:
     Raises:
         UserError: a damaged run folder, or a place that cannot be written.
     """
-    return [_write(study, cells, planned.scale, runs_dir, out) for study, cells in planned.studies]
+    written = [
+        _write(study, cells, planned.scale, runs_dir, out) for study, cells in planned.studies
+    ]
+    write_bytes(out / "README.md", _index(planned.scale, written, out).encode(), "out")
+    return written
+
+
+def _index(scale: str, written: Sequence[Written], out: Path) -> str:
+    """Every study there is, and what came of it."""
+    now = {found.study.name: counted(find_all(found.study, found.rows)) for found in written}
+    lines = [
+        f"# Studies at `--scale {scale}`",
+        "",
+        "| study | in the paper | claims |",
+        "| --- | --- | --- |",
+    ]
+    for name in study_names():
+        study, page = load_study(name), f"[{name}]({name}.md)"
+        if not _has_runs(out / f"{name}.jsonl"):
+            told = "never run at this scale"
+        else:
+            told = now.get(name, "see its page")
+        shown = page if (out / f"{name}.md").exists() else name
+        lines.append(f"| {shown} | {study.place}: {study.title} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def _has_runs(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _write(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path, out: Path) -> Written:
     rows = collect(cells, runs_dir)
+    told = registration(study, cells, scale, runs_dir)
     content = {
         "jsonl": to_lines(rows).encode(),
         "csv": to_csv(rows).encode(),
         "svg": draw(study, rows).encode(),
-        "md": to_page(study, scale, rows).encode(),
+        "md": to_page(study, scale, rows, told).encode(),
     }
     with explained(out, "out"):
         out.mkdir(parents=True, exist_ok=True)
     for end, text in content.items():
         write_bytes(out / f"{study.name}.{end}", text, "out")
     files = tuple(out / f"{study.name}.{end}" for end in content)
-    return Written(study, tuple(rows), files, tuple(missing(rows)))
+    return Written(
+        study=study,
+        rows=tuple(rows),
+        files=files,
+        missing=tuple(missing(rows)),
+        registration=told,
+        hash=claims_hash(study, cells),
+        not_run=tuple(not_at_scale(study, scale)),
+    )

@@ -1,7 +1,7 @@
 """What a study shows, in sentences, and whether it agrees with the paper.
 
 A panel *agrees* where every claim about it is shown (:mod:`.claims`), *disagrees* where one is
-contrary, and else is *undecided*, or *unfinished* where anything is missing.
+contrary or of another size, and else is *undecided*, or *unfinished* where anything is missing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from spiketicket.reproduce.claims import Finding, find_all
+from spiketicket.reproduce.claims import DECISIONS, Finding, find_all
 from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.study import Study
 
@@ -19,11 +19,11 @@ Agreement = Literal["agrees", "disagrees", "undecided", "unfinished"]
 def agreement(findings: Sequence[Finding]) -> Agreement:
     """What a panel's findings come to."""
     decisions = {finding.decision for finding in findings}
-    if "contrary" in decisions:
+    if decisions & {"contrary", "other size"}:
         return "disagrees"
     if "missing" in decisions or not decisions:
         return "unfinished"
-    return "undecided" if "undecided" in decisions else "agrees"
+    return "agrees" if decisions == {"shown"} else "undecided"
 
 
 def sentences(study: Study, rows: Sequence[Row]) -> list[str]:
@@ -38,26 +38,44 @@ def sentences(study: Study, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def counted(findings: Sequence[Finding]) -> str:
+    """How many findings of each decision there are, in words."""
+    count = {words: sum(f.decision == d for f in findings) for d, words in DECISIONS.items()}
+    return ", ".join(f"{n} {words}" for words, n in count.items() if n) or "no claim"
+
+
+def not_shown(findings: Sequence[Finding]) -> str:
+    """What could not be shown, and how large it would have had to be; empty where there is none."""
+    open_ones = [f for f in findings if f.decision in {"undecided", "direction", "one seed"}]
+    if not open_ones:
+        return ""
+    least = [f.detectable for f in open_ones if f.detectable is not None and _in_points(f)]
+    told = f"Could not show {len(open_ones)} of {len(findings)} claims"
+    if least:
+        told += f"; of differences it had 80 % power from {min(least):.1f} points on at best"
+        told += f", {max(least):.1f} at worst"
+    return told + "."
+
+
+def _in_points(finding: Finding) -> bool:
+    return finding.claim.kind != "ratio"
+
+
 def _overall(findings: Sequence[Finding]) -> str:
-    count = {
-        d: sum(f.decision == d for f in findings)
-        for d in ("shown", "contrary", "undecided", "missing")
-    }
-    told = ", ".join(f"{n} {d}" for d, n in count.items() if n) or "no claim"
     words = {
         "agrees": "agrees with the paper",
         "disagrees": "disagrees with the paper",
         "undecided": "does not contradict the paper and does not show all of it",
         "unfinished": "unfinished",
     }
-    return f"{words[agreement(findings)]} ({told})."
+    return f"{words[agreement(findings)]} ({counted(findings)})."
 
 
 def _by_claim(findings: Sequence[Finding]) -> list[str]:
     lines = []
     for claim in dict.fromkeys(f.claim.text for f in findings):
         own = [f for f in findings if f.claim.text == claim]
-        told = "; ".join(f"{_label(f)}{f.decision}, {f.numbers}" for f in own)
+        told = "; ".join(f"{_label(f)}{DECISIONS[f.decision]}, {f.numbers}" for f in own)
         lines.append(f"{claim}: {told}.")
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,6 +78,8 @@ class Panel(Section):
     """Which of the study's series are in it; all where it is empty."""
     set: Changes = Field(default_factory=dict)
     published: str = ""
+    stands_for: str = ""
+    """Title of the paper's panel in whose place it is; its own where this is empty."""
 
 
 class ScalePlan(Section):
@@ -94,6 +97,8 @@ class Term(Section):
     series: str = ""
     """The claim's own series where it is empty."""
     at: Literal["each", "first", "last"] = "each"
+    price: Literal["nonzero", "all"] = "nonzero"
+    """Of a ratio of energies: what is multiplied, non-zero inputs or every weight everywhere."""
 
 
 class Claim(Section):
@@ -115,6 +120,35 @@ class Claim(Section):
     """Bases of the panels it is about; all where it is empty."""
     published: float | None = None
     """The figure the paper gives, where it is not a difference of its values."""
+    most: bool = False
+    """Whether that figure is the paper's most: "up to"."""
+    band: tuple[float, float] | None = None
+    """Where a value of the paper's size lies, in points or as a ratio; None: it gives no size.
+    Of ``holds`` it is the margin to both sides where none is given."""
+
+    @model_validator(mode="after")
+    def _band_fits(self) -> Claim:
+        if self.band is None:
+            if self.published is not None:
+                raise ValueError(f"{self.text}: a published figure needs a band")
+            return self
+        low, high = self.band
+        bound = {"falls": (-math.inf, -self.margin), "holds": (-self.margin, math.inf)}
+        least, most = bound.get(self.expect, (0.0, math.inf))
+        if self.kind == "ratio":
+            least, most = 1.0, math.inf
+        if not least <= low < high <= most:
+            raise ValueError(f"{self.text}: the band must lie in {least:g} to {most:g}, low first")
+        if self.most and (self.published is None or high < self.published):
+            raise ValueError(f"{self.text}: the band must reach the paper's figure")
+        return self
+
+    @property
+    def sizes(self) -> tuple[float, float] | None:
+        """The band that counts: the one given, or the margin of ``holds`` to both sides."""
+        if self.band is None and self.kind == "difference" and self.expect == "holds":
+            return (-self.margin, self.margin)
+        return self.band
 
 
 class Study(Section):
@@ -167,7 +201,8 @@ class Base(Section):
 def study_names() -> tuple[str, ...]:
     """The studies there are, in the order of the paper."""
     found = {path.stem for path in _STUDIES.glob("*.toml")} - {_BASES}
-    order = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
+    papers = ("table1", "table2", "fig2", "fig3", "fig4", "fig5", "energy", "reward1", "reward2")
+    order = (*papers, "multisp")
     return (*(n for n in order if n in found), *sorted(found - set(order)))
 
 

@@ -17,11 +17,14 @@ from spiketicket.errors import UserError
 
 __all__ = [
     "Estimate",
+    "detectable",
+    "holm",
     "mean",
     "paired_sample_half_width",
     "sd",
     "t_half_width",
     "t_interval",
+    "tail_p",
     "wilson_interval",
 ]
 
@@ -67,6 +70,51 @@ def t_interval(values: Sequence[float], confidence: float) -> Estimate:
     """
     centre, half = mean(values), t_half_width(values, confidence)
     return Estimate(centre, centre - half, centre + half)
+
+
+def tail_p(distance: float, half_width: float, confidence: float, df: float) -> float:
+    """Two-sided p value that a value lies nowhere beyond a bound, from its interval.
+
+    ``distance`` is that of the value from the bound, on the side that is tested (negative: on the
+    other side), ``half_width`` the interval's at ``confidence``. The interval is Student's of
+    ``df`` degrees of freedom, or the normal one where ``df`` is infinite. p is at most
+    1 - confidence exactly where the interval does not reach the bound.
+    """
+    if half_width <= 0:
+        return 0.0 if distance > 0 else 1.0
+    statistic = distance / (half_width / _quantile((1 + _coverage(confidence)) / 2, df))
+    tail = special.ndtr(-statistic) if math.isinf(df) else special.stdtr(df, -statistic)
+    return min(1.0, 2 * float(tail))
+
+
+def detectable(half_width: float, confidence: float, df: float, tests: int = 1) -> float:
+    """The difference that is found with 80 % power, in the unit of ``half_width``.
+
+    (q(1 - alpha / 2) + q(0.8)) standard errors, with the quantiles of Student's distribution or
+    the normal one as in :func:`tail_p`, and alpha = (1 - confidence) / tests, which is what the
+    first step of :func:`holm` asks of the smallest of so many p values.
+    """
+    error = half_width / _quantile((1 + _coverage(confidence)) / 2, df)
+    alpha = (1 - confidence) / max(1, tests)
+    return error * (_quantile(1 - alpha / 2, df) + _quantile(0.8, df))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values, in the order given: at most alpha where the claim survives at alpha.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6, 1979: the k-th smallest of m times (m - k + 1), never below a smaller one's.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, so_far = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = so_far
+    return adjusted
+
+
+def _quantile(p: float, df: float) -> float:
+    return float(special.ndtri(p)) if math.isinf(df) else float(special.stdtrit(df, p))
 
 
 def wilson_interval(successes: int, total: int, confidence: float) -> Estimate:

@@ -13,9 +13,18 @@ from readme_tables.markdown import table
 
 SCALES = ("paper", "small")
 """Folders of results that mean something; smoke does not."""
-DECISIONS = ("shown", "contrary", "undecided", "missing")
+DECISIONS = (
+    "shown",
+    "same direction, other size",
+    "same direction, size undecided",
+    "contrary",
+    "undecided",
+    "one seed: no verdict",
+    "missing",
+)
 _TITLE = re.compile(r"# (.+): (.+) \(`--scale (\w+)`\)")
 _UNFINISHED = re.compile(r"\*\*Unfinished\*\*: of (\d+) runs (\d+) lack stages")
+_COUNT = re.compile(r"(\d+) ([^0-9]+?)(?=, \d|$)")
 _PANEL = re.compile(r"\*\*(.+)\*\*: (.+) \((.+)\)\.")
 
 
@@ -45,8 +54,7 @@ class Study:
         counts = dict.fromkeys(DECISIONS, 0)
         for line in self.shown.splitlines():
             panel = _PANEL.fullmatch(line)
-            for part in panel[3].split(", ") if panel else ():
-                number, _, decision = part.partition(" ")
+            for number, decision in _COUNT.findall(panel[3]) if panel else ():
                 if decision in counts:
                     counts[decision] += int(number)
         return counts
@@ -67,7 +75,7 @@ def read_study(page: Path) -> Study:
     text = page.read_text()
     title = _TITLE.match(text)
     _, _, rest = text.partition("## What it shows\n")
-    shown, end, _ = rest.partition("\n## Values")
+    shown, end, _ = rest.partition("\n## ")
     if title is None or not end:
         raise ValueError(f"{page}: is not a page of spiketicket reproduce")
     rows = tuple(read_lines(page.with_suffix(".jsonl")))
@@ -89,8 +97,8 @@ def read_study(page: Path) -> Study:
 def studies_table(studies: list[Study], folder: Path) -> str:
     """One row per study; links start at ``folder``."""
     columns = (
-        "study | of the paper | scale | seeds: | runs finished: | claims shown: | contrary: |"
-        " undecided: | not decided yet:"
+        "study | of the paper | scale | seeds: | runs finished: | claims shown: | other size: |"
+        " size undecided: | contrary: | undecided: | one seed: | not decided yet:"
     )
     rows = []
     for study in studies:
