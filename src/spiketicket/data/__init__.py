@@ -11,12 +11,13 @@ but by :func:`get_dataset`. No torch is needed for any of this; batches are made
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from spiketicket.data import store
 from spiketicket.data.download import GetReport, fetch
 from spiketicket.data.progress import console_progress
-from spiketicket.data.split import carve, training_split
+from spiketicket.data.split import carve, limit_test, training_split
 from spiketicket.data.types import (
     CheckReport,
     DataFile,
@@ -78,17 +79,21 @@ def load_dataset(config: DataConfig) -> Dataset:
 
     ``config`` is the ``Config`` of the dataset's file, e.g. from :func:`make_config` or a recipe.
     A relative ``config.root`` is below the working directory; loading a recipe makes that of its
-    file absolute.
+    file absolute. With ``config.test_limit`` the test set is that many of its samples, and the
+    checksum is of those.
 
     Raises:
         UserError: unknown dataset; files missing (with the command that gets them), damaged or
-            not the official ones.
+            not the official ones; fewer test samples than ``config.test_limit``.
     """
     choice = _choice(config.name)
     if not isinstance(config, choice.Config):
         what = f"must be a spiketicket.data.{config.name}.Config"
         raise UserError(what, where="config", value=type(config).__name__)
-    return choice.load(config)
+    dataset = choice.load(config)
+    if config.test_limit is None:
+        return dataset
+    return replace(dataset, test=limit_test(dataset.test, config.test_limit))
 
 
 def check_dataset(config: DataConfig) -> CheckReport:

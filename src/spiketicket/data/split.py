@@ -145,6 +145,25 @@ def limit(samples: Samples, count: int, seed: int) -> Samples:
     return samples.take(draw(samples.y, count, Stream(seed, "data", "train_limit")))
 
 
+def limit_test(samples: Samples, count: int) -> Samples:
+    """``count`` of the test samples, stratified, in their order: the same ones for every seed.
+
+    Raises:
+        UserError: there are fewer, or a class would have none.
+    """
+    where = "data.test_limit"
+    if count > len(samples):
+        what = f"there are only {len(samples)} test samples"
+        remedy = f"Give at most {len(samples)}, or leave it out to use all"
+        raise UserError(what, where=where, value=count, remedy=remedy)
+    sizes = np.unique(samples.y, return_counts=True)[1]
+    if count < 1 or not quotas(sizes, count).all():
+        what = "leaves a class without a test sample"
+        remedy = f"There are {len(sizes)} classes, the smallest with {sizes.min()} samples"
+        raise UserError(what, where=where, value=count, remedy=remedy)
+    return samples.take(draw(samples.y, count, Stream(0, "data", "test_limit")))
+
+
 def quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Share ``count`` among classes of these ``sizes`` in proportion, int64 [classes].
 

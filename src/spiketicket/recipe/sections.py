@@ -71,6 +71,9 @@ class DataConfig(Section):
     """Whether to mirror images left to right at random."""
     train_limit: Count | None = None
     """Number of training samples to use, drawn evenly over classes by seed; None is all."""
+    test_limit: Count | None = None
+    """Number of test samples to use, drawn evenly over classes, the same for every seed; None is
+    all."""
 
 
 class ModelConfig(Section):
