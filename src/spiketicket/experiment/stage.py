@@ -21,7 +21,7 @@ from spiketicket.experiment.schemas import FinishedStage
 from spiketicket.experiment.setup import Experiment
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import explained, read_json, write_bytes, write_json
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

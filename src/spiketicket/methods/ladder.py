@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
-from spiketicket.methods.controls import build_network, load_state
+from spiketicket.methods.building import build_network
 from spiketicket.methods.masks import kept_count, random_masks
 from spiketicket.methods.rung_config import weight_start
 from spiketicket.methods.rungs import Pep, settings_of, stages
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import load_state
 from spiketicket.methods.weights import attach_kept, attach_trained, norm_parameters
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from spiketicket.errors import UserError
-from spiketicket.methods.controls import shorter, tuning_budget
+from spiketicket.methods.budgets import shorter, tuning_budget
 from spiketicket.methods.stages import Role, Stage
 from spiketicket.models.transformer import TransformerConfig
 from spiketicket.recipe import Recipe

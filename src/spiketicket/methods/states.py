@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import max_memory, read_regular
 from spiketicket.models.prunable import TrainedWeight
+from spiketicket.ticket import Ticket
 
 _MASK = "mask:"
 _INSIDE = ".parametrizations."
@@ -97,6 +98,22 @@ def save_plain(model: nn.Module) -> bytes:
     masks = {f"{_MASK}{name}": mask for name, (_, mask) in masked(model).items()}
     state = {**plain_state(model), **masks}
     return save_tensors({k: v.cpu().contiguous().clone() for k, v in state.items()})
+
+
+def load_state(
+    model: nn.Module, ticket: Ticket, path: Path, prefixes: tuple[str, ...] = ("",)
+) -> None:
+    """Copy into a model what a ticket has of it below some prefixes.
+
+    Raises:
+        UserError: the ticket, from ``path``, is for another network.
+    """
+    state = {
+        k: torch.from_numpy(v.copy()) for k, v in ticket.state().items() if k.startswith(prefixes)
+    }
+    _, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected:
+        raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
 
 
 def _misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import tomli_w
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt
@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     StringConstraints,
+    create_model,
     model_validator,
 )
 
@@ -173,8 +174,12 @@ class TrainConfig(Section):
         return self
 
 
-class ControlsConfig(Section):
-    """Which controls run beside the ticket, each with the same budget."""
+class _Controls(Section):
+    """Which controls run beside the ticket, each with the same budget.
+
+    Every file of ``methods/controls`` is a field: those named here are on by default, all others
+    off.
+    """
 
     dense: bool = True
     """The dense net of the same condition, trained."""
@@ -184,6 +189,24 @@ class ControlsConfig(Section):
     """A random mask on the frozen random weights: the floor."""
     bn_affine: bool | None = None
     """BatchNorm of the trained controls; None is as in the ticket's model."""
+
+
+if TYPE_CHECKING:
+
+    class ControlsConfig(_Controls):
+        """The same with a field for every file of ``methods/controls``."""
+else:
+    ControlsConfig = create_model(
+        "ControlsConfig",
+        __base__=_Controls,
+        __module__=__name__,
+        __doc__=_Controls.__doc__,
+        **{
+            name: (bool, False)
+            for name in registry.controls()
+            if name not in _Controls.model_fields
+        },
+    )
 
 
 class VerdictConfig(Section):
