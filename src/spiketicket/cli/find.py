@@ -10,6 +10,7 @@ import typer
 
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
+    ControlsOption,
     Device,
     DeviceOption,
     JsonOption,
@@ -22,6 +23,7 @@ from spiketicket.cli.options import (
     recipe_path,
     require_device,
     with_consent,
+    with_controls,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say, say_json
@@ -40,6 +42,7 @@ def find(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     *,
     overrides: SetOption = None,
+    controls: ControlsOption = "",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
@@ -62,7 +65,7 @@ def find(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), overrides or ())
+    loaded = with_controls(load_recipe(recipe_path(recipe), overrides or ()), controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning
     from spiketicket.cli.print_sweep import observer_for

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
+    ControlsOption,
     CpusOption,
     Device,
     DeviceOption,
@@ -35,6 +37,7 @@ from spiketicket.cli.options import (
     recipe_path,
     require_device,
     with_consent,
+    with_controls,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json
@@ -60,6 +63,7 @@ def sweep(
         ),
     ] = None,
     overrides: SetOption = None,
+    controls: ControlsOption = "",
     zipped: Annotated[
         bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
     ] = False,
@@ -97,6 +101,7 @@ def sweep(
     was stopped goes on where it was. Ends with 1 where runs failed, and 2 where it was stopped.
     """
     made = _runs(recipe, axis or (), overrides or (), zipped=zipped, yes=yes)
+    made = [replace(run, recipe=with_controls(run.recipe, controls)) for run in made]
     carrier = make_executor(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )
@@ -107,7 +112,9 @@ def sweep(
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
-    told = json.dumps([sorted(axis or ()), sorted(overrides or ()), zipped])
+    told = json.dumps(
+        [sorted(axis or ()), sorted(overrides or ()), zipped, *([controls] if controls else [])]
+    )
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
     # Standard output is for the result alone; Ray prints there when it loses a node.
     shown = observer_for(as_json=as_json, quiet=quiet)

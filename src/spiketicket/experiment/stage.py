@@ -132,6 +132,7 @@ def scene_of(
         own=place.stage(stage.name),
         earlier=place.stage,
         write=write,
+        keeps_scores=stage.keeps_scores,
     )
 
 

@@ -46,6 +46,7 @@ class Stage:
             section in it is ``section.field``. Every other field is part of the stage's key.
         settings: what else decides the result, as plain values; ``prepare`` may read it.
         keeps: whether later stages need its weights: they are written into its folder.
+        keeps_scores: whether the scores that its mask was chosen by are written there too.
         same_as: an earlier stage that trains exactly the same, so that once is enough.
         prepare: makes it ready, where that is not the method's own ``prepare``.
     """
@@ -62,6 +63,7 @@ class Stage:
     ignores: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = False
+    keeps_scores: bool = False
     same_as: str = ""
     prepare: Callable[[Stage, Any], Any] | None = None
 

@@ -107,3 +107,12 @@ def attach_kept(model: nn.Module, layers: Mapping[str, Any], *, frozen: bool) ->
     for parameter in model.parameters():
         parameter.requires_grad_(not frozen)
     return [] if frozen else list(model.parameters())
+
+
+@torch.no_grad()
+def flip_signs(model: nn.Module, seed: int) -> None:
+    """Flip the sign of every weight by a coin of the seed, in place; pruned ones stay zero."""
+    for name, layer in prunable(model).items():
+        weight = cast("nn.Parameter", layer.weight)
+        coins = Stream(seed, "flipped sign", name).signs(weight.numel()).astype(np.float32)
+        weight.mul_(torch.from_numpy(coins).view(weight.shape).to(weight.device))

@@ -105,6 +105,8 @@ class MethodConfig(Section):
 
     trains: ClassVar[Literal["scores", "weights"]] = "weights"
     """What the search itself moves: the weights, or scores of weights that stay."""
+    scored: ClassVar[bool] = False
+    """Whether the ticket keeps its scores (see ``Scene.keep_scores``), for controls to read."""
 
     name: str
     density: Annotated[float, Gt(0), Le(1)]

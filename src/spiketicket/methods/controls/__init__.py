@@ -4,6 +4,7 @@ A file of this folder has
 
     stage(asked)            the control's :class:`~spiketicket.methods.stages.Stage`
     impossible(recipe)      why a recipe cannot have it, or ""; may be left out
+    READS_SCORES            True where it reads what the ticket's mask was chosen by
 
 A recipe asks for it by the field of that name in ``[controls]``, ``--controls`` by the name. The
 controls that are on by default come first; then the others by name; fine-tuning is last.
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 from spiketicket.errors import UserError
 from spiketicket.methods.controls.asked import Asked
 from spiketicket.methods.fine_tuning import tuned
+from spiketicket.methods.rung_config import CHANGED
 from spiketicket.methods.scene import TRAINED_START
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.weights import WeightStart
@@ -42,7 +45,10 @@ def beside(
         UserError: a control that the recipe's method cannot have.
     """
     asked = Asked(recipe=recipe, dense_as=dense_as, frozen_start=frozen_start)
-    controls = tuple(_module(name).stage(asked) for name in wanted(recipe))
+    modules = [_module(name) for name in wanted(recipe)]
+    controls = tuple(module.stage(asked) for module in modules)
+    if any(getattr(module, "READS_SCORES", False) for module in modules):
+        search = (*search[:-1], replace(search[-1], keeps_scores=True))
     return (*search, *controls, *tuned(recipe))
 
 
@@ -68,8 +74,19 @@ def wanted(recipe: Recipe) -> Iterator[str]:
 
 def impossible(recipe: Recipe, name: str) -> str:
     """Why a recipe cannot have a control; "" where it can."""
+    rungs = getattr(recipe.ticket, "rungs", None)
+    if rungs is not None:
+        return _impossible_on_ladder(recipe, name, {*rungs} <= {"patch"})
     own = getattr(_module(name), "impossible", None)
     return "" if own is None else str(own(recipe))
+
+
+def _impossible_on_ladder(recipe: Recipe, name: str, patches_only: bool) -> str:
+    if name in registry.DEFAULT_CONTROLS:
+        return ""
+    if name not in CHANGED:
+        return f"the ladder of {recipe.ticket.name} has no such control"
+    return f"{recipe.ticket.name} has no rung with a mask of weights" if patches_only else ""
 
 
 def _module(name: str) -> ModuleType:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from spiketicket.errors import UserError
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.weights import WeightStart, attach_trained
 from spiketicket.recipe import ModelConfig, Recipe
+from spiketicket.ticket import Ticket
 from spiketicket.training.loop import Trainee
 
 
@@ -33,6 +36,20 @@ class Asked:
         affine = self.recipe.controls.bn_affine
         model = self.recipe.model
         return model if affine is None else model.model_copy(update={"bn_affine": affine})
+
+
+def ticket_masks(scene: Scene) -> dict[str, Tensor]:
+    """The ticket's masks by layer.
+
+    Raises:
+        UserError: its file is missing or damaged, or is of another network.
+    """
+    path = scene.earlier("ticket").ticket
+    found = {layer.name: torch.from_numpy(layer.mask.copy()) for layer in Ticket.load(path).layers}
+    for name, weight in scene.layers().items():
+        if name not in found or found[name].shape != weight.shape:
+            raise UserError("the ticket is for another network", where=str(path), value=name)
+    return found
 
 
 def trained(scene: Scene, masks: Mapping[str, Tensor] | None = None) -> Prepared:
