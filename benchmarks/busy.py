@@ -220,7 +220,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
 
     from spiketicket.machine.allocator import keep_freed_memory
     from spiketicket.methods import edge_popup
-    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.building import build_network
 
     torch.set_num_threads(case["threads"])
     keep_freed_memory()

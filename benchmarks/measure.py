@@ -56,7 +56,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     from spiketicket.experiment.setup import Experiment
     from spiketicket.machine import allocator
     from spiketicket.measure.observe import observed
-    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.building import build_network
     from spiketicket.recipe import load_recipe
     from spiketicket.training.evaluate import evaluate
     from spiketicket.training.statistics import estimate_statistics

@@ -19,7 +19,7 @@ from spiketicket.data.of_ticket import find_test_data
 from spiketicket.experiment.provenance import provenance, versions
 from spiketicket.experiment.setup import Experiment
 from spiketicket.measure.observe import observed
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.masks import kept_count
 from spiketicket.methods.weights import fan_in
 from spiketicket.models.blocks import time_first

@@ -9,7 +9,7 @@ import torch
 from spiketicket.data import load_dataset
 from spiketicket.experiment.provenance import provenance
 from spiketicket.experiment.setup import Experiment
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import parse_recipe
 from spiketicket.ticket import Ticket, TicketLayer

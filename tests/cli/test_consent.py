@@ -11,7 +11,7 @@ import pytest
 
 import spiketicket
 from spiketicket.errors import UserError
-from spiketicket.methods import controls
+from spiketicket.methods import fine_tuning
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.recipe import consent, parse_recipe, registry, to_toml
 from spiketicket.recipe.consent import Consent, given
@@ -37,7 +37,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / f"{NAME}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(consent, "config_file", lambda: tmp_path / "home" / "config.toml")
-    controls._has_rest.cache_clear()  # it builds each network once
+    fine_tuning._has_rest.cache_clear()  # it builds each network once
     yield tmp_path
     sys.modules.pop(NAME, None)
 

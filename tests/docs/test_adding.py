@@ -85,7 +85,7 @@ def the_file(path):
     return code
 
 
-def added(folder, paths, overrides, program="more = None", tests=()):
+def added(folder, paths, overrides, program="more = None", tests=(), controls=()):
     """What a search tells with more files in the package: of mistakes, its ticket, and more."""
     package = folder / "src" / "spiketicket"
     ignored = shutil.ignore_patterns("__pycache__", "*.ticket", "studies", "peers")
@@ -113,10 +113,11 @@ def added(folder, paths, overrides, program="more = None", tests=()):
         "dense",
         "random_trained",
         "random_frozen",
+        *controls,
     ]
     assert found["stages"][0]["density"] == pytest.approx(0.2, abs=1e-3)
     assert found["verdict"]["outcome"] == "too_small"
-    for path, text in zip(paths, told, strict=True):
+    for path, text in zip(paths if told else (), told, strict=True):
         assert f"Did you mean {Path(path).stem}" in text
     return shown, more, ended.stdout
 
@@ -124,6 +125,16 @@ def added(folder, paths, overrides, program="more = None", tests=()):
 @pytest.mark.slow
 def test_a_method_is_one_file(tmp_path):
     added(tmp_path, ["methods/magnitude_init.py"], ["ticket.name=magnitude_init"])
+
+
+@pytest.mark.slow
+def test_a_control_is_one_file(tmp_path):
+    added(
+        tmp_path,
+        ["methods/controls/redrawn.py"],
+        ["controls.redrawn=true"],
+        controls=["redrawn"],
+    )
 
 
 MORE = """

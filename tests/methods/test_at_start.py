@@ -32,7 +32,7 @@ def fresh(s):
 
 
 def build(s):
-    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.building import build_network
 
     return build_network(s.recipe, s.experiment.shape)
 

@@ -64,7 +64,7 @@ def test_the_smaller_net_is_the_large_one_without_some_channels(search, network)
     after = dense[names[1]].transpose(0, 1).flatten(1).square().sum(1)
     largest = torch.argsort(-(norms + after), stable=True)[: counts[0]]
     assert places[names[0]] == sorted(largest.tolist())
-    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.building import build_network
 
     net = build_network(s.recipe, s.experiment.shape)
     net.load_state_dict({k: v for k, v in large.items() if "mask:" not in k})

@@ -18,7 +18,7 @@ from spiketicket.experiment.find import find
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.methods import ladder
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.stages import condition, stages_of
 from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.blocks import DataShape

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spiketicket.errors import UserError
-from spiketicket.methods.masks import kept_count, random_masks, top_by_order, top_mask
+from spiketicket.methods.masks import (
+    inverted_masks,
+    kept_count,
+    random_masks,
+    shuffled_masks,
+    top_by_order,
+    top_mask,
+)
 from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.prunable import prunable
 from spiketicket.streams import Stream
@@ -83,3 +90,51 @@ def test_shared_and_missing_layers_are_named():
         prunable(shared)
     with pytest.raises(UserError, match="no convolution and no linear layer"):
         prunable(nn.Sequential(nn.ReLU()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 6),
+    fan_in=st.integers(1, 40),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_a_shuffled_mask_keeps_what_every_output_has(rows, fan_in, density, seed):
+    mask = torch.rand(rows, fan_in, generator=torch.Generator().manual_seed(seed)) < density
+    (shuffled,) = shuffled_masks({"a": mask}, Stream(seed, "shuffled mask")).values()
+    assert shuffled.shape == mask.shape
+    assert torch.equal(shuffled.sum(1), mask.sum(1))
+    (again,) = shuffled_masks({"a": mask}, Stream(seed, "shuffled mask")).values()
+    assert torch.equal(shuffled, again)
+
+
+def test_a_shuffled_mask_is_another_one_in_every_row_and_layer():
+    mask = torch.zeros(8, 4, 5, 5, dtype=torch.bool)
+    mask[:, :2] = True
+    found = shuffled_masks({"a": mask, "b": mask}, Stream(0, "shuffled mask"))
+    rows = torch.cat([found["a"].flatten(1), found["b"].flatten(1)])
+    assert len({tuple(row.tolist()) for row in rows}) == 16
+    # half of what was kept is kept again, by chance
+    assert 0.4 < float((found["a"] & mask).sum() / mask.sum()) < 0.6
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    scores=st.lists(
+        st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0]), min_size=2, max_size=60
+    ),
+    share=st.floats(0.01, 1),
+)
+def test_an_inverted_mask_is_of_the_smallest_scores(scores, share):
+    values = torch.tensor(scores)
+    kept = max(1, round(share * len(scores)))
+    mask = top_mask(values.abs(), kept)
+    (inverted,) = inverted_masks({"a": mask}, {"a": values}).values()
+    assert int(inverted.sum()) == kept
+    if 2 * kept <= len(scores):
+        assert not bool((inverted & mask).any())
+        # an oracle: no weight that is left out of both is smaller than one taken
+        left = values.abs()[~mask & ~inverted]
+        assert not len(left) or float(values.abs()[inverted].max()) <= float(left.min())
+    else:
+        assert bool((inverted | mask).all())

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from spiketicket.errors import UserError
 from spiketicket.methods import gradual
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.masks import largest_masks
 from spiketicket.methods.rounds import round_densities
 from spiketicket.methods.stages import stages_of

@@ -9,7 +9,7 @@ import torch
 from one_stage import names_of
 
 from spiketicket.errors import RecipeError, UserError
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.method import check
 from spiketicket.models.blocks import DataShape
 from spiketicket.reproduce import SCALES, cells_of, load_study, study_names

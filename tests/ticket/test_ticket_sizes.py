@@ -245,7 +245,7 @@ def test_inputs_to_check_an_export_on_have_bounds(monkeypatch):
 
 
 def test_a_recipes_network_is_no_larger_than_a_ticket_can_be():
-    from spiketicket.methods.controls import build_network
+    from spiketicket.methods.building import build_network
     from spiketicket.recipe import parse_recipe
 
     made = parse_recipe(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ import typer
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
+    ControlsOption,
     CpusOption,
     Device,
     DeviceOption,
@@ -34,6 +36,7 @@ from spiketicket.cli.options import (
     recipe_path,
     settings_of,
     with_consent,
+    with_controls,
 )
 from spiketicket.cli.sweep import make_executor, raise_exit, show_plan, stoppable
 from spiketicket.errors import UserError
@@ -70,6 +73,7 @@ def compare(
     ] = Budget.each,
     overrides: SetOption = None,
     tune: TuneOption = None,
+    controls: ControlsOption = "",
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,6 +117,10 @@ def compare(
         options=settings,
         budget=budget,
     )
+    entries = [
+        replace(e, run=replace(e.run, recipe=with_controls(e.run.recipe, controls)))
+        for e in entries
+    ]
     carrier = make_executor(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )

@@ -10,6 +10,7 @@ import typer
 
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
+    ControlsOption,
     Device,
     DeviceOption,
     JsonOption,
@@ -24,6 +25,7 @@ from spiketicket.cli.options import (
     require_device,
     settings_of,
     with_consent,
+    with_controls,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say, say_json
@@ -43,6 +45,7 @@ def find(
     *,
     overrides: SetOption = None,
     tune: TuneOption = None,
+    controls: ControlsOption = "",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
@@ -65,7 +68,8 @@ def find(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    made = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning
     from spiketicket.cli.print_sweep import observer_for

@@ -8,14 +8,18 @@ import itertools
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spiketicket.errors import NO_TORCH, UserError, did_you_mean
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
+from spiketicket.machine.output import note
 from spiketicket.recipe.consent import Consent
 from spiketicket.recipe.registry import SHIPPED
+
+if TYPE_CHECKING:
+    from spiketicket.recipe import Recipe
 
 DEFAULT_RECIPE = "digits-binw"
 
@@ -67,6 +71,15 @@ DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute
 ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
+]
+ControlsOption = Annotated[
+    str,
+    typer.Option(
+        "--controls",
+        metavar="NAMES",
+        help="Controls in place of the recipe's: all, default, none, or names with commas.",
+        show_default=False,
+    ),
 ]
 RecordOption = Annotated[
     Path | None,
@@ -176,6 +189,22 @@ def recipe_path(text: str) -> Path:
         return packaged[text]
     remedy = did_you_mean(path.stem, packaged, "Recipes in the package")
     raise UserError("no such recipe file", where=text, remedy=remedy)
+
+
+def with_controls(recipe: Recipe, controls: str) -> Recipe:
+    """A recipe with the controls that ``--controls`` names; says which of all it cannot have.
+
+    Raises:
+        UserError: no such control, or one that the recipe's method cannot have.
+    """
+    if not controls:
+        return recipe
+    from spiketicket.methods.controls.choice import choose
+
+    chosen = choose(recipe, controls)
+    for name, why in chosen.left_out.items():
+        note(f"control {name} is left out: {why}")
+    return chosen.recipe
 
 
 def require_device(device: Device) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
+    ControlsOption,
     CpusOption,
     Device,
     DeviceOption,
@@ -37,6 +39,7 @@ from spiketicket.cli.options import (
     require_device,
     settings_of,
     with_consent,
+    with_controls,
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json
@@ -63,6 +66,7 @@ def sweep(
     ] = None,
     overrides: SetOption = None,
     tune: TuneOption = None,
+    controls: ControlsOption = "",
     zipped: Annotated[
         bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
     ] = False,
@@ -101,6 +105,7 @@ def sweep(
     """
     changes = settings_of(overrides, tune)
     made = _runs(recipe, axis or (), changes, zipped=zipped, yes=yes)
+    made = [replace(run, recipe=with_controls(run.recipe, controls)) for run in made]
     carrier = make_executor(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )
@@ -111,7 +116,9 @@ def sweep(
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
-    told = json.dumps([sorted(axis or ()), sorted(changes), zipped])
+    told = json.dumps(
+        [sorted(axis or ()), sorted(changes), zipped, *([controls] if controls else [])]
+    )
     chosen = name or f"{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
     # Standard output is for the result alone; Ray prints there when it loses a node.
     shown = observer_for(as_json=as_json, quiet=quiet)

@@ -15,6 +15,7 @@
                        predictions.npy    classes predicted on the test set, int64 [N]
                        timing.json        wall time, device, threads, versions
                        weights.safetensors, rewind.safetensors    for later stages of a search
+                       scores.safetensors what the mask was chosen by, for a control that reads it
                        result.json        last of all: the stage is done when it is there
                        measure.json, sample.npz                   what ``measure`` found
 
@@ -99,6 +100,11 @@ class StageFolder:
     def rewind(self) -> Path:
         """The same after the step that is rewound to."""
         return self.path / "rewind.safetensors"
+
+    @property
+    def scores(self) -> Path:
+        """The scores that its mask was chosen by, where a control reads them."""
+        return self.path / "scores.safetensors"
 
     @property
     def finished(self) -> bool:

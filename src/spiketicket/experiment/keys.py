@@ -86,6 +86,7 @@ def _values(stage: Stage, recipe: Recipe) -> dict[str, Any]:
         "method": {**read_settings(recipe.ticket, stage.ignores), **stage.settings},
         "train": _budget(stage.schedule(recipe), stage.trains),
         "stops_after": stage.stops_after,
+        **({"keeps_scores": True} if stage.keeps_scores else {}),
     }
 
 

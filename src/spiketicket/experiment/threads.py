@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.machine import cores, parallel
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import Recipe
 

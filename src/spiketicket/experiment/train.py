@@ -12,7 +12,7 @@ from spiketicket.data.batches import TrainBatches, ordered_batches
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.setup import Experiment
 from spiketicket.machine.files import write_bytes
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage, at_rate
@@ -135,6 +135,7 @@ def scene_of(
         own=own or place.stage(stage.name),
         earlier=place.stage,
         write=write,
+        keeps_scores=stage.keeps_scores,
     )
 
 

@@ -44,6 +44,8 @@ class Options(Section):
 class Config(PruningConfig, Options):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["early_bird"] = "early_bird"
 
 
@@ -69,6 +71,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
         return _search(scene)
     state = scene.weights(SEARCH)
     magnitudes = magnitudes_in(state, scene.layers())
+    scene.keep_scores(magnitudes)
     masks = largest_masks(magnitudes, config.density, config.scope)
     return scene.trained(masks, state if config.start == "found" else None)
 

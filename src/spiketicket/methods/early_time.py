@@ -40,6 +40,8 @@ _BATCHES = 10
 class Config(PruningConfig):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["early_time"] = "early_time"
     search: Literal["imp", "early_bird"] = "imp"
     threshold: Annotated[float, Gt(0), Le(1)] = 0.6

@@ -48,6 +48,8 @@ from spiketicket.training.loop import Trainee
 class Config(MethodConfig):
     """Hyper-parameters of the search."""
 
+    scored = True
+
     trains = "scores"
 
     name: Literal["edge_popup"] = "edge_popup"
@@ -183,6 +185,10 @@ class EdgePopup(Callback):
         """Path -> parametrization, in layer order."""
         return {name: _popup(layer) for name, layer in self.layers.items()}
 
+    def scores(self) -> dict[str, Tensor]:
+        """The scores by layer, as they are now."""
+        return {name: popup.scores.detach() for name, popup in self.popups().items()}
+
     def parameters(self) -> list[nn.Parameter]:
         """The scores: what the optimizer moves."""
         return [popup.scores for popup in self.popups().values()]
@@ -254,7 +260,12 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     trainee = Trainee(
         model=model, parameters=parameters, optimizer=train.scores, callbacks=(search,)
     )
-    return Prepared(trainee=trainee)
+
+    def finish() -> dict[str, object]:
+        scene.keep_scores(search.scores())
+        return {}
+
+    return Prepared(trainee=trainee, finish=finish)
 
 
 def attach(model: nn.Module, config: Config, *, binary: bool, seed: int, epochs: int) -> EdgePopup:

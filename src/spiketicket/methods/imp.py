@@ -55,6 +55,8 @@ class Options(RewindOptions):
 class Config(PruningConfig, Options):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["imp"] = "imp"
 
 
@@ -97,6 +99,8 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
         return prepare_pretrained(scene, scene.config)
     state = scene.weights(stage.needs[-1])
     magnitudes = magnitudes_in(state, scene.layers())
+    if scene.keeps_scores:
+        scene.keep_scores(magnitudes_in(scene.weights(PRETRAINED), scene.layers()))
     density = float(stage.settings["round_density"])
     masks = largest_masks(magnitudes, density, scene.config.scope)
     return rewound(scene, scene.config, masks)

@@ -5,8 +5,8 @@ Which stages there are is in ``rungs.py``.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,15 +15,17 @@ from torch import Tensor, nn
 
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
-from spiketicket.methods.controls import build_network, load_state
-from spiketicket.methods.masks import kept_count, random_masks
+from spiketicket.methods.building import build_network
+from spiketicket.methods.masks import inverted_masks, kept_count, random_masks, shuffled_masks
 from spiketicket.methods.rung_config import weight_start
 from spiketicket.methods.rungs import Pep, settings_of, stages
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
 from spiketicket.methods.stages import Stage
+from spiketicket.methods.states import load_state, read_scores
 from spiketicket.methods.weights import (
     attach_kept,
     attach_trained,
+    flip_signs,
     flipped_signs,
     norm_parameters,
 )
@@ -86,7 +88,16 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     if stage.settings["conv_pep"] != "dense":
         trainee = replace(prepared.trainee, fresh_statistics=True)
         prepared = replace(prepared, trainee=trainee)
+    if scene.keeps_scores:
+        prepared = replace(prepared, finish=partial(_keep_scores, scene, prepared.trainee))
     return replace(prepared, model=config)
+
+
+def _keep_scores(scene: Scene, trainee: Trainee) -> dict[str, Any]:
+    for callback in trainee.callbacks:
+        if isinstance(callback, edge_popup.EdgePopup):
+            scene.keep_scores(callback.scores())
+    return {}
 
 
 def chosen_score(scene: Scene) -> str:
@@ -103,8 +114,10 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
     if kind == "dense":
         inner = attach_trained(pep, binary=False, seed=seed, start=TRAINED_START, frozen=False)
         return Trainee(model=model, parameters=body + inner, optimizer=weights)
-    if kind == "found":
+    if kind in ("found", "flipped"):
         layers = _load(model, scene.earlier(stage.needs[-1]).ticket, ("conv_pep.",))
+        if kind == "flipped":
+            flip_signs(pep, seed)
         attach_kept(pep, layers, seed=None)
         return Trainee(model=model, parameters=body + norm_parameters(pep), optimizer=weights)
     if kind == "searched":
@@ -118,14 +131,14 @@ def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:
             callbacks=(search,),
             also=(search.parameters(), scene.train.scores),
         )
-    frozen = kind == "random_frozen"
+    frozen = kind in ("random_frozen", "inverted")
     inner = attach_trained(
         pep,
         binary=binary,
         seed=seed,
         start=weight_start(binary) if frozen else TRAINED_START,
         frozen=frozen,
-        masks=_random_masks(pep, config.density, seed),
+        masks=_masks(kind, scene, stage, pep),
     )
     return Trainee(
         model=model,
@@ -144,9 +157,20 @@ def _tune(stage: Stage, scene: Scene, model: SpikingTransformer) -> Prepared:
     trainee = Trainee(model=model, parameters=parameters, optimizer=scene.train.weights)
     if not tuned:
         return Prepared(trainee=trainee)
-    return Prepared(
-        trainee=trainee, finish=functools.partial(flipped_signs, model.conv_pep, layers)
-    )
+    return Prepared(trainee=trainee, finish=partial(flipped_signs, model.conv_pep, layers))
+
+
+def _masks(kind: Pep, scene: Scene, stage: Stage, pep: nn.Module) -> dict[str, Tensor]:
+    """The masks of a control of ConvPEP."""
+    if kind in ("random_trained", "random_frozen"):
+        return _random_masks(pep, scene.config.density, scene.seed)
+    files = scene.earlier(stage.needs[-1])
+    layers = _inside(Ticket.load(files.ticket))
+    masks = {name: torch.from_numpy(layers[name].mask.copy()) for name in prunable(pep)}
+    if kind == "shuffled":
+        return shuffled_masks(masks, Stream(scene.seed, "shuffled mask"))
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    return inverted_masks(masks, read_scores(files.scores, shapes))
 
 
 def _random_masks(pep: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
@@ -165,6 +189,10 @@ def _load(model: nn.Module, path: Path, prefixes: tuple[str, ...]) -> dict[str, 
     """Copy a ticket's state into a model; its ConvPEP layers by their path in ConvPEP."""
     ticket = Ticket.load(path)
     load_state(model, ticket, path, prefixes)
+    return _inside(ticket)
+
+
+def _inside(ticket: Ticket) -> dict[str, Any]:
     inside = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     return {layer.name.removeprefix("conv_pep."): layer for layer in inside}
 

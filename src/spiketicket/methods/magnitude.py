@@ -28,6 +28,8 @@ from spiketicket.recipe import Recipe
 class Config(PruningConfig, RewindOptions):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["magnitude"] = "magnitude"
     scope: Scope = "global"
     """One threshold for all layers, or one per layer."""
@@ -48,6 +50,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
         return prepare_pretrained(scene, config)
     state = scene.weights(PRETRAINED)
     magnitudes = magnitudes_in(state, scene.layers())
+    scene.keep_scores(magnitudes)
     masks = largest_masks(magnitudes, config.density, config.scope)
     if config.start == "rewound":
         return rewound(scene, config, masks)

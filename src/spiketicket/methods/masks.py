@@ -107,3 +107,36 @@ def random_masks(
         flat[stream.child(name).permutation(flat.size)[: kept[name]]] = True
         masks[name] = torch.from_numpy(flat.reshape(shape))
     return masks
+
+
+def shuffled_masks(masks: Mapping[str, Tensor], stream: Stream) -> dict[str, Tensor]:
+    """Each layer's mask shuffled inside every output's row: as many weights of each output.
+
+    ``masks``: boolean, ``[outputs, ...]``, by layer.
+    """
+    found = {}
+    for name, mask in masks.items():
+        rows = mask.cpu().flatten(1).numpy()
+        order = np.argsort(stream.child(name).uniform(rows.size).reshape(rows.shape), axis=1)
+        shuffled = np.take_along_axis(rows, order, axis=1)
+        found[name] = torch.from_numpy(shuffled.reshape(mask.shape))
+    return found
+
+
+def inverted_masks(masks: Mapping[str, Tensor], scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As many weights of every layer as a ticket's masks keep, those of the smallest |score|.
+
+    Weights that the ticket keeps come last, whatever their score: up to half of a layer, no weight
+    is both in the ticket and here.
+    """
+    found = {}
+    for name, mask in masks.items():
+        own, size = mask.cpu(), mask.numel()
+        magnitude = scores[name].cpu().abs().float()
+        order = torch.sort(magnitude.reshape(-1), stable=True).indices
+        kept = own.reshape(-1)[order]
+        chosen = torch.cat([order[~kept], order[kept]])[: int(own.sum())]
+        flat = torch.zeros(size, dtype=torch.bool)
+        flat[chosen] = True
+        found[name] = flat.view(mask.shape)
+    return found

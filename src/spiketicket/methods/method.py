@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from spiketicket.methods.controls import build_network
+from spiketicket.methods.building import build_network
 from spiketicket.methods.masks import kept_count
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

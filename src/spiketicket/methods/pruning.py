@@ -14,7 +14,8 @@ from annotated_types import Gt, Lt
 
 from spiketicket.errors import UserError
 from spiketicket.methods import controls
-from spiketicket.methods.stages import Stage, shorter
+from spiketicket.methods.budgets import shorter
+from spiketicket.methods.stages import Stage
 from spiketicket.recipe import MethodConfig, Recipe
 
 TICKET = "ticket"

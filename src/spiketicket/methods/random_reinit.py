@@ -23,6 +23,8 @@ from spiketicket.recipe import Recipe
 class Config(PruningConfig, imp.Options):
     """The settings of the rounds, as of ``imp``."""
 
+    scored = True
+
     name: Literal["random_reinit"] = "random_reinit"
 
 
@@ -37,5 +39,7 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
         return imp.prepare(stage, scene)
     config = scene.config
     magnitudes = magnitudes_in(scene.weights(stage.needs[-1]), scene.layers())
+    if scene.keeps_scores:
+        scene.keep_scores(magnitudes_in(scene.weights(PRETRAINED), scene.layers()))
     masks = largest_masks(magnitudes, config.density, config.scope)
     return scene.trained(masks, scene.fresh("weight, drawn anew"))

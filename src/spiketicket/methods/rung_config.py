@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from annotated_types import Gt, Le
 
 from spiketicket.methods.weights import WeightStart
 from spiketicket.recipe import Epochs, MethodConfig
 
+CHANGED: Final = {
+    "shuffled": "mask shuffled, trained",
+    "flipped": "signs flipped, frozen",
+    "inverted": "smallest scores, frozen",
+}
+"""Controls that change something of a ticket's ConvPEP, off by default, with their titles."""
 Rung = Literal["patch", "pepsp", "multisp"]
 PatchControl = Literal["random", "fixed", "center", "pixel_energy"]
 

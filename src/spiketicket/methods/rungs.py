@@ -10,6 +10,9 @@ pep_search               ConvPEP under a temporary linear head (``search = "two_
 pepsp, multisp           with the ConvPEP ticket; then also with binary activations
   .._random_trained      a random ConvPEP mask of the same density, weights trained
   .._random_frozen       a random ConvPEP mask on the frozen random weights
+  .._shuffled            the ticket's ConvPEP mask shuffled, weights trained
+  .._flipped             its ConvPEP with signs flipped by a coin, frozen
+  .._inverted            the frozen ConvPEP weights of the smallest scores
 <last>_finetuned         the last ticket, its mask fixed, surviving weights trained further
 <last>_finetune_control  as many steps for everything but the ticket's ConvPEP
 """
@@ -22,14 +25,28 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from spiketicket.errors import UserError
-from spiketicket.methods.controls import tuning_budget
-from spiketicket.methods.stages import Role, Stage, shorter
+from spiketicket.methods.budgets import shorter, tuning_budget
+from spiketicket.methods.controls import wanted
+from spiketicket.methods.rung_config import CHANGED
+from spiketicket.methods.stages import Role, Stage
 from spiketicket.models.transformer import TransformerConfig
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.shapes import SCORES
 
-Pep = Literal["dense", "searched", "found", "random_trained", "random_frozen", "tuned", "kept"]
-"""What ConvPEP is in a stage; ``found``, ``tuned`` and ``kept`` take it from an earlier one."""
+Pep = Literal[
+    "dense",
+    "searched",
+    "found",
+    "random_trained",
+    "random_frozen",
+    "shuffled",
+    "flipped",
+    "inverted",
+    "tuned",
+    "kept",
+]
+"""What ConvPEP is in a stage; ``found``, ``tuned`` and ``kept`` take it from an earlier one,
+``shuffled``, ``flipped`` and ``inverted`` what they change of one."""
 RUNG_TITLES: Final = {"patch": "patch", "pepsp": "PEPSp", "multisp": "MultiSp"}
 _PATCH_TITLES = {
     "random": "patches, random",
@@ -98,6 +115,7 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
         )
     if not config.rungs:
         raise UserError("names no rung", where="ticket.rungs", value=config.rungs)
+    tuple(wanted(recipe))  # refuses a control that a ladder cannot have
     found = [*_before(recipe), *(s for rung in rungs(recipe) for s in _rung(recipe, rung))]
     if config.fine_tune_epochs:
         last = rungs(recipe)[-1]
@@ -167,6 +185,20 @@ def _rung(recipe: Recipe, rung: str) -> Iterator[Stage]:
     if controls.random_frozen:
         name, words = f"{rung}_random_frozen", f"{title}, random mask frozen"
         yield _stage(recipe, name, words, "control", rung, pep="random_frozen", **same)
+    for changed, words in CHANGED.items():
+        if getattr(controls, changed):
+            # where ConvPEP was searched by itself, its scores lie there
+            source = start or rung
+            yield _stage(
+                recipe,
+                f"{rung}_{changed}",
+                f"{title}, {words}",
+                "control",
+                rung,
+                pep=cast("Pep", changed),
+                start=source,
+                **same,
+            )
 
 
 def _patch_rate(config: Any) -> str:
@@ -237,6 +269,7 @@ def _stage(
         ignores=_READ if masked else (*_READ, "density"),
         settings={"conv_pep": pep},
         rate_of=rate_of,
+        keeps_scores=pep == "searched" and bool(getattr(recipe.controls, "inverted", False)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket.methods.states import load_plain, read_state, save_plain, zero_pruned
+from spiketicket.methods.states import load_plain, read_state, save_plain, save_scores, zero_pruned
 from spiketicket.methods.weights import WeightStart, attach_trained, initial_weight
 from spiketicket.models.prunable import TrainedWeight, prunable
 from spiketicket.recipe import ModelConfig, TrainConfig
@@ -40,6 +40,10 @@ class StageFiles(Protocol):
     @property
     def weights(self) -> Path:
         """The state that later stages read, where the stage keeps it."""
+
+    @property
+    def scores(self) -> Path:
+        """The scores that its mask was chosen by, where the stage keeps them."""
 
     @property
     def rewind(self) -> Path:
@@ -88,6 +92,7 @@ class Scene:
         batches: the training data.
         own: the files of this stage; those of the earlier ones are ``earlier(name)``.
         write: writes a file of the stage, in one process of several.
+        keeps_scores: whether a control reads the scores of this stage.
     """
 
     config: Any
@@ -99,6 +104,7 @@ class Scene:
     own: StageFiles
     earlier: Callable[[str], StageFiles]
     write: Callable[[Path, bytes], None]
+    keeps_scores: bool = False
 
     @cached_property
     def model(self) -> nn.Module:
@@ -118,6 +124,11 @@ class Scene:
         """
         files = self.earlier(stage)
         return read_state(files.rewind if rewind else files.weights, self.model)
+
+    def keep_scores(self, scores: Mapping[str, Tensor]) -> None:
+        """Keep what the mask was chosen by, by layer, where a control of the run reads it."""
+        if self.keeps_scores:
+            self.write(self.own.scores, save_scores(scores))
 
     def layers(self) -> dict[str, Tensor]:
         """The weights of all layers that a mask can cover."""

@@ -30,6 +30,8 @@ from spiketicket.training.forward import drawing
 class Config(PruningConfig):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["snip"] = "snip"
     scope: Scope = "global"
     samples: Count = 128
@@ -45,7 +47,9 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     """Measure, prune and make the training ready."""
     del stage
     config = scene.config
-    masks = largest_masks(sensitivity(scene, config.samples), config.density, config.scope)
+    scores = sensitivity(scene, config.samples)
+    scene.keep_scores(scores)
+    masks = largest_masks(scores, config.density, config.scope)
     return replace(scene.trained(masks), search_passes=config.samples)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Final, Literal
 
+from spiketicket.methods.budgets import shorter
 from spiketicket.recipe import ModelConfig, Recipe, TrainConfig, registry
 
 Role = Literal["search", "preparation", "ticket", "control", "tuned"]
@@ -48,6 +49,7 @@ class Stage:
         settings: what else decides the result, as plain values; ``prepare`` may read it.
         keeps: whether later stages need its weights: they are written into its folder.
         rate_of: the stage whose tuned learning rate it takes; its own where that is empty.
+        keeps_scores: whether the scores that its mask was chosen by are written there too.
         same_as: an earlier stage that trains exactly the same, so that once is enough.
         prepare: makes it ready, where that is not the method's own ``prepare``.
     """
@@ -65,6 +67,7 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = False
     rate_of: str = ""
+    keeps_scores: bool = False
     same_as: str = ""
     prepare: Callable[[Stage, Any], Any] | None = None
 
@@ -112,16 +115,6 @@ def stage_of(recipe: Recipe, name: str) -> Stage:
     controls = recipe.controls.model_copy(update={"dense": True})
     asked = recipe.model_copy(update={"controls": controls})
     return next(stage for stage in stages_of(asked) if stage.name == name)
-
-
-def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
-    """The training of a stage with another number of epochs, as large a part of them at fewer
-    time steps.
-    """
-    share = epochs / train.epochs
-    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
-    short = tuple((e, t) for e, t in ramp if e)
-    return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
 
 
 def halved(stage: Stage, recipe: Recipe) -> Stage:

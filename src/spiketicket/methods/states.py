@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import max_memory, read_regular
 from spiketicket.models.prunable import TrainedWeight
+from spiketicket.ticket import Ticket
 
 _MASK = "mask:"
 _INSIDE = ".parametrizations."
@@ -29,19 +30,27 @@ def read_state(path: Path, model: nn.Module) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing or damaged, or is of another network.
     """
-    remedy = f"Delete {path.parent} and find again"
+    found = _read(path)
+    if wrong := _misfit(found, plain_state(model)):
+        raise UserError(f"is of another network: {wrong}", where=str(path), remedy=_again(path))
+    return found
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     try:
-        found = load_tensors(read_regular(path, max_memory()))
+        found: dict[str, Tensor] = load_tensors(read_regular(path, max_memory()))
     except OSError as error:
         what = f"the stage before it has lost its {path.name}"
-        raise UserError(what, where=str(path.parent), remedy=remedy) from error
+        raise UserError(what, where=str(path.parent), remedy=_again(path)) from error
     except UserError:
         raise
     except (SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"is damaged: {error}", where=str(path), remedy=remedy) from error
-    if wrong := _misfit(found, plain_state(model)):
-        raise UserError(f"is of another network: {wrong}", where=str(path), remedy=remedy)
+        raise UserError(f"is damaged: {error}", where=str(path), remedy=_again(path)) from error
     return found
+
+
+def _again(path: Path) -> str:
+    return f"Delete {path.parent} and find again"
 
 
 def originals(model: nn.Module) -> dict[str, tuple[nn.Parameter, TrainedWeight]]:
@@ -97,6 +106,43 @@ def save_plain(model: nn.Module) -> bytes:
     masks = {f"{_MASK}{name}": mask for name, (_, mask) in masked(model).items()}
     state = {**plain_state(model), **masks}
     return save_tensors({k: v.cpu().contiguous().clone() for k, v in state.items()})
+
+
+def load_state(
+    model: nn.Module, ticket: Ticket, path: Path, prefixes: tuple[str, ...] = ("",)
+) -> None:
+    """Copy into a model what a ticket has of it below some prefixes.
+
+    Raises:
+        UserError: the ticket, from ``path``, is for another network.
+    """
+    state = {
+        k: torch.from_numpy(v.copy()) for k, v in ticket.state().items() if k.startswith(prefixes)
+    }
+    _, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected:
+        raise UserError("the ticket is for another network", where=str(path), value=unexpected[0])
+
+
+def save_scores(scores: Mapping[str, Tensor]) -> bytes:
+    """Scores by layer as safetensors; the same scores give the same bytes."""
+    return save_tensors({k: v.detach().float().cpu().contiguous() for k, v in scores.items()})
+
+
+def read_scores(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """What :func:`save_scores` wrote of layers of these shapes.
+
+    Raises:
+        UserError: the file is missing or damaged, or is of another network.
+    """
+    found = _read(path)
+    for name, shape in shapes.items():
+        scores = found.get(name)
+        if scores is None or scores.shape != shape or scores.dtype != torch.float32:
+            raise UserError(f"is of another network: {name}", where=str(path), remedy=_again(path))
+        if bool(scores.isnan().any()):
+            raise UserError(f"has no number: {name}", where=str(path), remedy=_again(path))
+    return found
 
 
 def _misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

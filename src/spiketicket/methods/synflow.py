@@ -39,6 +39,8 @@ _LIBRARIES = ("spikingjelly", "snntorch", "norse")
 class Config(PruningConfig):
     """Hyper-parameters."""
 
+    scored = True
+
     name: Literal["synflow"] = "synflow"
     rounds: Annotated[int, Interval(ge=1, le=1_000_000)] = 100
     """Rounds of pruning, each a pass of one input; the paper's number."""
@@ -56,6 +58,9 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     x, y = next(iter(scene.batches.epoch(0)))
     flow = Flow(scene.model, scene.fresh(), _ones(x, len(y)))
     masks = flow.masks(config.density, config.rounds)
+    if scene.keeps_scores:
+        whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in scene.layers().items()}
+        scene.keep_scores(flow.scores(whole))
     facts = {"bypassed": flow.bypassed} if flow.bypassed else {}
     made = replace(scene.trained(masks), search_passes=config.rounds)
     return replace(made, finish=lambda: facts)

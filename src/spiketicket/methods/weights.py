@@ -160,3 +160,12 @@ def flipped_signs(model: nn.Module, layers: Mapping[str, Any]) -> dict[str, int]
             signs += known.kept
             flipped += int(np.count_nonzero(((now < 0) != (known.signs < 0)) & known.mask))
     return {"signs": signs, "signs_flipped": flipped} if signs else {}
+
+
+@torch.no_grad()
+def flip_signs(model: nn.Module, seed: int) -> None:
+    """Flip the sign of every weight by a coin of the seed, in place; pruned ones stay zero."""
+    for name, layer in prunable(model).items():
+        weight = cast("nn.Parameter", layer.weight)
+        coins = Stream(seed, "flipped sign", name).signs(weight.numel()).astype(np.float32)
+        weight.mul_(torch.from_numpy(coins).view(weight.shape).to(weight.device))

@@ -28,6 +28,9 @@ SHIPPED: Final = Path(__file__).parent / "shipped"
 """Folder of the recipes that come with the package."""
 
 _PACKAGE = __name__.partition(".")[0]
+DEFAULT_CONTROLS: Final = ("dense", "random_trained", "random_frozen")
+"""The controls that a recipe has unless it says otherwise."""
+_CONTROL = re.compile(rb"^def stage\(", re.MULTILINE)
 _CHOICE = re.compile(rb"^class Config\(", re.MULTILINE)
 
 CUSTOM_PATTERN: Final = r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*"
@@ -56,6 +59,18 @@ def _names(family: str) -> tuple[str, ...]:
     return tuple(
         sorted(path.stem for path in folder.glob("*.py") if _CHOICE.search(path.read_bytes()))
     )
+
+
+@functools.cache
+def controls() -> tuple[str, ...]:
+    """The controls that a ticket can have, in the order they run; imports nothing.
+
+    They are the files of ``methods/controls`` with a ``stage`` function: first those that are on by
+    default, then the others by name.
+    """
+    folder = Path(__file__).parent.parent / "methods" / "controls"
+    found = {path.stem for path in folder.glob("*.py") if _CONTROL.search(path.read_bytes())}
+    return (*DEFAULT_CONTROLS, *sorted(found - {*DEFAULT_CONTROLS}))
 
 
 def load(family: str, name: str) -> ModuleType:

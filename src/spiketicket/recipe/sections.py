@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt
 from pydantic import (
@@ -20,11 +20,13 @@ from pydantic import (
     Field,
     SerializeAsAny,
     StringConstraints,
+    create_model,
     model_validator,
 )
 
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.names import path_inside, path_on_machine
+from spiketicket.recipe import registry
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
@@ -99,6 +101,8 @@ class MethodConfig(Section):
 
     trains: ClassVar[Literal["scores", "weights"]] = "weights"
     """What the search itself moves: the weights, or scores of weights that stay."""
+    scored: ClassVar[bool] = False
+    """Whether the ticket keeps its scores (see ``Scene.keep_scores``), for controls to read."""
 
     name: str
     density: Annotated[float, Gt(0), Le(1)]
@@ -178,8 +182,12 @@ class TrainConfig(Section):
         return self
 
 
-class ControlsConfig(Section):
-    """Which controls run beside the ticket, each with the same budget."""
+class _Controls(Section):
+    """Which controls run beside the ticket, each with the same budget.
+
+    Every file of ``methods/controls`` is a field: those named here are on by default, all others
+    off.
+    """
 
     dense: bool = True
     """The dense net of the same condition, trained."""
@@ -189,6 +197,24 @@ class ControlsConfig(Section):
     """A random mask on the frozen random weights: the floor."""
     bn_affine: bool | None = None
     """BatchNorm of the trained controls; None is as in the ticket's model."""
+
+
+if TYPE_CHECKING:
+
+    class ControlsConfig(_Controls):
+        """The same with a field for every file of ``methods/controls``."""
+else:
+    ControlsConfig = create_model(
+        "ControlsConfig",
+        __base__=_Controls,
+        __module__=__name__,
+        __doc__=_Controls.__doc__,
+        **{
+            name: (bool, False)
+            for name in registry.controls()
+            if name not in _Controls.model_fields
+        },
+    )
 
 
 class VerdictConfig(Section):
