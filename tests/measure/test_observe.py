@@ -8,8 +8,8 @@ from spiketicket.measure.activity import LayerOperations, Operations
 from spiketicket.measure.observe import NEURONS, observed, watched
 from spiketicket.measure.traces import potentials, trace
 from spiketicket.models import convnet, resnet19, sdt, spikformer, vgg9
-from spiketicket.models.blocks import Block, DataShape
-from spiketicket.neurons import lif, native, relu, sign, step
+from spiketicket.models.blocks import Block, DataShape, fire
+from spiketicket.neurons import lif, native, quantised, relu, sign, step
 
 SMALL = {"dim": 16, "depth": 1, "heads": 2, "timesteps": 3}
 NETS = {
@@ -209,7 +209,7 @@ def test_residual_sums_are_units(images):
 def test_every_neuron_is_known():
     kinds = {type(m) for name in NETS for m in build(name).modules()}
     assert {lif.LIF, step.Step} <= kinds
-    assert set(NEURONS) == {lif.LIF, step.Step, relu.ReLU, sign.Sign}
+    assert set(NEURONS) == {lif.LIF, step.Step, relu.ReLU, sign.Sign, quantised.Quantised}
 
 
 @pytest.mark.parametrize("name", ["convnet", "resnet19", "spikformer pool 2", "sdt"])
@@ -275,3 +275,31 @@ def test_an_observed_block_pools_after_showing():
         out = block(torch.randn(1, 2, 1, 6, 6), 4)
     assert seen[0].shape == (4, 2, 2, 6, 6)
     assert torch.equal(nn.MaxPool2d(2)(seen[0].flatten(0, 1)), out.flatten(0, 1))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_levels_are_added_at_once_or_multiplied(binary):
+    class Net(nn.Module):
+        timesteps = 1
+
+        def __init__(self):
+            super().__init__()
+            self.neuron = quantised.make(quantised.Config(bits=2, clip=3.0))
+            self.classifier = nn.Linear(6, 4, bias=False)
+
+        def forward(self, x):
+            return self.classifier(fire(x.flatten(1)[None], self.neuron, 1)[0])
+
+    net = Net()
+    values = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    values = values.sign() * 0.5 if binary else values
+    values[:, 0] = 0
+    net.classifier.weight = nn.Parameter(values)
+    x = torch.tensor([[9.0, 0, 1, 2, 3, 0], [2, 2, 0, 0, 1, -1]]).view(2, 1, 1, 6)
+    with observed(net) as seen:
+        net(x)
+    (layer,) = seen.operations().layers
+    # by hand: the weights of the first input are zero; three and two of the others are not
+    pairs = 4 * (3 + 2) / 2
+    counts = (layer.input, layer.acs, layer.ac_units, layer.macs)
+    assert counts == (("levels", pairs, pairs, 0) if binary else ("analog", 0, 0, pairs))

@@ -1,11 +1,13 @@
 """Controls: what each keeps of the ticket, who can have which, and that a run goes on."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import spiketicket
 from one_stage import names_of, stage_of
 from recipes import varied
@@ -13,7 +15,11 @@ from safetensors.numpy import load_file
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.find import find
+from spiketicket.experiment.keys import stage_inputs
+from spiketicket.experiment.measure import measure_run
 from spiketicket.methods.controls.choice import choose
+from spiketicket.methods.stages import condition
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.recipe import ControlsConfig, registry, to_toml
 from spiketicket.ticket import Ticket
 
@@ -31,6 +37,7 @@ LADDER = {
     "ticket": {"name": "multisp", "density": 0.3, "patch_controls": []},
 }
 NEW = ("flipped", "inverted", "shuffled")
+TWIN = "quantised_ann"
 USUAL = ("dense", "random_trained", "random_frozen")
 
 
@@ -66,6 +73,7 @@ def test_a_method_without_scores_refuses_to_invert_them(method):
     recipe = varied(BASE, ticket={"name": method, "density": 0.3})
     chosen = choose(recipe, "all")
     assert chosen.left_out == {"inverted": f"{method} keeps no scores to invert"}
+    assert TWIN in names_of(chosen.recipe)
     assert "inverted" not in names_of(chosen.recipe)
     with pytest.raises(UserError, match=f"{method} keeps no scores"):
         choose(recipe, "inverted")
@@ -225,3 +233,78 @@ def test_the_command_says_which_of_all_it_leaves_out(tmp_path: Path, monkeypatch
     (tmp_path / "r.toml").write_text(to_toml(recipe))
     done = spiketicket("find", "r.toml", "--controls", "all", "--no-report", "--threads", "1")
     assert "control inverted is left out: random_mask keeps no scores to invert" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "expected"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (64, 7)]
+)
+def test_the_twin_has_as_many_bits_as_spikes_over_time(timesteps, expected):
+    assert expected == math.ceil(math.log2(timesteps + 1))
+    recipe = everything(model={"timesteps": timesteps}, train={"timestep_ramp": [[1, 1]]})
+    twin = stage_of(recipe, TWIN)
+    assert twin.role == "twin"
+    assert twin.neurons(recipe).bits == expected
+    # a picture is seen once
+    assert twin.network(recipe).timesteps == 1
+    assert twin.schedule(recipe).timestep_ramp == ()
+    assert twin.epochs(recipe) == recipe.train.epochs
+    assert condition(recipe, twin) == f"ANN with {expected} bit activations and binary weights"
+
+
+def test_the_twin_sees_every_frame_of_a_recording():
+    recipe = everything(data={"name": "digits_events", "train_limit": None}, model={"timesteps": 4})
+    assert stage_of(recipe, TWIN).network(recipe).timesteps == 4
+
+
+def test_the_twins_key_is_of_its_own_neuron():
+    inputs = stage_inputs(everything(), 0)
+    assert inputs[TWIN].values["neuron"] == {"name": "quantised", "bits": 2, "clip": 2.0}
+    assert inputs["dense"].values["neuron"]["name"] == "lif"
+    other = stage_inputs(everything(neuron={"decay": 0.25}), 0)
+    assert other[TWIN].values == inputs[TWIN].values
+    assert other["dense"].values != inputs["dense"].values
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "why"),
+    [
+        (BASE, {"neuron": {"name": "relu"}}, "relu, do not spike"),
+        (LADDER, {"ticket": {"name": "edge_popup"}}, "attention multiplies"),
+        (LADDER, {}, "no such control"),
+    ],
+)
+def test_who_has_no_twin(base, change, why):
+    if change.get("ticket"):
+        change = {"model": LADDER["model"]}
+        base = BASE
+    assert why in choose(varied(base, **change), "all").left_out[TWIN]
+    with pytest.raises(UserError, match=why):
+        choose(varied(base, **change), TWIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["binary", "float"])
+def test_the_twin_is_measured_beside_the_ticket(tmp_path, weights):
+    recipe = choose(varied(BASE, model={"weights": weights, "timesteps": 4}), TWIN).recipe
+    found = find(recipe, runs_dir=tmp_path, threads=1)
+    assert {row["stage"] for row in found.to_dict()["stages"]} == {"ticket", TWIN}
+    ticket = Ticket.load(found.folder / "seed-0" / TWIN / "model.ticket")
+    assert ticket.metadata["network"]["args"]["neuron"]["bits"] == 3
+    assert all(layer.mask.all() for layer in ticket.layers)
+    assert not measure_run(found.folder, images=50).failed
+    measured = json.loads((found.folder / "seed-0" / TWIN / "measure.json").read_text())
+    first, *rest = measured["layers"]
+    assert first["input"] == "analog"
+    # three bits: a level is added at once in a layer of signs, and multiplied by a float
+    binary = weights == "binary"
+    assert {layer["input"] for layer in rest} == {"levels" if binary else "analog"}
+    for layer in rest:
+        assert (layer["acs"] > 0) == binary
+        assert (layer["macs"] == 0) == binary
+        assert layer["ac_units"] == layer["acs"]
+        assert 0 < layer["acs"] + layer["macs"] < layer["dense"]
+    net = from_ticket(ticket, "eager")
+    images = 4 * torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        levels = net.features[0](images.unsqueeze(0), 1).unique()
+    assert levels.tolist() == [float(n) for n in range(8)]

@@ -7,11 +7,11 @@ from spiketicket.errors import UserError
 from spiketicket.models import convnet, resnet19, vgg9
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.transformer import TransformerConfig
-from spiketicket.neurons import lif, relu, sign, step
+from spiketicket.neurons import lif, quantised, relu, sign, step
 from spiketicket.recipe import registry
 
 CIFAR = DataShape(channels=3, height=32, width=32, classes=10)
-NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config()]
+NEURONS = [lif.Config(), relu.Config(), sign.Config(), step.Config(), quantised.Config()]
 
 
 def count(model):

@@ -47,7 +47,7 @@ def net_facts(
         "parameters": size + others,
         "kept_by_layer": {layer.name: layer.kept for layer in layers},
         **_patch_facts(model, ticket),
-        "condition": condition(recipe),
+        "condition": condition(recipe, stage),
     }
 
 

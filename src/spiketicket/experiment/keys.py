@@ -28,7 +28,7 @@ def stage_inputs(recipe: Recipe, seed: int) -> dict[str, StageInputs]:
     Of the method's settings all are in them but those that the stage names as none of its business,
     see :attr:`spiketicket.methods.stages.Stage.ignores`.
     """
-    shared = {"seed": seed, "data": _plain(recipe.data), "neuron": _plain(recipe.neuron)}
+    shared = {"seed": seed, "data": _plain(recipe.data)}
     return {
         stage.name: StageInputs(
             {**shared, **_values(stage, recipe), **_rate(stage, recipe)}, stage.needs
@@ -56,7 +56,6 @@ def rate_inputs(
         "versions": dict(made_by),
         "seed": recipe.seed,
         "data": _plain(recipe.data),
-        "neuron": _plain(recipe.neuron),
         **_values(stage, recipe),
         "needs": [keys[need] for need in stage.needs],
     }
@@ -83,6 +82,7 @@ def stage_keys(
 def _values(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     return {
         "model": _plain(stage.network(recipe)),
+        "neuron": _plain(stage.neurons(recipe)),
         "method": {**read_settings(recipe.ticket, stage.ignores), **stage.settings},
         "train": _budget(stage.schedule(recipe), stage.trains),
         "stops_after": stage.stops_after,

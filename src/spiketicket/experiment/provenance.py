@@ -23,7 +23,7 @@ def metadata(experiment: Experiment, stage: Stage, prepared: Prepared, seed: int
     model = prepared.model or stage.network(recipe)
     network = {
         "model": model.model_dump(mode="json"),
-        "neuron": recipe.neuron.model_dump(mode="json"),
+        "neuron": stage.neurons(recipe).model_dump(mode="json"),
         "shape": experiment.shape.__dict__,
     }
     return {
@@ -34,6 +34,7 @@ def metadata(experiment: Experiment, stage: Stage, prepared: Prepared, seed: int
         "seed": seed,
         **_tokens(prepared),
         **provenance(experiment),
+        "condition": condition(recipe, stage),
         "eval_batch_size": recipe.train.batch_size,
         "licence": data.licence,
         "versions": versions(),

@@ -148,7 +148,7 @@ class StageFacts(_File):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
     title: str
-    role: Literal["search", "preparation", "ticket", "control", "tuned"]
+    role: Literal["search", "preparation", "ticket", "control", "tuned", "twin"]
     rung: str = ""
 
 

@@ -114,6 +114,8 @@ def words_check(ticket: Ticket) -> Check:
             without_root({"data": _table(recipe, "data")}),
         ),
     }
+    if ticket.stage == "quantised_ann":
+        del pairs["neuron"]  # whose point is another one
     if wrong := [key for key, (beside, inside) in pairs.items() if beside != inside]:
         return Check(name, "does not fit", f"its {', '.join(wrong)} are not those of the ticket")
     return Check(name, "fits", "its network, neuron and data are those of the ticket")
@@ -127,7 +129,8 @@ def density_check(ticket: Ticket) -> Check:
     stage, scope = ticket.stage, _scope(method)
     layers: Sequence[TicketLayer] = ticket.layers
     density: Any = method.get("density")
-    if stage == "dense" or (stage == "patch" and method.get("name") in ("patches", "multisp")):
+    patch = stage == "patch" and method.get("name") in ("patches", "multisp")
+    if stage in ("dense", "quantised_ann") or patch:
         density, scope = 1.0, "layer"
     elif stage not in _FINAL_STAGES and not (scope == "pep" and str(stage).startswith(_RUNGS)):
         scope = ""

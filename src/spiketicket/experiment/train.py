@@ -117,7 +117,7 @@ def scene_of(
     recipe = experiment.recipe
 
     def build(config: ModelConfig) -> nn.Module:
-        made = build_network(recipe, experiment.shape, config)
+        made = build_network(recipe, experiment.shape, config, stage.neuron)
         return made if next(made.parameters()).is_meta else made.to(experiment.device)
 
     def write(path: Path, content: bytes) -> None:

@@ -9,7 +9,8 @@ Every convolution, linear layer and attention product is counted by the pairs of
 :mod:`spiketicket.measure.pairs`, at the time steps at which it really runs: what is the same at
 every step of a static image is computed once, and counts once. A layer whose inputs are whole
 numbers throughout, as spikes and their sums are, does accumulations (AC); one that ever sees
-another number does multiply-accumulates (MAC). Neurons are counted before any pooling.
+another number does multiply-accumulates (MAC). The levels of a quantised activation are added whole
+in layers of signs, and multiplied in others. Neurons are counted before any pooling.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from spiketicket.measure.pairs import (
     count,
     linear_fan_out,
     look,
+    of_levels,
     product_pairs,
     weighted,
 )
@@ -39,12 +41,13 @@ from spiketicket.models.blocks import Watched
 from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.neurons.lif import LIF
+from spiketicket.neurons.quantised import Quantised
 from spiketicket.neurons.relu import ReLU
 from spiketicket.neurons.sign import Sign
 from spiketicket.neurons.step import Step
 
 SYNAPSES = (nn.Conv2d, nn.Linear, SpikingProduct, SpikeDrivenProduct)
-NEURONS = (LIF, Step, ReLU, Sign)
+NEURONS = (LIF, Step, ReLU, Sign, Quantised)
 
 
 @dataclass(kw_only=True)
@@ -135,6 +138,7 @@ class Observation:
     def __init__(self, model: nn.Module) -> None:
         self.images = 0
         self._model, self._batch = model, 0
+        self._levels = any(isinstance(module, Quantised) for module in model.modules())
         self._layers: dict[str, _Layer] = {}
         self._neurons: dict[str, _Neurons] = {}
         self._group = ""
@@ -168,7 +172,8 @@ class Observation:
         flat = x.dim() == 2 or isinstance(module, nn.Conv2d)
         calls = len(x) if flat else len(x) * self._batch
         if isinstance(module, nn.Conv2d | nn.Linear):
-            layer.count(layer.weighted(module, self._look(module, x)), calls)
+            pairs = layer.weighted(module, self._look(module, x))
+            layer.count(of_levels(module, pairs) if self._levels else pairs, calls)
         else:
             layer.count(product_pairs(module, inputs), calls)
 

@@ -9,7 +9,7 @@ with the number of non-zero weights that the place meets: its fan-out. Nothing i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 
-InputKind = Literal["spikes", "integers", "analog"]
-"""Only 0, 1 and -1; only whole numbers; anything else. The later word wins over several calls."""
+InputKind = Literal["spikes", "integers", "levels", "analog"]
+"""Only 0, 1 and -1; only whole numbers; the levels of a quantised activation, each added at once;
+anything else. The later word wins over several calls."""
 
-KINDS: tuple[InputKind, ...] = ("spikes", "integers", "analog")
+KINDS: tuple[InputKind, ...] = ("spikes", "integers", "levels", "analog")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,20 @@ def weighted(layer: nn.Conv2d | nn.Linear, seen: Look, fan_out: Tensor) -> Pairs
         nonzero=int(live.sum()),
         kind=seen.kind,
     )
+
+
+def of_levels(layer: nn.Conv2d | nn.Linear, pairs: Pairs) -> Pairs:
+    """The operations of a call whose whole numbers are levels of a quantised activation.
+
+    A level of k bits is one number: where all weights that are not zero have one magnitude it is
+    added or subtracted, once a pair; else it is multiplied.
+    """
+    if pairs.kind != "integers":
+        return pairs
+    sizes = layer.weight[layer.weight != 0].abs()
+    if sizes.numel() and bool((sizes == sizes[0]).all()):
+        return replace(pairs, kind="levels", units=pairs.met)
+    return replace(pairs, kind="analog", units=0)
 
 
 def positions(layer: nn.Conv2d | nn.Linear, x: Tensor) -> int:

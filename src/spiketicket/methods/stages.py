@@ -20,12 +20,13 @@ from types import ModuleType
 from typing import Any, Final, Literal
 
 from spiketicket.methods.budgets import shorter
-from spiketicket.recipe import ModelConfig, Recipe, TrainConfig, registry
+from spiketicket.recipe import ModelConfig, NeuronConfig, Recipe, TrainConfig, registry
 
-Role = Literal["search", "preparation", "ticket", "control", "tuned"]
+Role = Literal["search", "preparation", "ticket", "control", "tuned", "twin"]
 """``search``: a training of the search, whose cost counts as the ticket's. ``preparation``: what
 ranks patches or finds a part. ``ticket``: a net that is judged. ``control``: what it is judged
-against. ``tuned``: a fine-tuning, and its control."""
+against. ``tuned``: a fine-tuning, and its control. ``twin``: what is shown beside it, and never
+judged."""
 ALL: Final = ("*",)
 """For :attr:`Stage.ignores` of a stage that is never given the method's settings."""
 
@@ -40,6 +41,7 @@ class Stage:
         role: see :data:`Role`; the last stage of role ``ticket`` is the run's ticket.
         rung: of a ladder's stages, the ticket that this is or is a control of.
         model: the network; None is the recipe's.
+        neuron: its neurons; None is the recipe's.
         train: the schedule; None is the recipe's.
         stops_after: epochs after which it ends, whatever its schedule; 0 is never.
         trains: which optimizers move something; empty where only BatchNorm statistics move.
@@ -59,6 +61,7 @@ class Stage:
     role: Role = "search"
     rung: str = ""
     model: ModelConfig | None = None
+    neuron: NeuronConfig | None = None
     train: TrainConfig | None = None
     stops_after: int = 0
     trains: tuple[Literal["scores", "weights"], ...] = ("weights",)
@@ -78,6 +81,10 @@ class Stage:
     def network(self, recipe: Recipe) -> ModelConfig:
         """The config of its network."""
         return self.model or recipe.model
+
+    def neurons(self, recipe: Recipe) -> NeuronConfig:
+        """The config of its neurons."""
+        return self.neuron or recipe.neuron
 
     def epochs(self, recipe: Recipe) -> int:
         """How many epochs it trains, at most; 0 where it trains nothing."""
@@ -135,8 +142,10 @@ def at_rate(stage: Stage, recipe: Recipe, factor: float) -> Stage:
     return replace(stage, train=train.model_copy(update=rates))
 
 
-def condition(recipe: Recipe) -> str:
-    """What kind of net the recipe is about, in a few words."""
+def condition(recipe: Recipe, stage: Stage | None = None) -> str:
+    """What kind of net the recipe is about, or a stage of it is, in a few words."""
+    if stage is not None and stage.neuron is not None:
+        return weights_condition(recipe.model_copy(update={"neuron": stage.neuron}))
     own = getattr(_method(recipe), "condition", weights_condition)
     return str(own(recipe))
 
@@ -155,6 +164,8 @@ def weights_condition(recipe: Recipe) -> str:
         ("lif", "binary"): "BinW-SNN",
     }
     neuron, weights = recipe.neuron.name, recipe.model.weights
+    if bits := getattr(recipe.neuron, "bits", 0):
+        return f"ANN with {bits} bit activations and {weights} weights"
     return known.get((neuron, weights), f"{neuron}, {weights} weights")
 
 
