@@ -5,22 +5,24 @@ import pytest
 from spiketicket.errors import UserError
 from spiketicket.measure.energy import TABLES, find_table, formula, price
 
+
+def _layer(**given: object) -> dict[str, object]:
+    counts = {"macs": 0.0, "acs": 0.0, "ac_units": 0.0, "kept": 10}
+    return {"name": "", "input": "spikes", "inputs": 8.0, "calls": 1.0, **counts, **given}
+
+
 LAYERS = [
-    {"macs": 1000.0, "acs": 0.0, "ac_units": 0.0, "dense": 2000.0, "binary": True, "weights": 100},
-    {
-        "macs": 0.0,
-        "acs": 300.0,
-        "ac_units": 500.0,
-        "dense": 4000.0,
-        "binary": True,
-        "weights": 5000,
-    },
-    {"macs": 0.0, "acs": 70.0, "ac_units": 70.0, "dense": 100.0, "binary": False, "weights": 0},
-    {"macs": 20.0, "acs": 0.0, "ac_units": 0.0, "dense": 40.0, "binary": False, "weights": 500_000},
+    _layer(macs=1000.0, dense=2000.0, binary=True, weights=100, input="analog"),
+    _layer(acs=300.0, ac_units=500.0, dense=4000.0, binary=True, weights=5000, input="integers"),
+    _layer(acs=70.0, ac_units=70.0, dense=100.0, binary=False, weights=0),
+    _layer(macs=20.0, dense=40.0, binary=False, weights=500_000, input="analog"),
 ]
 MEASURED = {
     "layers": LAYERS,
-    "neurons": [{"updates": 600.0, "size": 3000}, {"updates": 0.0, "size": 10}],
+    "neurons": [
+        {"name": "n", "kind": "lif", "updates": 600.0, "size": 3000, "outputs": 600.0},
+        {"name": "s", "kind": "step", "updates": 0.0, "size": 10, "outputs": 10.0},
+    ],
 }
 
 
@@ -41,7 +43,6 @@ def test_prices_by_hand(name, macs, acs, updates):
     assert found["total_pj"] == pytest.approx(macs + acs)
     assert found["with_updates_pj"] == pytest.approx(macs + acs + updates)
     assert found["dense_pj"] == pytest.approx(6140 * TABLES[name].mac)
-    assert "memory_pj" not in found
     assert found["table"] == name
 
 
@@ -57,18 +58,6 @@ def test_a_table_is_made_of_the_published_figures():
         assert "ISSCC 2014" in table.source
         for number in (table.mac, table.ac, table.binary_mac, table.binary_ac):
             assert f"{number}" in formula(table)
-
-
-def test_memory_is_apart_and_a_layers_own_size_decides():
-    plain = price(MEASURED, find_table("45nm-fp32"))
-    found = price(MEASURED, find_table("45nm-fp32"), memory=True)
-    assert {k: found[k] for k in plain} == plain
-    # 400 bytes and 20 kB of weights, none, 2 MB; potentials of 12 kB read and written
-    reads = 32 / 64 * (1000 * 10 + 300 * 20 + 0 + 20 * 100)
-    assert found["memory_pj"] == pytest.approx(reads + 2 * 600 * 32 / 64 * 20)
-    signs = price(MEASURED, find_table("45nm-fp32-binary"), memory=True)
-    reads = 2 / 64 * (1000 * 10 + 300 * 10) + 32 / 64 * 20 * 100
-    assert signs["memory_pj"] == pytest.approx(reads + 2 * 600 * 32 / 64 * 20)
 
 
 def test_an_unknown_table_names_those_there_are():

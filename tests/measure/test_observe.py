@@ -177,6 +177,7 @@ def test_means_are_rounded_once():
             calls=1.0,
             input="spikes",
             input_density=1.0,
+            inputs=1.0,
             dense=0.1,
             macs=0.0,
             acs=0.1,

@@ -44,10 +44,6 @@ def measure(
     table: Annotated[
         str, typer.Option("--energy", metavar="TABLE", help="Energy table. Default: 45nm-fp32.")
     ] = "",
-    memory: Annotated[
-        bool,
-        typer.Option("--memory", help="Also price memory: an upper bound, see docs/energy.md."),
-    ] = False,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
@@ -103,15 +99,13 @@ def measure(
         ]
     if record is not None:
         _record(record, [row for part in rows for row in part], where, started)
-    found = json.dumps(
-        [_plain(row, memory) for part in rows for row in part], indent=1, sort_keys=True
-    )
+    found = json.dumps([_plain(row) for part in rows for row in part], indent=1, sort_keys=True)
     if output is not None:
         write_bytes(output, f"{found}\n".encode(), "output")
     if as_json:
         say_whole(found)
     else:
-        print_measured(rows, priced, every=not table, memory=memory)
+        print_measured(rows, priced, every=not table)
     for line in failed:
         fail(str(line))
     if failed:
@@ -191,10 +185,5 @@ def _record(path: Path, rows: Sequence[Row], device: str, started: float) -> Non
         add_record(path, measured_record(own[0].recipe, recipe_hash, stages, device, wall_s))
 
 
-def _plain(row: Row, memory: bool) -> dict[str, Any]:
-    from spiketicket.measure.energy import TABLES, price
-
-    measured = dict(row.measured)
-    if memory:
-        measured["energy"] = [price(measured, t, memory=True) for t in TABLES.values()]
-    return {"source": row.source, "stage": row.stage, "seed": row.seed, **measured}
+def _plain(row: Row) -> dict[str, Any]:
+    return {"source": row.source, "stage": row.stage, "seed": row.seed, **row.measured}

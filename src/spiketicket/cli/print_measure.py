@@ -14,25 +14,23 @@ from spiketicket.measure.energy import TABLES, Table, formula, price
 Measured = Mapping[str, Any]
 
 
-def print_measured(
-    sources: Sequence[Sequence[Row]], table: Table, *, every: bool, memory: bool
-) -> None:
+def print_measured(sources: Sequence[Sequence[Row]], table: Table, *, every: bool) -> None:
     """Print one net in full, several against the first, a run by its stages.
 
     ``every`` prices the one net by every table; comparisons are by ``table``.
     """
     nets = [part[0] for part in sources if len(part) == 1]
     if len(sources) == 1 and nets:
-        _print_net(nets[0], list(TABLES.values()) if every else [table], memory=memory)
+        _print_net(nets[0], list(TABLES.values()) if every else [table])
         return
     if nets:
         names = _short_names([net.source for net in nets])
-        _print_comparison(names, [[net.measured] for net in nets], table, memory=memory)
+        _print_comparison(names, [[net.measured] for net in nets], table)
     for part in sources:
         if len(part) > 1:
             stages = list(dict.fromkeys(row.stage for row in part))
             by_stage = [[row.measured for row in part if row.stage == stage] for stage in stages]
-            _print_comparison(stages, by_stage, table, memory=memory, title=_run_title(part))
+            _print_comparison(stages, by_stage, table, title=_run_title(part))
 
 
 def _run_title(rows: Sequence[Row]) -> str:
@@ -40,7 +38,7 @@ def _run_title(rows: Sequence[Row]) -> str:
     return f"{rows[0].recipe.get('name')}, mean over {seeds} seed{'s' * (seeds > 1)}"
 
 
-def _print_net(row: Row, tables: Sequence[Table], *, memory: bool) -> None:
+def _print_net(row: Row, tables: Sequence[Table]) -> None:
     found = row.measured
     print_line(f"{row.source}: {_set_text(found)}", "bold")
     layers = [_layer_cells(layer) for layer in found["layers"]]
@@ -67,7 +65,7 @@ def _print_net(row: Row, tables: Sequence[Table], *, memory: bool) -> None:
     )
     _print_neurons(found)
     _print_sparsity(found["sparsity"])
-    _print_energy(found, tables, memory=memory)
+    _print_energy(found, tables)
 
 
 def _layer_cells(layer: Mapping[str, Any]) -> list[str]:
@@ -122,19 +120,21 @@ def _print_sparsity(found: Mapping[str, Any]) -> None:
     )
 
 
-def _print_energy(found: Measured, tables: Sequence[Table], *, memory: bool) -> None:
-    prices = [price(found, table, memory=memory) for table in tables]
-    keys = ["macs_pj", "acs_pj", "total_pj", "with_updates_pj", "dense_pj"]
+def _print_energy(found: Measured, tables: Sequence[Table]) -> None:
+    prices = [price(found, table) for table in tables]
+    keys = ["macs_pj", "acs_pj", "total_pj", "with_updates_pj", "memory_pj", "with_memory_pj"]
+    keys += ["dense_pj", "dense_with_memory_pj"]
     columns = [
         "table",
         "MACs",
         "accumulations",
         "together",
         "with membrane updates",
+        "memory",
+        "sum",
         "every weight multiplied",
+        "and its memory",
     ]
-    if memory:
-        keys, columns = [*keys, "memory_pj"], [*columns, "memory, apart"]
     print_table(
         columns,
         [[priced["table"], *(_nanojoule(priced[key]) for key in keys)] for priced in prices],
@@ -143,8 +143,18 @@ def _print_energy(found: Measured, tables: Sequence[Table], *, memory: bool) -> 
     for table in tables:
         print_line(f"{table.name}: {formula(table)}")
     print_line(f"Source: {tables[0].source}. Counts and prices: docs/energy.md")
-    if memory:
-        print_line(f"Memory: {prices[0]['memory_formula']}")
+    _print_memory(prices[0])
+
+
+def _print_memory(priced: Mapping[str, Any]) -> None:
+    kinds = [f"{name} {size_text(round(n))}" for name, n in priced["memory_bytes"].items()]
+    print_line(f"Bytes moved per image by {priced['table']}: {', '.join(kinds)}")
+    levels = priced["memory_levels"].items()
+    print_table(
+        ("memory", "read kB", "written kB", "nJ"),
+        [[n, *(_thousand(x[k]) for k in ("read", "written", "pj"))] for n, x in levels],
+    )
+    print_line(f"Memory: {priced['memory_source']}")
 
 
 def _print_comparison(
@@ -152,12 +162,12 @@ def _print_comparison(
     nets: Sequence[Sequence[Measured]],
     table: Table,
     *,
-    memory: bool,
     title: str = "",
 ) -> None:
     """A row a net, each the mean over its seeds, with ratios to the first."""
-    prices = [[price(m, table, memory=memory) for m in seeds] for seeds in nets]
-    shown = ["total_pj", "with_updates_pj", "dense_pj", *(["memory_pj"] if memory else [])]
+    prices = [[price(m, table) for m in seeds] for seeds in nets]
+    shown = ["total_pj", "with_updates_pj", "memory_pj", "with_memory_pj", "dense_pj"]
+    shown.append("dense_with_memory_pj")
     means = [{k: statistics.fmean(p[k] for p in seeds) for k in shown} for seeds in prices]
     rows = []
     for name, seeds, mean in zip(names, nets, means, strict=True):
@@ -174,7 +184,7 @@ def _print_comparison(
             f"{100 * active:.3g}",
         ]
         for key in shown:
-            first = means[0]["total_pj" if key == "dense_pj" else key]
+            first = means[0][_AGAINST.get(key, key)]
             cells += [_nanojoule(mean[key]), _ratio(mean[key], first)]
         rows.append(cells)
     columns = [
@@ -189,9 +199,14 @@ def _print_comparison(
         "x",
         "with updates\nnJ",
         "x",
+        "memory\nnJ",
+        "x",
+        "sum\nnJ",
+        "x",
         "all multiplied\nnJ",
         "x",
-        *(["memory\nnJ", "x"] if memory else []),
+        "and memory\nnJ",
+        "x",
     ]
     sets = dict.fromkeys(_set_text(m, accuracy=False) for seeds in nets for m in seeds)
     where = "; ".join(sets)
@@ -200,11 +215,15 @@ def _print_comparison(
     if len(sets) > 1 or len(data) > 1:
         print_line("These are not the same images: neither accuracies nor costs are to be compared")
     print_line(
-        "x is against the first row; of all multiplied, as an ANN is often priced, against the"
-        " first row's energy"
+        "x is against the first row; of all multiplied, as an ANN is often priced, against what the"
+        " first row spends where zeros are skipped"
     )
     print_line(f"Energy by {table.name}: {formula(table)}")
     print_line(f"Source: {table.source}. Counts and prices: docs/energy.md")
+
+
+_AGAINST = {"dense_pj": "total_pj", "dense_with_memory_pj": "with_memory_pj"}
+"""What a dense price is set against in the first row."""
 
 
 def _set_text(found: Measured, *, accuracy: bool = True) -> str:

@@ -143,6 +143,7 @@ def _neuron_rows(counted: Operations) -> list[Measured]:
     rows = []
     for neuron in counted.neurons:
         row = asdict(neuron)
-        del row["outputs"], row["active"]
-        rows.append({**row, "rate": list(neuron.rate)})
+        del row["active"]
+        outputs = neuron.outputs / counted.images
+        rows.append({**row, "rate": list(neuron.rate), "outputs": outputs})
     return rows

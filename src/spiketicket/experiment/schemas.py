@@ -339,6 +339,10 @@ class Energy(_File):
     total_pj: Count
     dense_pj: Count | None = None
     """Were nothing zero and everything multiplied."""
+    memory_pj: Count | None = None
+    """Bytes moved beside it; not in files of earlier versions, as the next two."""
+    with_memory_pj: Count | None = None
+    dense_with_memory_pj: Count | None = None
 
 
 class Totals(_File):

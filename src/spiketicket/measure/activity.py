@@ -25,7 +25,8 @@ class LayerOperations:
 
     ``calls`` is how often it runs per image: at how many time steps (patches, where ConvPEP sees
     each alone). ``acs`` or ``macs`` is the number of pairs, the other is 0; ``ac_units`` counts
-    an accumulation of the number n as n; ``dense`` counts as if nothing were zero.
+    an accumulation of the number n as n; ``dense`` counts as if nothing were zero; ``inputs``
+    are the values it reads, zero or not.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LayerOperations:
     calls: float
     input: InputKind
     input_density: float
+    inputs: float
     dense: float
     macs: float
     acs: float

@@ -5,7 +5,6 @@ problem (and what we can do about it)", ISSCC 2014, figure 1.1.9:
 
     add       8 bit integer 0.03    32 bit integer 0.1    32 bit float 0.9
     multiply  8 bit integer 0.2     32 bit integer 3.1    32 bit float 3.7
-    read 64 bits from SRAM of 8 KiB 10, of 32 KiB 20, of 1 MiB 100
 
 For a layer ``l`` and a layer of neurons ``n``:
 
@@ -17,7 +16,7 @@ have one magnitude: such a layer adds and subtracts, and multiplies by its scale
 is folded into the BatchNorm after it). An accumulation of the number n, as residual sums of spikes
 bring, is n accumulations. A membrane update, a multiplication by the decay and an addition, is
 priced as a MAC; comparison and reset are not. Nothing else is: no BatchNorm, pooling, softmax, bias
-or control, no leakage, and no memory unless asked for. ``docs/energy.md`` says more.
+or control, no leakage. Memory stands beside: :mod:`spiketicket.measure.memory`.
 
 Needs no PyTorch: it reads what ``measure.json`` holds.
 """
@@ -29,13 +28,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spiketicket.errors import UserError, argument
+from spiketicket.measure import memory
 
 _HOROWITZ = "Horowitz, ISSCC 2014, figure 1.1.9, 45 nm, 0.9 V"
-_BITS_OF_A_POTENTIAL = 32
-_BITS_OF_A_SIGN = 2
-"""Kept or not, and which sign."""
-_SRAM = ((8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0))
-"""Bytes, and picojoules to read 64 bits; larger memories are banks of the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,37 +115,41 @@ def find_table(name: str) -> Table:
     return TABLES[name]
 
 
-def price(measured: Mapping[str, Any], table: Table, *, memory: bool = False) -> dict[str, Any]:
+def price(measured: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """Picojoules per image of what :mod:`spiketicket.experiment.measure` has measured.
 
     ``total_pj`` is the arithmetic of the layers, ``with_updates_pj`` that of membranes too;
     ``dense_pj`` what the layers would cost if each of their weights were multiplied at each call.
-    With ``memory``, ``memory_pj`` is what reading weights and moving potentials would add.
+    ``memory_pj`` is what the bytes cost that :mod:`spiketicket.measure.memory` counts,
+    ``with_memory_pj`` arithmetic, membranes and memory; ``dense_with_memory_pj`` the same where
+    nothing is skipped and every weight is stored in full, which prices an ANN as papers do.
     """
     layers, neurons = measured["layers"], measured["neurons"]
     macs = sum(_mac(table, layer) * layer["macs"] for layer in layers)
     acs = sum(_ac(table, layer) * layer["ac_units"] for layer in layers)
     updates = table.update * sum(neuron["updates"] for neuron in neurons)
-    priced: dict[str, Any] = {
+    dense = sum(table.mac * layer["dense"] for layer in layers)
+    moved = memory.traffic(measured, table.weight_bits)
+    spent = sum(tensor.pj for tensor in moved)
+    unskipped = sum(x.pj for x in memory.traffic(measured, table.weight_bits, dense=True))
+    return {
         "table": table.name,
         "macs_pj": macs,
         "acs_pj": acs,
         "updates_pj": updates,
         "total_pj": macs + acs,
         "with_updates_pj": macs + acs + updates,
-        "dense_pj": sum(table.mac * layer["dense"] for layer in layers),
+        "dense_pj": dense,
+        "memory_pj": spent,
+        "with_memory_pj": macs + acs + updates + spent,
+        "dense_memory_pj": unskipped,
+        "dense_with_memory_pj": dense + updates + unskipped,
+        "memory_bytes": memory.by_kind(moved),
+        "memory_levels": memory.by_level(moved),
+        "memory_source": memory.SOURCE,
         "formula": formula(table),
         "source": table.source,
     }
-    if memory:
-        reads = sum(_weight_reads(table, layer) for layer in layers)
-        priced["memory_pj"] = reads + sum(_potentials(neuron) for neuron in neurons)
-        priced["memory_formula"] = (
-            "every MAC and AC reads its weight, every update reads and writes a 32 bit potential,"
-            " nothing is reused; 64 bits cost 10 pJ up to 8 KiB per layer, 20 up to 32 KiB,"
-            " else 100"
-        )
-    return priced
 
 
 def formula(table: Table) -> str:
@@ -167,20 +166,3 @@ def _mac(table: Table, layer: Mapping[str, Any]) -> float:
 
 def _ac(table: Table, layer: Mapping[str, Any]) -> float:
     return table.binary_ac if layer["binary"] else table.ac
-
-
-def _weight_reads(table: Table, layer: Mapping[str, Any]) -> float:
-    signs = layer["binary"] and table.binary_mac != table.mac
-    bits = _BITS_OF_A_SIGN if signs else table.weight_bits
-    pairs = float(layer["macs"] + layer["acs"]) if layer["weights"] else 0.0
-    return pairs * bits * _picojoules_a_bit(layer["weights"] * bits)
-
-
-def _potentials(neuron: Mapping[str, Any]) -> float:
-    bits = _BITS_OF_A_POTENTIAL
-    return 2.0 * float(neuron["updates"]) * bits * _picojoules_a_bit(neuron["size"] * bits)
-
-
-def _picojoules_a_bit(bits: int) -> float:
-    fits = [cost for size, cost in _SRAM if bits <= 8 * size]
-    return (fits[0] if fits else _SRAM[-1][1]) / 64

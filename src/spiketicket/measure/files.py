@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-FORMAT = 1
+FORMAT = 2
 
 Measured = dict[str, Any]
 """What a ``measure.json`` holds."""

@@ -92,6 +92,7 @@ class _Layer:
             calls=self.calls / images,
             input=KINDS[self.kind],
             input_density=self.nonzero / self.inputs,
+            inputs=self.inputs / images,
             dense=self.dense / images,
             macs=self.met / images if analog else 0.0,
             acs=0.0 if analog else self.met / images,
