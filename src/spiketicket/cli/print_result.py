@@ -47,8 +47,7 @@ _MEANING = {
     "behind": (_ONE_SEED, _MORE_SEEDS),
     "too_small": (
         "a control that was trained too little is no measure: it may still pass the ticket",
-        "train longer (--set train.epochs={epochs}), with learning rates tuned "
-        "(--set train.tune=rates)",
+        "train longer (--set train.epochs={epochs})",
     ),
     "unproven": (
         "a comparison is missing, and accuracy alone proves nothing",
@@ -87,6 +86,8 @@ def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
     means, todo = _MEANING[outcome]
     if outcome == "wins" and is_custom(recipe.model.name):
         todo = _CUSTOM_WINS
+    if outcome == "too_small" and recipe.train.tune == "off":
+        todo = "tune the learning rates (--tune rates), and " + todo
     todo = todo.format(
         ticket=result["tickets"][0],
         network=recipe.model.name,

@@ -53,9 +53,16 @@ class FindResult:
             "device": timing["device"],
             "threads": timing["threads"],
             "verdict": dict(self.verdict),
-            "stages": [over_seeds(outcomes) for outcomes in self.stages.values()],
+            "stages": [self._row(name) for name in self.stages],
             "tickets": [str(path) for path in self.tickets],
         }
+
+    def _row(self, name: str) -> dict[str, Any]:
+        """The row of a stage; the ticket's file is the one with the verdict in it."""
+        row = over_seeds(self.stages[name])
+        if self.stages[name] is self.ticket_stage and self.tickets[0].exists():
+            row["file_bytes"] = self.tickets[0].stat().st_size
+        return row
 
     def record(self) -> dict[str, Any]:
         """The line for ``results/``: :meth:`to_dict` without paths, with recipe and machine."""
@@ -124,17 +131,17 @@ def concluded(
         tickets=tickets,
         notes=notes,
     )
-    stated = _without_times(found.to_dict())
     if not context.workers.first:
         return found
-    if all(t.exists() for t in tickets) and read_result(folder.result) == stated:
+    known = read_result(folder.result) if all(t.exists() for t in tickets) else None
+    if known == _without_times(found.to_dict()):
         return found
     with held_briefly(folder.path, context):
         for outcome, path in zip(found.ticket_stage, tickets, strict=True):
             experiment.guard()
             _save_with_verdict(outcome, path, verdict)
         experiment.guard()
-        write_result(folder.result, stated)
+        write_result(folder.result, _without_times(found.to_dict()))
         folder.error.unlink(missing_ok=True)
     return found
 
