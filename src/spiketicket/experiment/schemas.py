@@ -259,7 +259,8 @@ class RunResult(_File):
     seeds: Annotated[list[int], Len(1)]
     condition: str
     device: str
-    threads: int
+    threads: int | None = None
+    """In files of before 0.3 only: the number of threads changes no result."""
     verdict: Verdict
     stages: Annotated[list[StageRow], Len(1)]
     notes: list[str] = []
