@@ -99,7 +99,7 @@ def test_the_verdict_comes_first_and_everything_after_it(tmp_path: Path, make_ru
     ]
     words = text_of(page)
     assert "PEPSp ticket ties" in words
-    assert "spiketicket find recipe.toml --seeds 2 --threads 1" in words
+    assert "spiketicket find recipe.toml --seeds 2" in words
 
 
 def changed(folder: Path, **verdict: Any) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from spiketicket.reproduce.claims import find_all
 from spiketicket.reproduce.statement import agreement, sentences
@@ -272,3 +274,38 @@ def test_the_papers_difference_stands_beside_ours(stage, row):
     (found,) = find_all(study(claim("holds")), [made])
     assert found.stated == pytest.approx(87.52 - 87.71)
     assert "the paper \N{MINUS SIGN}0.19" in found.numbers
+
+
+def test_p_values_are_students_also_where_test_samples_widen_the_interval(stage, row):
+    """Three seeds that differ by 2 to 4 points on 1,000 samples: nothing like the normal tail."""
+    rows = [
+        row(stage("ticket", 92, 93, 94, samples=1000), stage("dense", 90, 90, 90, samples=1000))
+    ]
+    (found,) = find_all(study(claim("above")), rows)
+    half = found.high - found.value
+    t = found.value / half * stats.t.ppf(0.975, 2)
+    assert found.adjusted == pytest.approx(2 * stats.t.sf(t, 2), rel=1e-6)
+    error = half / stats.t.ppf(0.975, 2)
+    least = error * (stats.t.ppf(0.975, 2) + stats.t.ppf(0.8, 2))
+    assert found.detectable == pytest.approx(least, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_family_of_nets_that_do_not_differ_rarely_shows_anything(stage, row):
+    """Five comparisons of three seeds, each seed its own net on 1,000 samples of its own luck."""
+    source, wrong, families = np.random.default_rng(0), 0, 100
+    for _ in range(families):
+        rows = []
+        for panel in range(5):
+            # seeds differ by a point, whole samples
+            a, b = np.round(source.normal(80, 1.0, size=(2, 3)), 1)
+            rows.append(
+                row(
+                    stage("ticket", *a, samples=1000),
+                    stage("dense", *b, samples=1000),
+                    panel=str(panel),
+                )
+            )
+        found = find_all(study(claim("above")), rows)
+        wrong += any(f.decision in ("shown", "contrary") for f in found)
+    assert wrong / families <= 0.095  # 0.05 and two standard errors

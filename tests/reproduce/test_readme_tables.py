@@ -19,11 +19,17 @@ def results(tmp_path, row, stage):
     small = tmp_path / "results" / "small"
     small.mkdir(parents=True)
     study = load_study("table1")
-    good = (stage("ticket", 90.0, 91.0, samples=1000), stage("dense", 90.0, 90.5, samples=1000))
-    bad = (stage("ticket", 60.0, 60.5, samples=1000), stage("dense", 90.0, 90.5, samples=1000))
+    good = (
+        stage("ticket", 90.0, 90.0, 90.1, samples=9000),
+        stage("dense", 90.0, 90.0, 90.1, samples=9000),
+    )
+    bad = (
+        stage("ticket", 60.0, 60.0, 60.1, samples=9000),
+        stage("dense", 90.0, 90.0, 90.1, samples=9000),
+    )
     controls = (
-        stage("random_trained", 80.0, 80.0, samples=1000),
-        stage("random_frozen", 20.0, 20.0, samples=1000),
+        stage("random_trained", 80.0, 80.0, 80.0, samples=9000),
+        stage("random_frozen", 20.0, 20.0, 20.0, samples=9000),
     )
     rows = [
         row(*stages, *controls, series=series.name, panel=panel, title=panel)
@@ -53,7 +59,7 @@ def test_a_row_per_study(results, readme_writer):
     assert counts[3]
     assert second[1] == f"{study.place}: {study.title}"
     whole = sum(not row.missing for row in rows)
-    assert second[2:5] == ["small", "2", f"{whole} of {len(rows)}"]
+    assert second[2:5] == ["small", "3", f"{whole} of {len(rows)}"]
     wanted = sum(len(cells) for _, cells in plan_studies(["fig3"], "small").studies)
     assert first[3:11] == ["-", f"0 of {wanted}", *["0"] * 6]
     assert int(first[11]) > 0

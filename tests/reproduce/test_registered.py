@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from spiketicket.errors import UserError
@@ -42,3 +44,16 @@ def test_a_damaged_file_is_told(made, tmp_path):
         registration(study, cells, "smoke", tmp_path)
     path.write_text("[1]")
     assert "not written down" in registration(study, cells, "smoke", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"hash": "<script>alert(1)</script>"}, {"hash": "12"}, {"runs_before": -1}]
+)
+def test_a_strangers_file_is_as_none(made, tmp_path, change):
+    study, cells = made
+    register(study, cells, "smoke", tmp_path)
+    path = tmp_path / "claims-energy-smoke.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    told = registration(study, cells, "smoke", tmp_path)
+    assert "not written down before the first run" in told
+    assert "script" not in told

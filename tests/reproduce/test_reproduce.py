@@ -194,6 +194,9 @@ def test_partial_draws_what_there_is(tmp_path):
     assert told.exit_code == 0
     assert "missing" in told.output
     assert "unfinished" in told.output
+    words = " ".join(told.output.split())
+    assert "not run table1, table2, fig2" in words
+    assert "The claims were not written down before the first run" in words
     assert (tmp_path / "out" / "fig2.svg").exists()
     assert not (tmp_path / "runs").exists()
     named = {p.name for p in (tmp_path / "out").iterdir()}

@@ -133,7 +133,8 @@ def reproduce(
 
 
 def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:
-    from spiketicket.reproduce.runner import write_studies
+    from spiketicket.cli.console import print_line
+    from spiketicket.reproduce.runner import never_run, write_studies
 
     written = [found.to_dict() for found in write_studies(planned, runs, out)]
     if as_json:
@@ -141,6 +142,8 @@ def _finish(planned: Planned, runs: Path, out: Path, *, as_json: bool) -> None:
         return
     for found in written:
         _print_study(found)
+    if names := never_run(out):
+        print_line(f"not run  {', '.join(names)}: nothing in {out}", "yellow")
 
 
 def _print_study(found: dict[str, Any]) -> None:
@@ -151,6 +154,9 @@ def _print_study(found: dict[str, Any]) -> None:
         print_line(line.replace("**", ""))
     for line in found["missing"]:
         print_line(f"missing  {line}", "yellow")
+    for line in found["not_run"]:
+        print_line(f"not run  {line}", "yellow")
+    print_line(found["registration"].replace("**", ""))
     for path in found["files"]:
         print_line(f"wrote    {path}")
 

@@ -21,8 +21,6 @@ def recipe_items(run: Run) -> list[Markup]:
         recipe["data"] = {**data, "root": ""}  # a folder of one machine
     seeds = max(1, len(run.seeds))
     again = f"spiketicket find recipe.toml --seeds {seeds}"
-    if run.result:
-        again = f"spiketicket find recipe.toml --seeds {seeds} --threads {run.result.threads}"
     toml = element("pre", element("code", tomli_w.dumps(recipe)))
     return [
         element("p", "Save the recipe as ", command("recipe.toml"), ", then:"),

@@ -1,8 +1,9 @@
 """What our rows say of one claim: a value, its interval, and p values of both directions.
 
 ``direct`` is the p value of the direction a claim states, ``against`` that of the opposite one;
-both are two-sided, from the distribution of the interval that is shown (Student's over seeds, or
-the normal one where the test samples make the interval wider), see
+both are two-sided, from the interval that is shown with Student's distribution of S - 1 degrees of
+freedom for S seeds, also where the test samples make that interval wider: with the normal
+distribution far smaller p values would come of few seeds. See
 :func:`spiketicket.verdict.intervals.tail_p`. Of several values they are put together so that each
 stays a p value: the largest where all must hold, Bonferroni's where one is enough.
 """
@@ -196,7 +197,10 @@ def _half(pair: Comparison) -> float:
 
 
 def _freedom(pair: Comparison) -> float:
-    return float(pair.seeds - 1) if pair.basis == "seeds" else math.inf
+    """Those of the seeds, also of an interval that the test samples widen; of one seed, whose test
+    decides nothing, the normal distribution's.
+    """
+    return float(pair.seeds - 1) if pair.seeds > 1 else math.inf
 
 
 def _p(pair: Comparison, bound: float, confidence: float, *, above: bool) -> float:

@@ -11,9 +11,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from annotated_types import Ge
+from pydantic import StringConstraints, ValidationError
 
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.machine.files import explained, read_json, write_bytes
@@ -27,8 +28,8 @@ class Registered(Section):
 
     study: str
     scale: str
-    hash: str
-    runs_before: int
+    hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    runs_before: Annotated[int, Ge(0)]
     """Runs of the study that had a finished training already when it was written."""
 
 

@@ -180,15 +180,18 @@ def _index(scale: str, written: Sequence[Written], out: Path) -> str:
         "| study | in the paper | claims |",
         "| --- | --- | --- |",
     ]
+    without = never_run(out)
     for name in study_names():
         study, page = load_study(name), f"[{name}]({name}.md)"
-        if not _has_runs(out / f"{name}.jsonl"):
-            told = "never run at this scale"
-        else:
-            told = now.get(name, "see its page")
+        told = "never run at this scale" if name in without else now.get(name, "see its page")
         shown = page if (out / f"{name}.md").exists() else name
         lines.append(f"| {shown} | {study.place}: {study.title} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def never_run(out: Path) -> list[str]:
+    """Studies of which no file in a folder of results holds a run."""
+    return [name for name in study_names() if not _has_runs(out / f"{name}.jsonl")]
 
 
 def _has_runs(path: Path) -> bool:
