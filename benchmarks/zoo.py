@@ -40,6 +40,7 @@ def entry(path: Path) -> dict[str, object]:
     return {
         "recipe": meta["recipe"]["name"],
         "recipe_hash": meta["recipe_hash"],
+        "tune": meta["recipe"]["train"].get("tune", "off"),  # not there before rates were tuned
         "seed": meta["seed"],
         "data": meta["data"]["name"],
         "network": meta["network"]["name"],

@@ -120,7 +120,7 @@ def test_a_verdict_with_missing_controls_is_printed(spike: Run, fake_run: Any) -
         ("ahead", "one seed is no verdict", "(--seeds 4)"),
         ("level", "one seed is no verdict", "(--seeds 4)"),
         ("behind", "one seed is no verdict", "(--seeds 4)"),
-        ("too_small", "trained too little", "train longer .--set train.epochs=60."),
+        ("too_small", "trained too little", "train longer (--set train.epochs=60)"),
         ("unproven", "a comparison is missing", "(--seeds 4)"),
     ],
 )

@@ -22,8 +22,7 @@ def test_the_index_says_what_the_file_says(ticket):
     assert meta["accuracy"]["test"] == ticket.test_accuracy
     assert (meta["seed"], meta["data"]["name"]) == (ticket.seed, ticket.data)
     assert (sizes.density, sizes.file_bytes) == (ticket.density, ticket.file_bytes)
-    tuned = meta["recipe"]["train"].get("tune", "off")  # not there before rates were tuned
-    recipe = load_recipe(packaged_recipes()[ticket.recipe], [f"train.tune={tuned}"])
+    recipe = load_recipe(packaged_recipes()[ticket.recipe], [f"train.tune={ticket.tune}"])
     assert recipe.hash == ticket.recipe_hash == meta["recipe_hash"], "find must make it again"
 
 

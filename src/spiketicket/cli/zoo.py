@@ -37,7 +37,7 @@ def list_all(as_json: JsonOption = False) -> None:
             t.network,
             t.condition,
             t.data,
-            f"spiketicket find {t.recipe} --set seed={t.seed}",
+            f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}",
             f"{t.test_accuracy:.2f}",
             f"{t.density:.4g}",
             size_text(t.file_bytes),

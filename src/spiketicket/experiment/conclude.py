@@ -120,7 +120,7 @@ def concluded(
     recipe = experiment.recipe
     stages = {s.name: tuple(done[s.name] for done in results) for s in experiment.stages}
     tickets = tuple(folder.ticket(recipe, seed) for seed in seeds)
-    notes = tuple(n for n in experiment.dataset.notes if "cache" not in n)
+    notes = tuple(n for n in experiment.dataset.notes if "cache" not in n) + _machines(stages)
     verdict = verdict_over(experiment.stages, stages, experiment.dataset.test.y, recipe.verdict)
     found = FindResult(
         recipe=recipe,
@@ -144,6 +144,14 @@ def concluded(
         write_result(folder.result, _without_times(found.to_dict()))
         folder.error.unlink(missing_ok=True)
     return found
+
+
+def _machines(stages: Mapping[str, Sequence[StageOutcome]]) -> tuple[str, ...]:
+    """A note where stages were trained with different instruction sets: their last bits differ."""
+    known = {str(o.timing["isa"]) for part in stages.values() for o in part if "isa" in o.timing}
+    if len(known) < 2:
+        return ()
+    return (f"stages were trained with different instruction sets: {', '.join(sorted(known))}",)
 
 
 def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:

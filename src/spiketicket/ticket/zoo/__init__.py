@@ -28,6 +28,8 @@ class ZooTicket:
     recipe: str
     """Name of the recipe in the package."""
     recipe_hash: str
+    tune: str
+    """The recipe's ``train.tune``: ``off`` where learning rates were not tuned."""
     seed: int
     data: str
     network: str
