@@ -259,7 +259,8 @@ class RunResult(_File):
     seeds: Annotated[list[int], Len(1)]
     condition: str
     device: str
-    threads: int
+    threads: int = 0
+    """0 where it is not said: it changes no result."""
     verdict: Verdict
     stages: Annotated[list[StageRow], Len(1)]
     notes: list[str] = []
