@@ -101,7 +101,7 @@ def test_every_stage_gets_its_file_with_numbers_a_plain_loop_finds(run):
         "images": 256,
         "of": 360,
     }
-    assert (first["timesteps"], first["static"], first["format"]) == (2, True, 2)
+    assert (first["timesteps"], first["static"], first["format"]) == (2, True, 3)
     assert [e["table"] for e in first["energy"]] == list(energy.TABLES)
     assert first["sparsity"]["file_bytes"] == ticket_of(run).stat().st_size
     assert set(first["total"]) == {"dense", "macs", "acs", "ac_units", "updates"}

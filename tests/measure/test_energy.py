@@ -8,7 +8,15 @@ from spiketicket.measure.energy import TABLES, find_table, formula, price
 
 def _layer(**given: object) -> dict[str, object]:
     counts = {"macs": 0.0, "acs": 0.0, "ac_units": 0.0, "kept": 10}
-    return {"name": "", "input": "spikes", "inputs": 8.0, "calls": 1.0, **counts, **given}
+    return {
+        "name": "",
+        "input": "spikes",
+        "inputs": 8.0,
+        "input_bits": 1,
+        "calls": 1.0,
+        **counts,
+        **given,
+    }
 
 
 LAYERS = [
@@ -20,8 +28,8 @@ LAYERS = [
 MEASURED = {
     "layers": LAYERS,
     "neurons": [
-        {"name": "n", "kind": "lif", "updates": 600.0, "size": 3000, "outputs": 600.0},
-        {"name": "s", "kind": "step", "updates": 0.0, "size": 10, "outputs": 10.0},
+        {"name": "n", "kind": "lif", "bits": 1, "updates": 600.0, "size": 3000, "outputs": 600.0},
+        {"name": "s", "kind": "step", "bits": 1, "updates": 0.0, "size": 10, "outputs": 10.0},
     ],
 }
 

@@ -1,15 +1,27 @@
 """Bytes moved: a net by hand, and the rule of levels."""
 
 import pytest
+import torch
+from torch import nn
 
+from spiketicket.data.of_ticket import find_test_data
+from spiketicket.experiment.measure import measure_ticket
 from spiketicket.measure.energy import find_table, price
 from spiketicket.measure.memory import LEVELS, by_kind, by_level, level_of, traffic
+from spiketicket.measure.observe import observed
+from spiketicket.models import convnet
+from spiketicket.models.blocks import DataShape
+from spiketicket.models.of_ticket import from_ticket
+from spiketicket.neurons import quantised
+from spiketicket.neurons.lif import LIF
+from spiketicket.ticket import Ticket, zoo
 
 LAYERS = [
     {
         "name": "a",
         "input": "analog",
         "inputs": 64.0,
+        "input_bits": 0,
         "calls": 1.0,
         "macs": 1000.0,
         "acs": 0.0,
@@ -23,6 +35,7 @@ LAYERS = [
         "name": "b",
         "input": "spikes",
         "inputs": 3200.0,
+        "input_bits": 1,
         "calls": 4.0,
         "macs": 0.0,
         "acs": 300.0,
@@ -34,8 +47,8 @@ LAYERS = [
     },
 ]
 NEURONS = [
-    {"name": "n", "kind": "lif", "size": 3000, "updates": 12_000.0, "outputs": 12_000.0},
-    {"name": "r", "kind": "relu", "size": 10, "updates": 0.0, "outputs": 10.0},
+    {"name": "n", "kind": "lif", "bits": 1, "size": 3000, "updates": 12_000.0, "outputs": 12_000.0},
+    {"name": "r", "kind": "relu", "bits": 0, "size": 10, "updates": 0.0, "outputs": 10.0},
 ]
 MEASURED = {"layers": LAYERS, "neurons": NEURONS}
 
@@ -90,3 +103,66 @@ def test_eight_bit_tables_move_eight_bits():
     found = price(MEASURED, find_table("45nm-int8"))["memory_bytes"]
     assert found["weights"] == 1000 + 300 * 2 / 8
     assert found["inputs"] == 64 + 3200 / 8
+
+
+def counted_entry_by_entry(path, data):
+    """Bits in and out of every layer, one entry after another, of the plain PyTorch modules."""
+    model, bits = from_ticket(Ticket.load(path), "eager"), {}
+
+    def add(name, part, entries, each):
+        for _ in entries:
+            bits[name, part] = bits.get((name, part), 0) + each
+
+    def read(name):
+        def hook(module, inputs):
+            entries = inputs[0].flatten().tolist()
+            spikes = all(x in (0.0, 1.0) for x in entries)
+            add(name, "inputs", entries, 1 if spikes else 32)
+
+        return hook
+
+    def fired(name):
+        def hook(module, inputs, output):
+            entries = output.flatten().tolist()
+            add(name, "outputs", entries, 1)
+            add(name, "potentials", entries, 64)
+
+        return hook
+
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_pre_hook(read(name))
+        elif isinstance(module, LIF):
+            module.register_forward_hook(fired(name))
+    with torch.no_grad():
+        model.eval()(data)
+    return bits
+
+
+@pytest.mark.slow
+def test_a_shipped_ticket_entry_by_entry():
+    path = zoo.find_ticket("digits-binw").path
+    found = measure_ticket(path, images=2)
+    x, _ = next(iter(find_test_data(Ticket.load(path), path).batches("cpu", 2)))
+    bits = counted_entry_by_entry(path, x)
+    moved = {(row.name, row.what): row.read + row.written for row in traffic(found)}
+    assert {key: moved[key] * 8 * 2 for key in bits} == bits
+    assert len(bits) == 4 + 3 + 3
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_levels_move_their_own_bits(binary):
+    torch.manual_seed(0)
+    config = convnet.Config(width=0.25, timesteps=1)
+    shape = DataShape(channels=1, height=16, width=16, classes=5)
+    model = convnet.build(config, quantised.Config(bits=3), shape).eval()
+    if binary:
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.data.sign_()
+    with observed(model) as seen:
+        model(torch.randn(2, 1, 16, 16))
+    found = seen.operations()
+    # The image is analog; the classifier's input, a mean over one step, is levels again.
+    assert [layer.input_bits for layer in found.layers] == [0, 3, 3, 3]
+    assert [unit.bits for unit in found.neurons] == [3, 3, 3]

@@ -178,6 +178,7 @@ def test_means_are_rounded_once():
             input="spikes",
             input_density=1.0,
             inputs=1.0,
+            input_bits=1,
             dense=0.1,
             macs=0.0,
             acs=0.1,

@@ -1,4 +1,6 @@
-"""edge-popup against numpy alone: masks, scale, scores and gradient over steps of SGD."""
+"""edge-popup against a second implementation in plain numpy, float64, over optimizer steps."""
+
+import math
 
 import numpy as np
 import pytest
@@ -7,62 +9,124 @@ from torch import nn
 
 from spiketicket.methods.edge_popup import Config, attach
 
-DENSITY, RATE, MOMENTUM = 0.4, 0.5, 0.9
+INPUTS, HIDDEN, CLASSES, SAMPLES = 8, 10, 4, 16
+STEPS, RATE, MOMENTUM = 8, 0.2, 0.9
 
 
-def effective(w, s, *, binary):
-    kept = int(DENSITY * s.size + 0.5)
-    mask = np.zeros(s.size, dtype=bool)
-    mask[np.argsort(-np.abs(s), axis=None, kind="stable")[:kept]] = True
-    mask = mask.reshape(s.shape)
-    alpha = np.abs(w)[mask].sum() / kept
-    return mask, np.where(mask, alpha * np.where(w < 0, -1, 1) if binary else w, 0)
+class Numpy:
+    """Two linear layers with a ReLU between, cross-entropy, SGD with momentum on the scores.
+
+    ``kept`` says how many weights each layer keeps at a step, largest absolute scores first, by
+    one threshold per layer, or one of both layers (one number).
+    """
+
+    def __init__(self, weights, scores, *, binary):
+        self.weights, self.scores, self.binary = weights, scores, binary
+        self.moments = [np.zeros_like(s) for s in scores]
+
+    def mask(self, kept):
+        if isinstance(kept, int):
+            every = np.concatenate([np.abs(s).ravel() for s in self.scores])
+            first = np.argsort(-every, kind="stable")[:kept]
+            flat = np.zeros(every.size)
+            flat[first] = 1
+            parts = np.split(flat, [self.scores[0].size])
+            self.masks = [p.reshape(s.shape) for p, s in zip(parts, self.scores, strict=True)]
+            return
+        self.masks = []
+        for s, count in zip(self.scores, kept, strict=True):
+            flat = np.zeros(s.size)
+            flat[np.argsort(-np.abs(s).ravel(), kind="stable")[:count]] = 1
+            self.masks.append(flat.reshape(s.shape))
+
+    def effective(self):
+        self.alphas, values = [], []
+        for w, m in zip(self.weights, self.masks, strict=True):
+            alpha = (np.abs(w) * m).sum() / m.sum()
+            self.alphas.append(alpha if self.binary else 1.0)
+            values.append(alpha * np.where(w < 0, -1.0, 1.0) * m if self.binary else w * m)
+        return values
+
+    def step(self, x, y):
+        """The loss, and one step on the scores by the straight-through gradient."""
+        first, second = self.effective()
+        before = x @ first.T
+        hidden = np.maximum(before, 0)
+        logits = hidden @ second.T
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares = exponents / exponents.sum(axis=1, keepdims=True)
+        places = np.arange(len(y))
+        loss = -np.log(shares[places, y]).mean()
+        back = shares.copy()
+        back[places, y] -= 1
+        back /= len(y)
+        towards_second = back.T @ hidden
+        towards_first = ((back @ second) * (before > 0)).T @ x
+        self.gradients = []
+        for i, towards in enumerate((towards_first, towards_second)):
+            # dL/ds = dL/dW_eff * W * sign(s): without mask and scale
+            gradient = towards * self.weights[i] * np.where(self.scores[i] < 0, -1.0, 1.0)
+            self.gradients.append(gradient)
+            self.moments[i] = MOMENTUM * self.moments[i] + gradient
+            self.scores[i] = self.scores[i] - RATE * self.moments[i]
+        return loss
 
 
-def gradients(first, second, x, y):
-    """Of the mean cross entropy to both effective weights, through one ReLU."""
-    h = x @ first.T
-    logits = np.maximum(h, 0) @ second.T
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    p[np.arange(len(y)), y] -= 1
-    p /= len(y)
-    back = (p @ second) * (h > 0)
-    return back.T @ x, p.T @ np.maximum(h, 0)
+def counts(density, scope):
+    sizes = (INPUTS * HIDDEN, HIDDEN * CLASSES)
+    if scope == "global":
+        return math.floor(density * sum(sizes) + 0.5)
+    return [math.floor(density * size + 0.5) for size in sizes]
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_steps_of_sgd_equal_numpys(binary):
-    model = nn.Sequential(nn.Linear(12, 9, bias=False), nn.ReLU(), nn.Linear(9, 4, bias=False))
-    model.double()
-    config = Config(density=DENSITY, scope="layer", ramp_epochs=0, weight_init="kaiming_normal")
-    popup = attach(model, config, binary=binary, seed=5, epochs=4)
-    layers, popups = list(popup.layers.values()), list(popup.popups().values())
-    weights = [x.parametrizations.weight.original.detach().numpy().astype(float) for x in layers]
-    scores = [p.scores.detach().numpy().astype(float) for p in popups]
-    speed = [np.zeros_like(s) for s in scores]
-    rng = np.random.default_rng(1)
-    optimizer = torch.optim.SGD(popup.parameters(), lr=RATE, momentum=MOMENTUM)
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "float"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("ramp", [0, 2], ids=["no ramp", "ramp"])
+def test_masks_scales_gradients_and_scores_are_those_of_numpy(binary, scope, ramp):
+    epochs, density = 4, 0.4
+    model = nn.Sequential(
+        nn.Linear(INPUTS, HIDDEN, bias=False), nn.ReLU(), nn.Linear(HIDDEN, CLASSES, bias=False)
+    )
+    # kaiming_normal: with a signed constant the scale would be the same for every mask
+    config = Config(density=density, scope=scope, ramp_epochs=ramp, weight_init="kaiming_normal")
+    search = attach(model, config, binary=binary, seed=3, epochs=epochs)
+    popups = list(search.popups().values())
+    weights = [
+        layer.parametrizations.weight.original.detach().numpy().astype(np.float64)
+        for layer in search.layers.values()
+    ]
+    own = Numpy(
+        weights, [p.scores.detach().numpy().astype(np.float64) for p in popups], binary=binary
+    )
+    draw = np.random.default_rng(5)
+    x, y = draw.standard_normal((SAMPLES, INPUTS)), np.arange(SAMPLES) % CLASSES
+    optimizer = torch.optim.SGD(search.parameters(), lr=RATE, momentum=MOMENTUM)
     changed = 0
-    for step in range(6):
-        x, y = rng.normal(size=(16, 12)), rng.integers(0, 4, size=16)
-        made = [effective(w, s, binary=binary) for w, s in zip(weights, scores, strict=True)]
-        for layer, own, (mask, w) in zip(layers, popups, made, strict=True):
-            assert (own.mask.numpy() == mask).all()
-            np.testing.assert_allclose(layer.weight.detach().numpy(), w, rtol=1e-6, atol=1e-7)
+    for step in range(STEPS + 1):
+        epoch = step * epochs / STEPS
+        share = (1 - epoch / ramp) if epoch < ramp else 0.0
+        own.mask(counts(1 - (1 - density) * (1 - share**3), scope))
+        effective = own.effective()
+        for i, popup in enumerate(popups):
+            assert np.array_equal(popup.mask.numpy(), own.masks[i] == 1), step
+            assert float(popup.alpha) == pytest.approx(own.alphas[i], abs=1e-6)
+            np.testing.assert_allclose(popup.effective.numpy(), effective[i], rtol=0, atol=1e-6)
+        before = [m.copy() for m in own.masks]
         optimizer.zero_grad()
-        dtype = layers[0].weight.dtype
-        loss = nn.functional.cross_entropy(model(torch.tensor(x, dtype=dtype)), torch.tensor(y))
+        loss = nn.functional.cross_entropy(model(torch.from_numpy(x).float()), torch.from_numpy(y))
         loss.backward()
-        found = gradients(made[0][1], made[1][1], x, y)
-        for i, (own, grad) in enumerate(zip(popups, found, strict=True)):
-            grad = grad * weights[i] * np.sign(scores[i])
-            np.testing.assert_allclose(own.scores.grad.numpy(), grad, rtol=1e-5, atol=1e-6)
-            speed[i] = MOMENTUM * speed[i] + grad
-            scores[i] = scores[i] - RATE * speed[i]
+        assert float(loss.detach()) == pytest.approx(own.step(x, y), abs=1e-6)
+        for i, popup in enumerate(popups):
+            np.testing.assert_allclose(
+                popup.scores.grad.numpy(), own.gradients[i], rtol=0, atol=1e-6
+            )
         optimizer.step()
-        popup.on_step_end((step + 1) / 6 * popup.epochs)
-        for own, s, (mask, _), w in zip(popups, scores, made, weights, strict=True):
-            np.testing.assert_allclose(own.scores.detach().numpy(), s, rtol=1e-5, atol=1e-6)
-            changed += int((effective(w, s, binary=binary)[0] != mask).sum())
-    assert changed > 0
+        search.on_step_end((step + 1) * epochs / STEPS)
+        for i, popup in enumerate(popups):
+            np.testing.assert_allclose(
+                popup.scores.detach().numpy(), own.scores[i], rtol=0, atol=1e-6
+            )
+        changed += any(
+            not np.array_equal(p.mask.numpy(), b == 1) for p, b in zip(popups, before, strict=True)
+        )
+    assert changed > 3  # the masks moved, so the scores mattered

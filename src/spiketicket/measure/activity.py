@@ -26,7 +26,7 @@ class LayerOperations:
     ``calls`` is how often it runs per image: at how many time steps (patches, where ConvPEP sees
     each alone). ``acs`` or ``macs`` is the number of pairs, the other is 0; ``ac_units`` counts
     an accumulation of the number n as n; ``dense`` counts as if nothing were zero; ``inputs``
-    are the values it reads, zero or not.
+    are the values it reads, zero or not, of ``input_bits`` each: 0 if they are analog.
     """
 
     name: str
@@ -36,6 +36,7 @@ class LayerOperations:
     input: InputKind
     input_density: float
     inputs: float
+    input_bits: int
     dense: float
     macs: float
     acs: float
@@ -49,7 +50,7 @@ class NeuronActivity:
     ``rate`` is the share of outputs that are not zero, for each time step (what is computed once
     for all steps shows at each of them). ``updates`` counts the membrane potentials computed an
     image, 0 where a neuron has none. ``outputs`` and ``active`` count those really computed, over
-    all images.
+    all images, of ``bits`` each: 0 if they are analog.
     """
 
     name: str
@@ -58,6 +59,7 @@ class NeuronActivity:
     size: int
     rate: tuple[float, ...]
     updates: float
+    bits: int
     outputs: int
     active: int
 

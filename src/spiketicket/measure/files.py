@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-FORMAT = 2
+FORMAT = 3
 
 Measured = dict[str, Any]
 """What a ``measure.json`` holds."""

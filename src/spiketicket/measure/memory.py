@@ -13,10 +13,10 @@ layer ``l``, a layer of neurons ``n``, and tensors of ``S`` bytes:
     outputs    = sum_n bits(y_n) / 8 * outputs_n        written
     energy     = sum over tensors of bytes * pj_per_byte(level(S))
 
-Spikes are bitmaps, 1 bit each; sums of spikes take 8 bits, analog values and float weights those
-of the energy table. Weights of a binary layer take 2 bits per read (kept, sign) and are stored as
-a mask of one bit per weight and a sign per kept one. A tensor lies in the smallest level that it
-fits into.
+Spikes are bitmaps, 1 bit each; levels of a quantised activation take its bits, sums of spikes 8,
+analog values and float weights those of the energy table. Weights of a binary layer take 2 bits per
+read (kept, sign) and are stored as a mask of one bit per weight and a sign per kept one. A tensor
+lies in the smallest level that it fits into.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ BITS_OF_A_POTENTIAL = 32
 BITS_OF_A_SIGN = 2
 """Kept or not, and which sign."""
 
-_BITS_OF_INPUT = {"spikes": 1, "integers": 8}
-_ONE_BIT_NEURONS = ("lif", "step", "sign")
+BITS_OF_A_WHOLE_NUMBER = 8
+"""A sum of spikes, or a count of events."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def traffic(
             pairs = layer["dense"] if dense else layer["macs"] + layer["acs"]
             read = pairs * (BITS_OF_A_SIGN if signs else bits) / 8
             found.append(Traffic(name=name, what="weights", level=level_of(stored / 8), read=read))
-        read = layer["inputs"] * _BITS_OF_INPUT.get(layer["input"], bits) / 8
+        read = layer["inputs"] * (layer["input_bits"] or bits) / 8
         size = read / layer["calls"] if layer["calls"] else 0.0
         found.append(Traffic(name=name, what="inputs", level=level_of(size), read=read))
     for neuron in measured["neurons"]:
@@ -101,7 +101,7 @@ def traffic(
             found.append(
                 Traffic(name=name, what="potentials", level=level, read=moved, written=moved)
             )
-        out = 1 if neuron["kind"] in _ONE_BIT_NEURONS else bits
+        out = neuron["bits"] or bits
         level = level_of(neuron["size"] * out / 8)
         written = neuron["outputs"] * out / 8
         found.append(Traffic(name=name, what="outputs", level=level, written=written))

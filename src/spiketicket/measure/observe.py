@@ -25,8 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from spiketicket.measure.activity import LayerOperations, NeuronActivity, Operations
+from spiketicket.measure.memory import BITS_OF_A_WHOLE_NUMBER
 from spiketicket.measure.pairs import (
     KINDS,
+    InputKind,
     Look,
     Pairs,
     conv_fan_out,
@@ -61,10 +63,13 @@ class _Layer:
     inputs: int = 0
     nonzero: int = 0
     kind: int = 0
+    bits: int = 0
+    analog: bool = False
     fan_out: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
-    def count(self, pairs: Pairs, calls: int) -> None:
+    def count(self, pairs: Pairs, calls: int, bits: int) -> None:
         self.calls += calls
+        self.bits, self.analog = max(self.bits, bits), self.analog or not bits
         self.dense += pairs.dense
         self.met += pairs.met
         self.units += pairs.units
@@ -93,6 +98,7 @@ class _Layer:
             input=KINDS[self.kind],
             input_density=self.nonzero / self.inputs,
             inputs=self.inputs / images,
+            input_bits=0 if self.analog else self.bits,
             dense=self.dense / images,
             macs=self.met / images if analog else 0.0,
             acs=0.0 if analog else self.met / images,
@@ -128,6 +134,7 @@ class _Neurons:
             size=self.size,
             rate=tuple(rate * steps if computed == 1 else rate),
             updates=float(self.size * computed) if isinstance(self.module, LIF) else 0.0,
+            bits=_bits_of(self.module),
             outputs=self.outputs,
             active=sum(self.active),
         )
@@ -139,7 +146,8 @@ class Observation:
     def __init__(self, model: nn.Module) -> None:
         self.images = 0
         self._model, self._batch = model, 0
-        self._levels = any(isinstance(module, Quantised) for module in model.modules())
+        levels = (_bits_of(module) for module in model.modules() if isinstance(module, Quantised))
+        self._levels = max(levels, default=0)
         self._layers: dict[str, _Layer] = {}
         self._neurons: dict[str, _Neurons] = {}
         self._group = ""
@@ -174,9 +182,16 @@ class Observation:
         calls = len(x) if flat else len(x) * self._batch
         if isinstance(module, nn.Conv2d | nn.Linear):
             pairs = layer.weighted(module, self._look(module, x))
-            layer.count(of_levels(module, pairs) if self._levels else pairs, calls)
+            counted = of_levels(module, pairs) if self._levels else pairs
         else:
-            layer.count(product_pairs(module, inputs), calls)
+            counted = pairs = product_pairs(module, inputs)
+        layer.count(counted, calls, self._bits(pairs.kind))
+
+    def _bits(self, kind: InputKind) -> int:
+        """Bits of an input of this kind, before a layer decides whether it multiplies levels."""
+        if kind == "analog":
+            return 0
+        return self._levels or {"spikes": 1}.get(kind, BITS_OF_A_WHOLE_NUMBER)
 
     def _look(self, module: nn.Module, x: Tensor) -> Look:
         """The input with its channels last; queries, keys and values share one look at it."""
@@ -234,6 +249,12 @@ def watched(
     finally:
         for name, neuron in found:
             _put(model, name, neuron)
+
+
+def _bits_of(neuron: nn.Module) -> int:
+    if isinstance(neuron, Quantised):
+        return neuron.config.bits
+    return 0 if isinstance(neuron, ReLU) else 1
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:
