@@ -105,6 +105,8 @@ def comparison_table(found: Compared) -> Table:
         f"{each}. Costs are those of the ticket with its search, per seed; stages that several "
         "runs share are counted in each."
     )
+    if any(len(row.accuracy) == 1 for row in found.rows):
+        note += " One seed: no verdict."
     return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
 
 
