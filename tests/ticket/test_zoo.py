@@ -35,7 +35,7 @@ def test_a_shipped_file_is_within_three_percent_and_a_kilobyte_of_its_entropy(ti
     assert all(layer.drawn for layer in searched)
     rest = sum(layer.packed_bytes for layer in sizes.layers if layer.kind != "binary")
     masks = sum(layer.mask_entropy_bytes for layer in searched)
-    told = 1500 if rest else 1000  # the verdict of a ladder has several sentences a rung
+    told = 2000 if rest else 1000  # the verdict of a ladder has several sentences a rung
     assert sizes.file_bytes <= 1.03 * masks + told + sizes.state_bytes + rest
 
 
