@@ -10,6 +10,7 @@ from typing import Any
 
 from readme_tables.lines import read_lines
 from readme_tables.markdown import table
+from spiketicket.reproduce.study import study_names
 
 SCALES = ("paper", "small")
 """Folders of results that mean something; smoke does not."""
@@ -120,7 +121,9 @@ def studies_table(studies: list[Study], folder: Path) -> str:
             f" {study.place}: {study.title}{mark} | {study.scale} | {study.seeds} |"
             f" {study.finished} of {study.runs} | {counts}"
         )
-    return table("", columns, rows)
+    lacking = [name for name in study_names() if name not in {s.page.stem for s in studies}]
+    told = f"\n\nNot run at any scale yet: {', '.join(lacking)}." if lacking else ""
+    return table("", columns, rows) + told
 
 
 def study_part(study: Study, folder: Path) -> str:
