@@ -1,4 +1,4 @@
-"""Find the winning lottery ticket inside a spiking neural network, prove it, and ship it."""
+"""Find a lottery ticket inside a spiking neural network, test whether it wins, and ship it."""
 
 from __future__ import annotations
 

@@ -100,6 +100,20 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def test_what_tuning_took_is_told_as_the_stages_say(spike: Run, folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    trials = [{"factor": 1.0, "epochs": 1, "validation_accuracy": 50.0, "validation_loss": 1.0}]
+    result["stages"][1]["tuning"] = {"factor": 1.0, "seed": 0, "edge": False, "trials": trials}
+    write(folder / "result.json", result)
+    told = "tuning   1 trials of 1 kinds of stages on seed 0, half the epochs each"
+    lines = spike("show", str(folder)).stdout.splitlines()
+    assert told in lines, "where it is not known it is no 0 s"
+    timing = folder / "seed-0" / "dense" / "timing.json"
+    write(timing, {**json.loads(timing.read_text()), "tuning_s": 30.0})
+    lines = spike("show", str(folder)).stdout.splitlines()
+    assert f"{told}: 30.0 s, beside the times above" in lines
+
+
 def test_a_finished_run(spike: Run, folder: Path) -> None:
     result = spike("show", str(folder))
     assert result.exit_code == 0

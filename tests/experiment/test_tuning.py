@@ -60,9 +60,16 @@ def test_a_best_rate_at_an_end_is_followed_twice(peak):
     assert round(np.log(tuning.chosen(trials)["factor"]) / np.log(4)) == nearest
 
 
-def test_equal_accuracies_are_decided_by_the_loss_then_by_the_smaller_factor():
+def test_equal_accuracies_are_decided_by_the_loss_then_by_the_factor_nearest_to_1():
     assert tuning.chosen([trial(1, 90.0, 0.4), trial(4, 90.0, 0.3)])["factor"] == 4
-    assert tuning.chosen([trial(4, 90.0, 0.3), trial(1, 90.0, 0.3)])["factor"] == 1
+    assert tuning.chosen([trial(4, 90.0, 0.3), trial(0.25, 90.0, 0.3)])["factor"] == 0.25
+    assert tuning.chosen([trial(16, 90.0, 0.3), trial(4, 90.0, 0.3)])["factor"] == 4
+
+
+def test_where_no_rate_learns_anything_the_recipes_own_is_kept():
+    trials = played(lambda factor: (10.0, 2.302585))
+    assert [t["factor"] for t in trials] == [0.25, 1, 4]
+    assert tuning.chosen(trials)["factor"] == 1
 
 
 def test_a_rate_that_diverged_is_not_chosen():

@@ -168,6 +168,39 @@ def test_energy_is_against_the_dense_net(make_run: MakeRun) -> None:
     assert dense[1] == 1
 
 
+def test_memory_stands_beside_the_arithmetic_where_it_was_counted(make_run: MakeRun) -> None:
+    folder = make_run()
+    table = energy_table(read_run(folder))
+    assert table is not None
+    assert {row["memory, apart"] for row in words(table)} == {"–"}
+    for path in folder.glob("seed-*/*/measure.json"):
+        measured = json.loads(path.read_text())
+        for priced in measured["energy"]:
+            priced |= {"memory_pj": 2000.0, "with_memory_pj": 5000.0}
+        path.write_text(json.dumps(measured))
+    table = energy_table(read_run(folder))
+    assert table is not None
+    found = {(row["memory, apart"], row["sum with both"]) for row in words(table)}
+    assert found == {("2 nJ", "5 nJ")}
+
+
+def test_a_twin_is_said_to_judge_nothing(make_run: MakeRun) -> None:
+    folder = make_run()
+    result = json.loads((folder / "result.json").read_text())
+    verdict = result["verdict"]
+    judged = len(verdict["comparisons"])
+    twin = verdict["comparisons"]["dense"] | {"control": "quantised_ann"}
+    verdict["beside"] = {"quantised_ann": twin}
+    (folder / "result.json").write_text(json.dumps(result))
+    run = read_run(folder)
+    table = comparison_table(run)
+    assert table is not None
+    told = [row["minus"] for row in words(table)]
+    assert "quantised ann, not judged" in told
+    assert sum("not judged" in text for text in told) == 1
+    assert f"<dt>comparisons</dt><dd>{judged}</dd>" in str(verdict_card(run))
+
+
 def test_the_four_sparsities_stay_apart(make_run: MakeRun) -> None:
     table = sparsity_table(read_run(make_run()))
     assert table is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
-from spiketicket.reproduce import load_study
+from spiketicket.reproduce import load_study, study_names
 from spiketicket.reproduce.claims import DECISIONS, find_all
 from spiketicket.reproduce.collect import to_lines
 from spiketicket.reproduce.runner import plan_studies, write_studies
@@ -46,6 +47,8 @@ def results(tmp_path, row, stage):
 def test_a_row_per_study(results, readme_writer):
     place, study, rows = results
     (table,) = readme_writer.summary(place, place.parent)
+    table, _, lacking = table.partition("\n\nNot run at any scale yet: ")
+    assert set(lacking.rstrip(".").split(", ")) == {*study_names()} - {"fig3", "table1"}
     _, _, first, second = [re.split(r" *\| *", line)[1:-1] for line in table.splitlines()][-4:]
     # studies without a run are there too, so that it shows what is not done
     assert [first[0], second[0]] == [
@@ -64,6 +67,25 @@ def test_a_row_per_study(results, readme_writer):
     assert first[3:11] == ["-", f"0 of {wanted}", *["0"] * 6]
     assert int(first[11]) > 0
     assert "smoke" not in table
+
+
+def test_a_study_of_older_rules_decides_nothing_and_names_its_version(results, readme_writer):
+    place, _, _ = results
+    page = place / "small" / "table1.md"
+    head, claims, _ = page.read_text().partition("\n## Claims\n")
+    assert claims
+    page.write_text(f"{head}\n## Values\n")
+    lines = page.with_suffix(".jsonl")
+    rows = [json.loads(line) | {"spiketicket": "0.2.0"} for line in lines.read_text().splitlines()]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (table,) = readme_writer.summary(place, place.parent)
+    rows = table.partition("\n\n")[0].splitlines()
+    cells = re.split(r" *\| *", rows[-1])[1:-1]
+    assert cells[1].endswith("(0.2.0)")
+    assert cells[5:] == ["-"] * len(DECISIONS)
+    part = readme_writer.tables(place, place.parent / "docs")[-1]
+    assert "Made by 0.2.0, before" in part
+    assert "shown," not in part
 
 
 def test_every_figure_with_what_it_shows(results, readme_writer):

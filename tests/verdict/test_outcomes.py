@@ -7,7 +7,15 @@ from typing import get_args
 
 import pytest
 
-from spiketicket.verdict.outcomes import ONE_SEED, ORDER, Outcome, in_words, of_today, with_seeds
+from spiketicket.verdict.outcomes import (
+    FORMER_RULES,
+    ONE_SEED,
+    ORDER,
+    Outcome,
+    in_words,
+    of_today,
+    with_seeds,
+)
 
 OLD = {
     "outcome": "wins",
@@ -53,6 +61,15 @@ def test_one_seed_of_an_earlier_version_wins_no_more():
     assert found["outcome"] == "ahead"
     assert found["sentences"] == ["Ahead: 70.26 % against the dense net's 69.50 %.", ONE_SEED]
     assert of_today(found) == found
+
+
+def test_rules_before_budgets_are_said_once():
+    judged = {"outcome": "wins", "seeds": 3, "sentences": ["Wins: so."], "comparisons": {}}
+    found = of_today(judged)
+    assert (found["outcome"], found["sentences"]) == ("wins", ["Wins: so.", FORMER_RULES])
+    assert of_today(found) == found
+    today = {**judged, "budget": {}}
+    assert of_today(today) == today
 
 
 def test_so_does_every_rung():

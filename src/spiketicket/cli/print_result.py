@@ -136,10 +136,10 @@ def _print_tuning(stages: Sequence[Mapping[str, Any]]) -> None:
     if not tuned:
         return
     trials = sum(len(stage["tuning"]["trials"]) for stage in tuned)
-    seed, took = tuned[0]["tuning"]["seed"], sum(stage.get("tuning_s", 0.0) for stage in tuned)
+    seed, took = tuned[0]["tuning"]["seed"], sum(stage.get("tuning_s") or 0.0 for stage in tuned)
     print_line(
         f"tuning   {trials} trials of {len(tuned)} kinds of stages on seed {seed}, half the epochs"
-        f" each: {time_text(took)}, beside the times above"
+        " each" + (f": {time_text(took)}, beside the times above" if took else "")
     )
 
 

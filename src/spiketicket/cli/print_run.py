@@ -51,9 +51,10 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
     """The run's ``result.json`` as ``FindResult.to_dict`` has it, with times and places."""
     stored = filled_result(RunFolder(folder).result, RunResult)
     for row in stored["stages"]:
-        times = [s.timing.get("wall_s") for s in run.stages_of(row["stage"]) if s.timing]
-        known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
-        row["wall_s"] = sum(known) if known else None
+        for key in ("wall_s", "tuning_s"):
+            times = [s.timing.get(key) for s in run.stages_of(row["stage"]) if s.timing]
+            known = [t for t in times if isinstance(t, int | float) and math.isfinite(t)]
+            row[key] = sum(known) if known else None
     tickets = [str(folder / Path(name).name) for name in stored["tickets"]]
     return {**stored, "folder": str(folder), "tickets": tickets}
 

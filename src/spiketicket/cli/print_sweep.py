@@ -182,6 +182,8 @@ def print_sweep(result: Mapping[str, Any]) -> None:
         title=f"{result['sweep']}: {len(rows)} runs",
         left=len(keys) + 1,
     )
+    if any(len(row.get("ticket") or ()) == 1 for row in rows):
+        print_line("One seed: no verdict.")
     for error in result["failed"]:
         where = f" (attempt {error['attempt']} on {error['host']})" if "host" in error else ""
         print_line(f"failed   {error['task']}: {error.get('message', '')}{where}", "red")

@@ -102,9 +102,11 @@ def comparison_table(found: Compared) -> Table:
         )
     each = _BUDGETS[found.budget]
     note = (
-        f"{each}. Costs are those of the ticket with its search, per seed; stages that several "
-        "runs share are counted in each."
+        f"{each}. Costs are those of the ticket with its search, per seed, without the trials of "
+        "learning rates; stages that several runs share are counted in each."
     )
+    if any(len(row.accuracy) == 1 for row in found.rows):
+        note += " One seed: no verdict."
     return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
 
 

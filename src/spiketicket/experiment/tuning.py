@@ -3,7 +3,7 @@
 Every stage that trains something tries the rates of its recipe times 1/4, 1 and 4, each in a
 training with half the epochs and a whole schedule. While the best one is at an end, the next
 factor of 4 beyond it is tried as well, at most twice. The highest validation accuracy wins, then
-the lowest validation loss, then the smallest factor. All seeds train with the factor that was
+the lowest validation loss, then the factor nearest to 1. All seeds train with the factor that was
 chosen; no test sample is looked at. What half the epochs reached is kept beside it: the verdict
 asks what the other half has brought (:mod:`spiketicket.verdict.budget`).
 
@@ -138,7 +138,14 @@ def chosen(trials: Sequence[Trial]) -> Trial:
             value=[trial["factor"] for trial in trials],
             remedy="Use smaller rates in train.scores.lr and train.weights.lr",
         )
-    return min(sound, key=lambda t: (-t["validation_accuracy"], t["validation_loss"], t["factor"]))
+    # Where no rate has learned anything all are equal: the recipe's own is kept.
+    return min(sound, key=lambda t: (-t["validation_accuracy"], t["validation_loss"], *_from_1(t)))
+
+
+def _from_1(trial: Trial) -> tuple[float, float]:
+    """How many times a factor is above or below 1, and itself."""
+    factor = float(trial["factor"])
+    return max(factor, 1 / factor), factor
 
 
 def next_factor(trials: Sequence[Trial]) -> float | None:

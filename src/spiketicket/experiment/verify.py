@@ -164,16 +164,16 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
         recipe = recipe.model_copy(update={"data": data})
     try:
         with given(place.consent):
-            made, threads = _searched(recipe, seed, stage, meta, place)
+            made, isa = _searched(recipe, seed, stage, meta, place)
     except UserError as error:
         return Check(name, "not checked", _reason(error))
-    return _same(ticket, made, threads)
+    return _same(ticket, made, isa)
 
 
 def _searched(
     recipe: Recipe, seed: int, stage: object, meta: Mapping[str, Any], place: Place
-) -> tuple[Ticket, int]:
-    """The ticket of the recipe's search, and the threads it took.
+) -> tuple[Ticket, str]:
+    """The ticket of the recipe's search, and the instruction set it was made with.
 
     Raises:
         UserError: the data is not at hand, or the recipe has no such stage.
@@ -203,7 +203,7 @@ def _searched(
         folder = RunFolder(runs / f"verify-{recipe.folder_name}").seed(seed)
         stages = [known for known in order if known.name in needed]
         made = run_stages(experiment, folder, stages, seed, context)[str(stage)]
-        return Ticket.load(made.files.ticket), int(made.timing["threads"])
+        return Ticket.load(made.files.ticket), str(made.timing.get("isa", ""))
 
 
 @contextlib.contextmanager
@@ -215,7 +215,7 @@ def _folder(runs: Path | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _same(ticket: Ticket, made: Ticket, threads: int) -> Check:
+def _same(ticket: Ticket, made: Ticket, isa: str) -> Check:
     """Whether a search made the same ticket. A verdict is no part of it: it needs the controls."""
     name = "search again"
     verdict = {k: ticket.metadata[k] for k in ("verdict",) if k in ticket.metadata}
@@ -236,7 +236,7 @@ def _same(ticket: Ticket, made: Ticket, threads: int) -> Check:
     if not wrong and keys <= {"versions"}:
         return Check(name, "fits", f"the same masks, weights and statistics{others}{but}")
     told = wrong or f"metadata {', '.join(sorted(keys))}"
-    machine = f" with {threads} thread{'s' * (threads > 1)} on {platform.machine()}"
+    machine = " ".join(["", "on", platform.machine(), *([isa] if isa else [])])
     return Check(name, "does not fit", f"it comes to another ticket{machine}: {told}{others}")
 
 

@@ -39,7 +39,7 @@ def model_card(
     parts = [
         _head(name, metadata, accuracy),
         f"# {_plain(name)}",
-        "A winning-ticket candidate in a spiking neural network, found and judged by spiketicket:"
+        "A lottery ticket in a spiking neural network, found by spiketicket:"
         " which of a random network's weights are kept"
         + (", and one sign each." if any(row.kind == "binary" for row in sizes.layers) else "."),
         _facts(metadata, sizes, recipe_hash, accuracy),

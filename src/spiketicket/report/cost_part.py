@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from spiketicket.experiment.schemas import Operations, Totals
 from spiketicket.report.figures.energy import energy_tables, stage_energy
 from spiketicket.report.figures.network import GROUPS
-from spiketicket.report.numbers import count, energy, share, size
+from spiketicket.report.numbers import count, energy, share
 from spiketicket.report.runs import Run
 from spiketicket.report.tables import Cell, Table
 
@@ -108,9 +108,10 @@ def energy_table(run: Run) -> Table | None:
                     ),
                     Cell(energy(total), total),
                     Cell("–" if against is None else f"{against:.3g}", against),
-                    Cell(energy(found["dense_pj"]), found["dense_pj"])
-                    if "dense_pj" in found
-                    else Cell("–"),
+                    *(
+                        Cell(energy(found[key]), found[key]) if key in found else Cell("–")
+                        for key in ("memory_pj", "with_memory_pj", "dense_pj")
+                    ),
                 )
             )
     columns = (
@@ -121,12 +122,15 @@ def energy_table(run: Run) -> Table | None:
         "membranes,\napart",
         "arithmetic",
         "times the\ndense net",
+        "memory,\napart",
+        "sum with\nboth",
         "all multiplied,\nnothing zero",
     )
     if not rows:
         return None
-    note = "Arithmetic is multiply-accumulate and accumulate, without the membranes. Last column: "
-    note += "as if nothing were zero and every accumulation multiplied."
+    note = "Arithmetic is multiply-accumulate and accumulate, without the membranes. Memory: the "
+    note += "bytes moved, by an upper bound; the sum is of arithmetic, membranes and memory. Last "
+    note += "column: as if nothing were zero and every accumulation multiplied."
     folded = f"The energies by all {len(tables)} tables, in numbers"
     return Table(
         name="energy", columns=columns, rows=tuple(rows), words=2, note=note, folded=folded
@@ -134,7 +138,7 @@ def energy_table(run: Run) -> Table | None:
 
 
 def sparsity_table(run: Run) -> Table | None:
-    """Four kinds in four columns, never added up, and the file against two bounds."""
+    """Four kinds, never added up, and the file against two bounds."""
     rows = []
     for stage in measured_stages(run):
         measure = run.measured(stage)
@@ -156,7 +160,6 @@ def sparsity_table(run: Run) -> Table | None:
                 Cell(share(s.activation_sparsity), s.activation_sparsity),
                 filters,
                 channels,
-                Cell(size(s.file_bytes), s.file_bytes),
                 _times(s.fp32_bytes, s.file_bytes),
                 _times(s.file_bytes, s.entropy_bytes),
             )
@@ -170,7 +173,6 @@ def sparsity_table(run: Run) -> Table | None:
         "activations that\nare zero",
         "filters that\nare zero",
         "channels that\nare zero",
-        "file",
         "float32 over\nthe file",
         "file over the\nentropy bound",
     )
@@ -179,7 +181,8 @@ def sparsity_table(run: Run) -> Table | None:
     note = (
         "Four kinds of sparsity, which are not to be added up: what the mask keeps; weights whose "
         "value is zero, masked or not; activations that are zero on the test images; filters "
-        "and input channels without any weight. First measured seed."
+        "and input channels without any weight. First measured seed; its file as the stage left "
+        "it, without the verdict."
     )
     return Table(name="sparsity", columns=columns, rows=tuple(rows), main=main, note=note)
 

@@ -167,6 +167,13 @@ class Run:
         )
 
     @property
+    def twins(self) -> frozenset[str]:
+        """Stages that are shown beside the ticket and never judged."""
+        verdict = self.result.verdict if self.result else None
+        rungs = (verdict, *verdict.rungs.values()) if verdict else ()
+        return frozenset(name for rung in rungs for name in rung.beside)
+
+    @property
     def strongest(self) -> Compared | None:
         """The comparison with the strongest trained control beside the dense net."""
         found = self.result.verdict.comparisons if self.result else {}

@@ -73,13 +73,13 @@ def _right(accuracy: float | None, run: Run) -> str:
 
 
 def comparison_table(run: Run) -> Table | None:
-    """Every comparison the verdict rests on."""
+    """Every comparison, those the verdict rests on and those that judge nothing."""
     if not run.pairs:
         return None
     rows = tuple(
         (
             Cell(run.title(p.ticket)),
-            Cell(run.title(p.control)),
+            Cell(run.title(p.control) + ", not judged" * (p.control in run.twins)),
             Cell(signed(p.difference), p.difference),
             Cell(_interval(p), p.low),
             Cell(COVERS.get(p.basis, "–")),

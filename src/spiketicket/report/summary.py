@@ -97,7 +97,9 @@ def _facts(run: Run) -> Markup:
         if best := run.strongest:
             words = f"{run.title(best.control)}, {percent(best.control_accuracy)} %"
             facts.append(("strongest control", words))
-        facts.append(("comparisons", str(len(run.pairs))))
+        verdict = run.result.verdict
+        judged = sum(len(rung.comparisons) for rung in verdict.rungs.values() or (verdict,))
+        facts.append(("comparisons", str(judged)))
     name = run.named("data")
     if name:
         facts.append(("data", str(name)))

@@ -185,7 +185,7 @@ def _row(cell: Cell, folder: RunFolder, truth: _Truth) -> Row:
         if done:
             stages[stage.name] = _stage(stage, done, truth.of(cell.recipe.data))
             timing = _timing(next(iter(done.values())))
-            machine = {k: timing[k] for k in ("device", "threads") if k in timing}
+            machine = {k: timing[k] for k in ("device", "threads", "spiketicket") if k in timing}
     judged = read_result(folder.result, RunResult) or {}
     verdict = judged.get("verdict", {}) if judged.get("seeds") == list(cell.seeds) else {}
     classes = truth.of(cell.recipe.data) if stages else None

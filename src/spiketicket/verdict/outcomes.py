@@ -15,7 +15,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
-__all__ = ["COVERS", "ONE_SEED", "ORDER", "Outcome", "in_words", "of_today", "with_seeds"]
+__all__ = [
+    "COVERS",
+    "FORMER_RULES",
+    "ONE_SEED",
+    "ORDER",
+    "Outcome",
+    "in_words",
+    "of_today",
+    "with_seeds",
+]
 
 Outcome = Literal["wins", "ties", "loses", "ahead", "level", "behind", "too_small", "unproven"]
 ORDER: Final[tuple[Outcome, ...]] = (
@@ -38,6 +47,10 @@ ONE_SEED: Final = (
     "One seed: no verdict. The interval covers the choice of test samples, and not what other "
     "seeds would give."
 )
+FORMER_RULES: Final = (
+    "This is by the rules of an earlier version, which did not ask whether the controls were "
+    "trained enough."
+)
 _ONE: Final[Mapping[str, Outcome]] = {"wins": "ahead", "ties": "level", "loses": "behind"}
 _SAID: Final = re.compile(r"^((?:\w+ ticket )?)(wins|ties|loses)(?=:)", re.IGNORECASE)
 """How a sentence of a verdict begins."""
@@ -57,11 +70,12 @@ def in_words(outcome: str) -> str:
 def of_today(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """A verdict of an earlier version in the words of the rule that holds now.
 
-    Only words change: one seed that ``wins`` is ``ahead``, in the outcomes and in the sentences.
+    Only words change: one seed that ``wins`` is ``ahead``, in the outcomes and in the sentences,
+    and where there are comparisons without the controls' budgets it is said whose rules these are.
     What is not there, or is of another kind, is left as it is: the file that holds it may be
     anybody's.
     """
-    found = dict(verdict)
+    found = _with_rules(verdict)
     if found.get("seeds") != 1 or type(found["seeds"]) is not int:
         return found
     if isinstance(found.get("outcome"), str):
@@ -77,6 +91,14 @@ def of_today(verdict: Mapping[str, Any]) -> dict[str, Any]:
     sentences = found.get("sentences")
     if isinstance(sentences, list) and all(isinstance(s, str) for s in sentences):
         found["sentences"] = _sentences(cast("list[str]", sentences))
+    return found
+
+
+def _with_rules(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(verdict)
+    said = found.get("sentences")
+    if "comparisons" in found and "budget" not in found and isinstance(said, list):
+        found["sentences"] = said if FORMER_RULES in said else [*said, FORMER_RULES]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from readme_tables.lines import read_lines
 from readme_tables.markdown import table
+from spiketicket.reproduce.study import study_names
 
 SCALES = ("paper", "small")
 """Folders of results that mean something; smoke does not."""
@@ -41,6 +42,14 @@ class Study:
     rows: tuple[dict[str, Any], ...]
     """The runs that have anything."""
     shown: str
+    older: bool
+    """Whether it is of the rules before claims had bands, which no row of today follows."""
+
+    @property
+    def version(self) -> str:
+        """The versions that made its runs, as far as the runs say."""
+        known = sorted({str(row["spiketicket"]) for row in self.rows if "spiketicket" in row})
+        return ", ".join(known) or "an earlier version"
 
     @property
     def seeds(self) -> str:
@@ -80,6 +89,7 @@ def read_study(page: Path) -> Study:
         raise ValueError(f"{page}: is not a page of spiketicket reproduce")
     rows = tuple(read_lines(page.with_suffix(".jsonl")))
     unfinished = _UNFINISHED.search(text)
+    older = "\n## Claims\n" not in text
     runs, lacking = map(int, unfinished.groups()) if unfinished else (len(rows), 0)
     place, name, scale = title.groups()
     return Study(
@@ -91,6 +101,7 @@ def read_study(page: Path) -> Study:
         finished=runs - lacking,
         rows=rows,
         shown=shown.strip(),
+        older=older,
     )
 
 
@@ -102,13 +113,17 @@ def studies_table(studies: list[Study], folder: Path) -> str:
     )
     rows = []
     for study in studies:
-        counts = " | ".join(str(study.decisions[d]) for d in DECISIONS)
+        decided = study.decisions
+        counts = " | ".join("-" if study.older else str(decided[d]) for d in DECISIONS)
+        mark = f" ({study.version})" if study.older else ""
         rows.append(
             f"[{study.page.stem}]({_link(study.page.with_suffix('.csv'), folder)}) |"
-            f" {study.place}: {study.title} | {study.scale} | {study.seeds} |"
+            f" {study.place}: {study.title}{mark} | {study.scale} | {study.seeds} |"
             f" {study.finished} of {study.runs} | {counts}"
         )
-    return table("", columns, rows)
+    lacking = [name for name in study_names() if name not in {s.page.stem for s in studies}]
+    told = f"\n\nNot run at any scale yet: {', '.join(lacking)}." if lacking else ""
+    return table("", columns, rows) + told
 
 
 def study_part(study: Study, folder: Path) -> str:
@@ -129,7 +144,13 @@ def study_part(study: Study, folder: Path) -> str:
     figure = page.with_suffix(".svg")
     if figure.exists():
         parts.append(f"![{study.title}]({_link(figure, folder)})")
-    return "\n\n".join([*parts, study.shown])
+    said = study.shown
+    if study.older:
+        said = (
+            f"Made by {study.version}, before claims had bands and were adjusted for their"
+            f" number: no verdict by the rules of today. [What it said]({_link(page, folder)})."
+        )
+    return "\n\n".join([*parts, said])
 
 
 def _link(path: Path, folder: Path) -> str:

@@ -13,7 +13,7 @@ NOTE = (
     "Of a ticket's trained controls beside the dense net, the strongest is shown, by name. With one"
     " seed a ticket is *ahead*, *level* or *behind*, and there is no verdict. A version in brackets"
     " made the row before the rules of today: these also look at whether the controls were trained"
-    " enough."
+    " enough, and a study has no decisions."
 )
 """What the cells mean."""
 

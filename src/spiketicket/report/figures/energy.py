@@ -30,7 +30,9 @@ def stage_energy(run: Run, name: str, table: str) -> dict[str, float] | None:
     if not rows:
         return None
     keys = [*(key for _, key, _ in _PARTS), "total_pj"]
-    keys += ["dense_pj"] * all(row.dense_pj is not None for row in rows)
+    # files of earlier versions lack some
+    more = ("dense_pj", "memory_pj", "with_memory_pj")
+    keys += [key for key in more if all(getattr(row, key) is not None for row in rows)]
     return {key: sum(getattr(row, key) for row in rows) / len(rows) for key in keys}
 
 
@@ -70,7 +72,7 @@ def _row(run: Run, table: str) -> Energy | None:
 
 def _about(row: Energy | None) -> str:
     words = [text for text in (row.formula, row.source) if text] if row else []
-    return ". ".join([*words, "Arithmetic only, no memory"]) + "."
+    return ". ".join([*words, "Bars: arithmetic and membranes; memory is in the numbers"]) + "."
 
 
 def _key() -> Markup:
