@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from recipes import varied
 
 from spiketicket.errors import UserError
 from spiketicket.experiment import tuning
-from spiketicket.experiment.find import find
+from spiketicket.experiment.find import find, train_dense
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.methods.stages import halved, rate_stage, stages_of
+from spiketicket.progress import NullReporter
 from spiketicket.recipe import as_written, load_recipe, parse_recipe, to_dict, to_toml
 from spiketicket.ticket import Ticket
 
@@ -239,3 +241,101 @@ def test_a_run_folder_s_recipe_without_the_setting_is_not_tuned(tmp_path):
     path.write_text(path.read_text().replace('tune = "off"\n', ""))
     assert load_recipe(path).hash == off.hash
     assert "tuning" not in json.loads((made.folder / "result.json").read_text())["stages"][0]
+
+
+def rates_of(runs):
+    """The folder of the ticket's trials."""
+    return next(path.parent.parent for path in runs.glob(".rates/*/x4/trial.json"))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A recipe of one stage whose rates were tried, and the folder of its runs."""
+    recipe = varied(SMALL, train={"epochs": 2}, controls={"dense": False, "random_trained": False})
+    runs = tmp_path_factory.mktemp("bare")
+    find(recipe, runs_dir=runs, threads=1)
+    return recipe, runs
+
+
+def copied(bare, folder):
+    """The trials alone, copied to another folder of runs."""
+    recipe, runs = bare
+    shutil.copytree(runs / ".rates", folder / ".rates")
+    return recipe, rates_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"factor": 1.0},
+        {"factor": 1e30},
+        {"factor": True},
+        {"validation_accuracy": 1000.0},
+        {"validation_loss": "low"},
+        {"validation_loss": -1.0},
+        {"wall_s": "x"},
+        {"wall_s": -1.0},
+        {"epochs": 40},
+        {"epochs": -1},
+    ],
+    ids=str,
+)
+def test_a_forged_trial_is_refused(bare, tmp_path, forged):
+    recipe, rates = copied(bare, tmp_path)
+    path = rates / "x4" / "trial.json"
+    record = json.loads(path.read_text()) | forged
+    if "epochs" not in forged:  # what has a digest may not be edited at all
+        record.pop("digest", None)
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"x4/trial\.json") as caught:
+        find(recipe, runs_dir=tmp_path, threads=1)
+    assert "Delete" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_trial_of_no_factor_that_is_tried_is_not_read(bare, tmp_path):
+    recipe, rates = copied(bare, tmp_path)
+    for factor in (999.0, -1.0):
+        place = rates / f"x{factor:g}"
+        place.mkdir()
+        told = trial(factor, 100.0, 0.0) | {"wall_s": 1.0}
+        (place / "trial.json").write_text(json.dumps(told))
+    made = find(recipe, runs_dir=tmp_path, threads=1)
+    assert {t["factor"] for t in made.stages["ticket"][0].facts["tuning"]["trials"]} < {
+        4.0**k for k in range(-3, 4)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [0, 1])
+def test_trials_are_not_written_through_a_link(bare, tmp_path, depth):
+    recipe, rates = copied(bare, tmp_path / "runs")
+    link = (rates.parent, rates)[depth]
+    own = tmp_path / "own"
+    link.rename(own)
+    link.symlink_to(own)
+    place = next(own.glob("**/x4"))
+    (place / "trial.json").unlink()
+    (place / "precious.txt").touch()
+    with pytest.raises(UserError, match="is a symbolic link"):
+        find(recipe, runs_dir=tmp_path / "runs", threads=1)
+    assert (place / "precious.txt").exists()
+
+
+@pytest.mark.slow
+def test_another_recipe_goes_on_with_a_trial_that_was_stopped(tmp_path):
+    """The dense net's trials are those of every density."""
+
+    class Stop(NullReporter):
+        def step(self, epoch, step, *args):
+            if step == 1:
+                raise KeyboardInterrupt
+
+    def recipe(density):
+        return varied(SMALL, ticket={"density": density}, train={"checkpoint_steps": 1})
+
+    with pytest.raises(KeyboardInterrupt):
+        train_dense(recipe(0.5), runs_dir=tmp_path, threads=1, reporter=Stop())
+    assert list(tmp_path.glob(".rates/*/x0.25/checkpoint.pt"))
+    train_dense(recipe(0.3), runs_dir=tmp_path, threads=1)

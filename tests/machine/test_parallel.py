@@ -1,5 +1,10 @@
 """Results that do not depend on the number of threads; PyTorch's own layers are the oracle."""
 
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -99,3 +104,44 @@ def test_what_fails_in_a_chunk_is_told():
         pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
     ):
         layer(torch.zeros(5000, 5))
+
+
+def test_runs_in_several_threads_at_once_keep_their_own():
+    layer, size = LAYERS["conv"]
+    x = torch.randn(size, generator=torch.Generator().manual_seed(3))
+    before = torch.get_num_threads()
+    together, first_over = threading.Barrier(2, timeout=20), threading.Event()
+
+    def short():
+        with parallel.fixed(2), parallel.in_chunks():
+            together.wait()
+            layer(x)
+        first_over.set()
+
+    def long():
+        with parallel.fixed(3), parallel.in_chunks():
+            together.wait()
+            first_over.wait(20)
+            assert parallel.threads() == 3
+            return layer(x)
+
+    with ThreadPoolExecutor(2) as users:
+        ended, made = users.submit(short), users.submit(long)
+        ended.result()
+        assert torch.equal(made.result(), results(layer, x, 1, enabled=False)[0])
+    assert (parallel.threads(), torch.get_num_threads()) == (before, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_process_forked_in_a_run_computes_alone():
+    layer, size = LAYERS["conv"]
+    x = torch.randn(size)
+    with torch.no_grad(), parallel.fixed(2), parallel.in_chunks():
+        layer(x)  # the pool's thread is there, and waits
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends a child that waits for a thread it has not
+            layer(x)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0

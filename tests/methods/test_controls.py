@@ -66,6 +66,12 @@ def test_controls_by_name():
         choose(recipe, "shufled")
     with pytest.raises(UserError, match="given twice"):
         choose(recipe, "dense,dense")
+    for text in ("all,dense", "dense, none"):
+        with pytest.raises(UserError, match="stands alone, not among names"):
+            choose(recipe, text)
+    with pytest.raises(UserError, match="no such control"):
+        choose(recipe, "")
+    assert choose(recipe, " none").recipe == choose(recipe, "none").recipe
 
 
 @pytest.mark.parametrize("method", ["random_mask", "gradual"])

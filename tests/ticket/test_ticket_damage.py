@@ -415,6 +415,7 @@ FOREIGN = {
     "long number": (with_metadata(ONE, '{"x":' + "9" * 9999 + "}"), "a number has 9999 characters"),
     "a list": (with_metadata(ONE, "[1]"), "its metadata is not a table"),
     "no version": (with_metadata(ONE, "{}"), "its format_version must be"),
+    "layout 4": (with_metadata(ONE, "4"), "Install a newer spiketicket"),
     "version 4": (with_metadata(ONE, '{"format_version":4}'), "Install a newer spiketicket"),
     "version 3 laid out as 2": (
         with_metadata(ONE, '{"format_version":3}'),

@@ -73,7 +73,7 @@ def compare(
     ] = Budget.each,
     overrides: SetOption = None,
     tune: TuneOption = None,
-    controls: ControlsOption = "",
+    controls: ControlsOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

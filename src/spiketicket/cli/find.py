@@ -45,7 +45,7 @@ def find(
     *,
     overrides: SetOption = None,
     tune: TuneOption = None,
-    controls: ControlsOption = "",
+    controls: ControlsOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")

@@ -73,7 +73,7 @@ ThreadsOption = Annotated[
     typer.Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
 ]
 ControlsOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--controls",
         metavar="NAMES",
@@ -191,13 +191,13 @@ def recipe_path(text: str) -> Path:
     raise UserError("no such recipe file", where=text, remedy=remedy)
 
 
-def with_controls(recipe: Recipe, controls: str) -> Recipe:
+def with_controls(recipe: Recipe, controls: str | None) -> Recipe:
     """A recipe with the controls that ``--controls`` names; says which of all it cannot have.
 
     Raises:
         UserError: no such control, or one that the recipe's method cannot have.
     """
-    if not controls:
+    if controls is None:
         return recipe
     from spiketicket.methods.controls.choice import choose
 

@@ -66,7 +66,7 @@ def sweep(
     ] = None,
     overrides: SetOption = None,
     tune: TuneOption = None,
-    controls: ControlsOption = "",
+    controls: ControlsOption = None,
     zipped: Annotated[
         bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
     ] = False,

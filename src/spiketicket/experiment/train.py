@@ -48,6 +48,7 @@ def trained(
     reporter: Reporter,
     factor: float = 1.0,
     share: float = 1.0,
+    key: str = "",
 ) -> Trained:
     """Make a stage ready and train it, from its checkpoint if there is one.
 
@@ -60,6 +61,7 @@ def trained(
         reporter: hears how far it is.
         factor: of the recipe's learning rates.
         share: of the epochs of the recipe that ``stage`` has, where it is a trial.
+        key: what a checkpoint says it belongs to, where that is not the recipe's stage alone.
 
     Raises:
         UserError: as :func:`spiketicket.experiment.find.find`.
@@ -74,7 +76,7 @@ def trained(
         seed=seed,
         checkpoint=own.checkpoint,
         log=own.log,
-        key=f"{experiment.recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
+        key=key or f"{experiment.recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
         guard=experiment.guard,
     )
 

@@ -30,14 +30,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from spiketicket.errors import UserError
+from spiketicket.experiment import schemas
 from spiketicket.experiment.folder import RunFolder, SeedFolder, StageFolder
 from spiketicket.experiment.keys import rate_inputs
 from spiketicket.experiment.provenance import versions
-from spiketicket.experiment.results import read_table
+from spiketicket.experiment.results import required_result, write_result
 from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.experiment.train import trained
 from spiketicket.machine.claims import InUseError, claimed
-from spiketicket.machine.files import explained, write_json
+from spiketicket.machine.files import explained, refuse_link
 from spiketicket.methods.stages import Stage, halved, rate_stage
 from spiketicket.recipe import Recipe
 from spiketicket.training.loop import Fitted
@@ -49,12 +50,18 @@ FIRST: Final = (1 / STEP, 1.0, STEP)
 MOST_BEYOND: Final = 2
 """Factors that are tried beyond the first three."""
 _RECORD, _WAIT_S = "trial.json", 0.25
-_TRIAL = {"factor": (int, float), "epochs": (int, float), "validation_accuracy": (int, float)}
 _DIVERGED: Final = {"validation_accuracy": 0.0, "validation_loss": None}
 
 Trial = dict[str, Any]
 """``factor``, ``epochs``, ``validation_accuracy`` in percent, ``validation_loss`` (None where the
 training diverged), ``wall_s``."""
+
+
+class RecordedTrial(schemas.Trial):
+    """A ``trial.json``."""
+
+    validation_loss: schemas.Count | None
+    wall_s: schemas.Count
 
 
 Before = Callable[[Sequence[str], SeedFolder], None]
@@ -87,10 +94,12 @@ def tuned(
     first = place
     if seed != recipe.seed:
         first = RunFolder(place.path.parent.parent / recipe.folder_name).seed(recipe.seed)
-    folder = first.path.parent.parent / ".rates" / _key(experiment, source)
-    workers = experiment.workers
+    key = _key(experiment, source)
+    folder = first.path.parent.parent / ".rates" / key
+    refuse_link(folder.parent, folder)
+    workers, epochs = experiment.workers, halved(source, recipe).epochs(recipe)
     while True:
-        trials = workers.agreed(_read(folder) if workers.first else None)
+        trials = workers.agreed(_read(folder, epochs) if workers.first else None)
         if next_factor(trials) is None:
             break
         if seed == recipe.seed or _has_needs(experiment, source, first, before):
@@ -172,7 +181,8 @@ def _next_trial(
 ) -> None:
     """Do a trial that no other process is at, or wait a moment where there is none."""
     workers = experiment.workers
-    with _open_trial(folder, first=workers.first) as factor:
+    epochs = halved(stage, experiment.recipe).epochs(experiment.recipe)
+    with _open_trial(folder, epochs, first=workers.first) as factor:
         if (agreed := workers.agreed(factor)) is not None:
             _try(experiment, stage, agreed, first, folder=_place(folder, agreed), context=context)
             return
@@ -180,12 +190,12 @@ def _next_trial(
 
 
 @contextmanager
-def _open_trial(folder: Path, *, first: bool) -> Iterator[float | None]:
+def _open_trial(folder: Path, epochs: float, *, first: bool) -> Iterator[float | None]:
     """Claim the first trial that is not done and that nobody is at; None where there is none."""
     if not first:
         yield None
         return
-    trials = _read(folder)
+    trials = _read(folder, epochs)
     wanted = [f for f in FIRST if f not in {trial["factor"] for trial in trials}]
     if not wanted and (beyond := next_factor(trials)) is not None:
         wanted = [beyond]
@@ -228,6 +238,7 @@ def _try(
             reporter=context.reporter,
             factor=factor,
             share=epochs / stage.epochs(recipe),
+            key=f"{folder.parent.name}/{folder.name}",
         )
         record |= _reached(done.fitted)
         told = f"{record['validation_accuracy']:.2f}% on the validation set"
@@ -241,7 +252,7 @@ def _try(
         for path in folder.iterdir():
             if path.is_file() and path.name != "log.jsonl":
                 path.unlink(missing_ok=True)
-        write_json(folder / _RECORD, record)
+        write_result(folder / _RECORD, record)
     experiment.workers.agreed(None)
 
 
@@ -273,13 +284,33 @@ def _has_needs(experiment: Experiment, stage: Stage, first: SeedFolder, before: 
     return True
 
 
-def _read(folder: Path) -> list[Trial]:
-    """The trials that are done."""
-    found = []
-    for path in sorted(folder.glob("x*/trial.json")):
-        trial = read_table(path, _TRIAL)
-        found.append({"validation_loss": None, "wall_s": 0.0, **trial})
+def _read(folder: Path, epochs: float) -> list[Trial]:
+    """The trials that are done, of the factors that are tried; what else lies there is not read.
+
+    Raises:
+        UserError: one is damaged, or not of its folder's factor and ``epochs``.
+    """
+    found = [trial for factor in FIRST if (trial := _recorded(folder, factor, epochs))]
+    while len(found) >= len(FIRST) and (factor := next_factor(found)) is not None:
+        if (trial := _recorded(folder, factor, epochs)) is None:
+            break
+        found.append(trial)
     return found
+
+
+def _recorded(folder: Path, factor: float, epochs: float) -> Trial | None:
+    path = _place(folder, factor) / _RECORD
+    if not path.exists():
+        return None
+    trial = required_result(path, RecordedTrial)
+    if (trial["factor"], trial["epochs"]) != (factor, epochs):
+        raise UserError(
+            "is not what was tried there",
+            where=str(path),
+            value=f"factor {trial['factor']:g}, {trial['epochs']:g} epochs",
+            remedy="Delete the file to compute it again",
+        )
+    return {key: trial[key] for key in RecordedTrial.model_fields}
 
 
 def _place(folder: Path, factor: float) -> Path:

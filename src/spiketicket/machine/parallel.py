@@ -7,6 +7,8 @@ threads, and the cores share what is split by its shape alone:
   chunk is computed by one thread; gradients of weights are added up in the order of the chunks;
 * the C kernels of the neurons, whose sums are taken in one order for any number of threads.
 
+A run and its threads belong to the thread that began it, so a program may have several at once.
+
 So one machine gives the same bytes for any number of threads. Machines whose processors have
 different instructions may differ in the last bits.
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -32,27 +36,39 @@ of ``digits-binw``, and 1.13, 0.89 and 0.82 times in that of ``cifar10-vgg9-half
 MOST_CHUNKS: Final = 16
 
 
-class _Run:
-    """The threads of the run that goes on in this process, if any."""
+class _Local(threading.local):
+    """The threads of the run that goes on in this thread of the user's, if any."""
 
     threads = 0
     pool: ThreadPoolExecutor | None = None
 
 
+_RUN: Final = _Local()
+
+
+def _alone() -> None:
+    """A forked process has this thread, and none of the pool's."""
+    _RUN.pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_alone)
+
+
 def threads() -> int:
     """Threads that compute now: those of the run, or outside of one PyTorch's own."""
-    return _Run.threads or torch.get_num_threads()
+    return _RUN.threads or torch.get_num_threads()
 
 
 def use(count: int) -> None:
     """From here on, and until :func:`fixed` ends, compute with so many threads."""
     torch.set_num_threads(1)
-    if _Run.pool is not None:
-        _Run.pool.shutdown()
-    _Run.threads, _Run.pool = count, None
+    if _RUN.pool is not None:
+        _RUN.pool.shutdown()
+    _RUN.threads, _RUN.pool = count, None
     if count > 1:
         # A new thread has as many of its own as the machine has cores, unless it is told.
-        _Run.pool = ThreadPoolExecutor(
+        _RUN.pool = ThreadPoolExecutor(
             count - 1, "spiketicket", initializer=torch.set_num_threads, initargs=(1,)
         )
 
@@ -64,7 +80,7 @@ def fixed(count: int | None = None) -> Iterator[None]:
     ``count`` is how many there are; without it those of the run that goes on, or PyTorch's own
     number, until :func:`use` says another.
     """
-    before, outer = torch.get_num_threads(), _Run.threads
+    before, outer = torch.get_num_threads(), _RUN.threads
     if outer and count is None:
         yield
         return
@@ -72,9 +88,9 @@ def fixed(count: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        if _Run.pool is not None:
-            _Run.pool.shutdown()
-        _Run.threads, _Run.pool = 0, None
+        if _RUN.pool is not None:
+            _RUN.pool.shutdown()
+        _RUN.threads, _RUN.pool = 0, None
         torch.set_num_threads(before)
         if outer:
             use(outer)
@@ -83,7 +99,7 @@ def fixed(count: int | None = None) -> Iterator[None]:
 @contextlib.contextmanager
 def in_chunks() -> Iterator[None]:
     """Inside a run, compute large layers in chunks; elsewhere nothing changes."""
-    if not _Run.threads or torch.compiler.is_compiling():
+    if not _RUN.threads or torch.compiler.is_compiling():
         yield
         return
     with _Chunks():
@@ -208,7 +224,7 @@ def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def _shared(job: Callable[[int], Any], count: int) -> list[Any]:
     """``job`` of every number below ``count``, by all threads; in order."""
-    pool = _Run.pool
+    pool = _RUN.pool
     if pool is None:
         return [job(k) for k in range(count)]
     grad = torch.is_grad_enabled()
@@ -218,7 +234,7 @@ def _shared(job: Callable[[int], Any], count: int) -> list[Any]:
             return [job(k) for k in chunks]
 
     # this thread takes a share as well
-    share = min(_Run.threads, count)
+    share = min(_RUN.threads, count)
     others = [pool.submit(several, range(t, count, share)) for t in range(1, share)]
     made: list[Any] = [None] * count
     made[::share] = several(range(0, count, share))

@@ -143,7 +143,10 @@ def _start(first: bytes) -> int:
 
 
 def _is_packed(outer: Mapping[str, Any]) -> bool:
-    return bool(outer["__metadata__"][_METADATA_KEY] == str(container.VERSION))
+    said = str(outer["__metadata__"][_METADATA_KEY])
+    if said.isascii() and said.isdigit() and len(said) < 10 and int(said) > container.VERSION:
+        _check_version({"format_version": int(said)})
+    return said == str(container.VERSION)
 
 
 def _head(

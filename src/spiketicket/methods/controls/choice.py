@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from spiketicket.errors import UserError, argument, did_you_mean
 from spiketicket.methods.controls import impossible
 from spiketicket.recipe import Recipe, registry
+
+_WORDS: Final = ("all", "default", "none")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,12 @@ def choose(recipe: Recipe, text: str) -> Choice:
         UserError: no such control, or one that the recipe's method cannot have.
     """
     known = registry.controls()
-    words = {"all": known, "default": registry.DEFAULT_CONTROLS, "none": ()}
-    named = words.get(text) if text in words else _names(text, known)
-    reasons = {name: impossible(recipe, name) for name in named or ()}
+    words = dict(zip(_WORDS, (known, registry.DEFAULT_CONTROLS, ()), strict=True))
+    word = text.strip()
+    named = words[word] if word in words else _names(text, known)
+    reasons = {name: impossible(recipe, name) for name in named}
     left_out = {name: why for name, why in reasons.items() if why}
-    if left_out and text != "all":
+    if left_out and word != "all":
         name, why = next(iter(left_out.items()))
         remedy = "Leave it out, or use all: every control that it can have"
         raise UserError(why, where=argument("controls"), value=name, remedy=remedy)
@@ -46,8 +50,10 @@ def choose(recipe: Recipe, text: str) -> Choice:
 def _names(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(","))
     for place, name in enumerate(names):
+        if name in _WORDS:
+            raise UserError("stands alone, not among names", where=argument("controls"), value=name)
         if name not in known:
-            remedy = did_you_mean(name, (*known, "all", "default", "none"))
+            remedy = did_you_mean(name, (*known, *_WORDS))
             raise UserError(
                 "no such control", where=argument("controls"), value=name, remedy=remedy
             )
