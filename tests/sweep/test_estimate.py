@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from spiketicket.machine import parallel
 from spiketicket.recipe import parse_recipe
 from spiketicket.sweep import estimate as module
 from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, timed
@@ -156,7 +157,7 @@ def test_threads_that_hinder_each_other_are_not_what_a_training_takes(
 
     def slow_with_two(run, most, pass_s, clock):
         run(2)
-        seen.append(torch.get_num_threads())
+        seen.append(parallel.threads())
         return 7.0 if seen[-1] == 2 else 0.25
 
     monkeypatch.setattr(module, "timed", slow_with_two)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from spiketicket.experiment.find import find
-from spiketicket.machine import cores
+from spiketicket.machine import cores, parallel
 from spiketicket.sweep import Local, run_runs, worker
 from spiketicket.sweep.axes import make_runs, parse_axes
 
@@ -188,7 +188,7 @@ def test_a_run_of_a_sweep_takes_at_most_its_share(monkeypatch, tmp_path):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(worker, "_look_around", lambda settings, host: None)
     monkeypatch.setattr(worker, "Fence", lambda path, token: lambda: None)
-    monkeypatch.setattr(worker, "_do", lambda *_: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(worker, "_do", lambda *_: seen.append(parallel.threads()))
     order = worker.Order(SimpleNamespace(id="x"), 1, "token")
     worker.execute(order, worker.Settings(runs_dir=str(tmp_path), sweep="sweep", share=3))
     assert (seen, torch.get_num_threads()) == ([3], before)

@@ -114,9 +114,6 @@ def test_sharing_changes_no_byte(tmp_path, runs, ladder_runs, inline, content, k
     assert list(one) == list(other)
     assert [name for name in one if one[name] != other[name]] == []
     place = tmp_path / "swept" / run.folder / "seed-0"
-    first = tmp_path / "swept" / made[0].folder / "seed-0"
-    sizes = {(p / "dense" / "model.ticket").stat().st_size for p in (first, place)}
-    assert len(sizes) == (1 if kind == "ladder" else 2)
     for stage in set(common):
         assert json.loads((place / stage / "timing.json").read_text())["shared"] is True
 

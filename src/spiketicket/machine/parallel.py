@@ -61,7 +61,17 @@ def threads() -> int:
 
 
 def use(count: int) -> None:
-    """From here on, and until :func:`fixed` ends, compute with so many threads."""
+    """From here on, and until :func:`fixed` ends, compute with so many threads.
+
+    Outside of it only PyTorch is told.
+    """
+    if not _RUN.threads:
+        torch.set_num_threads(count)
+        return
+    _begin(count)
+
+
+def _begin(count: int) -> None:
     torch.set_num_threads(1)
     if _RUN.pool is not None:
         _RUN.pool.shutdown()
@@ -84,7 +94,7 @@ def fixed(count: int | None = None) -> Iterator[None]:
     if outer and count is None:
         yield
         return
-    use(count or before)
+    _begin(count or before)
     try:
         yield
     finally:
@@ -93,7 +103,7 @@ def fixed(count: int | None = None) -> Iterator[None]:
         _RUN.threads, _RUN.pool = 0, None
         torch.set_num_threads(before)
         if outer:
-            use(outer)
+            _begin(outer)
 
 
 @contextlib.contextmanager

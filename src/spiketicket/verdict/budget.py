@@ -13,8 +13,8 @@ a control **still rises** if
 
 the verdict's margin in percentage points (rounded to 9 decimals), or if it has fewer than
 ``LEAST_EPOCHS`` epochs, whose half says nothing. Where a trained control still rises, or where its
-learning rate was not tuned, or only with a seed that is not judged, the outcome is ``too_small``:
-the budget is too small to say. That holds for what would be a win, a tie or a loss: a random mask
+learning rate was not tuned, or is at an end of those tried, or was tuned only with a seed that is
+not judged, the outcome is ``too_small``: the budget is too small to say. That holds for what would be a win, a tie or a loss: a random mask
 that would have caught up, and a dense net that was trained at a tenth of its best rate, are wrong
 in either direction.
 
@@ -74,7 +74,7 @@ class Budget:
 
     def too_small(self, margin: float) -> bool:
         """Whether nothing can be said against it."""
-        return not self.tuned or self.half is None or self.rises(margin)
+        return not self.tuned or self.half is None or self.edge or self.rises(margin)
 
     def to_dict(self, margin: float) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -100,6 +100,11 @@ def shortcomings(budgets: Mapping[str, Budget], margin: float) -> list[str]:
                 f"{_epochs(of.half_epochs)} to {of.full:.2f} % after {of.epochs:g}, by more than "
                 f"the margin of {margin:.2f} points: raise train.epochs"
             )
+    if ends := [title for title, of in rest.items() if of.edge]:
+        found.append(
+            f"the best learning rate of {listed(ends)} is at an end of those tried, so a better "
+            "one may lie beyond: start from another train.weights.lr"
+        )
     if untuned := [title for title, of in budgets.items() if not of.tuned]:
         found.append(f'no learning rate was tuned for {listed(untuned)}: set train.tune = "rates"')
     if elsewhere := [title for title, of in budgets.items() if of.tuned and of.half is None]:

@@ -285,8 +285,6 @@ def _reservations(found: _Found, seeds: int) -> list[str]:
     said = [ONE_SEED] if seeds == 1 else []
     if seeds > 1 and any(c.basis == "seeds" for c in found.pairs.values()):
         said.append("The interval covers other seeds, and not other test samples.")
-    if ends := [_titled(name) for name, budget in found.budgets.items() if budget.edge]:
-        said.append(f"The best learning rate of {listed(ends)} is at an end of those tried.")
     return said
 
 

@@ -6,7 +6,7 @@ A file of this folder has
     impossible(recipe)      why a recipe cannot have it, or ""; may be left out
     READS_SCORES            True where it reads what the ticket's mask was chosen by
 
-A recipe asks for it by the field of that name in ``[controls]``, ``--controls`` by the name. The
+A recipe asks for it by the field of that name in ``[controls]``, a command by the name. The
 controls that are on by default come first; then the others by name; fine-tuning is last.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.methods.controls.asked import Asked
 from spiketicket.methods.fine_tuning import tuned
 from spiketicket.methods.rung_config import CHANGED
@@ -66,8 +66,8 @@ def wanted(recipe: Recipe) -> Iterator[str]:
                 why,
                 where=f"controls.{name}",
                 value=True,
-                remedy=f"Leave it out, or use --controls all: every control that "
-                f"{recipe.ticket.name} can have",
+                remedy=f"Leave it out, or take all that {recipe.ticket.name} can have: "
+                f"{argument('controls', 'all')}",
             )
         yield name
 

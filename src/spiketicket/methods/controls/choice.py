@@ -1,4 +1,4 @@
-"""Controls by name, as ``--controls`` takes them: ``all``, ``default``, ``none``, or some names."""
+"""Controls by name, as a command takes them: ``all``, ``default``, ``none``, or some names."""
 
 from __future__ import annotations
 
