@@ -21,7 +21,7 @@ SOURCE = Path(spiketicket.__file__).parent
 OPTION = re.compile(r"(?<!var\()(?<![\w-])--[a-z]")
 COMMAND = re.compile(r"(^|`)(spiketicket|pip|ray|benchmarks/\w+\.py) [^`]*")
 """To be pasted into a shell."""
-KEPT = {"reproduce/tables.py": "`--scale "}
+KEPT = {"reproduce/tables.py": "`--scale ", "reproduce/runner.py": "`--scale "}
 """Written into results."""
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from spiketicket.errors import UserError
 from spiketicket.machine import parallel
 
 
@@ -145,3 +146,13 @@ def test_a_process_forked_in_a_run_computes_alone():
             layer(x)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025, 10**12])
+def test_no_possible_number_of_threads_is_refused(count):
+    before = torch.get_num_threads()
+    with pytest.raises(UserError, match="from 1 to 1024"), parallel.fixed(count):
+        pass
+    with pytest.raises(UserError, match="from 1 to 1024"), parallel.fixed():
+        parallel.use(count)
+    assert (parallel.threads(), torch.get_num_threads()) == (before, before)

@@ -57,3 +57,15 @@ def test_a_strangers_file_is_as_none(made, tmp_path, change):
     told = registration(study, cells, "smoke", tmp_path)
     assert "not written down before the first run" in told
     assert "script" not in told
+
+
+def test_a_damaged_file_or_a_link_is_refused_before_anything_runs(made, tmp_path):
+    study, cells = made
+    path = tmp_path / "claims-energy-smoke.json"
+    path.write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        register(study, cells, "smoke", tmp_path)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a symbolic link"):
+        register(study, cells, "smoke", tmp_path)

@@ -95,7 +95,7 @@ def reproduce(
         return
     if not names:
         remedy = "Give one or more, or --list to see them"
-        raise UserError("which study?", where="reproduce", remedy=remedy)
+        raise UserError("no study is named", where="reproduce", remedy=remedy)
 
     from spiketicket.reproduce.requirements import require_data
     from spiketicket.reproduce.runner import count_operations, plan_studies, run_studies

@@ -29,11 +29,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from spiketicket.errors import UserError, argument
+
 MACS_A_CHUNK: Final = 32_000_000
 """Multiply-accumulates of a layer's forward pass from which another chunk pays. On one thread of an
 AMD EPYC, chunks of 8, 16 and 32 million took 1.73, 1.34 and 1.12 times as long as none in the step
 of ``digits-binw``, and 1.13, 0.89 and 0.82 times in that of ``cifar10-vgg9-half-binw``."""
 MOST_CHUNKS: Final = 16
+MOST_THREADS: Final = 1024
 
 
 class _Local(threading.local):
@@ -64,11 +67,21 @@ def use(count: int) -> None:
     """From here on, and until :func:`fixed` ends, compute with so many threads.
 
     Outside of it only PyTorch is told.
+
+    Raises:
+        UserError: fewer than 1, or more than :data:`MOST_THREADS`.
     """
-    if not _RUN.threads:
+    _require(count)
+    if _RUN.threads:
+        _begin(count)
+    else:
         torch.set_num_threads(count)
-        return
-    _begin(count)
+
+
+def _require(count: int) -> None:
+    if not 1 <= count <= MOST_THREADS:
+        what = f"must be a whole number from 1 to {MOST_THREADS}"
+        raise UserError(what, where=argument("threads"), value=count)
 
 
 def _begin(count: int) -> None:
@@ -94,8 +107,10 @@ def fixed(count: int | None = None) -> Iterator[None]:
     if outer and count is None:
         yield
         return
-    _begin(count or before)
+    wanted = min(before, MOST_THREADS) if count is None else count
+    _require(wanted)
     try:
+        _begin(wanted)
         yield
     finally:
         if _RUN.pool is not None:

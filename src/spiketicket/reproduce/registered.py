@@ -17,7 +17,7 @@ from annotated_types import Ge
 from pydantic import StringConstraints, ValidationError
 
 from spiketicket.experiment.folder import RunFolder
-from spiketicket.machine.files import explained, read_json, write_bytes
+from spiketicket.machine.files import explained, read_json, refuse_link, write_bytes
 from spiketicket.recipe import Section
 from spiketicket.reproduce.cells import Cell
 from spiketicket.reproduce.study import Study
@@ -48,10 +48,12 @@ def register(study: Study, cells: Sequence[Cell], scale: str, runs_dir: Path) ->
     """Write the file unless it is there.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or the one that is there cannot be read.
     """
     path = _path(study, scale, runs_dir)
+    refuse_link(path)
     if path.exists():
+        read_json(path)  # what is no JSON shows now, not after all runs
         return
     folders = {c.recipe.folder_name: RunFolder.of(c.recipe, runs_dir) for c in cells}
     entry = Registered(

@@ -163,6 +163,8 @@ def _head(
     try:
         head = parse_json(container.unpack_head(file.read(length)))
         metadata, specs = container.specs_of(head)
+    except TicketError:
+        raise
     except ValueError as error:
         raise TicketError(f"is damaged ({error})", remedy=DAMAGED) from error
     _check_version(metadata)

@@ -14,9 +14,9 @@ a control **still rises** if
 the verdict's margin in percentage points (rounded to 9 decimals), or if it has fewer than
 ``LEAST_EPOCHS`` epochs, whose half says nothing. Where a trained control still rises, or where its
 learning rate was not tuned, or is at an end of those tried, or was tuned only with a seed that is
-not judged, the outcome is ``too_small``: the budget is too small to say. That holds for what would be a win, a tie or a loss: a random mask
-that would have caught up, and a dense net that was trained at a tenth of its best rate, are wrong
-in either direction.
+not judged, the outcome is ``too_small``: the budget is too small to say. That holds for what would
+be a win, a tie or a loss: a random mask that would have caught up, and a dense net that was trained
+at a tenth of its best rate, are wrong in either direction.
 
 All trained controls count: the dense net and those of the ticket, of a ladder those of the rung.
 A stage that takes the learning rate of another stage counts by that one. A control that trains
