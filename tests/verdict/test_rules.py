@@ -196,7 +196,7 @@ def test_what_stands_beside_judges_nothing():
     assert "quantised" not in result.to_dict()["comparisons"]
 
 
-def test_a_best_rate_at_an_end_is_said():
+def test_a_best_rate_at_an_end_is_no_measure():
     edge = dataclasses.replace(DONE, edge=True)
     result = verdict(
         scores(97.8, 97.9, 98.0),
@@ -205,10 +205,11 @@ def test_a_best_rate_at_an_end_is_said():
         CHANCE,
         shuffled=(scores(80.0, 80.1, 80.3), edge),
     )
-    assert result.outcome == "wins"
-    assert result.sentences[-1] == (
-        "The best learning rate of shuffled is at an end of those tried."
-    )
+    assert result.outcome == "too_small"
+    assert (
+        "the best learning rate of shuffled is at an end of those tried, so a better one may lie "
+        "beyond: start from another train.weights.lr"
+    ) in result.sentence
 
 
 def test_one_seed_uses_the_test_samples():

@@ -163,7 +163,7 @@ def _head(
     try:
         head = parse_json(container.unpack_head(file.read(length)))
         metadata, specs = container.specs_of(head)
-    except TicketError:
+    except UserError:
         raise
     except ValueError as error:
         raise TicketError(f"is damaged ({error})", remedy=DAMAGED) from error
