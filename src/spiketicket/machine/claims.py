@@ -103,7 +103,8 @@ def claimed(
     try:
         if lock.is_locked:
             with explained(held):
-                remove_temporaries(held, deep=deep)
+                # who claims a part writes its name beside it, before it holds anything here
+                remove_temporaries(held, deep=deep, but=_HOLDER)
         write_json(holder, owner)
         yield
     finally:

@@ -57,13 +57,15 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
-def remove_temporaries(folder: Path, *, deep: bool = True) -> None:
+def remove_temporaries(folder: Path, *, deep: bool = True, but: str = "") -> None:
     """Remove what writers that were killed left in a folder nobody else writes to.
 
-    ``deep`` is whether the folders inside it are meant as well.
+    ``deep`` is whether the folders inside it are meant as well; files of which the name begins with
+    ``but`` are written by others even so, and their temporaries stay.
     """
     for path in folder.rglob(_TEMPORARY) if deep else folder.glob(_TEMPORARY):
-        path.unlink(missing_ok=True)
+        if not (but and path.name.startswith(f".{but}")):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes, name: str = "runs_dir") -> None:
