@@ -148,7 +148,7 @@ def study_part(study: Study, folder: Path) -> str:
     if study.older:
         said = (
             f"Made by {study.version}, before claims had bands and were adjusted for their"
-            f" number: no verdict by the rules of today. [What it said]({_link(page, folder)})."
+            f" number: no verdict by the rules of today. [Its rows]({_link(page.with_suffix('.csv'), folder)})."
         )
     return "\n\n".join([*parts, said])
 
