@@ -146,9 +146,10 @@ def study_part(study: Study, folder: Path) -> str:
         parts.append(f"![{study.title}]({_link(figure, folder)})")
     said = study.shown
     if study.older:
+        rows = _link(page.with_suffix(".csv"), folder)
         said = (
             f"Made by {study.version}, before claims had bands and were adjusted for their"
-            f" number: no verdict by the rules of today. [Its rows]({_link(page.with_suffix('.csv'), folder)})."
+            f" number: no verdict by the rules of today. [Its rows]({rows})."
         )
     return "\n\n".join([*parts, said])
 
