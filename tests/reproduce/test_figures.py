@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -178,3 +179,16 @@ def test_differences(stage, row):
     seen = text(draw(load_study("reward1"), rows))
     assert "shown" in seen
     assert "percentage points" in seen
+
+
+def test_labels_of_a_forest_do_not_overlap(stage, row):
+    long = "A panel whose title alone takes more than one line of sixty characters, and some more"
+    rows = [
+        row(stage("multisp", 87.0, 88.0), stage("dense", 88.0, 88.5), panel=name, title=long)
+        for name in ("one", "two")
+    ]
+    svg = draw(load_study("multisp"), rows)
+    labels = re.findall(r'<text x="340" y="([0-9.-]+)"', svg)
+    heights = sorted(float(y) for y in labels)
+    assert len(heights) > 6
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 12

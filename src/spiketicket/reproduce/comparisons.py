@@ -12,7 +12,7 @@ from spiketicket.reproduce.collect import Row
 from spiketicket.reproduce.look import RIGHT, Key, kind_of, nothing, ring, role_title
 from spiketicket.reproduce.study import Study
 
-_ROW, _HEAD, _LEFT = 34.0, 36.0, 4.0
+_ROW, _LINE, _HEAD, _LEFT = 34.0, 13.0, 36.0, 4.0
 _LABELS, _WIDTH = 340.0, 700.0
 _KINDS = {
     "shown": "own good",
@@ -75,15 +75,15 @@ def forest(study: Study, rows: Sequence[Row], key: Key) -> tuple[Markup, float, 
     known += [v for f in findings for v in f.claim.sizes or ()]
     ends = [*known, *margins, 0.0, 1.0]
     scale = Scale(low=min(ends), high=max(ends), start=_LABELS + 14, end=_WIDTH - 8)
-    bottom = _ROW * len(findings)
+    labels = [folded(f"{titles[f.panel]}: {f.series}, {f.claim.text}", 60) for f in findings]
+    row = max(_ROW, 8 + _LINE * max(map(len, labels), default=0))
+    bottom = row * len(findings)
     parts = [line(scale(v), 0, scale(v), bottom, "hair") for v in scale.ticks()]
     parts.append(line(scale(0), 0, scale(0), bottom, "axis"))
-    for place, finding in enumerate(findings):
-        y = _ROW * (place + 0.5)
-        words = f"{titles[finding.panel]}: {finding.series}, {finding.claim.text}"
-        lines = folded(words, 60)
+    for place, (finding, lines) in enumerate(zip(findings, labels, strict=True)):
+        y = row * (place + 0.5)
         for number, part in enumerate(lines):
-            at = y + 4 + 13 * (number - (len(lines) - 1) / 2)
+            at = y + 4 + _LINE * (number - (len(lines) - 1) / 2)
             parts.append(text(_LABELS, at, part, "small dim", "end"))
         parts.append(_forest_row(finding, scale, y, key))
     parts.append(x_axis(scale, bottom, "difference of test accuracies, percentage points"))
