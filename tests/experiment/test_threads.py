@@ -173,7 +173,7 @@ def test_threads_change_no_byte(kind, tmp_path, monkeypatch):
         base["ticket"] = {"name": "multisp", "density": 0.5}
     recipe = varied(base, **changes)
     files = []
-    for count in (1, 2, 3):
+    for count in (1, 3):
         found = find(recipe, runs_dir=tmp_path / str(count), threads=count)
         files.append(
             {
@@ -183,5 +183,5 @@ def test_threads_change_no_byte(kind, tmp_path, monkeypatch):
             }
         )
         assert {o[0].timing["threads"] for o in found.stages.values()} == {count}
-    assert files[0] == files[1] == files[2]
+    assert files[0] == files[1]
     assert len(files[0]) > 6

@@ -84,7 +84,7 @@ def test_a_method_without_scores_refuses_to_invert_them(method):
     with pytest.raises(UserError, match=f"{method} keeps no scores"):
         choose(recipe, "inverted")
     asked = varied(BASE, ticket={"name": method, "density": 0.3}, controls={"inverted": True})
-    with pytest.raises(UserError, match=r"controls.inverted: .*--controls all"):
+    with pytest.raises(UserError, match=r"controls.inverted: .*controls='all'"):
         names_of(asked)
 
 
