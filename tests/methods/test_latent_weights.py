@@ -16,9 +16,13 @@ def layer(kept, size, alpha, seed=0):
     signs = np.where(mask, rng.choice([-1, 1], size), 0).astype(np.int8)
     shape = (size // 4, 4)
     return TicketLayer(
-        name="0", shape=shape, kind="binary", alpha=alpha, mask=mask.reshape(shape),
+        name="0",
+        shape=shape,
+        kind="binary",
+        alpha=alpha,
+        mask=mask.reshape(shape),
         signs=signs.reshape(shape),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kept", [1, 2, 7, 100, 3999])

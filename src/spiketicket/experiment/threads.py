@@ -25,10 +25,9 @@ def threads_for(macs: int, most: int) -> int:
     """Threads for steps whose forward pass has ``macs`` multiply-accumulates, from 1 to ``most``.
 
     Rule: one for every :data:`MACS_A_THREAD`, rounded down. A batch of ``digits-binw`` (64 images,
-    convnet, T=4) has 152 million and is given two, on two cores as on sixty. Measured on two
-    cores of an AMD EPYC, nearly idle, the least of 4 rounds: ``train`` with 4 epochs of it took
-    2.98 s on two threads and 3.23 s on one. That is little gained already, so less is not shared.
-    ``benchmarks/busy.py --races steps`` measures smaller and larger nets.
+    convnet, T=4) has 152 million and is given two, on two cores as on sixty. There a second thread
+    brings next to nothing already, so less is not shared; ``benchmarks/busy.py --races steps``
+    measures smaller and larger nets.
     """
     return max(1, min(most, macs // MACS_A_THREAD))
 

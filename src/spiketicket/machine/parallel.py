@@ -32,9 +32,8 @@ from torch.overrides import TorchFunctionMode
 from spiketicket.errors import UserError, argument
 
 MACS_A_CHUNK: Final = 32_000_000
-"""Multiply-accumulates of a layer's forward pass from which another chunk pays. On one thread of an
-AMD EPYC, chunks of 8, 16 and 32 million took 1.73, 1.34 and 1.12 times as long as none in the step
-of ``digits-binw``, and 1.13, 0.89 and 0.82 times in that of ``cifar10-vgg9-half-binw``."""
+"""Multiply-accumulates of a layer's forward pass for which there is one chunk: smaller chunks cost
+small networks more on one thread than they bring on two."""
 MOST_CHUNKS: Final = 16
 MOST_THREADS: Final = 1024
 

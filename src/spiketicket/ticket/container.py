@@ -37,8 +37,20 @@ _MOST = 1 << 40
 _BUFFERS = ("running_mean", "running_var")
 _AFFINE = ("bias", "weight")
 _COUNT = "num_batches_tracked"
-_TYPES: Final = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
-                 "float16", "float32", "float64")  # fmt: skip
+_TYPES: Final = (
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+)
 _WORDS: Final = files("spiketicket.ticket").joinpath("words.txt").read_bytes()
 
 
