@@ -16,6 +16,7 @@ from spiketicket.machine import parallel
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
     monkeypatch.setattr(parallel, "MACS_A_CHUNK", 2_000)
+    monkeypatch.setattr(parallel, "PLACES_A_CHUNK", 1)
 
 
 LAYERS = {
@@ -156,3 +157,13 @@ def test_no_possible_number_of_threads_is_refused(count):
     with pytest.raises(UserError, match="from 1 to 1024"), parallel.fixed():
         parallel.use(count)
     assert (parallel.threads(), torch.get_num_threads()) == (before, before)
+
+
+def test_gradients_of_chunks_are_added_up_without_rounding_between():
+    layer = nn.Linear(1, 1, bias=False)
+    x = torch.tensor([[256.0]] + [[1.0]] * 15)
+    with parallel.fixed(2), parallel.in_chunks(), torch.autocast("cpu"):
+        # One chunk a row; 256 + 1 is 256 in bfloat16.
+        assert parallel._chunks(x, torch.empty(1, 4_000), ()) == 16
+        parallel._Rows.apply(x.bfloat16(), layer.weight.bfloat16(), None, (), 16).sum().backward()
+    assert layer.weight.grad.item() == 272  # 271 to the nearest of bfloat16

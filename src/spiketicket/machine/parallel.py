@@ -3,8 +3,9 @@
 Inside :func:`fixed` PyTorch computes with one thread, so that no sum is split by the number of
 threads, and the cores share what is split by its shape alone:
 
-* rows of convolutions and linear layers, in chunks of :data:`MACS_A_CHUNK` multiply-accumulates. A
-  chunk is computed by one thread; gradients of weights are added up in the order of the chunks;
+* rows of convolutions and linear layers, in chunks of :data:`MACS_A_CHUNK` multiply-accumulates
+  and :data:`PLACES_A_CHUNK` places. A chunk is computed by one thread; gradients of weights are
+  added up in the order of the chunks;
 * the C kernels of the neurons, whose sums are taken in one order for any number of threads.
 
 A run and its threads belong to the thread that began it, so a program may have several at once.
@@ -16,7 +17,6 @@ different instructions may differ in the last bits.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +34,9 @@ from spiketicket.errors import UserError, argument
 MACS_A_CHUNK: Final = 32_000_000
 """Multiply-accumulates of a layer's forward pass for which there is one chunk: smaller chunks cost
 small networks more on one thread than they bring on two."""
+PLACES_A_CHUNK: Final = 1024
+"""Rows times positions for which there is one chunk, where there are more than two: every chunk
+makes a gradient of all weights, and with fewer places that costs more than the places do."""
 MOST_CHUNKS: Final = 16
 MOST_THREADS: Final = 1024
 
@@ -175,8 +178,9 @@ def _chunks(x: Tensor, weight: Tensor, settings: tuple[Any, ...]) -> int:
     if settings:
         (high, wide), (stride, _) = x.shape[2:], _pair(settings[0])
         places = -(-high // stride) * -(-wide // stride)
-    macs = x.shape[0] * places * weight.numel()
-    return max(1, min(MOST_CHUNKS, x.shape[0], macs // MACS_A_CHUNK))
+    places *= x.shape[0]
+    large = places * weight.numel() // MACS_A_CHUNK
+    return max(1, min(MOST_CHUNKS, x.shape[0], large, max(2, places // PLACES_A_CHUNK)))
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -241,9 +245,14 @@ def _conv_backward(  # noqa: PLR0917
 
 
 def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Their sum, in their order."""
+    """Their sum, in their order; added up in float32, rounded once."""
     present = [part for part in parts if part is not None]
-    return functools.reduce(torch.add, present) if present else None
+    if not present:
+        return None
+    total = present[0].float()
+    for part in present[1:]:
+        total += part
+    return total.to(present[0].dtype)
 
 
 def _shared(job: Callable[[int], Any], count: int) -> list[Any]:
