@@ -150,7 +150,7 @@ def test_the_loaded_model_has_exactly_the_searched_models_logits(tmp_path, weigh
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
+@pytest.mark.parametrize("name", ["convnet", "vgg9", "resconv6", "resnet19"])
 def test_every_network_is_a_function_of_the_seed(name, tmp_path):
     from spiketicket.models.blocks import DataShape
 

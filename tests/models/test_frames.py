@@ -90,6 +90,8 @@ def test_spikformer_has_as_many_tokens_as_published(preset, side, grid):
 NETS = [
     ("convnet", {"width": 0.25}),
     ("vgg9", {"width": 0.1}),
+    ("resconv6", {"width": 0.1}),
+    ("resconv6", {"width": 0.1, "shortcuts": True}),
     ("resnet19", {"width": 0.05}),
     ("spikformer", {"dim": 16, "depth": 1, "heads": 2}),
     ("sdt", {"dim": 16, "depth": 1, "heads": 2}),

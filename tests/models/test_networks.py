@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spiketicket.errors import UserError
-from spiketicket.models import convnet, resnet19, vgg9
+from spiketicket.models import convnet, resconv6, resnet19, vgg9
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.transformer import TransformerConfig
 from spiketicket.neurons import lif, quantised, relu, sign, step
@@ -70,7 +70,7 @@ def test_wrong_number_of_frames_is_an_error(name):
         model(torch.randn(2, 16, 16))
 
 
-@pytest.mark.parametrize("module", [vgg9, convnet])
+@pytest.mark.parametrize("module", [vgg9, convnet, resconv6])
 def test_image_sizes_that_the_pools_do_not_divide_are_refused(module):
     with pytest.raises(UserError, match="multiples of"):
         module.build(

@@ -130,6 +130,7 @@ HUGE = [
     network("vgg9", hidden=1 << 20),
     network("vgg9", width=64.0),
     network("convnet", channels=[65536, 65536, 65536]),
+    network("resconv6", channels=6 * [65536]),
     network("resnet19", width=64.0),
 ]
 
@@ -156,6 +157,7 @@ def test_a_forged_size_is_not_built(metadata):
         {"name": "vgg9", "hidden": 10**9},
         {"name": "vgg9", "channels": 8 * [10**6]},
         {"name": "convnet", "channels": [1, 1, 10**6]},
+        {"name": "resconv6", "channels": [1, 1, 1, 1, 1, 10**6]},
         {"name": "convnet", "width": 65.0},
     ],
     ids=repr,
@@ -183,6 +185,9 @@ CONFIGS = [
     ("vgg9", {"width": 0.1, "hidden": 33}),
     ("vgg9", {"pools": 4}),
     ("vgg9", {"channels": (1, 2, 3, 4, 5, 6, 7, 8)}),
+    ("resconv6", {}),
+    ("resconv6", {"width": 0.1, "shortcuts": True, "bn_affine": True}),
+    ("resconv6", {"channels": (1, 2, 3, 4, 5, 6), "logit_norm": False}),
     ("resnet19", {"width": 0.1}),
     ("resnet19", {"width": 0.02, "first_stride": 2}),
     *(

@@ -56,6 +56,8 @@ class Block(nn.Module):
     ``forward(x, steps)``: ``x`` is ``[T, B, ...]`` with T = ``steps``, or T = 1 for input that is
     the same at every step; the output has T = ``steps`` if the neuron has a state, else as ``x``.
     The average of spikes is no spike: the layer after it sees 0, 0.25, ... 1.
+    ``pool_first`` takes the maximum of the synapses' sums, before BatchNorm: a quarter of the
+    neurons.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Block(nn.Module):
         bn_affine: bool,
         pool: bool,
         average: bool = False,
+        pool_first: bool = False,
     ) -> None:
         super().__init__()
         conv = isinstance(synapse, nn.Conv2d)
@@ -74,21 +77,40 @@ class Block(nn.Module):
         self.norm = (nn.BatchNorm2d if conv else nn.BatchNorm1d)(features, affine=bn_affine)
         self.neuron = neuron
         self.pool, self.average = pool, pool and average
+        self.pool_first = pool and pool_first
+
+    def sums(self, x: Tensor) -> Tensor:
+        """What BatchNorm is given: the synapses' sums, pooled where the pooling comes first."""
+        y = over_time(self.synapse, x)
+        return over_time(_POOL, y) if self.pool_first else y
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
-        y = over_time(self.synapse, x)
-        spikes = norm_fire(y, self.norm, self.neuron, steps, self.pool and not self.average)
+        pool = self.pool and not (self.average or self.pool_first)
+        spikes = norm_fire(self.sums(x), self.norm, self.neuron, steps, pool)
         return over_time(_AVERAGE, spikes) if self.average else spikes
 
 
 def conv_block(
-    inputs: int, outputs: int, neuron: nn.Module, *, bn_affine: bool, halve: bool, pooling: Pooling
+    inputs: int,
+    outputs: int,
+    neuron: nn.Module,
+    *,
+    bn_affine: bool,
+    halve: bool,
+    pooling: Pooling = "max",
+    pool_first: bool = False,
 ) -> Block:
     """A 3x3 convolution as a block; ``halve`` is whether height and width are halved in it."""
     stride = 2 if halve and pooling == "stride" else 1
     conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    pool = halve and pooling != "stride"
-    return Block(conv, neuron, bn_affine=bn_affine, pool=pool, average=pooling == "average")
+    return Block(
+        conv,
+        neuron,
+        bn_affine=bn_affine,
+        pool=halve and pooling != "stride",
+        average=pooling == "average",
+        pool_first=pool_first,
+    )
 
 
 def over_time(layer: nn.Module, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Both who builds a network (``models/``) and who compiles its ticket (``engine/``
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
@@ -30,6 +31,8 @@ class DataShape:
 VGG9_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
 """Channels of the convolutions at width 1, and whether a pool always follows."""
 CONVNET_PLAN = (32, 64, 128)
+RESCONV6_PLAN = ((64, True), (64, False), (256, True), (256, False), (256, True), (256, False))
+"""Channels of the convolutions at width 1, and whether their sums are pooled."""
 RESNET19_STAGES = ((3, 128), (3, 256), (2, 512))
 """Blocks and channels of every stage, the channels at width 1."""
 TRANSFORMER_PRESETS = {
@@ -95,6 +98,48 @@ def convnet_pools(shape: DataShape) -> tuple[bool, ...]:
             remedy="Choose another network or another image size",
         )
     return tuple(i < pools for i in range(len(CONVNET_PLAN)))
+
+
+def resconv6_pools(shape: DataShape) -> tuple[bool, ...]:
+    """Which convolutions' sums are pooled 2x2.
+
+    Raises:
+        UserError: the pools do not divide the image.
+    """
+    pooled = tuple(pool for _, pool in RESCONV6_PLAN)
+    side = 2 ** sum(pooled)
+    if shape.height % side or shape.width % side:
+        raise UserError(
+            f"resconv6 pools {sum(pooled)} times: image sides must be multiples of {side}",
+            where="model.name",
+            value=(shape.height, shape.width),
+            remedy="Choose another network or another image size",
+        )
+    return pooled
+
+
+def resconv6_channels(
+    width: float, channels: Sequence[int] | None, shortcuts: bool
+) -> tuple[int, ...]:
+    """Outputs of the six convolutions: the plan times ``width``, or ``channels`` in its place.
+
+    Raises:
+        UserError: there are not six, or a shortcut would join different numbers of channels.
+    """
+    plan = tuple(scaled(count, width) for count, _ in RESCONV6_PLAN)
+    counts = plan if channels is None else tuple(channels)
+    if len(counts) != len(plan):
+        raise UserError(
+            f"must be {len(plan)} numbers of channels", where="model.channels", value=list(counts)
+        )
+    if shortcuts and counts[::2] != counts[1::2]:
+        raise UserError(
+            "a shortcut joins the two convolutions of a pair: they must have equally many channels",
+            where="model.channels",
+            value=list(counts),
+            remedy="Make the channels of each pair the same, or set model.shortcuts=false",
+        )
+    return counts
 
 
 def resnet19_strides(first_stride: int) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ from spiketicket.recipe.shapes import (
     VGG9_PLAN,
     DataShape,
     convnet_pools,
+    resconv6_channels,
+    resconv6_pools,
     resnet19_strides,
     scaled,
     vgg9_pools,
@@ -57,6 +59,15 @@ def _vgg9(model: Settings, shape: DataShape) -> Weights:
     size = outputs[count - 1] * (shape.height >> pools) * (shape.width >> pools)
     for i, (inputs, outs) in enumerate(pairwise((size, *outputs[count:]))):
         yield f"hidden.{i}.synapse", (outs, inputs)
+    yield "classifier", (shape.classes, outputs[-1])
+
+
+def _resconv6(model: Settings, shape: DataShape) -> Weights:
+    resconv6_pools(shape)
+    outputs = resconv6_channels(
+        model.get("width", 1.0), model.get("channels"), model.get("shortcuts", False)
+    )
+    yield from _convolutions(shape.channels, outputs)
     yield "classifier", (shape.classes, outputs[-1])
 
 
@@ -120,6 +131,7 @@ def _transformer(model: Settings, shape: DataShape) -> Weights:
 _NETWORKS: Mapping[str, Callable[[Settings, DataShape], Weights]] = {
     "convnet": _convnet,
     "vgg9": _vgg9,
+    "resconv6": _resconv6,
     "resnet19": _resnet19,
     "sdt": _transformer,
     "spikformer": _transformer,

@@ -61,12 +61,14 @@ class _Model(Table):
 _MODEL = _Model(
     {
         **_COMMON,
-        # of convnet, vgg9 and resnet19
+        # of convnet, vgg9, resconv6 and resnet19
         "pooling": _WORD,
         "channels": Maybe(Items(Whole(1, 65536), 16)),
         "hidden": Whole(1, 1 << 20),
         "pools": Maybe(Whole(0, 6)),
         "first_stride": Whole(1, 2),
+        "logit_norm": Flag(),
+        "shortcuts": Flag(),
         # of the transformers
         "preset": Text(200, pattern="|".join(TRANSFORMER_PRESETS)),
         "dim": Maybe(Whole(8, 65536)),
