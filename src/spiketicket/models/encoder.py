@@ -25,6 +25,7 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.models.blocks import DataShape, fire, make_neuron
 from spiketicket.neurons.lif import Kernel
+from spiketicket.neurons.relu import ReLU
 from spiketicket.recipe import ModelConfig, NeuronConfig, registry
 from spiketicket.recipe.shapes import ENCODER, behind_encoder, filter_count
 
@@ -32,12 +33,12 @@ from spiketicket.recipe.shapes import ENCODER, behind_encoder, filter_count
 class InputEncoder(nn.Module):
     """``forward(x, steps)``: images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]`` encoded.
 
-    Gives ``[B, 2k, H, W]`` or ``[T, B, 2k, H, W]``; with a neuron always the latter, of T =
-    ``steps``. Until :meth:`fit` every filter takes one pixel of the patch.
+    Gives ``[B, 2k, H, W]`` or ``[T, B, 2k, H, W]``: the latter of images too where the neuron has a
+    state, and there is more than one step. Until :meth:`fit` a filter takes one pixel of the patch.
 
     Args:
         channels: C, of the images.
-        neuron: fires on the filtered images; None is a ReLU.
+        neuron: works on the filtered images: a ReLU unless another is given.
     """
 
     filters: Tensor
@@ -46,7 +47,7 @@ class InputEncoder(nn.Module):
         super().__init__()
         pixels = torch.eye(4 * channels)[: filter_count(channels)]
         self.register_buffer("filters", pixels.view(-1, channels, 2, 2))
-        self.neuron = neuron
+        self.neuron = neuron or ReLU()
 
     @torch.no_grad()
     def fit(self, filters: Tensor) -> None:
@@ -56,10 +57,9 @@ class InputEncoder(nn.Module):
     def forward(self, x: Tensor, steps: int) -> Tensor:
         frames = x if x.dim() == 5 else x.unsqueeze(0)
         y = self.filtered(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        if self.neuron is not None:
-            return fire(y, self.neuron, steps)
-        encoded = functional.relu(y)
-        return encoded if x.dim() == 5 else encoded.squeeze(0)
+        encoded = fire(y, self.neuron, steps)
+        # An image that no step of time has changed is still one.
+        return encoded if len(encoded) > 1 or x.dim() == 5 else encoded[0]
 
     def filtered(self, images: Tensor) -> Tensor:
         """What fires: float32 ``[N, 2k, H, W]`` of images ``[N, C, H, W]``."""
@@ -138,6 +138,12 @@ def encoder_of(network: nn.Module) -> InputEncoder | None:
     return found if isinstance(found, InputEncoder) else None
 
 
+def encoded(network: nn.Module, x: Tensor) -> Tensor:
+    """What a network of this package sees of images or frames: those of its encoder, if any."""
+    encoder = encoder_of(network)
+    return x if encoder is None else encoder(x, int(cast("Any", network).timesteps))
+
+
 def _built(
     config: ModelConfig, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
 ) -> nn.Module:
@@ -147,5 +153,4 @@ def _built(
 
 def _encode(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """A forward pre-hook."""
-    encoder = cast("InputEncoder", getattr(network, ENCODER))
-    return (encoder(inputs[0], int(cast("Any", network).timesteps)), *inputs[1:])
+    return (encoded(network, inputs[0]), *inputs[1:])
