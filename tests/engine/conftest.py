@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from spiketicket.models.encoder import build_model, encoder_of
 from spiketicket.recipe import registry
 from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketLayer
@@ -16,7 +17,10 @@ def random_model(name, shape, model, neuron, rng):
     config, unit = models.Config(**model), neurons.Config(**neuron)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
-        net = models.build(config, unit, shape, "eager")
+        net = build_model(config, unit, shape, "eager")
+        if (encoder := encoder_of(net)) is not None:
+            drawn = rng.normal(0, 1.5, tuple(encoder.filters.shape)).astype(np.float32)
+            encoder.fit(torch.from_numpy(drawn))
         norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = 0.7

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spiketicket.measure.pairs import conv_fan_out, linear_fan_out, look, product_pairs, weighted
-from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
+from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 
 KINDS = ("zeros", "spikes", "signs", "integers", "signed integers", "fractions")
 

@@ -21,6 +21,7 @@ from spiketicket.machine import allocator, parallel, processor
 from spiketicket.machine.bounded import need_memory
 from spiketicket.machine.claims import Guard, unguarded
 from spiketicket.machine.workers import ALONE, Workers, own_device
+from spiketicket.methods.building import encoder_filters
 from spiketicket.methods.method import check
 from spiketicket.methods.stages import Stage, stages_of
 from spiketicket.models.blocks import DataShape
@@ -148,6 +149,8 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     _check_frames(experiment)
     _check_memory(experiment)
     check(recipe, experiment.shape)
+    if recipe.model.encoder != "none":
+        encoder_filters(experiment.split(recipe.seed)[0])  # refuses what cannot be whitened
     if context.threads is not None:
         parallel.use(context.threads)
     elif context.device == "cpu":

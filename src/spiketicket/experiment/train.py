@@ -12,7 +12,7 @@ from spiketicket.data.batches import TrainBatches, ordered_batches
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.setup import Experiment
 from spiketicket.machine.files import write_bytes
-from spiketicket.methods.building import build_network
+from spiketicket.methods.building import build_network, fit_encoder
 from spiketicket.methods.method import prepare
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage, at_rate
@@ -120,7 +120,10 @@ def scene_of(
 
     def build(config: ModelConfig) -> nn.Module:
         made = build_network(recipe, experiment.shape, config, stage.neuron)
-        return made if next(made.parameters()).is_meta else made.to(experiment.device)
+        if next(made.parameters()).is_meta:
+            return made
+        fit_encoder(made, batches)
+        return made.to(experiment.device)
 
     def write(path: Path, content: bytes) -> None:
         if experiment.workers.first:

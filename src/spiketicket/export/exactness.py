@@ -23,6 +23,7 @@ from spiketicket.engine import ops, reference
 from spiketicket.engine.compile import compile_ticket
 from spiketicket.engine.program import Kind, Program, Value
 from spiketicket.measure.observe import watched
+from spiketicket.models.encoder import encoded
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.neurons.lif import Kernel
 from spiketicket.ticket import Ticket
@@ -99,7 +100,8 @@ def compare_models(program: Program, model: nn.Module, x: NDArray[np.float32]) -
 def _chosen(model: Any, given: Tensor) -> Array | None:
     if not hasattr(model, "choose"):
         return None
-    frames = given if given.dim() == 5 else given[None]
+    seen = encoded(model, given)
+    frames = seen if seen.dim() == 5 else seen[None]
     ids = model.choose(frames, model.timesteps)
     return None if ids is None else ids.numpy()
 

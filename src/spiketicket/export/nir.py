@@ -31,8 +31,8 @@ from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import Block, DataShape, scale_and_shift
 from spiketicket.models.conv_pep import ConvPEP
 from spiketicket.models.convnet import ConvNet
-from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.resnet19 import Residual
+from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.vgg9 import VGG9
 from spiketicket.neurons.lif import LIF, Config
 

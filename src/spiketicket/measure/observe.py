@@ -40,8 +40,8 @@ from spiketicket.measure.pairs import (
     weighted,
 )
 from spiketicket.models.blocks import Watched
-from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.transformer import SpikingTransformer
+from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.neurons.lif import LIF
 from spiketicket.neurons.quantised import Quantised
 from spiketicket.neurons.relu import ReLU
@@ -220,7 +220,7 @@ def observed(model: nn.Module) -> Iterator[Observation]:
     """
     seen = Observation(model)
     training = model.training
-    handles = [model.register_forward_pre_hook(seen.model_input)]
+    handles = [model.register_forward_pre_hook(seen.model_input, prepend=True)]
     handles += [
         module.register_forward_pre_hook(partial(seen.layer_input, name))
         for name, module in model.named_modules()

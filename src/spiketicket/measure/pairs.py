@@ -15,7 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from spiketicket.models.encoder import SpikeDrivenProduct, SpikingProduct
+from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 
 InputKind = Literal["spikes", "integers", "levels", "analog"]
 """Only 0, 1 and -1; only whole numbers; the levels of a quantised activation, each added at once;

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from spiketicket.measure.observe import watched
 from spiketicket.models.blocks import time_first
+from spiketicket.models.encoder import encoded
 from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.neurons import lif
 from spiketicket.neurons.lif import LIF
@@ -121,7 +122,7 @@ def potentials(current: Tensor, config: lif.Config) -> tuple[Tensor, Tensor]:
 def _kept(model: nn.Module, x: Tensor, steps: int) -> dict[str, Array]:
     if not isinstance(model, SpikingTransformer) or model.kept == model.tokens:
         return {}
-    ids = model.choose(time_first(x, steps), steps)
+    ids = model.choose(time_first(encoded(model, x), steps), steps)
     if ids is None:
         return {}
     return {"kept": ids.cpu().numpy(), "grid": np.array(model.grid, np.int64)}

@@ -1,14 +1,18 @@
-"""Making the network of a recipe, before any weight of a seed."""
+"""Making the network of a recipe, before any weight of a seed, and its encoder, which has none."""
 
 from __future__ import annotations
 
 import math
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from spiketicket.data.batches import TrainBatches
+from spiketicket.data.whitening import whitening_filters, whitening_samples
 from spiketicket.errors import UserError
 from spiketicket.methods.usable import require_usable
 from spiketicket.models.blocks import DataShape
+from spiketicket.models.encoder import build_model, encoder_of
 from spiketicket.models.probe import inputs_probe
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import ModelConfig, NeuronConfig, Recipe, registry
@@ -36,9 +40,7 @@ def build_network(
     """
     config = model or recipe.model
     _require_size(config, shape)
-    module = registry.load_network(config.name)
-    kernel = recipe.train.kernel
-    network: nn.Module = module.build(config, neuron or recipe.neuron, shape, kernel)
+    network = build_model(config, neuron or recipe.neuron, shape, recipe.train.kernel)
     if registry.is_custom(config.name) and not any(p.is_meta for p in network.parameters()):
         _require_usable(network, shape, recipe.train.batch_size)
     for layer in prunable(network).values():
@@ -46,6 +48,28 @@ def build_network(
         if isinstance(layer.bias, nn.Parameter):
             nn.init.zeros_(layer.bias)
     return network
+
+
+def fit_encoder(network: nn.Module, batches: TrainBatches) -> None:
+    """Compute the filters of a network's encoder, if it has one, from the seed's training samples.
+
+    Raises:
+        UserError: as :func:`encoder_filters`.
+    """
+    encoder = encoder_of(network)
+    if encoder is not None:
+        encoder.fit(encoder_filters(batches))
+
+
+def encoder_filters(batches: TrainBatches) -> Tensor:
+    """The filters float32 ``[k, C, 2, 2]`` of training samples, a function of their seed.
+
+    Raises:
+        UserError: there are too few samples, or they are constant.
+    """
+    chosen = whitening_samples(batches.y.cpu().numpy(), batches.seed)
+    x = batches.x[torch.from_numpy(chosen).to(batches.x.device)].cpu().numpy()
+    return torch.from_numpy(whitening_filters(x, batches.mean, batches.std))
 
 
 def _require_size(config: ModelConfig, shape: DataShape) -> None:

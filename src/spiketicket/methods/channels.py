@@ -65,7 +65,8 @@ def prepare(stage: Stage, scene: Scene) -> Prepared:
     own = scene.model.state_dict()
     scene.model.load_state_dict({key: state[key].to(value.device) for key, value in own.items()})
     x, _ = next(iter(scene.batches.epoch(0)))
-    example = torch.zeros((1, *x.shape[-3:]), device=x.device)
+    first = next(iter(scene.layers().values()))  # it may stand behind an encoder
+    example = torch.zeros((1, first.shape[1], *x.shape[-2:]), device=x.device)
     dense = sum(weight.numel() for weight in scene.layers().values())
     chain = Chain(scene.model)
     kept = channel_counts(scene, chain.widths, scene.config.density * dense)

@@ -1,181 +1,156 @@
-"""Encoder blocks of the spiking transformers, over tokens ``[T, B, N, D]``.
+"""The fixed input encoder of any network: frozen filters on 2x2 patches, and what fires on them.
 
-Spikformer (Zhou et al., ICLR 2023), no softmax, q, k and v are spikes, residuals add spikes:
+    y = conv(x, filters)          [k, C, 2, 2], the image zero-padded at the bottom and the right
+    ReLU or neuron of (y, -y)     2k channels of the image's own size
 
-    attention(x) = neuron(BN(Linear(neuron_0.5(scale * (q k^T) v))))
+The filters whiten patches (:mod:`spiketicket.data.whitening`), after airbench (Jordan 2024,
+arXiv 2404.00498). They are computed from training images and then stay: data-dependent, frozen,
+not searched. The convolution is computed as one of 3x3 with a padding of 1, of which the first row
+and column are zero. With the ReLU a static image is encoded once for all time steps.
 
-Spike-driven Transformer v1 (Yao et al., NeurIPS 2023), membrane shortcuts: a neuron stands before
-every linear layer, so that each of them sees binary spikes, and residuals add real numbers:
-
-    attention(x) = BN(Linear(q * neuron(sum_n k * v)))
+A network of this package has the encoder as its module ``input_encoder`` and calls it before its
+own forward: its type, and the names of its layers, stay what they are. A custom network, which may
+do anything with its modules, becomes the module ``network`` of an :class:`EncodedNetwork`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+import contextlib
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spiketicket.errors import UserError
-from spiketicket.models.blocks import fire, norm_fire, normalise
+from spiketicket.models.blocks import DataShape, fire, make_neuron
+from spiketicket.neurons.lif import Kernel
+from spiketicket.neurons.relu import ReLU
+from spiketicket.recipe import ModelConfig, NeuronConfig, registry
+from spiketicket.recipe.shapes import ENCODER, behind_encoder, filter_count
 
-MakeNeuron = Callable[[], nn.Module]
 
+class InputEncoder(nn.Module):
+    """``forward(x, steps)``: images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]`` encoded.
 
-class SpikingProduct(nn.Module):
-    """``scale * (q k^T) v`` over heads, without softmax, or standard attention.
+    Gives ``[B, 2k, H, W]`` or ``[T, B, 2k, H, W]``: the latter of images too where the neuron has a
+    state, and there is more than one step. Until :meth:`fit` a filter takes one pixel of the patch.
 
-    A module of its own without parameters, so that its operations can be counted from outside.
-    Fewer tokens mean less drive unless ``scale`` makes up for it.
+    Args:
+        channels: C, of the images.
+        neuron: works on the filtered images: a ReLU unless another is given.
     """
 
-    def __init__(self, scale: float, kind: Literal["spiking", "softmax"]) -> None:
+    filters: Tensor
+
+    def __init__(self, channels: int, neuron: nn.Module | None = None) -> None:
         super().__init__()
-        self.scale, self.kind = scale, kind
+        pixels = torch.eye(4 * channels)[: filter_count(channels)]
+        self.register_buffer("filters", pixels.view(-1, channels, 2, 2))
+        self.neuron = neuron or ReLU()
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.kind == "softmax":
-            weights = torch.softmax((q @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5, -1)
-            mixed: Tensor = weights.to(v.dtype) @ v
-        elif q.shape[-2] > q.shape[-1]:
-            # the products are sums of spikes: whole numbers, so the order changes nothing
-            mixed = q @ (k.transpose(-1, -2) @ v) * self.scale
-        else:
-            mixed = (q @ k.transpose(-1, -2)) @ v * self.scale
-        return mixed
-
-
-class SpikeDrivenProduct(nn.Module):
-    """``scale * sum_n k * v``, then handed to a neuron whose spikes mask ``q``."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, k: Tensor, v: Tensor) -> Tensor:
-        summed: Tensor = (k * v).sum(2, keepdim=True) * self.scale
-        return summed
-
-
-class TokenLinear(nn.Module):
-    """Linear, BatchNorm and (if wanted) a neuron over ``[T, B, N, D]``."""
-
-    def __init__(
-        self, inputs: int, outputs: int, neuron: nn.Module | None, *, bn_affine: bool, bias: bool
-    ) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=bias)
-        self.norm = nn.BatchNorm1d(outputs, affine=bn_affine)
-        self.neuron = neuron
+    @torch.no_grad()
+    def fit(self, filters: Tensor) -> None:
+        """Take other filters, float32 ``[k, C, 2, 2]``."""
+        self.filters.copy_(filters)
 
     def forward(self, x: Tensor, steps: int) -> Tensor:
-        y: Tensor = self.linear(x)
-        rows = y.flatten(1, 2)
-        if self.neuron is None:
-            # float32 whatever the precision: residuals add it up over all blocks
-            out = normalise(rows, self.norm)
-        else:
-            out = norm_fire(rows, self.norm, self.neuron, steps, False)
-        return torch.unflatten(out, 1, y.shape[1:3])
+        frames = x if x.dim() == 5 else x.unsqueeze(0)
+        y = self.filtered(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        encoded = fire(y, self.neuron, steps)
+        # An image that no step of time has changed is still one.
+        return encoded if len(encoded) > 1 or x.dim() == 5 else encoded[0]
+
+    def filtered(self, images: Tensor) -> Tensor:
+        """What fires: float32 ``[N, 2k, H, W]`` of images ``[N, C, H, W]``."""
+        kind = images.device.type
+        # Small eigenvalues are blown up, which bfloat16 has too few digits for.
+        exact = contextlib.nullcontext()
+        if torch.is_autocast_enabled(kind):
+            exact = torch.autocast(kind, enabled=False)  # type: ignore[assignment]
+        with exact:
+            kernel = functional.pad(self.filters, (1, 0, 1, 0))
+            rows = images.float().contiguous(memory_format=torch.channels_last)
+            y = functional.conv2d(rows, kernel, padding=1)
+            return torch.cat([y, -y], 1)
 
 
-class SpikingBlock(nn.Module):
-    """One Spikformer block; ``softmax`` replaces the scaled product by standard attention."""
+class EncodedNetwork(nn.Module):
+    """A custom network behind an encoder; ``timesteps`` are the network's."""
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        neuron: MakeNeuron,
-        attention_neuron: MakeNeuron,
-        *,
-        bn_affine: bool,
-        qkv_bias: bool,
-        kind: Literal["spiking", "softmax"],
-        scale: float,
-    ) -> None:
+    def __init__(self, encoder: InputEncoder, network: nn.Module) -> None:
         super().__init__()
-        self.heads = heads
-        self.q, self.k, self.v, self.proj = (
-            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=bias)
-            for bias in (qkv_bias, qkv_bias, qkv_bias, True)
-        )
-        self.product = SpikingProduct(scale, kind)
-        self.attention_neuron = attention_neuron()
-        self.fc1 = TokenLinear(dim, hidden, neuron(), bn_affine=bn_affine, bias=True)
-        self.fc2 = TokenLinear(hidden, dim, neuron(), bn_affine=bn_affine, bias=True)
+        self.input_encoder, self.network = encoder, network
 
-    def forward(self, x: Tensor, steps: int) -> Tensor:
-        x = x + self._attention(x, steps)
-        out: Tensor = x + self.fc2(self.fc1(x, steps), steps)
-        return out
+    @property
+    def timesteps(self) -> int:
+        """As the network has it."""
+        return int(self.network.timesteps)  # type: ignore[arg-type]
 
-    def _attention(self, x: Tensor, steps: int) -> Tensor:
-        q, k, v = (self._heads(layer(x, steps)) for layer in (self.q, self.k, self.v))
-        mixed = self.product(q, k, v).transpose(2, 3).flatten(3)
-        spikes = fire(mixed.contiguous(), self.attention_neuron, steps).to(x.dtype)
-        out: Tensor = self.proj(spikes, steps)
-        return out
+    @timesteps.setter
+    def timesteps(self, steps: int) -> None:
+        self.network.timesteps = steps  # type: ignore[assignment]
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, -1, (self.heads, -1)).transpose(2, 3)
-
-    def attention_columns(self, x: Tensor, steps: int) -> Tensor:
-        """Column sums of ``Q K^T`` over queries, heads and time: ``[B, N]``."""
-        q, k = self.q(x, steps).float(), self.k(x, steps).float()
-        columns: Tensor = (k * q.sum(2, keepdim=True)).sum(dim=(0, 3))
-        return columns
+    def forward(self, x: Tensor) -> Any:
+        """What the network makes of encoded images or frames."""
+        steps = getattr(self.network, "timesteps", 1)
+        return self.network(self.input_encoder(x, int(steps)))
 
 
-class SpikeDrivenBlock(nn.Module):
-    """One Spike-driven Transformer block."""
+def build_model(
+    config: ModelConfig, neuron: NeuronConfig, shape: DataShape, kernel: Kernel = "auto"
+) -> nn.Module:
+    """The network that a config names, behind its encoder if it has one.
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        hidden: int,
-        neuron: MakeNeuron,
-        attention_neuron: MakeNeuron,
-        *,
-        bn_affine: bool,
-        qkv_bias: bool,
-        kind: Literal["spiking", "softmax"],
-        scale: float,
-    ) -> None:
-        super().__init__()
-        if kind != "spiking":
+    Args:
+        config: the network's.
+        neuron: of its neurons.
+        shape: of the data.
+        kernel: how neurons are computed.
+
+    Raises:
+        UserError: as the network; spikes of a custom one's own neurons.
+    """
+    behind = behind_encoder(config.encoder, shape, config.timesteps)
+    if config.encoder == "none":
+        return _built(config, neuron, behind, kernel)
+    fires = None
+    if config.encoder == "whiten-lif":
+        if neuron.name == "custom":
             raise UserError(
-                "this network's attention has no queries times keys to put through a softmax",
-                where="model.attention",
-                value=kind,
-                remedy='Use "spiking", or spikformer',
+                "a custom network brings its own neurons, and none for an encoder",
+                where="model.encoder",
+                value=config.encoder,
+                remedy='Use "whiten", or name a neuron of this package: neuron.name = "lif"',
             )
-        del heads  # k * v is element by element: heads do not meet
-        self.product = SpikeDrivenProduct(scale)
-        self.first, self.hidden_neuron, self.input_neuron = neuron(), neuron(), neuron()
-        self.q, self.k, self.v = (
-            TokenLinear(dim, dim, neuron(), bn_affine=bn_affine, bias=qkv_bias) for _ in range(3)
-        )
-        self.attention_neuron = attention_neuron()
-        self.proj = TokenLinear(dim, dim, None, bn_affine=bn_affine, bias=True)
-        self.fc1 = TokenLinear(dim, hidden, None, bn_affine=bn_affine, bias=True)
-        self.fc2 = TokenLinear(hidden, dim, None, bn_affine=bn_affine, bias=True)
+        fires = make_neuron(neuron, kernel)
+    network, encoder = _built(config, neuron, behind, kernel), InputEncoder(shape.channels, fires)
+    if registry.is_custom(config.name):
+        return EncodedNetwork(encoder, network)
+    network.add_module(ENCODER, encoder)
+    network.register_forward_pre_hook(_encode)
+    return network
 
-    def forward(self, x: Tensor, steps: int) -> Tensor:
-        s = fire(x, self.first, steps)
-        q, k, v = (layer(s, steps) for layer in (self.q, self.k, self.v))
-        mask = fire(self.product(k, v), self.attention_neuron, steps).to(q.dtype)
-        x = x + self.proj(q * mask, steps)
-        h = self.fc1(fire(x, self.input_neuron, steps), steps)
-        out: Tensor = x + self.fc2(fire(h, self.hidden_neuron, steps), steps)
-        return out
 
-    def attention_columns(self, x: Tensor, steps: int) -> Tensor:
-        """How much a token adds to the attention's sum ``k * v``: ``[B, N]``."""
-        s = fire(x, self.first, steps)
-        columns: Tensor = (self.k(s, steps) * self.v(s, steps)).float().sum(dim=(0, 3))
-        return columns
+def encoder_of(network: nn.Module) -> InputEncoder | None:
+    """The encoder before a network, if it has one."""
+    found = getattr(network, ENCODER, None)
+    return found if isinstance(found, InputEncoder) else None
+
+
+def encoded(network: nn.Module, x: Tensor) -> Tensor:
+    """What a network of this package sees of images or frames: those of its encoder, if any."""
+    encoder = encoder_of(network)
+    return x if encoder is None else encoder(x, int(cast("Any", network).timesteps))
+
+
+def _built(
+    config: ModelConfig, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
+) -> nn.Module:
+    made: nn.Module = registry.load_network(config.name).build(config, neuron, shape, kernel)
+    return made
+
+
+def _encode(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A forward pre-hook."""
+    return (encoded(network, inputs[0]), *inputs[1:])

@@ -17,10 +17,12 @@ from torch.nn.utils import parametrize
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
+from spiketicket.models.encoder import build_model, encoder_of
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import registry
 from spiketicket.recipe.consent import Consent, given
+from spiketicket.recipe.shapes import FILTERS
 from spiketicket.ticket import Ticket, TicketError, TicketLayer
 from spiketicket.ticket.admission import MISFIT, check_weights
 from spiketicket.ticket.schema import check_network
@@ -51,7 +53,8 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
     :func:`remove_masks` makes the network plain again.
 
     Raises:
-        TicketError: the ticket is for another network (names what differs).
+        TicketError: the ticket is for another network (names what differs), or the filters of its
+            encoder are no numbers.
     """
     ours = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     state = ticket.state()
@@ -68,6 +71,8 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
         what = f"the ticket is for another network: {len(keys)} entries differ, the first is {key}"
         shown = f"network {_shape(ours.get(key))}, ticket {_shape(theirs.get(key))}"
         raise TicketError(what, value=shown)
+    if encoder_of(model) is not None and not np.isfinite(state[FILTERS]).all():
+        raise TicketError("must be finite numbers", where=FILTERS)
     model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
     for layer in ticket.layers if keep_mask else ():
         module = model.get_submodule(layer.name)
@@ -179,8 +184,7 @@ def _network(ticket: Ticket, kernel: Kernel, custom: Mapping[str, Any] | None = 
         models = registry.load("models", name) if custom is None else registry.load_network(name)
         neurons = registry.load("neurons", args["neuron"]["name"])
         model, neuron = models.Config(**settings), neurons.Config(**args["neuron"])
-        shape = DataShape(**args["shape"])
-        built: nn.Module = models.build(model, neuron, shape, kernel)
+        built = build_model(model, neuron, DataShape(**args["shape"]), kernel)
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

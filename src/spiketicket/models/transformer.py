@@ -16,8 +16,8 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.models.blocks import DataShape, fire, make_neuron, time_first
 from spiketicket.models.conv_pep import ConvPEP
-from spiketicket.models.encoder import SpikeDrivenBlock, SpikingBlock
 from spiketicket.models.patches import PlainRanking, Ranking, Selector, kept_tokens, top_tokens
+from spiketicket.models.transformer_blocks import SpikeDrivenBlock, SpikingBlock
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig, shapes
 from spiketicket.recipe.registry import load

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt
 from pydantic import (
@@ -19,14 +19,17 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     create_model,
+    model_serializer,
     model_validator,
 )
 
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.names import path_inside, path_on_machine
 from spiketicket.recipe import registry
+from spiketicket.recipe.shapes import Encoder
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
@@ -45,7 +48,9 @@ class Section(BaseModel):
     """Base of every part of a recipe: frozen, exact types, no unknown keys, no NaN or infinity.
 
     A list given for a tuple field is accepted (TOML and JSON have no tuples). A field that may be
-    ``None`` must default to it, because TOML cannot say ``None``.
+    ``None`` must default to it, because TOML cannot say ``None``. One with ``written`` False in its
+    ``json_schema_extra`` is written only where it has another value than its default: so tickets
+    and run folders of recipes that do not use it keep their bytes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -54,6 +59,16 @@ class Section(BaseModel):
     @classmethod
     def _lists_to_tuples(cls, data: Any) -> Any:
         return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = cast("dict[str, Any]", handler(self))
+        for key, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            unused = isinstance(extra, dict) and extra.get("written") is False
+            if unused and getattr(self, key) == field.default:
+                values.pop(key, None)
+        return values
 
 
 class DataConfig(Section):
@@ -88,6 +103,10 @@ class ModelConfig(Section):
     """Whether BatchNorm trains its scale and shift; if so they are weights that were trained."""
     width: Annotated[float, Gt(0), Le(64)] = 1.0
     """Multiplies the number of channels of every hidden layer."""
+    encoder: Annotated[Encoder, Field(json_schema_extra={"written": False})] = "none"
+    """What stands before the network: nothing, or frozen filters that whiten 2x2 patches
+    (:mod:`spiketicket.models.encoder`) and a ReLU, or the recipe's neuron in its place. They are
+    computed from training images: data-dependent, frozen, not searched."""
 
 
 class NeuronConfig(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, get_args
 
@@ -26,6 +26,32 @@ class DataShape:
     width: int
     classes: int
     frames: int = 1
+
+
+Encoder = Literal["none", "whiten", "whiten-lif"]
+"""What can stand before a network, see :mod:`spiketicket.models.encoder`."""
+ENCODER = "input_encoder"
+"""Its name as a module of the network."""
+FILTERS = f"{ENCODER}.filters"
+"""Its one array."""
+MOST_FILTERS = 12
+"""Of an encoder: as many as a 2x2 patch of three channels has numbers."""
+
+
+def filter_count(channels: int) -> int:
+    """Filters of an encoder of images of so many channels; their negatives come on top."""
+    return min(MOST_FILTERS, 4 * channels)
+
+
+def behind_encoder(encoder: object, shape: DataShape, timesteps: int = 1) -> DataShape:
+    """What the network behind an encoder is built for, where the data have ``shape``.
+
+    ``timesteps`` are the network's: spikes of an encoder differ at each of them.
+    """
+    if encoder not in ("whiten", "whiten-lif"):
+        return shape
+    frames = timesteps if encoder == "whiten-lif" else shape.frames
+    return replace(shape, channels=2 * filter_count(shape.channels), frames=frames)
 
 
 VGG9_PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))

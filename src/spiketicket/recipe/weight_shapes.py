@@ -18,6 +18,7 @@ from spiketicket.recipe.shapes import (
     TRANSFORMER_PRESETS,
     VGG9_PLAN,
     DataShape,
+    behind_encoder,
     convnet_pools,
     resconv6_channels,
     resconv6_pools,
@@ -35,10 +36,12 @@ Settings = Mapping[str, Any]
 def weight_shapes(name: str, model: Settings, shape: DataShape) -> Weights | None:
     """Layer and shape of its weight, for every convolution and linear layer; None for others.
 
+    ``shape`` is that of the data. An encoder before the network has filters, and no such layer.
+
     Raises UserError where the settings do not go with the image.
     """
     make = _NETWORKS.get(name)
-    return None if make is None else make(model, shape)
+    return None if make is None else make(model, behind_encoder(model.get("encoder"), shape))
 
 
 def _convnet(model: Settings, shape: DataShape) -> Weights:

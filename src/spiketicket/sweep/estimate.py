@@ -211,7 +211,7 @@ class _Bench:
         budget = stage.schedule(self.recipe)
         ramp = {*epochs_of_timesteps(budget, final), final}
         train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
-        merging = trainee.model.register_forward_pre_hook(fewer_frames)
+        merging = trainee.model.register_forward_pre_hook(fewer_frames, prepend=True)
         for steps in sorted(ramp, reverse=True):  # the most first: it warms up
             if hasattr(trainee.model, "timesteps"):
                 trainee.model.timesteps = steps  # type: ignore[assignment]

@@ -8,10 +8,16 @@ from typing import Any, Final
 
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import MEMORY_VARIABLE
+from spiketicket.recipe.shapes import FILTERS
 from spiketicket.recipe.weight_shapes import Shape, Weights
 from spiketicket.ticket import codec
 from spiketicket.ticket.codec import MAX_WEIGHTS, TicketError
-from spiketicket.ticket.schema import FILE_SCHEMA, check_metadata, network_weights
+from spiketicket.ticket.schema import (
+    FILE_SCHEMA,
+    check_metadata,
+    network_encoder,
+    network_weights,
+)
 
 BYTES_A_WEIGHT: Final = 40
 """Of memory that reading takes at most, for every weight of a layer that the header declares."""
@@ -61,8 +67,11 @@ def check_weights(
     """Compare pruned ``layers`` and the keys of the ``others`` with the network that is named.
 
     Raises:
-        TicketError: a weight is missing, or has another shape than the network's.
+        TicketError: a weight or an encoder's filters are missing, or a weight has another shape
+            than the network's.
     """
+    if network_encoder(metadata) != "none" and FILTERS not in others:
+        raise TicketError(MISFIT, where=FILTERS, value=metadata["network"].get("name"))
     weights = network_weights(metadata)
     if weights is None:
         return

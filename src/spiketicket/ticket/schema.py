@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from spiketicket.recipe.shapes import TRANSFORMER_PRESETS, DataShape
+from spiketicket.recipe.shapes import TRANSFORMER_PRESETS, DataShape, Encoder
 from spiketicket.recipe.weight_shapes import SHIPPED, Weights, weight_shapes
 from spiketicket.ticket.codec import TicketError
 from spiketicket.ticket.kinds import (
@@ -39,6 +39,7 @@ _COMMON: Final[Mapping[str, Kind]] = {
     "weights": _WORD,
     "bn_affine": Flag(),
     "width": Number(0, 64),
+    "encoder": Text(200, pattern="|".join(get_args(Encoder))),
     # of a custom network
     "options": Table(),
     "leave": Items(Text(plain=True), 10_000),
@@ -222,6 +223,12 @@ def network_weights(metadata: Mapping[str, Any]) -> Weights | None:
         return None
     sides = {key: shape[key] for key in ("channels", "height", "width", "classes")}
     return weight_shapes(network.get("name", ""), model, DataShape(**sides))
+
+
+def network_encoder(metadata: Mapping[str, Any]) -> str:
+    """The encoder before the network that checked metadata names; "none" where it has none."""
+    model = metadata.get("network", {}).get("args", {}).get("model", {})
+    return str(model.get("encoder", "none"))
 
 
 def fields(table: Table = SCHEMA, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -40,7 +40,8 @@ def drawing(model: nn.Module, device: torch.device, seed: int, *at: int) -> Iter
     The generator goes on afterwards as if nothing had been drawn. The networks of this package
     draw nothing of it.
     """
-    if type(model).__module__.startswith("spiketicket.models."):
+    inner = getattr(model, "network", model)  # behind an encoder
+    if type(inner).__module__.startswith("spiketicket.models."):
         yield
         return
     generator = torch.default_generator

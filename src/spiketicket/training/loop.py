@@ -90,7 +90,7 @@ def _fit(
         trainee, batches.steps, config=config, training=training, reporter=reporter, workers=workers
     )
     at, model = run.resumed(), trainee.model
-    with model.register_forward_pre_hook(fewer_frames):
+    with model.register_forward_pre_hook(fewer_frames, prepend=True):
         for epoch in range(at.epoch, 0 if at.stopped else config.epochs):
             run.begin(epoch)
             for x, y in batches.epoch(epoch, at.step):

@@ -10,7 +10,7 @@ import importlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from spiketicket.engine.compile.net import Net
 from spiketicket.engine.compile.settings import Table, read_neuron
 from spiketicket.engine.program import MAX_STEPS, Program
 from spiketicket.errors import UserError
-from spiketicket.recipe.shapes import DataShape
+from spiketicket.recipe.shapes import DataShape, Encoder
 from spiketicket.ticket import Ticket, TicketError
 
 __all__ = ["compile_ticket", "normalisation", "supported_networks"]
@@ -54,6 +54,7 @@ def compile_ticket(ticket: Ticket) -> Program:
             remedy='Evaluate this ticket with PyTorch: "spiketicket eval"',
         )
     net = Net(ticket, shape, steps, neuron, _table(ticket, shape.channels))
+    net.encode(model.text("encoder", get_args(Encoder), "none"))
     importlib.import_module(f"{__name__}.{name}").compile_network(net, model)
     model.done()
     return net.program()

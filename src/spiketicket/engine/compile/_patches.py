@@ -41,7 +41,8 @@ def choose_tokens(
         )
     if ranking == "pixel_energy":
         kind = ops.ScoreKind.PIXEL_ENERGY
-        scores_at = builder.add(ops.Score, 0, kind=kind, rows=grid[0], columns=grid[1])
+        image = parts.net.input
+        scores_at = builder.add(ops.Score, image, kind=kind, rows=grid[0], columns=grid[1])
     else:
         scores_at = _selector(parts, ranking)
     return builder.add(ops.TopK, scores_at, k=kept)
@@ -60,7 +61,7 @@ def _center(grid: tuple[int, int]) -> NDArray[np.float32]:
 def _selector(parts: Parts, ranking: str) -> int:
     """The scores of the trained selector."""
     net = parts.net
-    h = parts.conv_pep("selector.conv_pep", 0, net.neuron)
+    h = parts.conv_pep("selector.conv_pep", net.input, net.neuron)
     if ranking == "firing_rate":
         h = net.fire(net.neuron, "selector.neuron", h) if parts.membrane else h
         return net.builder.add(ops.Score, h, kind=ops.ScoreKind.FIRING_RATE)

@@ -1,6 +1,6 @@
 """The programs of the spiking transformers: ConvPEP, token choice, encoder, head.
 
-``transformer.py``, ``conv_pep.py`` and ``encoder.py`` in ``models`` are the networks.
+``transformer.py``, ``conv_pep.py`` and ``transformer_blocks.py`` in ``models`` are the networks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from spiketicket.engine.compile._patches import choose_tokens
 from spiketicket.engine.compile.net import Net
 from spiketicket.engine.compile.settings import NEURONS, NeuronSettings, Table
 from spiketicket.engine.ops import NeuronKind
+from spiketicket.engine.program import Kind
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import (
     CONV_PEP_STAGES,
@@ -58,12 +59,13 @@ def compile_transformer(net: Net, model: Table, *, membrane: bool) -> None:
     tokens = math.prod(grid)
     kept = tokens if ranking == "none" else kept_tokens(tokens, keep)
 
-    image, ids = 0, None
+    image, ids = net.input, None
     if ranking != "none":
         _refuse_isolated(execution)
+        _refuse_spikes(net, ranking, execution)
         ids = choose_tokens(parts, ranking, seed, grid, kept)
         if execution == "zero_fill" and ids is not None:
-            image = net.builder.add(ops.ZeroFill, 0, ids, rows=grid[0], columns=grid[1])
+            image = net.builder.add(ops.ZeroFill, image, ids, rows=grid[0], columns=grid[1])
     x = parts.conv_pep("conv_pep", image, activation)
     if ids is not None:
         x = net.builder.add(ops.Gather, x, ids)
@@ -122,4 +124,19 @@ def _refuse_isolated(execution: str) -> None:
             where="model.execution",
             value=execution,
             remedy='Use "drop" or "zero_fill", or evaluate the ticket with "spiketicket eval"',
+        )
+
+
+def _refuse_spikes(net: Net, ranking: str, execution: str) -> None:
+    """Refuse what is done to the numbers of an image, where an encoder gives spikes."""
+    if net.builder.value(net.input).kind is Kind.F32:
+        return
+    setting, value = ("ranking", ranking) if ranking == "pixel_energy" else ("execution", execution)
+    if value in ("pixel_energy", "zero_fill"):
+        raise UserError(
+            "spikes of an encoder are no image of numbers to the engine",
+            where=f"model.{setting}",
+            value=value,
+            remedy='Use model.encoder = "whiten", or evaluate this ticket with PyTorch:'
+            ' "spiketicket eval"',
         )

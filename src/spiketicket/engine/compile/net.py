@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from spiketicket.engine import ops
 from spiketicket.engine.compile.settings import NeuronSettings, Table
+from spiketicket.engine.ops import NeuronKind
 from spiketicket.engine.program import Builder, Program
-from spiketicket.recipe.shapes import DataShape
+from spiketicket.recipe.shapes import ENCODER, FILTERS, DataShape, filter_count
 from spiketicket.ticket import Ticket, TicketError
 
 F32 = NDArray[np.float32]
@@ -21,7 +22,10 @@ _EPSILON = np.float32(1e-5)
 
 
 class Net:
-    """A program in the making, with the ticket's arrays by the names of the network's modules."""
+    """A program in the making, with the ticket's arrays by the names of the network's modules.
+
+    ``input`` is the register that the network reads: the image, or what its encoder makes of it.
+    """
 
     def __init__(
         self,
@@ -31,7 +35,7 @@ class Net:
         neuron: NeuronSettings,
         lut: F32 | None,
     ) -> None:
-        self.shape, self.neuron = shape, neuron
+        self.shape, self.neuron, self.input = shape, neuron, 0
         self._layers = {layer.name: layer for layer in ticket.layers}
         self._tensors = ticket.tensors
         self._unused = {*self._layers, *self._tensors}
@@ -44,6 +48,24 @@ class Net:
             classes=shape.classes,
             lut=lut,
         )
+
+    def encode(self, encoder: str) -> None:
+        """Put an encoder before the network, as ``models/encoder.py`` has it.
+
+        Raises:
+            TicketError: its filters are missing, or of another shape.
+        """
+        if encoder == "none":
+            return
+        filters = self._tensor(FILTERS)
+        expected = (filter_count(self.shape.channels), self.shape.channels, 2, 2)
+        if filters.shape != expected:
+            what = f"must have the shape {list(expected)}"
+            raise TicketError(what, where=FILTERS, value=list(filters.shape))
+        weight = np.pad(np.concatenate([filters, -filters]), ((0, 0), (0, 0), (1, 0), (1, 0)))
+        y = self.builder.add(ops.Synapse, 0, name=ENCODER, pad=1, weight=weight)
+        neuron = self.neuron if encoder == "whiten-lif" else NeuronSettings(kind=NeuronKind.RELU)
+        self.input = self.fire(neuron, f"{ENCODER}.neuron", y)
 
     def has(self, name: str) -> bool:
         """Whether the ticket has a layer of this name."""

@@ -11,7 +11,7 @@ from spiketicket.recipe.shapes import resnet19_strides
 def compile_network(net: Net, model: Table) -> None:
     """A stem, eight residual blocks, one hidden linear layer, a linear classifier."""
     model.ignore("width")
-    x = net.block("stem", 0, pad=1)
+    x = net.block("stem", net.input, pad=1)
     for i, stride in enumerate(resnet19_strides(model.whole("first_stride", 1, low=1, high=2))):
         x = _residual(net, f"blocks.{i}", x, stride)
     x = net.builder.add(ops.Mean, x, time=False, positions=True)
