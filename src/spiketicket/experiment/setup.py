@@ -81,7 +81,9 @@ class Experiment:
             batch_size=recipe.train.batch_size,
             seed=seed,
             pad_crop=data.pad_crop,
+            pad_mode=data.pad_mode,
             flip=data.flip,
+            cutout=data.cutout,
             drop_events=getattr(data, "drop_events", 0.0),
             jitter_events=getattr(data, "jitter_events", 0.0),
         )
