@@ -24,7 +24,7 @@ _LADDER = (
     "macs",
     "operations",
 )
-_COST = ("sample_passes", "signs", "signs_flipped", "is_search", "search", "tuning")
+_COST = ("precision", "sample_passes", "signs", "signs_flipped", "is_search", "search", "tuning")
 _TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 
 

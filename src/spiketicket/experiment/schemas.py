@@ -65,6 +65,8 @@ class Facts(_File):
 
     stage: str
     title: str = ""
+    precision: Literal["fp32", "bf16"] | None = None
+    """What it was trained in, where the recipe leaves that to the processor."""
     density: Share
     binary: bool
     bn_affine: bool = False
