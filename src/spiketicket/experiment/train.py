@@ -164,8 +164,12 @@ def _statistics_only(
 
 
 def evaluated(
-    model: nn.Module, samples: tuple[Tensor, Tensor], experiment: Experiment
+    model: nn.Module,
+    samples: tuple[Tensor, Tensor],
+    experiment: Experiment,
+    *,
+    flip: bool = False,
 ) -> Evaluation:
-    """How a model does on samples, normalised as the data are."""
+    """How a model does on samples, normalised as the data are; ``flip`` as of ``evaluate``."""
     data, batch = experiment.dataset, experiment.recipe.train.batch_size
-    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
+    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch), flip=flip)
