@@ -27,7 +27,10 @@ def random_ticket() -> Ticket:
         }
     )
     experiment = Experiment(
-        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+        recipe=recipe,
+        dataset=load_dataset(recipe.data),
+        device=torch.device("cpu"),
+        precision="fp32",
     )
     model, rng = build_network(recipe, experiment.shape), np.random.default_rng(0)
     layers = []

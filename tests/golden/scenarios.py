@@ -39,6 +39,7 @@ SMALL: dict[str, Any] = {
     "train": {
         "epochs": 2,
         "batch_size": 20,
+        "precision": "fp32",
         "tune": "off",
         "kernel": "eager",
         "checkpoint_steps": 2,
@@ -55,7 +56,13 @@ LADDER = {
         "weights": "binary",
     },
     "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
-    "train": {"epochs": 1, "batch_size": 20, "tune": "off", "kernel": "eager"},
+    "train": {
+        "epochs": 1,
+        "batch_size": 20,
+        "precision": "fp32",
+        "tune": "off",
+        "kernel": "eager",
+    },
 }
 NETWORK = """
 from torch import nn

@@ -349,7 +349,7 @@ class _StopAt(NullReporter):
 def test_a_stopped_stage_goes_on_as_if_it_had_not_stopped(stage, seed, tmp_path):
     one = recipe(train={"checkpoint_steps": 1})
     dataset = load_dataset(one.data)
-    experiment = Experiment(recipe=one, dataset=dataset, device=CPU)
+    experiment = Experiment(recipe=one, dataset=dataset, device=CPU, precision="fp32")
     from spiketicket.experiment.stage import run_stage
 
     for name in ("whole", "stopped"):

@@ -95,8 +95,10 @@ def test_frozen() -> None:
 def test_hash_is_pinned() -> None:
     # If this fails, every run folder that people have is orphaned.
     made = parse_recipe(tables())
-    assert made.hash == "80d5fedf88"
-    untuned = parse_recipe(tables(), overrides=["train.tune=off"])
+    assert made.hash == "d87c291509"
+    plain = parse_recipe(tables(), overrides=["train.precision=fp32"])
+    assert plain.hash == "80d5fedf88"  # as before the precision was chosen by the processor
+    untuned = parse_recipe(tables(), overrides=["train.precision=fp32", "train.tune=off"])
     assert untuned.hash == "769227a2fd"  # as before rates were tuned
     assert made.folder_name == f"small-{made.hash}"
 
@@ -189,7 +191,7 @@ def test_all_errors_at_once() -> None:
         "r.toml: ticket.density: must be <= 1 (got 1.5)",
         "r.toml: train.batch_size: is missing",
         "r.toml: train.epochs: must be a whole number (got 'three')",
-        "r.toml: train.precision: must be 'fp32' or 'bf16' (got 'fp8')",
+        "r.toml: train.precision: must be 'auto', 'fp32' or 'bf16' (got 'fp8')",
         "r.toml: train.scores.lrr: unknown key. Did you mean lr?",
     ]
 
@@ -205,7 +207,7 @@ def test_all_errors_at_once() -> None:
         ("model.timesteps=65", "must be <= 64 (got 65)"),
         ("model.timesteps=4.0", "must be a whole number (got 4.0)"),
         ("data.validation=1", "must be < 1 (got 1)"),
-        ("data.flip=1", "must be true or false (got 1)"),
+        ("data.flip=1", "must be true, false or 'alternate' (got 1)"),
         ("data.pad_crop=33", "must be <= 32 (got 33)"),
         ("data.sizes=8", "must be a list (got 8)"),
         ("train.kernel=fast", "must be 'auto', 'native', 'compile' or 'eager' (got 'fast')"),

@@ -27,6 +27,10 @@ def evaluate(
     *,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
+    flip: Annotated[
+        bool,
+        typer.Option("--flip", help="Also test on the mean of the logits for mirror images."),
+    ] = False,
     consent: Consent = Consent(),
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
@@ -48,6 +52,7 @@ def evaluate(
             ticket,
             root=root,
             device=where,
+            flip=flip,
             **vars(consent),
         )
         result = evaluation.to_dict()

@@ -79,6 +79,14 @@ def print_find(result: Mapping[str, Any]) -> None:
     print_line(f"run      {result['folder']}")
 
 
+def _print_flipped(stages: Sequence[Mapping[str, Any]]) -> None:
+    """A row for each net that was also tested on mirror images; these are not judged."""
+    flipped = [stage for stage in stages if stage.get("test_accuracy_flip")]
+    rows = [(f"{s['title']}, test-time flip", percent(s["test_accuracy_flip"])) for s in flipped]
+    if rows:
+        print_table(("not judged", "test %"), rows)
+
+
 def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
     """Print what the verdict means, and what to do next."""
     density = recipe.ticket.density
@@ -112,6 +120,7 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
         ]
         print_ladder(stages, accuracy, title=title)
         _print_tuning(stages)
+        _print_flipped(stages)
         return
     searched = [stage for stage in stages if stage.get("is_search")]
     if searched:
@@ -128,6 +137,7 @@ def print_stages(stages: Sequence[Mapping[str, Any]], *, title: str) -> None:
     _print_tuning(stages)
     if searched:
         print_line(_whole_cost(searched))
+    _print_flipped(stages)
 
 
 def _print_tuning(stages: Sequence[Mapping[str, Any]]) -> None:

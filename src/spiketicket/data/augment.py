@@ -7,42 +7,89 @@ One draw for each image of the batch, from a stream of ours, so that a batch is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
 from spiketicket.streams import Stream
 
+PadMode = Literal["zeros", "reflect"]
 
-def augment(x: Tensor, pad_crop: int, flip: bool, stream: Stream) -> Tensor:
+
+def augment(
+    x: Tensor, pad_crop: int, flip: bool | Tensor, stream: Stream, *, pad_mode: PadMode = "zeros"
+) -> Tensor:
     """Shift each image by up to ``pad_crop`` pixels each way, then mirror half of them.
 
     ``x`` is uint8 [B, C, H, W] or frames [B, T, C, H, W], and so is the result, on the same device;
-    all frames of a sample are shifted and mirrored alike. The image is padded with
-    zeros (black, before normalisation) on all four sides and a window of the old size is cut at
-    a place drawn for each image, all (2 * pad_crop + 1)**2 places being equally likely. With
-    ``flip`` each image is mirrored left to right with probability 1/2. With neither, ``x`` itself
-    is returned.
+    all frames of a sample are shifted and mirrored alike. The image is padded on all four sides
+    with zeros (black, before normalisation), or by ``reflect`` with its own mirror image about the
+    pixel at the border, and a window of the old size is cut at a place drawn for each image, all
+    (2 * pad_crop + 1)**2 places being equally likely. With ``flip`` each image is mirrored left to
+    right with probability 1/2; a bool tensor [B] says which ones are. With neither, ``x`` itself is
+    returned.
     """
-    if x.dim() == 5:
-        flat = augment(x.flatten(1, 2), pad_crop, flip, stream)
-        return flat.view(x.shape)
-    batch, _, height, width = x.shape
+    if not pad_crop and flip is False:
+        return x
+    batch, (height, width) = len(x), x.shape[-2:]
+    rows = torch.arange(height, device=x.device).expand(batch, height)
+    columns = torch.arange(width, device=x.device).expand(batch, width)
+    if flip is True:
+        flip = torch.from_numpy(stream.child("flip").signs(batch) > 0)
+    if isinstance(flip, Tensor):
+        columns = torch.where(flip.to(x.device).view(batch, 1), columns.flip(1), columns)
     if pad_crop:
         places = 2 * pad_crop + 1
         top, left = (
-            torch.from_numpy(stream.child(axis).integers(batch, places)).to(x.device)
+            torch.from_numpy(stream.child(axis).integers(batch, places)).to(x.device).view(-1, 1)
             for axis in ("top", "left")
         )
-        padded = pad(x, (pad_crop, pad_crop, pad_crop, pad_crop))
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-        x = windows[torch.arange(batch, device=x.device), :, top, left]
-    if flip:
-        mirrored = torch.from_numpy(stream.child("flip").signs(batch) > 0).to(x.device)
-        x = torch.where(mirrored.view(batch, 1, 1, 1), x.flip(3), x)
-    return x
+        if pad_mode == "zeros":
+            x = pad(x, (pad_crop, pad_crop, pad_crop, pad_crop))
+            rows, columns = rows + top, columns + left
+        else:
+            rows = _reflected(rows + (top - pad_crop), height)
+            columns = _reflected(columns + (left - pad_crop), width)
+    # One gather of whole images does it all: a third of the time of windows and a mirrored copy.
+    places_in_image = (rows.unsqueeze(2) * x.shape[-1] + columns.unsqueeze(1)).view(batch, 1, -1)
+    flat = x.reshape(batch, -1, x.shape[-2] * x.shape[-1])
+    found = flat.gather(2, places_in_image.expand(-1, flat.shape[1], -1))
+    return found.view(*x.shape[:-2], height, width)
+
+
+def _reflected(index: Tensor, size: int) -> Tensor:
+    """Places beyond an axis, by less than ``size``, mirrored about its first and last pixel."""
+    return size - 1 - (size - 1 - index.abs()).abs()
+
+
+def alternating(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which of ``count`` images are mirrored in an epoch, bool [count]: each in every second one.
+
+    Those of the first epoch are drawn by seed with probability 1/2 (alternating flip: Jordan,
+    "94 % on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, section 3.6).
+    """
+    first: NDArray[np.bool_] = Stream(seed, "data", "flip").signs(count) > 0
+    return first ^ bool(epoch % 2)
+
+
+def cutout(x: Tensor, side: int, stream: Stream) -> Tensor:
+    """Set a square of ``side`` pixels to 0, the mean, in each of the normalised images, in place.
+
+    ``x`` is [B, C, H, W] or frames [B, T, C, H, W], all frames of a sample alike. The square's
+    centre is any pixel of the image with equal probability, so that a part of the square may lie
+    outside (DeVries & Taylor, arXiv 1708.04552).
+    """
+    inside = []
+    for axis, size in (("row", x.shape[-2]), ("column", x.shape[-1])):
+        first = torch.from_numpy(stream.child(axis).integers(len(x), size) - side // 2)
+        place = torch.arange(size, device=x.device) - first.to(x.device).view(-1, 1)
+        inside.append((place >= 0) & (place < side))
+    square = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
+    return x.masked_fill_(square.view(len(x), *(1,) * (x.dim() - 3), *x.shape[-2:]), 0.0)
 
 
 def thin(x: Tensor, drop: float, stream: Stream) -> Tensor:

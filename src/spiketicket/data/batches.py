@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spiketicket.data.augment import augment, jitter, normalise, thin
+from spiketicket.data.augment import (
+    PadMode,
+    alternating,
+    augment,
+    cutout,
+    jitter,
+    normalise,
+    thin,
+)
 from spiketicket.data.types import Samples
 from spiketicket.errors import UserError
 from spiketicket.streams import SampleIds, Stream, announced
@@ -73,8 +82,8 @@ class TrainBatches:
     """Training samples on a device, and how to make batches of them.
 
     ``x`` is uint8 [N, C, H, W] or frames [N, T, C, H, W], ``y`` int64 [N], on one device. Raises
-    UserError when a batch is larger than the set, or ``pad_crop`` could push a whole image out of
-    sight.
+    UserError when a batch is larger than the set, ``pad_crop`` could push a whole image out of
+    sight, or ``cutout`` could hide one.
     """
 
     x: Tensor
@@ -84,7 +93,9 @@ class TrainBatches:
     batch_size: int
     seed: int
     pad_crop: int = 0
-    flip: bool = False
+    pad_mode: PadMode = "zeros"
+    flip: bool | Literal["alternate"] = False
+    cutout: int = 0
     drop_events: float = 0.0
     jitter_events: float = 0.0
 
@@ -94,6 +105,9 @@ class TrainBatches:
         if not 0 <= self.pad_crop < side:
             what = f"must be less than the images' {side} pixels"
             raise UserError(what, where="data.pad_crop", value=self.pad_crop)
+        if not 0 <= self.cutout < side:
+            what = f"must be less than the images' {side} pixels"
+            raise UserError(what, where="data.cutout", value=self.cutout)
 
     @property
     def steps(self) -> int:
@@ -105,15 +119,24 @@ class TrainBatches:
         int64 [b], from step ``start`` of the epoch on.
         """
         batches = epoch_batches(len(self.y), self.batch_size, self.seed, epoch, start)
+        alternates = self.flip == "alternate"
+        turns = alternating(len(self.y), self.seed, epoch) if alternates else None
         for step, indices in enumerate(batches, start):
             chosen = torch.from_numpy(indices).to(self.x.device)
             stream = Stream(self.seed, "data", "augment", epoch, step)
-            x = augment(self.x.index_select(0, chosen), self.pad_crop, self.flip, stream)
+            mirrored: bool | Tensor = self.flip is not False
+            if turns is not None:
+                mirrored = torch.from_numpy(turns[indices])
+            x = self.x.index_select(0, chosen)
+            x = augment(x, self.pad_crop, mirrored, stream, pad_mode=self.pad_mode)
             if self.drop_events:
                 x = thin(x, self.drop_events, stream.child("drop"))
             if self.jitter_events:
                 x = jitter(x, self.jitter_events, stream.child("jitter"))
-            x = _time_first(normalise(x, self.mean, self.std))
+            x = normalise(x, self.mean, self.std)
+            if self.cutout:
+                x = cutout(x, self.cutout, stream.child("cutout"))
+            x = _time_first(x)
             with announced(SampleIds(indices, epoch)):
                 yield x, self.y.index_select(0, chosen)
 

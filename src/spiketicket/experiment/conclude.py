@@ -147,11 +147,19 @@ def concluded(
 
 
 def _machines(stages: Mapping[str, Sequence[StageOutcome]]) -> tuple[str, ...]:
-    """A note where stages were trained with different instruction sets: their last bits differ."""
-    known = {str(o.timing["isa"]) for part in stages.values() for o in part if "isa" in o.timing}
-    if len(known) < 2:
-        return ()
-    return (f"stages were trained with different instruction sets: {', '.join(sorted(known))}",)
+    """Notes where stages were trained with different instruction sets, or in another precision."""
+    outcomes = [o for part in stages.values() for o in part]
+    found = {
+        "with different instruction sets": {o.timing["isa"] for o in outcomes if "isa" in o.timing},
+        "in different precision": {
+            o.facts["precision"] for o in outcomes if "precision" in o.facts
+        },
+    }
+    return tuple(
+        f"stages were trained {how}: {', '.join(sorted(map(str, known)))}"
+        for how, known in found.items()
+        if len(known) > 1
+    )
 
 
 def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:

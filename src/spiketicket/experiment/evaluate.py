@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.data.of_ticket import find_test_data
+from spiketicket.experiment.outcome import FLIPPED
 from spiketicket.machine.typed import typed
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
@@ -25,6 +26,8 @@ class EvalResult:
     test_accuracy: float
     stated_accuracy: float | None
     device: str
+    test_accuracy_flip: float | None = None
+    """That of the mean of the logits for an image and for its mirror image, where asked for."""
 
     @property
     def reached(self) -> bool | None:
@@ -39,6 +42,7 @@ class EvalResult:
             "dataset": self.dataset,
             "test_count": self.test_count,
             "test_accuracy": self.test_accuracy,
+            **({} if self.test_accuracy_flip is None else {FLIPPED: self.test_accuracy_flip}),
             "stated_accuracy": self.stated_accuracy,
             "reached": self.reached,
             "device": self.device,
@@ -60,11 +64,15 @@ def evaluate_ticket(
     *,
     root: str = "",
     device: str = "cpu",
+    flip: bool = False,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
 ) -> EvalResult:
     """Load a ticket and measure it on the test set it names, in float32.
+
+    With ``flip`` it is measured a second time, with test-time flip; that is never what a ticket
+    states.
 
     ``network``, ``options`` and ``trust_options`` are for a custom network, as in
     :func:`spiketicket.from_ticket`.
@@ -78,6 +86,7 @@ def evaluate_ticket(
         model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
     data = find_test_data(ticket, path, root=root)
     result = evaluate(model.to(device), data.batches(device))
+    both = evaluate(model, data.batches(device), flip=True) if flip else None
     name, count = data.dataset.name, len(data.dataset.test)
     return EvalResult(
         ticket=Path(path),
@@ -86,4 +95,5 @@ def evaluate_ticket(
         test_accuracy=100 * result.accuracy,
         stated_accuracy=data.stated_accuracy,
         device=device,
+        test_accuracy_flip=None if both is None else 100 * both.accuracy,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from spiketicket.data.batches import ordered_batches
+from spiketicket.experiment.provenance import precision
 from spiketicket.experiment.setup import Experiment
 from spiketicket.measure.operations import count_operations
 from spiketicket.methods.scene import Prepared
@@ -40,6 +41,7 @@ def net_facts(
     others = sum(p.numel() for n, p in model.named_parameters() if ".parametrizations." not in n)
     return {
         "stage": stage.name,
+        **precision(experiment),
         "density": kept / size,
         "binary": any(layer.kind == "binary" for layer in layers),
         "bn_affine": (prepared.model or stage.network(recipe)).bn_affine,

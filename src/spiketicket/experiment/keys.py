@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spiketicket.methods.stages import ALL, Stage, rate_stage, stages_of
 from spiketicket.recipe import MethodConfig, Recipe, TrainConfig
+from spiketicket.training.precision import with_precision
 
 _OPTIMIZERS = {"scores", "weights"}
 
@@ -50,6 +51,8 @@ def rate_inputs(
     recipe: Recipe, stage: Stage, device: str, made_by: Mapping[str, str]
 ) -> dict[str, Any]:
     """All that the trials of a stage's learning rate are a function of, whatever its name."""
+    recipe = with_precision(recipe, device)
+    stage = replace(stage, train=_in_precision(stage, recipe))
     keys = stage_keys(recipe, recipe.seed, device, made_by) if stage.needs else {}
     return {
         "device": device,
@@ -64,7 +67,11 @@ def rate_inputs(
 def stage_keys(
     recipe: Recipe, seed: int, device: str, made_by: Mapping[str, str]
 ) -> dict[str, str]:
-    """The key of every stage on ``cpu`` or ``cuda``, with the versions that make it."""
+    """The key of every stage on ``cpu`` or ``cuda``, with the versions that make it.
+
+    Stages of one key are trained in one precision: that which ``train.precision`` comes to here.
+    """
+    recipe = with_precision(recipe, device)
     keys: dict[str, str] = {}
     for name, inputs in stage_inputs(recipe, seed).items():
         content = {
@@ -77,6 +84,13 @@ def stage_keys(
         text = json.dumps(content, sort_keys=True)
         keys[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return keys
+
+
+def _in_precision(stage: Stage, recipe: Recipe) -> TrainConfig | None:
+    """The schedule of a stage that was made of a recipe without its precision."""
+    if stage.train is None:
+        return None
+    return stage.train.model_copy(update={"precision": recipe.train.precision})
 
 
 def _values(stage: Stage, recipe: Recipe) -> dict[str, Any]:

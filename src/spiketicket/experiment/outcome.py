@@ -24,7 +24,9 @@ _LADDER = (
     "macs",
     "operations",
 )
-_COST = ("sample_passes", "signs", "signs_flipped", "is_search", "search", "tuning")
+_COST = ("precision", "sample_passes", "signs", "signs_flipped", "is_search", "search", "tuning")
+FLIPPED = "test_accuracy_flip"
+"""Test accuracy on the mean of the logits for an image and for its mirror image, never judged."""
 _TIMING: Kinds = {"wall_s": (int, float), "device": str, "threads": int}
 
 
@@ -71,6 +73,7 @@ class StageOutcome:
             "binary": facts["binary"],
             "bn_affine": facts["bn_affine"],
             "test_accuracy": [facts["test_accuracy"]],
+            **({FLIPPED: [facts[FLIPPED]]} if FLIPPED in facts else {}),
             "validation_accuracy": [facts["validation_accuracy"]],
             "kept": facts["kept"],
             "parameters": facts["parameters"],
@@ -102,6 +105,7 @@ def over_seeds(outcomes: Sequence[StageOutcome]) -> dict[str, Any]:
         **_operations(rows),
         **_cost(rows),
         "test_accuracy": [r["test_accuracy"][0] for r in rows],
+        **({FLIPPED: [r[FLIPPED][0] for r in rows]} if FLIPPED in rows[0] else {}),
         "validation_accuracy": [r["validation_accuracy"][0] for r in rows],
         **_tuning(rows),
         "wall_s": sum(r["wall_s"] or 0.0 for r in rows),

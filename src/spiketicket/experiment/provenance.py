@@ -34,6 +34,7 @@ def metadata(experiment: Experiment, stage: Stage, prepared: Prepared, seed: int
         "seed": seed,
         **_tokens(prepared),
         **provenance(experiment),
+        **precision(experiment),
         "condition": condition(recipe, stage),
         "eval_batch_size": recipe.train.batch_size,
         "licence": data.licence,
@@ -64,6 +65,15 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
         },
         "condition": condition(recipe),
     }
+
+
+def precision(experiment: Experiment) -> dict[str, str]:
+    """What a net was trained in, where the recipe leaves that to the processor."""
+    return {"precision": experiment.precision} if _chosen(experiment) else {}
+
+
+def _chosen(experiment: Experiment) -> bool:
+    return experiment.recipe.train.precision == "auto"
 
 
 def versions() -> dict[str, str]:

@@ -65,6 +65,8 @@ class Facts(_File):
 
     stage: str
     title: str = ""
+    precision: Literal["fp32", "bf16"] | None = None
+    """What it was trained in, where the recipe leaves that to the processor."""
     density: Share
     binary: bool
     bn_affine: bool = False
@@ -117,6 +119,8 @@ class StageRow(Facts):
     """A row of ``result.json``; the accuracies are in percent, one per seed."""
 
     test_accuracy: list[Percent]
+    test_accuracy_flip: list[Percent] = []
+    """With test-time flip, where the recipe asks for it; never judged."""
     validation_accuracy: list[Percent]
 
 
@@ -163,6 +167,7 @@ class StageResult(Facts):
     """A finished stage's ``result.json``; the accuracies are in percent."""
 
     test_accuracy: Percent
+    test_accuracy_flip: Percent | None = None
     validation_accuracy: Percent
     best_epoch: int | None = None
     condition: str = ""

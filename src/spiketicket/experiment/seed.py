@@ -137,11 +137,15 @@ def _claimed(
 def _open_folder(folder: RunFolder, experiment: Experiment, stages: Sequence[Stage] = ()) -> None:
     """Write what the folder is for."""
     check_data(folder, experiment)
+    _check_precision(folder, experiment)
     if not experiment.workers.first:
         return
     data = experiment.dataset
     experiment.guard()
-    write_json(folder.data, {"name": data.name, "checksum": data.checksum})
+    known = {"name": data.name, "checksum": data.checksum}
+    if experiment.recipe.train.precision == "auto":
+        known["precision"] = experiment.precision
+    write_json(folder.data, known)
     write_bytes(folder.recipe, to_toml(_placed(experiment.recipe)).encode())
     write_stages(folder, stages or experiment.stages)
     _data_place.record(folder.path, experiment.recipe.data)
@@ -153,6 +157,24 @@ def _placed(recipe: Recipe) -> Recipe:
     if root == recipe.data.root:
         return recipe
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+
+
+def _check_precision(folder: RunFolder, experiment: Experiment) -> None:
+    """Whether a folder was begun in the precision that ``train.precision = "auto"`` is here.
+
+    Raises:
+        UserError: it was not.
+    """
+    if experiment.recipe.train.precision != "auto" or not folder.data.exists():
+        return
+    begun = read_table(folder.data, {}).get("precision", experiment.precision)
+    if begun != experiment.precision:
+        raise UserError(
+            f'was begun in {begun}, and train.precision = "auto" is {experiment.precision} here',
+            where=str(folder.path),
+            remedy=f'Set train.precision = "{begun}" or "{experiment.precision}", which is a run of'
+            " its own, or go on where it was begun",
+        )
 
 
 def check_data(folder: RunFolder, experiment: Experiment) -> None:

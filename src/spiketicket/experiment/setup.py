@@ -23,12 +23,14 @@ from spiketicket.machine.claims import Guard, unguarded
 from spiketicket.machine.workers import ALONE, Workers, own_device
 from spiketicket.methods.building import encoder_filters
 from spiketicket.methods.method import check
+from spiketicket.methods.sizes import check_sizes
 from spiketicket.methods.stages import Stage, stages_of
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import native
 from spiketicket.progress import NullReporter, Reporter, tell_doing
 from spiketicket.recipe import DataConfig, Recipe
 from spiketicket.recipe.weight_shapes import weight_shapes
+from spiketicket.training.precision import Precision, resolved
 
 _BYTES_A_WEIGHT = 24
 """Itself, its score, and of that the gradient, two moments and the best so far."""
@@ -44,6 +46,8 @@ class Experiment:
     recipe: Recipe
     dataset: Dataset
     device: torch.device
+    precision: Precision
+    """What ``recipe.train.precision`` comes to here."""
     guard: Guard = unguarded
     workers: Workers = ALONE
 
@@ -82,7 +86,9 @@ class Experiment:
             batch_size=recipe.train.batch_size,
             seed=seed,
             pad_crop=data.pad_crop,
+            pad_mode=data.pad_mode,
             flip=data.flip,
+            cutout=data.cutout,
             drop_events=getattr(data, "drop_events", 0.0),
             jitter_events=getattr(data, "jitter_events", 0.0),
         )
@@ -142,7 +148,12 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     dataset = context.load(recipe.data)
     device = own_device(context.device)
     experiment = Experiment(
-        recipe=recipe, dataset=dataset, device=device, guard=context.guard, workers=context.workers
+        recipe=recipe,
+        dataset=dataset,
+        device=device,
+        precision=context.workers.agreed(resolved(recipe, device.type)),
+        guard=context.guard,
+        workers=context.workers,
     )
     for note in dataset.notes:
         reporter.message(f"{dataset.name}: {note}")
@@ -151,6 +162,7 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     check(recipe, experiment.shape)
     if recipe.model.encoder != "none":
         encoder_filters(experiment.split(recipe.seed)[0])  # refuses what cannot be whitened
+    check_sizes(recipe, experiment.shape, pictures=dataset.train.x.ndim == 4)
     if context.threads is not None:
         parallel.use(context.threads)
     elif context.device == "cpu":

@@ -159,6 +159,10 @@ def _test(
         "validation": 100 * fitted.validation,
         "test_count": len(experiment.dataset.test),
     }
+    flipped = {}
+    if experiment.recipe.data.test_flip:
+        both = evaluated(model, experiment.test, experiment, flip=True)
+        flipped["test_accuracy_flip"] = 100 * both.accuracy
     counted = counted_operations(model, experiment)
     experiment.guard()
     whole = Ticket(bare.layers, bare.tensors, {**stated, "accuracy": accuracy, **counted, **about})
@@ -169,6 +173,7 @@ def _test(
     return {
         **net_facts(experiment, stage, prepared, bare),
         "test_accuracy": accuracy["test"],
+        **flipped,
         "validation_accuracy": accuracy["validation"],
         "file_bytes": folder.ticket.stat().st_size,
         **counted,

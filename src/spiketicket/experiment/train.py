@@ -76,7 +76,7 @@ def trained(
         seed=seed,
         checkpoint=own.checkpoint,
         log=own.log,
-        key=key or f"{experiment.recipe.hash}/{stage.name}/{seed}/{experiment.device.type}",
+        key=key or _key(experiment, stage, seed),
         guard=experiment.guard,
     )
 
@@ -100,6 +100,15 @@ def trained(
             _statistics_only(prepared, batches, validate, experiment) if workers.first else None
         )
     return Trained(scene=scene, prepared=prepared, fitted=fitted, samples=len(batches.y))
+
+
+def _key(experiment: Experiment, stage: Stage, seed: int) -> str:
+    """What a checkpoint belongs to: another precision is another training."""
+    recipe = experiment.recipe
+    parts = [recipe.hash, stage.name, str(seed), experiment.device.type]
+    if recipe.train.precision == "auto":
+        parts.append(experiment.precision)
+    return "/".join(parts)
 
 
 def scene_of(
@@ -135,7 +144,7 @@ def scene_of(
         model_config=stage.network(recipe),
         build=build,
         seed=seed,
-        train=stage.schedule(recipe),
+        train=stage.schedule(recipe).model_copy(update={"precision": experiment.precision}),
         batches=batches,
         own=own or place.stage(stage.name),
         earlier=place.stage,
@@ -149,7 +158,7 @@ def _statistics_only(
 ) -> Fitted:
     """What stands for a training where only BatchNorm statistics move."""
     started, model = time.perf_counter(), prepared.trainee.model
-    with autocast(experiment.device, experiment.recipe.train.precision):
+    with autocast(experiment.device, experiment.precision):
         estimate_statistics(model, batches.epoch(0))
     result = validate(model)
     return Fitted(
@@ -158,8 +167,12 @@ def _statistics_only(
 
 
 def evaluated(
-    model: nn.Module, samples: tuple[Tensor, Tensor], experiment: Experiment
+    model: nn.Module,
+    samples: tuple[Tensor, Tensor],
+    experiment: Experiment,
+    *,
+    flip: bool = False,
 ) -> Evaluation:
-    """How a model does on samples, normalised as the data are."""
+    """How a model does on samples, normalised as the data are; ``flip`` as of ``evaluate``."""
     data, batch = experiment.dataset, experiment.recipe.train.batch_size
-    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch))
+    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch), flip=flip)

@@ -194,6 +194,9 @@ def _searched(
     checksum = stated.get("checksum") if isinstance(stated, dict) else None
     if experiment.dataset.checksum != checksum:
         raise UserError("the data here is not the data the ticket was made for")
+    trained_in = meta.get("precision", experiment.precision)
+    if trained_in != experiment.precision:
+        raise UserError(f"it was trained in {trained_in}, which is {experiment.precision} here")
     needed = {str(stage)}
     for known in reversed(order):
         if known.name in needed:

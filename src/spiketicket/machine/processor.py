@@ -22,6 +22,11 @@ def computes_bfloat16() -> bool:
     return not known or bool(known & {"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether it is known to have instructions for it that PyTorch uses: AVX512-BF16 or AMX."""
+    return bool(set(features().split()) & {"avx512_bf16", "amx_bf16"})
+
+
 def _line(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -8,15 +8,18 @@ from spiketicket.recipe import TrainConfig
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
-    """The training of a fine-tuning stage: at all time steps from the start."""
-    return train.model_copy(update={"epochs": epochs, "timestep_ramp": ()})
+    """The training of a fine-tuning stage: at all time steps and full size from the start."""
+    return train.model_copy(update={"epochs": epochs, "timestep_ramp": (), "size_ramp": ()})
 
 
 def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
     """The training of a stage with another number of epochs, as large a part of them at fewer
-    time steps.
+    time steps and on smaller pictures.
     """
     share = epochs / train.epochs
-    ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
-    short = tuple((e, t) for e, t in ramp if e)
-    return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
+    ramps = {"timestep_ramp": train.timestep_ramp, "size_ramp": train.size_ramp}
+    short = {
+        name: tuple((math.floor(e * share), value) for e, value in ramp if math.floor(e * share))
+        for name, ramp in ramps.items()
+    }
+    return train.model_copy(update={"epochs": epochs, **short})

@@ -218,6 +218,10 @@ class EdgePopup(Callback):
         for name, popup in popups.items():
             popup.set_mask(_original(self.layers[name]), masks[name])
 
+    def on_averaged(self, epochs: float) -> None:
+        """Take the masks of the mean scores."""
+        self.on_step_end(epochs)
+
     def _ranked(self, popup: PopupWeight) -> Tensor:
         magnitude = popup.scores.abs()
         return magnitude if self.config.regrow else magnitude.masked_fill(~popup.mask, -1.0)

@@ -123,3 +123,8 @@ class Pruner(Callback):
         for name, (_, mask) in layers.items():
             mask.copy_(masks[name])
         zero_pruned(self.model, self.optimizer)
+
+    def on_averaged(self, epochs: float) -> None:
+        """Means remember weights that are pruned by now."""
+        del epochs
+        zero_pruned(self.model)

@@ -10,65 +10,74 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from annotated_types import Ge, Gt, Interval, Le, Len, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
+    BeforeValidator,
     Field,
     SerializeAsAny,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     create_model,
-    model_serializer,
     model_validator,
 )
 
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.names import path_inside, path_on_machine
 from spiketicket.recipe import registry
+from spiketicket.recipe.section import (
+    LATER,
+    MOST_SEEDS,
+    Count,
+    Epochs,
+    Microseconds,
+    Section,
+    Seed,
+    hashed,
+)
 from spiketicket.recipe.shapes import Encoder
+from spiketicket.recipe.training import (
+    OptimizerConfig,
+    RampStep,
+    Rate,
+    ScoreOptimizerConfig,
+    TrainConfig,
+    WeightOptimizerConfig,
+)
+
+__all__ = [
+    "ControlsConfig",
+    "Count",
+    "DataConfig",
+    "Epochs",
+    "FileSafe",
+    "Inside",
+    "MethodConfig",
+    "Microseconds",
+    "ModelConfig",
+    "NeuronConfig",
+    "OptimizerConfig",
+    "RampStep",
+    "Rate",
+    "Recipe",
+    "ScoreOptimizerConfig",
+    "Section",
+    "Seed",
+    "TrainConfig",
+    "VerdictConfig",
+    "WeightOptimizerConfig",
+]
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Epochs = Annotated[int, Interval(ge=0, le=1_000_000)]
-Count = Annotated[int, Interval(ge=1, le=2**31 - 1)]
-"""Of samples or optimizer steps."""
-Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]
-MOST_SEEDS = 10_000
-"""Repetitions of a run, and each is some trainings."""
-Microseconds = Annotated[int, Interval(ge=0, le=10**15)]
-"""Up to 30 years."""
 Inside = Annotated[str, AfterValidator(path_inside)]
 """A path that stays below a folder the user has named."""
 
 
-class Section(BaseModel):
-    """Base of every part of a recipe: frozen, exact types, no unknown keys, no NaN or infinity.
-
-    A list given for a tuple field is accepted (TOML and JSON have no tuples). A field that may be
-    ``None`` must default to it, because TOML cannot say ``None``. One with ``written`` False in its
-    ``json_schema_extra`` is written only where it has another value than its default: so tickets
-    and run folders of recipes that do not use it keep their bytes.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_to_tuples(cls, data: Any) -> Any:
-        return {k: _tuples(v) for k, v in data.items()} if isinstance(data, dict) else data
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values = cast("dict[str, Any]", handler(self))
-        for key, field in type(self).model_fields.items():
-            extra = field.json_schema_extra
-            unused = isinstance(extra, dict) and extra.get("written") is False
-            if unused and getattr(self, key) == field.default:
-                values.pop(key, None)
-        return values
+def _flip(value: object) -> object:
+    if type(value) is not bool and value != "alternate":
+        raise ValueError("must be true, false or 'alternate'")
+    return value
 
 
 class DataConfig(Section):
@@ -83,14 +92,29 @@ class DataConfig(Section):
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Fraction of the training samples held out for every choice made before the test."""
     pad_crop: Annotated[int, Interval(ge=0, le=32)] = 0
-    """Pixels of zero padding for random crops; 0 turns them off."""
-    flip: bool = False
-    """Whether to mirror images left to right at random."""
+    """Pixels of padding for random crops; 0 turns them off."""
+    pad_mode: Annotated[Literal["zeros", "reflect"], LATER] = "zeros"
+    """What the padding is: black, or the image mirrored at its border."""
+    flip: Annotated[bool | Literal["alternate"], BeforeValidator(_flip)] = False
+    """Whether to mirror images left to right at random. With ``alternate`` each image is mirrored
+    in every second epoch; which ones are in the first epoch is drawn by seed."""
+    cutout: Annotated[Annotated[int, Interval(ge=0, le=4096)], LATER] = 0
+    """Side in pixels of a square that is set to the mean in each training image, its centre drawn
+    anywhere in the image; 0 is none."""
+    test_flip: Annotated[bool, LATER] = False
+    """Whether each net is tested a second time on the mean of its logits for an image and for its
+    mirror image. The result has a row of its own and is never judged."""
     train_limit: Count | None = None
     """Number of training samples to use, drawn evenly over classes by seed; None is all."""
     test_limit: Count | None = None
     """Number of test samples to use, drawn evenly over classes, the same for every seed; None is
     all."""
+
+    @model_validator(mode="after")
+    def _pads(self) -> Self:
+        if self.pad_mode == "reflect" and not self.pad_crop:
+            raise ValueError('pad_mode="reflect" pads nothing without pad_crop >= 1')
+        return self
 
 
 class ModelConfig(Section):
@@ -103,7 +127,7 @@ class ModelConfig(Section):
     """Whether BatchNorm trains its scale and shift; if so they are weights that were trained."""
     width: Annotated[float, Gt(0), Le(64)] = 1.0
     """Multiplies the number of channels of every hidden layer."""
-    encoder: Annotated[Encoder, Field(json_schema_extra={"written": False})] = "none"
+    encoder: Annotated[Encoder, LATER] = "none"
     """What stands before the network: nothing, or frozen filters that whiten 2x2 patches
     (:mod:`spiketicket.models.encoder`) and a ReLU, or the recipe's neuron in its place. They are
     computed from training images: data-dependent, frozen, not searched."""
@@ -129,75 +153,6 @@ class MethodConfig(Section):
     def shortened(self, share: float) -> Self:
         """The same for a training with ``share`` of the epochs, where it counts any itself."""
         del share
-        return self
-
-
-Rate = Annotated[float, Interval(gt=0, le=1e6)]
-
-
-class OptimizerConfig(Section):
-    """An optimizer; ``momentum`` is read by ``sgd`` only."""
-
-    name: Literal["sgd", "adam", "adamw"]
-    lr: Rate
-    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
-    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
-
-
-class ScoreOptimizerConfig(OptimizerConfig):
-    """The optimizer of the scores, for a ticket search."""
-
-    name: Literal["sgd", "adam", "adamw"] = "adam"
-    lr: Rate = 0.02
-
-
-class WeightOptimizerConfig(OptimizerConfig):
-    """The optimizer of the weights, for the dense net and the random-mask control."""
-
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: Rate = 2e-3
-    weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.01
-
-
-RampStep = tuple[Annotated[Epochs, Ge(1)], Annotated[int, Interval(ge=1, le=64)]]
-
-
-class TrainConfig(Section):
-    """The budget and the loop, the same for the ticket and for every control."""
-
-    epochs: Annotated[Epochs, Ge(1)]
-    batch_size: Annotated[int, Interval(ge=1, le=1 << 20)]
-    precision: Literal["fp32", "bf16"] = "fp32"
-    warmup: Annotated[float, Interval(ge=0, le=1)] = 0.1
-    """Fraction of all steps with a rising learning rate; a cosine to zero follows."""
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
-    scores: ScoreOptimizerConfig = ScoreOptimizerConfig()
-    weights: WeightOptimizerConfig = WeightOptimizerConfig()
-    kernel: Literal["auto", "native", "compile", "eager"] = "auto"
-    """How the neuron is computed; ``auto`` takes the fastest that works here."""
-    checkpoint_steps: Count = 200
-    """Optimizer steps between two checkpoints."""
-    sync_batch_norm: bool = True
-    """Whether BatchNorm's statistics are those of the whole batch where several processes share
-    it; else each takes those of its own rows."""
-    tune: Annotated[Literal["rates", "off"], Field(json_schema_extra={"hashed_default": "off"})] = (
-        "rates"
-    )
-    """Whether every kind of stage tries its learning rate times 1/4, 1 and 4 on the first seed, in
-    trainings of half the epochs, and takes the best by validation accuracy."""
-    timestep_ramp: Annotated[tuple[RampStep, ...], Len(0, 100)] = ()
-    """Pairs (epochs, timesteps): train so many epochs at so many timesteps, in turn, before the
-    remaining epochs at ``model.timesteps``. Of recordings, whose frames the timesteps must divide,
-    neighbouring frames are added up."""
-
-    @model_validator(mode="after")
-    def _ramp_leaves_epochs(self) -> TrainConfig:
-        ramp = sum(epochs for epochs, _ in self.timestep_ramp)
-        if ramp >= self.epochs:
-            raise ValueError(
-                f"timestep_ramp takes {ramp} of {self.epochs} epochs; "
-                "at least one must remain at model.timesteps"
-            )
         return self
 
 
@@ -265,7 +220,7 @@ class Recipe(Section):
         added later with a default keeps every old hash. Where its default changes what a recipe
         does, what is left out is the value that changes nothing (``hashed_default``).
         """
-        text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(hashed(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def repetitions(self, count: int) -> tuple[int, ...]:
@@ -284,23 +239,3 @@ class Recipe(Section):
     def folder_name(self) -> str:
         """Name of the run folder: ``<name>-<hash>``."""
         return f"{self.name}-{self.hash}"
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _hashed(section: BaseModel) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for key, field in type(section).model_fields.items():
-        value = getattr(section, key)
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("hashed") is False:
-            continue
-        default = field.get_default(call_default_factory=True)
-        if isinstance(extra, dict):
-            default = extra.get("hashed_default", default)
-        # A choice's name may be its default in its own Config, and still decides everything.
-        if key == "name" or value != default:
-            kept[key] = _hashed(value) if isinstance(value, BaseModel) else value
-    return kept

@@ -297,7 +297,7 @@ class _Bench:
         return min(found)
 
     def _precision(self) -> Any:
-        return autocast(self.experiment.device, self.recipe.train.precision)
+        return autocast(self.experiment.device, self.experiment.precision)
 
 
 def _first(x: Tensor, count: int) -> Tensor:

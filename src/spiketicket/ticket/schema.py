@@ -144,6 +144,7 @@ SCHEMA = Table(
         "network": NETWORK,
         "normalisation": Table({"mean": Items(Number()), "std": Items(Number(1e-30))}),
         "operations": Table({"images": Whole(1, 1 << 48)}, Table({}, Number(0))),
+        "precision": Text(200, pattern="fp32|bf16"),
         "recipe": _RECIPE,
         "recipe_hash": Text(200, pattern="[0-9a-f]{10}"),
         "seed": Whole(0, (1 << 64) - 1),

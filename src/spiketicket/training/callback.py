@@ -21,6 +21,13 @@ class Callback:
     def on_step_end(self, epochs: float) -> None:
         """Called after every optimizer step with the epochs done so far (fractional)."""
 
+    def on_averaged(self, epochs: float) -> None:
+        """Called when running means stand in for what is trained, after so many epochs.
+
+        Masks that follow from it are made anew here. The model's state is put back afterwards, and
+        :meth:`on_state_loaded` is called.
+        """
+
     def is_complete(self, epoch: int) -> bool:
         """Whether the model after an epoch is what was asked for, as when a density ramp is over.
 

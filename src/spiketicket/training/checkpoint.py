@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,12 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: dict[str, torch.Tensor],
+    means: Sequence[torch.Tensor] = (),
 ) -> None:
-    """Write a checkpoint; ``key`` says which training it belongs to."""
+    """Write a checkpoint; ``key`` says which training it belongs to.
+
+    ``means`` are the running means of what is trained, if there are any.
+    """
     content = {
         "format": _FORMAT,
         "key": key,
@@ -59,6 +64,7 @@ def save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "best": best,
+        **({"means": list(means)} if means else {}),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -67,9 +73,13 @@ def save(
 
 
 def load(
-    path: Path, key: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    key: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    means: Sequence[torch.Tensor] = (),
 ) -> tuple[Progress, dict[str, torch.Tensor]] | None:
-    """Load a checkpoint into model and optimizer; None where there is none.
+    """Load a checkpoint into model, optimizer and ``means``; None where there is none.
 
     Never runs code from the file (``weights_only``).
 
@@ -96,8 +106,11 @@ def load(
         _require_state("model", content["model"], model)
         if best or progress.best_epoch >= 0:
             _require_state("best", best, model)
+        stored_means = _means(content.get("means", []), means)
         model.load_state_dict(content["model"])
         _load_optimizer(optimizer, content["optimizer"])
+        for own, value in zip(means, stored_means, strict=True):
+            own.copy_(value)
     except UserError:
         raise
     # torch and pickle raise errors of many types on what is not theirs.
@@ -146,6 +159,16 @@ def _require_state(what: str, state: Any, model: nn.Module) -> None:
             raise TypeError(f"{what} {key} is no tensor")
         if found.shape != value.shape or found.dtype != value.dtype:
             raise ValueError(f"{what} {key} has another shape or type")
+
+
+def _means(found: Any, own: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The running means of a checkpoint. Raises TypeError or ValueError where they are not."""
+    if not isinstance(found, list) or not all(isinstance(value, torch.Tensor) for value in found):
+        raise TypeError("means are no tensors")
+    kinds = [[(value.shape, value.dtype) for value in values] for values in (found, own)]
+    if kinds[0] != kinds[1]:
+        raise ValueError("means have other shapes or types")
+    return found
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:

@@ -22,10 +22,13 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+def evaluate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, flip: bool = False
+) -> Evaluation:
     """Run every batch once, in order, in evaluation mode (the mode is put back afterwards).
 
-    ``batches`` are inputs as the model takes them and classes int64 ``[b]``.
+    ``batches`` are inputs as the model takes them and classes int64 ``[b]``. With ``flip`` the
+    logits are the mean of those for the inputs and for their left to right mirror images.
     """
     training = model.training
     loss, truth, parts = 0.0, [], []
@@ -34,6 +37,8 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Eval
         for x, y in batches:
             with in_chunks():
                 logits = model(x).float()
+                if flip:
+                    logits = (logits + model(x.flip(-1)).float()) / 2
             loss += functional.cross_entropy(logits, y, reduction="sum").item()  # waits
             parts.append(logits.argmax(1))
             truth.append(y)

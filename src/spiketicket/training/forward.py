@@ -57,6 +57,6 @@ def drawing(model: nn.Module, device: torch.device, seed: int, *at: int) -> Iter
 
 @contextlib.contextmanager
 def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """bfloat16 autocast on the device, or nothing for fp32."""
+    """bfloat16 autocast on the device for ``bf16``, else nothing."""
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         yield

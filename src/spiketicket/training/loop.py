@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import math
 import time
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket.errors import UserError
@@ -24,6 +25,7 @@ from spiketicket.progress import Reporter, tell_doing, tell_resumed
 from spiketicket.recipe import TrainConfig
 from spiketicket.streams import share
 from spiketicket.training import checkpoint
+from spiketicket.training.average import Average
 from spiketicket.training.checkpoint import Progress
 from spiketicket.training.evaluate import Evaluation
 from spiketicket.training.forward import autocast, called, drawing
@@ -31,11 +33,13 @@ from spiketicket.training.meter import Meter
 from spiketicket.training.optimizer import make_optimizer
 from spiketicket.training.schedule import (
     fewer_frames,
-    is_at_final_timesteps,
+    is_whole,
     learning_rate,
+    side_at,
+    smaller,
     timesteps_at,
 )
-from spiketicket.training.statistics import estimate_statistics
+from spiketicket.training.statistics import estimate_statistics, set_momentum
 from spiketicket.training.trainee import Batches, Fitted, Trainee, Training, Validate
 
 __all__ = ["LOG_STEPS", "Batches", "Fitted", "Trainee", "Training", "Validate", "fit"]
@@ -57,8 +61,8 @@ def fit(
     """Train for ``config.epochs`` epochs from the training's checkpoint, if any.
 
     The best epoch by ``validate`` is kept, or the last one where it is None, among those at the
-    final number of timesteps and with a trainee that is complete. All of ``workers`` call this
-    together, with the same batches; the first one validates and writes.
+    final number of timesteps and size of pictures and with a trainee that is complete. All of
+    ``workers`` call this together, with the same batches; the first one validates and writes.
 
     Raises:
         UserError: the loss is not a number (with the step and the likely causes), the disk is
@@ -90,7 +94,7 @@ def _fit(
         trainee, batches.steps, config=config, training=training, reporter=reporter, workers=workers
     )
     at, model = run.resumed(), trainee.model
-    with model.register_forward_pre_hook(fewer_frames, prepend=True):
+    with model.register_forward_pre_hook(run.inputs, prepend=True):
         for epoch in range(at.epoch, 0 if at.stopped else config.epochs):
             run.begin(epoch)
             for x, y in batches.epoch(epoch, at.step):
@@ -101,11 +105,14 @@ def _fit(
                 reporter.step(epoch, at.step - 1, *run.shown)
                 if saves and not last:
                     run.save()
-            if trainee.fresh_statistics and run.is_eligible(epoch):
-                tell_doing(reporter, "estimating BatchNorm statistics")
-                with autocast(next(model.parameters()).device, config.precision):
-                    estimate_statistics(model, batches.epoch(epoch))
-            run.finish(run.judged(validate))
+            run.end()
+            with run.average.in_place(model, trainee.callbacks, epoch + 1):
+                if run.fresh and run.is_eligible(epoch):
+                    tell_doing(reporter, "estimating BatchNorm statistics")
+                    with autocast(next(model.parameters()).device, config.precision):
+                        estimate_statistics(model, batches.epoch(epoch))
+                run.record(run.judged(validate))
+            run.next()
             if at.stopped:
                 break
     return run.best()
@@ -130,6 +137,10 @@ class _Run:
         self.optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
+        self.average = Average(self.trained, config.average)
+        fresh = config.bn_statistics == "fresh" or config.average > 0
+        self.fresh = fresh or trainee.fresh_statistics
+        set_momentum(self.model, config.bn_momentum)
         self.parallel = workers.parallel(self.model, self.trained, synced=config.sync_batch_norm)
         self.timesteps = getattr(self.model, "timesteps", None)
         if config.timestep_ramp and self.timesteps is None:
@@ -142,14 +153,15 @@ class _Run:
         self.shown: tuple[float, float, float] | None = None
         """Loss and accuracy of the epoch's samples, and samples per second, when last read."""
         self.since = 0.0
+        self.side = 0
+        """Pixels that the pictures' shorter side is reduced to; 0 is not at all."""
         for callback in trainee.callbacks:
             callback.on_optimizer(self.optimizer)
 
     def resumed(self) -> Progress:
         """Where the training stands: at its checkpoint, or at its start."""
-        loaded = checkpoint.load(
-            self.training.checkpoint, self.training.key, self.model, self.optimizer
-        )
+        place, means = self.training.checkpoint, self.average.means
+        loaded = checkpoint.load(place, self.training.key, self.model, self.optimizer, means)
         if loaded is not None:
             self.at, self.kept = loaded
             self._state_loaded()
@@ -162,7 +174,7 @@ class _Run:
 
     def begin(self, epoch: int) -> None:
         """Make the model ready for an epoch's steps."""
-        self._use_timesteps(epoch)
+        self._use_ramps(epoch)
         self.model.train()
         self.shown = None
         self.since = time.perf_counter()
@@ -174,7 +186,8 @@ class _Run:
         if self.workers.count > 1:
             x, y = (x[:, rows] if x.dim() == 5 else x[rows]), y[rows]
         done = at.epoch * self.steps + at.step
-        factor = learning_rate(done, self.config.epochs * self.steps, self.config.warmup)
+        config = self.config
+        factor = learning_rate(done, config.epochs * self.steps, config.warmup, config.schedule)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         try:
@@ -186,6 +199,7 @@ class _Run:
             self.optimizer.step()
             for callback in self.trainee.callbacks:
                 callback.on_step_end((done + 1) / self.steps)
+            self.average.move(done - self.trainee.start_step)
         except Exception:
             self.meter.require_numbers(at)  # what fails on NaN is not the cause
             raise
@@ -230,8 +244,13 @@ class _Run:
         self._elapsed()
         return result
 
-    def finish(self, result: Evaluation | None) -> None:
-        """Write an epoch down, keep the model if it is the best so far, and go to the next.
+    def end(self) -> None:
+        """Ask the callbacks at an epoch's end whether the training ends with it."""
+        ends = [callback.should_stop(self.at.epoch) for callback in self.trainee.callbacks]
+        self.at.stopped = any(ends) and is_whole(self.at.epoch, self.config)
+
+    def record(self, result: Evaluation | None) -> None:
+        """Write an epoch down, and keep the model if it is the best so far.
 
         Raises:
             UserError: something in the model is not a number.
@@ -252,21 +271,23 @@ class _Run:
             record |= {"validation_loss": result.loss, "validation_accuracy": accuracy}
         at.history.append(record)
         self._write_log()
-        ends = [callback.should_stop(at.epoch) for callback in self.trainee.callbacks]
-        at.stopped = any(ends) and is_at_final_timesteps(at.epoch, self.config)
         if self.is_eligible(at.epoch) and (result is None or accuracy > at.best_accuracy):
             at.best_accuracy, at.best_epoch = accuracy, at.epoch
             self.kept = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.reporter.epoch_finished(
             at.epoch, record["loss"], record["accuracy"], accuracy, at.epoch_wall_s
         )
+
+    def next(self) -> None:
+        """Go to the next epoch, and write a checkpoint."""
+        at = self.at
         at.epoch, at.step = at.epoch + 1, 0
         at.loss_sum, at.correct, at.seen, at.epoch_wall_s = 0.0, 0, 0, 0.0
         self.save()
 
     def best(self) -> Fitted:
         """Put the best epoch's state into the model."""
-        self._use_timesteps(self.config.epochs)
+        self._use_ramps(self.config.epochs)
         self.model.load_state_dict(self.kept)
         self._state_loaded()
         at = self.at
@@ -283,7 +304,7 @@ class _Run:
     def is_eligible(self, epoch: int) -> bool:
         """Whether the model after an epoch may be the one that is kept."""
         complete = (callback.is_complete(epoch) for callback in self.trainee.callbacks)
-        return is_at_final_timesteps(epoch, self.config) and all(complete)
+        return is_whole(epoch, self.config) and all(complete)
 
     def save(self) -> None:
         """Write a checkpoint, in the first process. Waits for the device, which is copied from."""
@@ -297,13 +318,21 @@ class _Run:
             model=self.model,
             optimizer=self.optimizer,
             best=self.kept,
+            means=self.average.means,
         )
 
     def _state_loaded(self) -> None:
         for callback in self.trainee.callbacks:
             callback.on_state_loaded()
 
-    def _use_timesteps(self, epoch: int) -> None:
+    def inputs(self, model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A hook of the model: what it is given under a ramp."""
+        if self.side and inputs[0].dim() == 4:
+            inputs = (smaller(inputs[0], self.side), *inputs[1:])
+        return fewer_frames(model, inputs)
+
+    def _use_ramps(self, epoch: int) -> None:
+        self.side = side_at(epoch, self.config)
         if self.timesteps is not None:
             now = timesteps_at(epoch, self.config, int(self.timesteps))
             self.model.timesteps = now  # type: ignore[assignment]

@@ -28,7 +28,7 @@ def make_optimizer(
         momentum = config.momentum
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, fused=True)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=lr, weight_decay=decay, fused=True)
+    return kind(parameters, lr=lr, weight_decay=decay, betas=config.betas, fused=True)
 
 
 def _joint(
@@ -39,7 +39,7 @@ def _joint(
 ) -> torch.optim.Optimizer:
     check_together(config, second)
     groups = [
-        {"params": p, "lr": c.lr, "weight_decay": c.weight_decay}
+        {"params": p, "lr": c.lr, "weight_decay": c.weight_decay, "betas": c.betas}
         for p, c in ((parameters, config), (others, second))
     ]
     return torch.optim.AdamW(groups, fused=True)

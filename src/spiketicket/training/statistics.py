@@ -32,3 +32,10 @@ def estimate_statistics(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor
             called(model, x, len(y))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def set_momentum(model: nn.Module, momentum: float | None) -> None:
+    """Give BatchNorm's running statistics so large a share of each batch; None leaves all as is."""
+    for norm in model.modules():
+        if momentum is not None and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            norm.momentum = momentum
