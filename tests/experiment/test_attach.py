@@ -19,7 +19,8 @@ from spiketicket.training.evaluate import evaluate
 from spiketicket.training.optimizer import make_optimizer
 from spiketicket.training.schedule import learning_rate
 
-SINGLE = ("edge_popup", "gradual", "snip", "synflow", "random_mask")
+SCORED = ("edge_popup", "signed_supermask")
+SINGLE = (*SCORED, "gradual", "snip", "synflow", "random_mask")
 SEVERAL = {
     "magnitude": ("pretrained", "ticket"),
     "imp": ("pretrained", "round_1", "ticket"),
@@ -109,7 +110,7 @@ def test_a_loop_of_ones_own_finds_the_ticket_that_search_finds(method, weights, 
     found = spiketicket.search(made(), batches, method=method, epochs=2, **options)
     net = made()
     search = spiketicket.attach(net, method, epochs=2, loader=batches, **options)
-    config = ScoreOptimizerConfig() if method == "edge_popup" else WeightOptimizerConfig()
+    config = ScoreOptimizerConfig() if method in SCORED else WeightOptimizerConfig()
     ticket = trained(net, search, batches, config, 2).ticket()
     assert ticket.to_bytes() == found.to_bytes()
 
@@ -202,11 +203,11 @@ def test_a_stopped_search_of_several_trainings_goes_on(stage, digits, tmp_path):
         search(tmp_path / "cut", seed=1)
 
 
-@pytest.mark.parametrize("method", ["edge_popup", "gradual"])
+@pytest.mark.parametrize("method", [*SCORED, "gradual"])
 def test_a_loop_that_goes_on_from_its_own_checkpoint_ends_with_the_same_ticket(method, digits):
     batches, _ = digits
     total = 2 * len(batches)
-    options = {"scope": "global", "ramp_epochs": 2} if method == "edge_popup" else {"interval": 1}
+    options = {"scope": "global", "ramp_epochs": 2} if method in SCORED else {"interval": 1}
 
     def begun():
         net = made()

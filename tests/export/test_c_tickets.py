@@ -44,7 +44,8 @@ def test_cortex_m4(lut: str, trial: Make, network: Make, conv: Make) -> None:
 
 
 @pytest.mark.slow
-def test_trained_digits(trial: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["edge_popup", "signed_supermask"])
+def test_trained_digits(trial: Make, tmp_path: Path, method: str) -> None:
     """All spikes of a ticket that was searched, and its accuracy, on the digits' test images."""
     pytest.importorskip("torch")
     from spiketicket.data.of_ticket import find_test_data
@@ -57,7 +58,7 @@ def test_trained_digits(trial: Make, tmp_path: Path) -> None:
             "data": {"name": "digits"},
             "model": {"name": "convnet", "width": 0.25, "timesteps": 4},
             "neuron": {"name": "lif"},
-            "ticket": {"name": "edge_popup", "density": 0.5},
+            "ticket": {"name": method, "density": 0.5},
             "train": {"epochs": 3, "batch_size": 64, "tune": "off"},
         }
     )

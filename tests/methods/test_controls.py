@@ -115,7 +115,10 @@ def weights(ticket):
     return {x.name: state[f"{x.name}.weight"] for x in ticket.layers}
 
 
-@pytest.fixture(scope="module", params=["edge_popup", "imp", "magnitude", "snip", "synflow"])
+@pytest.fixture(
+    scope="module",
+    params=["edge_popup", "signed_supermask", "imp", "magnitude", "snip", "synflow"],
+)
 def run(request, tmp_path_factory):
     recipe = everything(ticket={"name": request.param, "density": 0.3})
     folder = tmp_path_factory.mktemp(request.param)
@@ -127,7 +130,7 @@ def test_every_control_is_what_it_says(run):
     recipe, found = run
     nets = tickets(found.folder)
     ticket = nets["ticket"]
-    frozen = recipe.ticket.name == "edge_popup"
+    frozen = recipe.ticket.trains == "scores"
     scores = load_file(found.folder / "seed-0" / "ticket" / "scores.safetensors")
     flips = []
     for name, mask in masks(ticket).items():
@@ -158,14 +161,16 @@ def test_every_control_is_what_it_says(run):
 @pytest.mark.slow
 def test_frozen_inverted_weights_are_those_the_search_drew(run):
     recipe, found = run
-    if recipe.ticket.name != "edge_popup":
+    if recipe.ticket.trains == "weights":
         pytest.skip("its weights are trained")
     nets = tickets(found.folder)
+    scores = load_file(found.folder / "seed-0" / "ticket" / "scores.safetensors")
     for name, inverted in weights(nets["inverted"]).items():
         other = weights(nets["random_frozen"])[name]
         both = (inverted != 0) & (other != 0)
         assert both.any()
-        assert (np.sign(inverted[both]) == np.sign(other[both])).all()
+        signs = np.where(scores[name] < 0, -1, 1) if recipe.ticket.signs_searched else 1
+        assert (np.sign(inverted) == np.sign(other) * signs)[both].all()
 
 
 @pytest.mark.slow

@@ -129,11 +129,11 @@ def test_float_tickets_start_from_a_normal_so_that_they_are_not_the_binary_ones(
 
 
 def test_mask_is_not_recomputed_in_the_forward_pass(monkeypatch):
-    from spiketicket.methods import edge_popup
+    from spiketicket.methods import score_search
 
     model, _ = search()
     calls = []
-    monkeypatch.setattr(edge_popup, "largest_masks", lambda *a: calls.append(a))
+    monkeypatch.setattr(score_search, "largest_masks", lambda *a: calls.append(a))
     for _ in range(3):
         model(torch.randn(2, 2, 6, 6))
     assert calls == []

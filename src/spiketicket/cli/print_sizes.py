@@ -33,7 +33,10 @@ def size_facts(summary: TicketSummary, path: Path) -> list[tuple[str, str]]:
 
 def _signs(drawn: int, binary: int) -> str:
     """Where the signs of so many binary layers are."""
-    why = "stored: trained, fine-tuned, custom or few, so that no seed draws them, or packed raw"
+    why = (
+        "stored: searched, trained, fine-tuned, custom or few, so that no seed draws them, or"
+        " packed raw"
+    )
     if not drawn:
         return why
     told = f"drawn from the seed in {drawn} of {binary} binary layers"

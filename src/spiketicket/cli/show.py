@@ -100,6 +100,7 @@ def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path:
 def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts from metadata that any program may have written: what is not there is left out."""
     from spiketicket.cli.print_ladder import flipped
+    from spiketicket.ticket.drawn_signs import signs_searched
 
     found: list[tuple[str, object]] = [("condition", metadata.get("condition"))]
     network, recipe, data = (_table(metadata, key) for key in ("network", "recipe", "data"))
@@ -111,6 +112,8 @@ def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     accuracy = {k: v for k, v in _table(metadata, "accuracy").items() if v is not None}
     found += [("method", method.get("name"))]
     found += [("seed", metadata.get("seed")), ("accuracy %", accuracy or None)]
+    if signs_searched(metadata):
+        found.append(("signs", "searched with the mask, one stored bit per kept weight"))
     if "signs" in metadata and "signs_flipped" in metadata:
         found.append(("signs flipped", flipped(metadata)))
     found += [("made with", metadata.get("versions"))]

@@ -26,9 +26,8 @@ from spiketicket.experiment.custom import Logits, Weights
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.loader import Loader
 from spiketicket.machine.typed import typed
-from spiketicket.methods import edge_popup
-from spiketicket.methods.edge_popup import PopupWeight
 from spiketicket.methods.method import require_density
+from spiketicket.methods.score_search import PopupWeight, ScoreConfig, ramp_epochs
 from spiketicket.methods.usable import require_searchable
 from spiketicket.models.custom import LEFT, mean_over_time
 from spiketicket.models.of_ticket import to_ticket
@@ -158,19 +157,20 @@ def attach(
     every layer's weight once.
 
     Args:
-        method: ``edge_popup``, or one that prunes weights in a single training: ``gradual``,
-            ``snip``, ``synflow``, ``random_mask``.
+        method: ``edge_popup``, ``signed_supermask``, or one that prunes weights in a single
+            training: ``gradual``, ``snip``, ``synflow``, ``random_mask``.
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the weights themselves.
         epochs: how long the training will be, and with
-        steps_per_epoch: when masks change; needed by ``gradual`` and by a ramp of ``edge_popup``.
+        steps_per_epoch: when masks change; needed by ``gradual``, and by a ramp of a search over
+            scores.
         loader: batches ``(inputs, classes)``, as of :func:`spiketicket.search`: ``snip`` and
             ``synflow`` look at them. It also gives ``steps_per_epoch``.
         batch: a single one, in place of a loader, on the model's device; ``snip`` then uses all its
             samples.
         options: further fields of the method's ``Config``.
         train_norms: also train the scale and shift of normalisation layers. Biases are trained by
-            the methods that train weights, and stay as they are in ``edge_popup``.
+            the methods that train weights, and stay as they are in a search over scores.
         logits: makes ``[B, classes]`` of what the model returns, as of :func:`spiketicket.search`.
         leave: layers, by path, that are no part of the ticket and stay as they are.
 
@@ -201,7 +201,7 @@ def attach(
             elif method == "snip" and "samples" not in (options or {}):
                 config = config.model_copy(update={"samples": len(data.first()[1])})
         batches = _Data(method, data, epochs, steps_per_epoch)
-        if isinstance(config, edge_popup.Config) and edge_popup.ramp_epochs(config, budget.epochs):
+        if isinstance(config, ScoreConfig) and ramp_epochs(config, budget.epochs):
             batches.require_schedule()
         stages = custom.stages(config, budget, model)
         if len(stages) > 1:

@@ -77,15 +77,15 @@ def search(
         density: fraction of the weights kept, in (0, 1).
         weights: ``binary`` keeps alpha times the sign, ``float`` the weights themselves.
         epochs: of each training; a method that needs several runs them one after another.
-        lr: learning rate of Adam on the scores of ``edge_popup`` (0.02), or of AdamW on the weights
-            that the other methods train (0.002).
+        lr: learning rate of Adam on the scores of ``edge_popup`` and ``signed_supermask`` (0.02),
+            or of AdamW on the weights that the other methods train (0.002).
         method: any of them but those that need a network of this package (``channels``,
             ``patches``, ``multisp``). ``early_time`` reads and sets the network's ``timesteps``.
         options: further fields of the method's ``Config``.
         precision: of the forward passes in training; ``bf16`` is faster where the processor has it.
         seed: of the weights and the scores, and of torch's random numbers.
         train_norms: also train the scale and shift of normalisation layers. Biases are trained by
-            the methods that train weights, and stay as they are in ``edge_popup``.
+            the methods that train weights, and stay as they are in a search over scores.
         logits: makes ``[B, classes]`` of what the model returns; the default takes a tensor
             ``[B, classes]``, averages ``[T, B, classes]`` over time, and takes the output of
             norse's ``(output, state)``.

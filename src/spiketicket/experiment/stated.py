@@ -21,10 +21,12 @@ from spiketicket.experiment.record import without_root
 from spiketicket.recipe import Recipe, as_written, parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
+from spiketicket.ticket.drawn_signs import signs_searched
 
 State = Literal["fits", "does not fit", "not checked"]
 _SCOPES: Final = {
     "edge_popup": "layer",
+    "signed_supermask": "layer",
     "random_mask": "layer",
     "synflow": "global",
     "snip": "global",
@@ -35,7 +37,7 @@ _SCOPES: Final = {
     "random_reinit": "global",
 }
 """Method -> what its density is counted over, where its settings do not say."""
-_SEARCHED: Final = ("edge_popup", "multisp")
+_SEARCHED: Final = ("edge_popup", "signed_supermask", "multisp")
 """Methods that train no weight of what they search."""
 _PEP: Final = "conv_pep."
 _FINAL_STAGES: Final = (
@@ -170,7 +172,7 @@ def weights_check(ticket: Ticket) -> Check:
     if type(seed) is not int or not 0 <= seed < 1 << 64:
         return Check(name, "not checked", "it names no seed")
     method, stage = _method(ticket), ticket.stage
-    within = _frozen(method, stage)
+    within, signed = _frozen(method, stage), signs_searched(ticket.metadata)
     layers = [
         layer for layer in ticket.layers if within is not None and layer.name.startswith(within)
     ]
@@ -179,19 +181,24 @@ def weights_check(ticket: Ticket) -> Check:
         return Check(name, "not checked", what)
     for layer in layers:
         try:
-            wrong = _not_drawn(layer, layer.name.removeprefix(within), seed, method)
+            wrong = _not_drawn(layer, layer.name.removeprefix(within), seed, method, signed)
         except (KeyError, TypeError, ValueError, ArithmeticError):
             return Check(name, "does not fit", "the settings of its search make no sense")
         if wrong:
             return Check(name, "does not fit", f"{layer.name}: {wrong} seed {seed} draws")
     kinds = " and ".join(
         words
-        for kind, words in (("binary", "signs and scales"), ("float", "values"))
+        for kind, words in (
+            ("binary", "scales" if signed else "signs and scales"),
+            ("float", "sizes of values" if signed else "values"),
+        )
         if any(layer.kind == kind for layer in layers)
     )
     rest = len(ticket.layers) - len(layers)
     trained = f"; {rest} other layers are trained" if rest else ""
-    return Check(name, "fits", f"{kinds} of {len(layers)} layers are drawn by seed {seed}{trained}")
+    chosen = "; their signs are searched" if signed else ""
+    told = f"{kinds} of {len(layers)} layers are drawn by seed {seed}{chosen}{trained}"
+    return Check(name, "fits", told)
 
 
 def masks_check(ticket: Ticket) -> Check | None:
@@ -213,16 +220,20 @@ def masks_check(ticket: Ticket) -> Check | None:
     return Check("masks", "fits", f"those of {len(ticket.layers)} layers are drawn by seed {seed}")
 
 
-def _not_drawn(layer: TicketLayer, path: str, seed: int, method: Mapping[str, Any]) -> str:
-    """What is not as it was drawn, or ""."""
+def _not_drawn(
+    layer: TicketLayer, path: str, seed: int, method: Mapping[str, Any], signed: bool
+) -> str:
+    """What is not as it was drawn, or ""; where the search chose signs, of their sizes alone."""
     binary = layer.kind == "binary"
     drawn = _drawn(layer, path, seed, binary, method)
     kept = layer.mask.reshape(-1)
     weight = layer.weight().reshape(-1)[kept]
     if not binary:
-        return "" if np.array_equal(weight, drawn[kept]) else "its values are not those that"
+        size = np.abs if signed else np.positive
+        same = np.array_equal(size(weight), size(drawn[kept]))
+        return "" if same else "its values are not those that"
     signs = cast("NDArray[np.int8]", layer.signs).reshape(-1)[kept]
-    if not np.array_equal(signs < 0, drawn[kept] < 0):
+    if not signed and not np.array_equal(signs < 0, drawn[kept] < 0):
         return "its signs are not those that"
     scale = float(np.abs(drawn[kept]).sum(dtype=np.float64)) / max(layer.kept, 1)
     fits = layer.kept == 0 or math.isclose(cast("float", layer.alpha), scale, rel_tol=1e-6)
@@ -246,7 +257,8 @@ def _drawn(
 def _frozen(method: Mapping[str, Any], stage: object) -> str | None:
     """The beginning of the names of the layers that are never trained, or None for none."""
     name = method.get("name")
-    if (name == "edge_popup" and stage == "ticket") or stage == "random_frozen":
+    scored = name in ("edge_popup", "signed_supermask") and stage == "ticket"
+    if scored or stage == "random_frozen":
         return ""
     ends = (*_RUNGS, *(f"{rung}_{end}" for rung in _RUNGS for end in ("search", "random_frozen")))
     return _PEP if name == "multisp" and stage in ends else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import TicketSummary
+from spiketicket.ticket.drawn_signs import signs_searched
 from spiketicket.verdict.outcomes import of_today
 
 _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
@@ -40,13 +41,18 @@ def model_card(
         _head(name, metadata, accuracy),
         f"# {_plain(name)}",
         "A lottery ticket in a spiking neural network, found by spiketicket:"
-        " which of a random network's weights are kept"
-        + (", and one sign each." if any(row.kind == "binary" for row in sizes.layers) else "."),
+        f" which of a random network's weights are kept{_signs(metadata, sizes)}.",
         _facts(metadata, sizes, recipe_hash, accuracy),
         _verdict(metadata),
         _use(metadata, has_recipe=recipe_hash is not None),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _signs(metadata: Mapping[str, Any], sizes: TicketSummary) -> str:
+    if signs_searched(metadata):
+        return ", and which of these are inverted: the search chose the signs that the file stores"
+    return ", and one sign each" if any(row.kind == "binary" for row in sizes.layers) else ""
 
 
 def _head(name: str, metadata: Mapping[str, Any], accuracy: tuple[float, int] | None) -> str:

@@ -80,6 +80,13 @@ def zero_pruned(model: nn.Module, optimizer: torch.optim.Optimizer | None = None
                 value.mul_(mask)
 
 
+@torch.no_grad()
+def invert(model: nn.Module, scores: Mapping[str, Tensor]) -> None:
+    """Invert the stored weights whose score, by layer, is negative; in place."""
+    for name, (weight, _) in originals(model).items():
+        weight.copy_(torch.where(scores[name].to(weight.device) < 0, -weight, weight))
+
+
 def plain_state(model: nn.Module) -> dict[str, Tensor]:
     """The state of the network without parametrizations; of binary layers the latent weights."""
     found = {}

@@ -146,6 +146,8 @@ class MethodConfig(Section):
     """What the search itself moves: the weights, or scores of weights that stay."""
     scored: ClassVar[bool] = False
     """Whether the ticket keeps its scores (see ``Scene.keep_scores``), for controls to read."""
+    signs_searched: ClassVar[bool] = False
+    """Whether a negative score inverts its frozen weight."""
 
     name: str
     density: Annotated[float, Gt(0), Le(1)]

@@ -15,7 +15,8 @@ the file would hold them (little endian).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -26,9 +27,19 @@ from spiketicket.ticket.codec import DAMAGED, TicketError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SEARCHED: Final = ("signed_supermask",)
+"""Methods whose search chooses the signs of frozen weights, so that no seed draws them."""
 Kind = Literal["signs", "normal"]
 _KINDS: tuple[Kind, ...] = ("signs", "normal")
 _FIRST = 256  # signs looked at before a whole layer is drawn
+
+
+def signs_searched(metadata: Mapping[str, Any]) -> bool:
+    """Whether a ticket says that its search chose the signs of its weights, and not only a mask."""
+    recipe = metadata.get("recipe")
+    method = recipe.get("ticket") if isinstance(recipe, dict) else metadata.get("method")
+    name = method.get("name") if isinstance(method, dict) else None
+    return metadata.get("stage", "ticket") == "ticket" and name in SEARCHED
 
 
 def as_drawn(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spiketicket.errors import UserError
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene
+from spiketicket.methods.states import invert
 from spiketicket.methods.weights import WeightStart, attach_trained
 from spiketicket.recipe import ModelConfig, Recipe
 from spiketicket.ticket import Ticket
@@ -57,9 +58,20 @@ def trained(scene: Scene, masks: Mapping[str, Tensor] | None = None) -> Prepared
     return _prepared(scene, TRAINED_START, frozen=False, masks=masks)
 
 
-def frozen(scene: Scene, start: WeightStart, masks: Mapping[str, Tensor]) -> Prepared:
-    """Fresh weights of the seed under masks, never trained: only BatchNorm statistics move."""
-    return _prepared(scene, start, frozen=True, masks=masks)
+def frozen(
+    scene: Scene,
+    start: WeightStart,
+    masks: Mapping[str, Tensor],
+    signs: Mapping[str, Tensor] | None = None,
+) -> Prepared:
+    """Fresh weights of the seed under masks, never trained: only BatchNorm statistics move.
+
+    ``signs`` by layer, of the weight's shape, invert weights where they are negative.
+    """
+    made = _prepared(scene, start, frozen=True, masks=masks)
+    if signs is not None:
+        invert(scene.model, signs)
+    return made
 
 
 def _prepared(

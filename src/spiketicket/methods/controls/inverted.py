@@ -2,8 +2,9 @@
 
 Frankle et al., "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", ICLR 2021
 (arXiv 2009.08576), invert scores: a criterion that knows something must do worse upside down. The
-weights are frozen as drawn where the method trains scores (edge-popup), else drawn anew and
-trained, as those of the other controls. Of a method that prunes in rounds, the scores are those of
+weights are frozen as drawn where the method trains scores (edge-popup), and with the signs that
+their scores give them where it searches signs; else drawn anew and trained, as those of the other
+controls. Of a method that prunes in rounds, the scores are those of
 the dense net, before the first round.
 """
 
@@ -45,5 +46,9 @@ def stage(asked: Asked) -> Stage:
 def _prepare(stage: Stage, scene: Scene, *, start: WeightStart) -> Prepared:
     masks = ticket_masks(scene)
     shapes = {name: mask.shape for name, mask in masks.items()}
-    chosen = inverted_masks(masks, read_scores(scene.earlier("ticket").scores, shapes))
-    return trained(scene, chosen) if stage.trains else frozen(scene, start, chosen)
+    scores = read_scores(scene.earlier("ticket").scores, shapes)
+    chosen = inverted_masks(masks, scores)
+    if stage.trains:
+        return trained(scene, chosen)
+    signs = scores if scene.config.signs_searched else None
+    return frozen(scene, start, chosen, signs)

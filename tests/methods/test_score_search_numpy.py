@@ -1,4 +1,4 @@
-"""edge-popup against a second implementation in plain numpy, float64, over optimizer steps."""
+"""Searches over scores against a second implementation in plain numpy, float64, over steps."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from spiketicket.methods.edge_popup import Config, attach
+from spiketicket.methods import edge_popup, signed_supermask
 
 INPUTS, HIDDEN, CLASSES, SAMPLES = 8, 10, 4, 16
 STEPS, RATE, MOMENTUM = 8, 0.2, 0.9
@@ -20,8 +20,8 @@ class Numpy:
     one threshold per layer, or one of both layers (one number).
     """
 
-    def __init__(self, weights, scores, *, binary):
-        self.weights, self.scores, self.binary = weights, scores, binary
+    def __init__(self, weights, scores, *, binary, signed):
+        self.weights, self.scores, self.binary, self.signed = weights, scores, binary, signed
         self.moments = [np.zeros_like(s) for s in scores]
 
     def mask(self, kept):
@@ -41,10 +41,13 @@ class Numpy:
 
     def effective(self):
         self.alphas, values = [], []
-        for w, m in zip(self.weights, self.masks, strict=True):
+        for w, s, m in zip(self.weights, self.scores, self.masks, strict=True):
             alpha = (np.abs(w) * m).sum() / m.sum()
             self.alphas.append(alpha if self.binary else 1.0)
-            values.append(alpha * np.where(w < 0, -1.0, 1.0) * m if self.binary else w * m)
+            value = alpha * np.where(w < 0, -1.0, 1.0) * m if self.binary else w * m
+            if self.signed:  # keep, hide or invert
+                value = np.where(s < 0, -value, value)
+            values.append(value)
         return values
 
     def step(self, x, y):
@@ -64,8 +67,10 @@ class Numpy:
         towards_first = ((back @ second) * (before > 0)).T @ x
         self.gradients = []
         for i, towards in enumerate((towards_first, towards_second)):
-            # dL/ds = dL/dW_eff * W * sign(s): without mask and scale
-            gradient = towards * self.weights[i] * np.where(self.scores[i] < 0, -1.0, 1.0)
+            # dL/ds = dL/dW_eff * W * sign(s), signed without sign(s): without mask and scale
+            gradient = towards * self.weights[i]
+            if not self.signed:
+                gradient = gradient * np.where(self.scores[i] < 0, -1.0, 1.0)
             self.gradients.append(gradient)
             self.moments[i] = MOMENTUM * self.moments[i] + gradient
             self.scores[i] = self.scores[i] - RATE * self.moments[i]
@@ -82,26 +87,34 @@ def counts(density, scope):
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "float"])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("ramp", [0, 2], ids=["no ramp", "ramp"])
-def test_masks_scales_gradients_and_scores_are_those_of_numpy(binary, scope, ramp):
+@pytest.mark.parametrize("signed", [False, True], ids=["edge_popup", "signed"])
+def test_masks_scales_gradients_and_scores_are_those_of_numpy(binary, scope, ramp, signed):
     epochs, density = 4, 0.4
     model = nn.Sequential(
         nn.Linear(INPUTS, HIDDEN, bias=False), nn.ReLU(), nn.Linear(HIDDEN, CLASSES, bias=False)
     )
     # kaiming_normal: with a signed constant the scale would be the same for every mask
-    config = Config(density=density, scope=scope, ramp_epochs=ramp, weight_init="kaiming_normal")
-    search = attach(model, config, binary=binary, seed=3, epochs=epochs)
+    method = signed_supermask if signed else edge_popup
+    config = method.Config(
+        density=density, scope=scope, ramp_epochs=ramp, weight_init="kaiming_normal"
+    )
+    kind = method.SignedSupermask if signed else method.EdgePopup
+    search = kind(model, config, binary=binary, seed=3, epochs=epochs)
     popups = list(search.popups().values())
     weights = [
         layer.parametrizations.weight.original.detach().numpy().astype(np.float64)
         for layer in search.layers.values()
     ]
     own = Numpy(
-        weights, [p.scores.detach().numpy().astype(np.float64) for p in popups], binary=binary
+        weights,
+        [p.scores.detach().numpy().astype(np.float64) for p in popups],
+        binary=binary,
+        signed=signed,
     )
     draw = np.random.default_rng(5)
     x, y = draw.standard_normal((SAMPLES, INPUTS)), np.arange(SAMPLES) % CLASSES
     optimizer = torch.optim.SGD(search.parameters(), lr=RATE, momentum=MOMENTUM)
-    changed = 0
+    changed = inverted = 0
     for step in range(STEPS + 1):
         epoch = step * epochs / STEPS
         share = (1 - epoch / ramp) if epoch < ramp else 0.0
@@ -111,7 +124,7 @@ def test_masks_scales_gradients_and_scores_are_those_of_numpy(binary, scope, ram
             assert np.array_equal(popup.mask.numpy(), own.masks[i] == 1), step
             assert float(popup.alpha) == pytest.approx(own.alphas[i], abs=1e-6)
             np.testing.assert_allclose(popup.effective.numpy(), effective[i], rtol=0, atol=1e-6)
-        before = [m.copy() for m in own.masks]
+        before, signs = [m.copy() for m in own.masks], [s < 0 for s in own.scores]
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(torch.from_numpy(x).float()), torch.from_numpy(y))
         loss.backward()
@@ -129,4 +142,8 @@ def test_masks_scales_gradients_and_scores_are_those_of_numpy(binary, scope, ram
         changed += any(
             not np.array_equal(p.mask.numpy(), b == 1) for p, b in zip(popups, before, strict=True)
         )
+        inverted += sum(
+            np.count_nonzero(s != (o < 0)) for s, o in zip(signs, own.scores, strict=True)
+        )
     assert changed > 3  # the masks moved, so the scores mattered
+    assert inverted or not signed  # and so did the signs
