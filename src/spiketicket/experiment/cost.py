@@ -1,19 +1,21 @@
-"""What a sweep would cost: a few samples of every distinct training, timed here and now.
+"""What a stage costs: some steps of every distinct training, timed here and now.
 
 A training is built as it would be, but from nets that were never trained. Its forward and backward
-passes take as long as their samples, so they are timed on as many as fit into a moment, at every
-number of time steps of ``train.timestep_ramp``; the optimizer's step is timed by itself. Numbers of
-steps, epochs, and samples for validation and test give the rest. Trainings that differ only in what
-costs nothing (density, seed, rates, epochs, names) are timed once.
+passes are timed at every number of time steps of ``train.timestep_ramp``; the optimizer's step is
+timed by itself. Numbers of steps, epochs, and samples for validation and test give the rest.
+Trainings that differ only in what costs nothing (density, seed, rates, epochs, names) are timed
+once. It holds for this machine and these threads.
 
-On a processor, time is that which the computing thread gets, so that what else the machine does
-changes little; a GPU has no such clock. It holds for this machine and these threads.
+There are two ways. An estimate for a free processor times as many samples as fit into a moment, by
+the time that the computing thread gets, so that what else the machine does changes little (a GPU
+has no such clock). A budget has to hold on the machine as it is (``whole``): whole batches, by the
+clock on the wall.
 """
 
 from __future__ import annotations
 
-import functools
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,12 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spiketicket.data import load_dataset
 from spiketicket.data.batches import ordered_batches
-from spiketicket.experiment.folder import SeedFolder, StageFolder
+from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.keys import StageInputs, stage_inputs
 from spiketicket.experiment.results import write_result
-from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.setup import Experiment
 from spiketicket.experiment.train import scene_of
 from spiketicket.experiment.tuning import FIRST, is_tuned
 from spiketicket.machine import parallel
@@ -43,7 +44,6 @@ from spiketicket.methods.states import save_plain
 from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
 from spiketicket.recipe.shapes import SCORES
-from spiketicket.sweep.plan import Plan, Task
 from spiketicket.training.forward import autocast
 from spiketicket.training.loop import Trainee
 from spiketicket.training.optimizer import make_optimizer
@@ -52,6 +52,8 @@ from spiketicket.training.statistics import STATISTICS_BATCHES
 
 _TRAINED_S, _TESTED_S = 0.2, 0.1
 """How long a timed pass should take, with gradients and without."""
+_WHOLE_S = 3.0
+"""Seconds of whole batches after which no further one is timed."""
 _FEW = 2
 """Samples of the first pass, which warms up; BatchNorm needs more than one."""
 _PASSES = 3
@@ -66,7 +68,8 @@ class StageCost:
     """Seconds of a training by the number of time steps, a sample each; and of a step, whatever
     its batch.
 
-    ``fresh`` is whether BatchNorm statistics are estimated before a net is judged.
+    ``fresh`` is whether BatchNorm statistics are estimated before a net is judged, ``ramps``
+    whether it has time steps, of which there may be fewer.
     """
 
     train_s: Mapping[int, float]
@@ -74,92 +77,69 @@ class StageCost:
     batch_s: float
     step_s: float
     fresh: bool
+    ramps: bool = True
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
+    """Optimizer steps of an epoch, and samples of a batch and of either split."""
+
     steps: int
     batch: int
     validation: int
     test: int
 
 
-def estimate(
-    plan: Plan, runs_dir: Path, device: str = "cpu", threads: int | None = None
-) -> dict[str, float]:
-    """Seconds that each task of a plan will take one worker, by its id.
+def costs_of(
+    experiment: Experiment, keys: Mapping[str, str], *, whole: bool = False
+) -> tuple[Sizes, dict[str, StageCost]]:
+    """The samples of an experiment, and what stages cost by their keys.
+
+    ``keys`` has a stage to be timed for each; ``whole`` as above.
 
     Raises:
-        UserError: the data is missing, or a network cannot be.
+        UserError: a network cannot be.
     """
-    found = _Estimator(device, threads)
-    return {task.id: found.task_s(task, runs_dir) for task in plan.tasks}
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = _Bench(experiment, Path(scratch), whole=whole)
+        return bench.sizes, {key: bench.cost(name) for key, name in keys.items()}
 
 
-class _Estimator:
-    """Keeps what it has timed."""
-
-    def __init__(self, device: str, threads: int | None) -> None:
-        load = functools.lru_cache(maxsize=2)(load_dataset)
-        self.context = Context(device=device, threads=threads, load=load)
-        self.costs: dict[str, StageCost] = {}
-        self.sizes: dict[str, _Sizes] = {}
-
-    def task_s(self, task: Task, runs_dir: Path) -> float:
-        if task.kind == "verdict":
-            return 0.0
-        left = [
-            name
-            for name in task.stages
-            if name not in (task.sources or {})
-            and not StageFolder(runs_dir / task.place / name).finished
-        ]
-        recipe = task.recipe
-        budgets, keys = _budgets(recipe), _cost_keys(recipe)
-        sizes = self._measured(recipe, keys, left)
-        final = recipe.model.timesteps
-        seconds = sum(stage_s(self.costs[keys[n]], budgets[n], sizes, final) for n in left)
-        for stage in stages_of(recipe) if recipe.seed in task.seeds else ():
-            if stage.name in left and is_tuned(recipe, stage):
-                short = halved(stage, recipe).schedule(recipe)
-                untested = replace(sizes, test=0)
-                trial = stage_s(self.costs[keys[stage.name]], short, untested, final)
-                seconds += len(FIRST) * trial
-        return seconds
-
-    def _measured(self, recipe: Recipe, keys: Mapping[str, str], names: Iterable[str]) -> _Sizes:
-        """Time what is not known yet of some stages."""
-        unknown = {keys[name]: name for name in names if keys[name] not in self.costs}
-        data = f"{recipe.data!r} {recipe.train.batch_size} {recipe.seed}"
-        if unknown or data not in self.sizes:
-            with fixed(), tempfile.TemporaryDirectory() as scratch:
-                experiment = prepare_experiment(recipe, self.context)
-                bench = _Bench(experiment, Path(scratch))
-                self.sizes[data] = bench.sizes
-                for key, name in unknown.items():
-                    self.costs[key] = bench.cost(name)
-        return self.sizes[data]
+def seconds_of(recipe: Recipe, costs: Mapping[str, StageCost], sizes: Sizes) -> dict[str, float]:
+    """Seconds of the stages of a recipe whose costs are known, by name as the costs are."""
+    final = recipe.model.timesteps
+    return {
+        stage.name: stage_s(costs[stage.name], stage.schedule(recipe), sizes, final)
+        for stage in stages_of(recipe)
+        if stage.name in costs
+    }
 
 
-def _budgets(recipe: Recipe) -> dict[str, TrainConfig]:
-    """The schedule of every stage."""
-    return {stage.name: stage.schedule(recipe) for stage in stages_of(recipe)}
+def trials_s(recipe: Recipe, costs: Mapping[str, StageCost], sizes: Sizes) -> float:
+    """Seconds of the first trials of these stages' learning rates."""
+    final, untested = recipe.model.timesteps, replace(sizes, test=0)
+    return sum(
+        len(FIRST)
+        * stage_s(costs[stage.name], halved(stage, recipe).schedule(recipe), untested, final)
+        for stage in stages_of(recipe)
+        if stage.name in costs and is_tuned(recipe, stage)
+    )
 
 
-def stage_s(cost: StageCost, budget: TrainConfig, sizes: _Sizes, final: int) -> float:
+def stage_s(cost: StageCost, budget: TrainConfig, sizes: Sizes, final: int) -> float:
     """Seconds of a whole stage of so many time steps in the end."""
-    statistics = min(STATISTICS_BATCHES, sizes.steps) * sizes.batch if cost.fresh else 0
-    total = cost.test_s[final] * (sizes.test + (0 if cost.train_s else statistics))
+    fresh = min(STATISTICS_BATCHES, sizes.steps) * sizes.batch if cost.fresh else 0
+    total = cost.test_s[final] * (sizes.test + (0 if cost.train_s else fresh))
     if not cost.train_s:
         return total + cost.test_s[final] * sizes.validation
     for steps, count in epochs_of_timesteps(budget, final).items():
         step = cost.step_s + cost.batch_s + sizes.batch * cost.train_s[steps]
-        judged = sizes.validation + (statistics if steps == final else 0)
+        judged = sizes.validation + (fresh if steps == final else 0)
         total += count * (sizes.steps * step + judged * cost.test_s[steps])
     return total
 
 
-def _cost_keys(recipe: Recipe) -> dict[str, str]:
+def cost_keys(recipe: Recipe) -> dict[str, str]:
     """For every stage a text of all that its cost depends on."""
     keys: dict[str, str] = {}
     for name, inputs in stage_inputs(recipe, recipe.seed).items():
@@ -192,16 +172,18 @@ def _costly(inputs: StageInputs) -> dict[str, Any]:
 class _Bench:
     """A recipe's stages, untrained, in a folder where later ones find the earlier ones."""
 
-    def __init__(self, experiment: Experiment, scratch: Path) -> None:
+    def __init__(self, experiment: Experiment, scratch: Path, *, whole: bool) -> None:
+        self.whole = whole
         self.experiment, self.scratch, self.recipe = experiment, scratch, experiment.recipe
         self.stages = {stage.name: stage for stage in experiment.stages}
         self.place = SeedFolder(scratch)
         self.batches, (x, y) = experiment.split(self.recipe.seed)
         data, batch = experiment.dataset, self.recipe.train.batch_size
-        self.sizes = _Sizes(self.batches.steps, batch, len(y), len(data.test))
+        self.sizes = Sizes(self.batches.steps, batch, len(y), len(data.test))
         some = x[:batch], y[:batch]
         self.judged, _ = next(iter(ordered_batches(*some, data.mean, data.std, len(some[1]))))
-        self.clock: Clock = processor_s if experiment.device.type == "cpu" else time.perf_counter
+        alone = experiment.device.type == "cpu" and not whole
+        self.clock: Clock = processor_s if alone else time.perf_counter
 
     def cost(self, name: str) -> StageCost:
         """Build a stage, after those it needs, and time it."""
@@ -223,7 +205,12 @@ class _Bench:
             self._leave(stage, prepared)
         fresh = trainee.fresh_statistics or not trainee.parameters
         return StageCost(
-            train_s=train_s, test_s=test_s, batch_s=batch_s, step_s=step_s, fresh=fresh
+            train_s=train_s,
+            test_s=test_s,
+            batch_s=batch_s,
+            step_s=step_s,
+            fresh=fresh,
+            ramps=hasattr(trainee.model, "timesteps"),
         )
 
     def _built(self, stage: Stage) -> Prepared:
@@ -250,9 +237,7 @@ class _Bench:
 
     def _train_s(self, trainee: Trainee) -> tuple[float, float, float]:
         """Seconds a sample, of making a batch, and of a step without its passes."""
-        started = self.clock()
-        x, y = next(self.batches.epoch(0))
-        batch_s = self.clock() - started
+        (x, y), batch_s = self._batch()
         optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
         trainee.model.train()
 
@@ -265,14 +250,24 @@ class _Bench:
             loss.item()  # a device that computes on its own has to end first
 
         sample_s = self._least(passes, len(y), _TRAINED_S)
-        steps = []
-        for _ in range(2):  # the first one makes the optimizer's state
+        steps: list[float] = []
+        for _ in range(1 + _PASSES):  # the first one makes the optimizer's state
             started = self.clock()
             optimizer.step()
             for callback in trainee.callbacks:
                 callback.on_step_end(1.0)
             steps.append(self.clock() - started)
-        return sample_s, batch_s, min(steps)
+        return sample_s, batch_s, statistics.median(steps[1:])
+
+    def _batch(self) -> tuple[tuple[Tensor, Tensor], float]:
+        """A batch, and the seconds of making one; the first draws the order of the epoch."""
+        made, times = [], []
+        batches = self.batches.epoch(0)
+        for _ in range(min(1 + _PASSES, self.sizes.steps)):
+            started = self.clock()
+            made.append(next(batches))
+            times.append(self.clock() - started)
+        return made[0], statistics.median(times[1:] or times)
 
     def _test_s(self, model: nn.Module) -> float:
         model.eval()
@@ -288,8 +283,10 @@ class _Bench:
         """Seconds a sample, with all threads or with one, whichever is less.
 
         Threads that wait for each other compute in a loop meanwhile, which on a busy machine is
-        most of their time; alone they would be no slower than one.
+        most of their time; alone they would be no slower than one. A training has those it has.
         """
+        if self.whole:
+            return timed_whole(run, most, self.clock)
         threads, found = parallel.threads(), []
         for count in sorted({1, threads}):
             with fixed(count):
@@ -310,6 +307,17 @@ def processor_s() -> float:
     return time.thread_time()
 
 
+def timed_whole(run: Callable[[int], None], count: int, clock: Clock) -> float:
+    """Seconds a sample of ``run(count)``: the median of some passes, after one that warms up."""
+    run(count)
+    times: list[float] = []
+    while len(times) < _PASSES and sum(times) < _WHOLE_S:
+        started = clock()
+        run(count)
+        times.append(clock() - started)
+    return statistics.median(times) / count
+
+
 def timed(run: Callable[[int], None], most: int, pass_s: float, clock: Clock) -> float:
     """Seconds a sample of ``run(count)``: the least of some passes of about ``pass_s`` seconds."""
     count = min(_FEW, most)
@@ -323,11 +331,3 @@ def timed(run: Callable[[int], None], most: int, pass_s: float, clock: Clock) ->
         if fitting >= 2 * count:
             count, times = fitting, []
     return min(times) / count
-
-
-def wall_s(seconds: dict[str, float], plan: Plan, workers: int) -> float:
-    """How long ``workers`` take: no less than their share, and than the longest chain of tasks."""
-    ends: dict[str, float] = {}
-    for task in plan.tasks:
-        ends[task.id] = seconds[task.id] + max((ends[n] for n in task.needs), default=0.0)
-    return max(sum(seconds.values()) / workers, max(ends.values(), default=0.0))
