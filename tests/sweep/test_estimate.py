@@ -5,10 +5,11 @@ import time
 import pytest
 import torch
 
+from spiketicket.experiment import cost as module
+from spiketicket.experiment.cost import Sizes, StageCost, stage_s, timed
 from spiketicket.machine import parallel
 from spiketicket.recipe import parse_recipe
-from spiketicket.sweep import estimate as module
-from spiketicket.sweep.estimate import StageCost, _Sizes, estimate, stage_s, timed
+from spiketicket.sweep.estimate import estimate
 from spiketicket.sweep.plan import make_plan
 from spiketicket.training.schedule import timesteps_at
 
@@ -76,7 +77,7 @@ def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
     train, test = {1: 0.5, 4: 2.0, 8: 4.0}, {1: 0.25, 4: 1.0, 8: 2.0}
     for fresh in (False, True):
         cost = StageCost(train_s=train, test_s=test, batch_s=0.125, step_s=0.25, fresh=fresh)
-        sizes = _Sizes(steps=10, batch=8, validation=20, test=100)
+        sizes = Sizes(steps=10, batch=8, validation=20, test=100)
         expected = 100 * test[8]
         for epoch in range(9):
             at = (1, 1, 1, 4, 4, 8, 8, 8, 8)[epoch]
@@ -99,7 +100,7 @@ def test_what_trains_nothing_is_tested_alone():
             "train": {"epochs": 9, "batch_size": 8, "tune": "off"},
         }
     ).train.model_copy(update={"epochs": 0})
-    sizes = _Sizes(steps=10, batch=8, validation=20, test=100)
+    sizes = Sizes(steps=10, batch=8, validation=20, test=100)
     cost = StageCost(train_s={}, test_s={4: 1.0}, batch_s=0.0, step_s=0.0, fresh=True)
     assert stage_s(cost, budget, sizes, 4) == pytest.approx(100 + 20 + 80)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spiketicket.errors import cut
+from spiketicket.machine.durations import in_words
 from spiketicket.machine.output import LONGEST, console, shown
 
 
@@ -64,8 +65,4 @@ def time_text(seconds: float | None) -> str:
     """A duration in words."""
     if seconds is None or not math.isfinite(seconds):
         return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    return in_words(seconds)

@@ -46,6 +46,16 @@ def find(
     overrides: SetOption = None,
     tune: TuneOption = None,
     controls: ControlsOption = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Choose epochs, time steps and batch size so that one training takes at most this"
+            " here: 90s, 60m, 2h. Every control gets the same.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
@@ -81,6 +91,18 @@ def find(
 
     if record is not None:
         check_record(record)
+    if budget is not None:
+        with reporter_for(as_json=as_json, quiet=quiet) as reporter:
+            loaded = run.planned(
+                loaded,
+                budget,
+                seeds=seeds,
+                runs_dir=runs,
+                device=where,
+                threads=threads,
+                reporter=reporter,
+                **vars(consent),
+            )
     if min(workers, seeds) > 1:
         _side_by_side(
             loaded,
@@ -116,7 +138,7 @@ def find(
         if not as_json:
             say(f"report   {page}")
     if not as_json:
-        print_meaning(result, loaded)
+        print_meaning(result, loaded, budgeted=budget is not None)
 
 
 def _side_by_side(

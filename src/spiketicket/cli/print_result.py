@@ -40,14 +40,14 @@ _MEANING = {
     "loses": (
         "this ticket is not good enough",
         "keep more weights (--set ticket.density={more_kept:g}) or train longer "
-        "(--set train.epochs={epochs})",
+        "({longer})",
     ),
     "ahead": (_ONE_SEED, _MORE_SEEDS),
     "level": (_ONE_SEED, _MORE_SEEDS),
     "behind": (_ONE_SEED, _MORE_SEEDS),
     "too_small": (
         "a control that was trained too little is no measure: it may still pass the ticket",
-        "train longer (--set train.epochs={epochs})",
+        "train longer ({longer})",
     ),
     "unproven": (
         "a comparison is missing, and accuracy alone proves nothing",
@@ -87,8 +87,8 @@ def _print_flipped(stages: Sequence[Mapping[str, Any]]) -> None:
         print_table(("not judged", "test %"), rows)
 
 
-def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
-    """Print what the verdict means, and what to do next."""
+def print_meaning(result: Mapping[str, Any], recipe: Recipe, *, budgeted: bool = False) -> None:
+    """Print what the verdict means, and what to do next; ``budgeted`` is after ``--budget``."""
     density = recipe.ticket.density
     outcome = result["verdict"]["outcome"]
     means, todo = _MEANING[outcome]
@@ -102,7 +102,7 @@ def print_meaning(result: Mapping[str, Any], recipe: Recipe) -> None:
         more_seeds=len(result["seeds"]) + 2,
         fewer_kept=density / 2,
         more_kept=min(2 * density, (1 + density) / 2),
-        epochs=2 * recipe.train.epochs,
+        longer="a larger --budget" if budgeted else f"--set train.epochs={2 * recipe.train.epochs}",
     )
     print_line(f"means    {means}")
     print_line(f"next     {todo}")

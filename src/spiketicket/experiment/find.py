@@ -17,7 +17,9 @@ from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_dense, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.time_plan import time_plan
 from spiketicket.experiment.tuning import FIRST, is_tuned, trial_title
+from spiketicket.machine.durations import seconds_in
 from spiketicket.machine.parallel import fixed
 from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
@@ -39,6 +41,7 @@ def find(
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    budget: str | None = None,
 ) -> FindResult:
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
 
@@ -48,17 +51,63 @@ def find(
     ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
     :mod:`spiketicket.recipe.consent`.
 
+    With a ``budget``, such as ``"60m"``, epochs, time steps and batch size are those that
+    :func:`planned` chooses.
+
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
-            a loss that is not a number, no consent.
+            a loss that is not a number, no consent, a budget that is too small.
     """
     consent = Consent(network, options, trust_options)
+    if budget is not None:
+        recipe = planned(
+            recipe,
+            budget,
+            seeds=seeds,
+            runs_dir=runs_dir,
+            device=device,
+            threads=threads,
+            reporter=reporter,
+            **vars(consent),
+        )
     with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
         folder, chosen = RunFolder.of(recipe, runs_dir), recipe.repetitions(seeds)
         _check_splits(experiment, chosen)
         _tell_plan(experiment.stages, folder, chosen, context, recipe)
         results = [run_seed(experiment, folder, seed, context) for seed in chosen]
         return concluded(experiment, folder, chosen, results, context)
+
+
+@typed
+def planned(
+    recipe: Recipe,
+    budget: str,
+    *,
+    seeds: int = 1,
+    runs_dir: Path | str = "runs",
+    device: str = "cpu",
+    threads: int | None = None,
+    reporter: Reporter | None = None,
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
+) -> Recipe:
+    """A recipe with epochs, time steps and batch size of which one stage takes at most ``budget``.
+
+    The rules, and where the plan is kept, are in :mod:`spiketicket.experiment.time_plan`. The other
+    arguments are those of :func:`find`; the reporter hears what was chosen and why.
+
+    Raises:
+        UserError: no such time, one epoch does not fit, or as :func:`find`.
+    """
+    seconds_in(budget, "budget")
+    recipe.repetitions(seeds)
+    consent = Consent(network, options, trust_options)
+    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+        plan = time_plan(experiment, budget, runs_dir, seeds, context)
+        for line in plan.lines:
+            context.reporter.message(line)
+        return plan.recipe
 
 
 @typed

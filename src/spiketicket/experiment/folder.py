@@ -2,6 +2,7 @@
 
     runs/<name>-<hash>/recipe.toml
                        data.json                 name and checksum of the data
+                       plan.json                 how its schedule follows from --budget
                        root.json                 where the data lies on this machine
                        stages.json               the stages of every seed, in the order they run
                        result.json               the verdict over the seeds asked for last
@@ -41,6 +42,7 @@ from spiketicket.recipe import Recipe
 STAGES_VERSION: Final = 1
 TICKET, CHECKPOINT, LOG = "model.ticket", "checkpoint.pt", "log.jsonl"
 PREDICTIONS, TIMING, RESULT = "predictions.npy", "timing.json", "result.json"
+TIME_PLAN = "plan.json"
 MEASURE, SAMPLE, ERROR = "measure.json", "sample.npz", "error.json"
 _SEED = re.compile(r"seed-(\d{1,20})")
 
@@ -176,6 +178,11 @@ class RunFolder:
     def data(self) -> Path:
         """Name and checksum of the data."""
         return self.path / "data.json"
+
+    @property
+    def time_plan(self) -> Path:
+        """The plans by which its schedule fits into a time."""
+        return self.path / TIME_PLAN
 
     @property
     def stages(self) -> Path:
