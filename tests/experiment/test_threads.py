@@ -159,6 +159,7 @@ NETS = {
 def test_threads_change_no_byte(kind, tmp_path, monkeypatch):
     """Chunks small enough that every layer is shared."""
     monkeypatch.setattr(parallel, "MACS_A_CHUNK", 100_000)
+    monkeypatch.setattr(parallel, "PLACES_A_CHUNK", 1)
     base = {
         "name": "threads",
         "data": {"name": "digits", "train_limit": 60},

@@ -16,6 +16,7 @@ from spiketicket.machine import parallel
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
     monkeypatch.setattr(parallel, "MACS_A_CHUNK", 2_000)
+    monkeypatch.setattr(parallel, "PLACES_A_CHUNK", 1)
 
 
 LAYERS = {

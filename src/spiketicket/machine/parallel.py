@@ -34,6 +34,9 @@ from spiketicket.errors import UserError, argument
 MACS_A_CHUNK: Final = 32_000_000
 """Multiply-accumulates of a layer's forward pass for which there is one chunk: smaller chunks cost
 small networks more on one thread than they bring on two."""
+PLACES_A_CHUNK: Final = 512
+"""Rows times positions of a convolution's output for which there is one chunk: each chunk lays out
+all weights, and their gradients, for itself."""
 MOST_CHUNKS: Final = 16
 MOST_THREADS: Final = 1024
 
@@ -176,7 +179,10 @@ def _chunks(x: Tensor, weight: Tensor, settings: tuple[Any, ...]) -> int:
         (high, wide), (stride, _) = x.shape[2:], _pair(settings[0])
         places = -(-high // stride) * -(-wide // stride)
     macs = x.shape[0] * places * weight.numel()
-    return max(1, min(MOST_CHUNKS, x.shape[0], macs // MACS_A_CHUNK))
+    most = min(MOST_CHUNKS, x.shape[0], macs // MACS_A_CHUNK)
+    if settings:
+        most = min(most, x.shape[0] * places // PLACES_A_CHUNK)
+    return max(1, most)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -195,6 +201,9 @@ class _Rows(torch.autograd.Function):
         settings: tuple[Any, ...],
         count: int,
     ) -> Tensor:
+        if settings and x.is_contiguous(memory_format=torch.channels_last):
+            # else every chunk would copy the weights to the layout of its inputs
+            weight = weight.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x, weight)
         ctx.settings, ctx.count = settings, count
         ctx.bias_sizes = None if bias is None else list(bias.shape)
@@ -221,7 +230,8 @@ class _Rows(torch.autograd.Function):
 
         made = _shared(part, count)
         inputs = torch.cat([m[0] for m in made]) if wanted[0] else None
-        return (inputs, *(_sum([m[i] for m in made]) for i in (1, 2)), None, None)
+        weights, biases = (_sum([m[i] for m in made]) for i in (1, 2))
+        return inputs, None if weights is None else weights.contiguous(), biases, None, None
 
 
 def _conv_backward(  # noqa: PLR0917
