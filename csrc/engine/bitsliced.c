@@ -52,27 +52,29 @@ static void fire_floats(const Layer *l, const Sliced *p, uint32_t o, const uint6
                         size_t first, size_t words, void *out, const Share *share) {
     const Synapse *y = &l->y;
     float *z = (float *)(void *)(share->own + p->at_float);
-    const size_t stride = p->tile * 64;
+    const size_t stride = p->out.tile * 64;
     for (uint32_t s = 0; s < y->s; s++) {
         float *to = z + s * stride;
-        l->k->expand(counters + s * p->tile, p->counter, p->planes, words, p->offset[o], to);
+        l->k->expand(counters + s * p->out.tile, p->out.counter, p->planes, words, p->offset[o],
+                     to);
         l->k->affine(to, words * 64, y->alpha * p->scale[o], true, y->bias ? y->bias + o : NULL,
                      y->a ? y->a + o : NULL, y->b ? y->b + o : NULL);
     }
     if (l->fires) {
         uint64_t *spikes = (uint64_t *)(void *)(share->shared + p->at_spikes);
         l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, words * 64, &l->neuron,
-                   spikes + (size_t)o * l->steps * p->words + first, p->words);
+                   spikes + (size_t)o * l->steps * p->out.words + first, p->out.words);
         return;
     }
-    const size_t n = (size_t)y->ho * y->wo, end = (first + words) * 64;
+    const size_t n = out_positions(l), end = (first + words) * 64;
     for (uint32_t s = 0; s < y->s; s++) {
         float *to = (float *)out + ((size_t)s * y->cout + o) * n;
-        for (size_t row = first * 64 / p->pitch; row < y->ho && row * p->pitch < end; row++) {
-            size_t from = row * p->pitch, x = from < first * 64 ? first * 64 - from : 0;
-            size_t stop = from + y->wo < end ? y->wo : end - from;
+        for (size_t row = first * 64 / p->out.pitch; row < y->high && row * p->out.pitch < end;
+             row++) {
+            size_t from = row * p->out.pitch, x = from < first * 64 ? first * 64 - from : 0;
+            size_t stop = from + y->wide < end ? y->wide : end - from;
             if (x < stop)
-                memcpy(to + row * y->wo + x, z + s * stride + from + x - first * 64,
+                memcpy(to + row * y->wide + x, z + s * stride + from + x - first * 64,
                        (stop - x) * sizeof *z);
         }
     }
@@ -83,26 +85,26 @@ static void fire_channel(const Layer *l, const Sliced *p, uint32_t o, const uint
     const size_t lanes = (size_t)l->k->words;
     uint64_t fired[PLANE_STEPS * 8];
     for (size_t v = 0; v < words; v += lanes) {
-        l->k->fire_planes(counters + v, p->counter, l->y.s == 1 ? 0 : p->tile, p->planes, l->steps,
-                          has_memory(l), p->threshold + (size_t)o * p->thresholds, true, fired,
-                          lanes);
+        l->k->fire_planes(counters + v, p->out.counter, l->y.s == 1 ? 0 : p->out.tile, p->planes,
+                          l->steps, has_memory(l), p->threshold + (size_t)o * p->thresholds, true,
+                          fired, lanes);
         size_t n = words - v < lanes ? words - v : lanes;
         for (size_t t = 0; t < l->steps; t++)
-            memcpy(spikes + t * p->words + first + v, fired + t * lanes, n * 8);
+            memcpy(spikes + t * p->out.words + first + v, fired + t * lanes, n * 8);
     }
 }
 
 static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t *counters,
                        uint64_t *spikes, uint64_t *room) {
-    const size_t lanes = (size_t)l->k->words, S = l->y.s, tile = p->tile;
+    const size_t lanes = (size_t)l->k->words, S = l->y.s, tile = p->out.tile;
     const size_t o = g * p->group, left = l->y.cout - o, n = left < p->group ? left : p->group;
-    const size_t channel = p->counter * p->planes;
+    const size_t channel = p->out.counter * p->planes;
     uint64_t fired[PLANE_STEPS * 8];
     const bool turned = tile == 1 && S == lanes && n == lanes;
-    if (turned) l->k->turn(counters + o * channel, channel, p->counter, p->planes, room);
+    if (turned) l->k->turn(counters + o * channel, channel, p->out.counter, p->planes, room);
     for (size_t q = 0; !turned && q < n; q++)
         for (size_t j = 0; j < p->planes; j++) {
-            const uint64_t *from = counters + (o + q) * channel + j * p->counter;
+            const uint64_t *from = counters + (o + q) * channel + j * p->out.counter;
             for (size_t s = 0; s < S; s++)
                 for (size_t w = 0; w < tile; w++)
                     room[(s * p->planes + j) * lanes + q * tile + w] = from[s * tile + w];
@@ -111,7 +113,7 @@ static void fire_group(const Layer *l, const Sliced *p, size_t g, const uint64_t
                       has_memory(l), p->threshold + g * p->thresholds * lanes, false, fired, lanes);
     for (size_t q = 0; q < n; q++)
         for (size_t t = 0; t < l->steps; t++)
-            memcpy(spikes + ((o + q) * l->steps + t) * p->words, fired + t * lanes + q * tile,
+            memcpy(spikes + ((o + q) * l->steps + t) * p->out.words, fired + t * lanes + q * tile,
                    tile * 8);
 }
 
@@ -122,11 +124,11 @@ typedef struct {
 
 static void fire_tile(const Layer *l, const Sliced *p, Channels some, size_t first, void *out,
                       const Share *share) {
-    const uint64_t *counters = (const uint64_t *)(const void *)(share->own + p->at_counters);
+    const uint64_t *counters = (const uint64_t *)(const void *)(share->own + p->at_pooled);
     uint64_t *spikes = (uint64_t *)(void *)(share->shared + p->at_spikes);
     uint64_t *room = (uint64_t *)(void *)(share->own + p->at_group);
-    const size_t channel = p->counter * p->planes, left = p->words - first;
-    const size_t words = left < p->tile ? left : p->tile;
+    const size_t channel = p->out.counter * p->planes, left = p->out.words - first;
+    const size_t words = left < p->out.tile ? left : p->out.tile;
     if (p->group)
         for (size_t g = some.from / p->group; g * p->group < some.to; g++)
             fire_group(l, p, g, counters, spikes, room);
@@ -134,15 +136,15 @@ static void fire_tile(const Layer *l, const Sliced *p, Channels some, size_t fir
         const uint64_t *c = counters + o * channel;
         if (p->exact[o]) fire_floats(l, p, o, c, first, words, out, share);
         else if (!p->group)
-            fire_channel(l, p, o, c, first, words, spikes + (size_t)o * l->steps * p->words);
+            fire_channel(l, p, o, c, first, words, spikes + (size_t)o * l->steps * p->out.words);
     }
 }
 
 static void emit(const Layer *l, const Sliced *p, Channels some, void *out, const Share *share) {
     const uint64_t *spikes = (const uint64_t *)(const void *)(share->shared + p->at_spikes);
     for (uint32_t o = some.from; l->fires && o < some.to; o++)
-        layer_emit_spikes(l, o, spikes + (size_t)o * l->steps * p->words, p->words, p->pitch, out,
-                          share->own);
+        layer_emit_spikes(l, o, spikes + (size_t)o * l->steps * p->out.words, p->out.words,
+                          p->out.pitch, out, share->own);
 }
 
 static void count_tile(const Layer *l, const Sliced *p, Channels some, size_t first,
@@ -159,6 +161,16 @@ static void count_tile(const Layer *l, const Sliced *p, Channels some, size_t fi
     }
 }
 
+/* The sum grows with the counter unless its scale is negative. */
+static void pool_counters(const Layer *l, const Sliced *p, Channels some, const Share *share) {
+    const uint64_t *counters = (const uint64_t *)(const void *)(share->own + p->at_counters);
+    uint64_t *pooled = (uint64_t *)(void *)(share->own + p->at_pooled);
+    for (uint32_t o = some.from; o < some.to; o++)
+        l->k->pool_planes(counters + o * p->counter * p->planes, p->counter, p->planes, l->y.s,
+                          p->tile, (uint32_t)p->pitch, l->y.alpha * p->scale[o] < 0,
+                          pooled + o * p->out.counter * p->planes, p->out.counter, p->out.tile);
+}
+
 /* A unit is one group of channels at one tile, tile by tile: where a tile is cut in two, its slab
  * is made twice. */
 static void count_and_fire(const Layer *l, const Sliced *p, void *out, const Share *share) {
@@ -170,6 +182,7 @@ static void count_and_fire(const Layer *l, const Sliced *p, void *out, const Sha
         const Channels some = {(uint32_t)((at - before) * unit),
                                to < l->y.cout ? (uint32_t)to : l->y.cout};
         count_tile(l, p, some, tile * p->tile, share);
+        if (l->y.pool > 1) pool_counters(l, p, some, share);
         fire_tile(l, p, some, tile * p->tile, out, share);
         if (tiles == 1) emit(l, p, some, out, share);
     }

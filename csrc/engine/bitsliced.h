@@ -14,6 +14,10 @@ typedef struct {
     int64_t *shift;
     uint64_t *mask;
     size_t tile, flat, counter; /* words of a tile, of its steps together, of a counter's plane */
+    /* The same of the neurons: of what the maximum over windows leaves, where there is one. */
+    struct {
+        size_t pitch, words, tile, counter;
+    } out;
     TreeRow *rows;
     uint32_t (*kept)[2]; /* of each channel: weights that count down, and up */
     uint16_t *list;
@@ -23,7 +27,7 @@ typedef struct {
     uint32_t thresholds;   /* words a channel */
     uint64_t *threshold;   /* [channel or group][thresholds][1 or vector] */
     uint32_t group;        /* channels in one vector of neurons; 0: one channel over many words */
-    size_t at_in, at_slab, at_counters, at_spikes, at_group, at_float;
+    size_t at_in, at_slab, at_counters, at_pooled, at_spikes, at_group, at_float;
 } Sliced;
 
 static inline bool has_memory(const Layer *l) { return l->neuron.kind == NEURON_LIF; }

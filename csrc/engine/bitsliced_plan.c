@@ -27,12 +27,19 @@ static bool on_planes(const Layer *l) {
            (n->charge == 0 && !n->soft && n->decay == 0.5f && n->v_reset == 0 && n->v_rest == 0);
 }
 
+/* 2x2 windows that lie inside of a word, of a map without a rest. */
+static bool windows_fit(const Synapse *y) {
+    return y->pool == 1 || (y->pool == 2 && y->stride == 1 && y->w == y->wo && y->wo <= 32 &&
+                            (y->wo & (y->wo - 1)) == 0 && y->wo > 1 && y->ho % 2 == 0);
+}
+
 bool bitsliced_fits(const Layer *l) {
     const Synapse *y = &l->y;
     uint64_t inputs = (uint64_t)y->cin * y->kh * y->kw;
     return l->in.kind == KIND_SPK && y->ternary && !y->flatten && y->stride <= 4 &&
-           inputs * (uint64_t)l->k->words <= MOST_WORDS && inputs < 1u << MAX_PLANES &&
-           y->pad <= 64 && y->kh <= 64 && y->kw <= 64 && (uint64_t)y->ho * y->wo <= 1u << 20;
+           windows_fit(y) && inputs * (uint64_t)l->k->words <= MOST_WORDS &&
+           inputs < 1u << MAX_PLANES && y->pad <= 64 && y->kh <= 64 && y->kw <= 64 &&
+           (uint64_t)y->ho * y->wo <= 1u << 20;
 }
 
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
@@ -71,13 +78,20 @@ static void plan_geometry(const Layer *l, Sliced *p) {
     const size_t high = (y->h - 1) / y->stride + 1, held = words_of(high * p->pitch);
     const size_t all = words_of((size_t)y->cout * p->words * y->s * 16) * 64; /* rough */
     p->tile = p->words;
-    if (p->words > lanes && all > TILE_BYTES) {
+    if (p->words > lanes && all > TILE_BYTES && y->pool == 1) {
         size_t fit = TILE_BYTES / ((size_t)y->cout * y->s * 16 * 8);
         p->tile = fit < lanes ? lanes : fit / lanes * lanes;
         if (p->tile > p->words) p->tile = p->words;
     }
     p->flat = round_up(p->tile * y->s, lanes);
     p->counter = p->flat;
+    p->out.pitch = p->pitch, p->out.words = p->words;
+    p->out.tile = p->tile, p->out.counter = p->counter;
+    if (y->pool > 1) {
+        p->out.pitch = y->wide;
+        p->out.words = p->out.tile = words_of(out_positions(l));
+        p->out.counter = round_up(p->out.tile * y->s, lanes);
+    }
     const size_t padded = round_up(p->words, p->tile) + lanes;
     p->taps = (Taps){.channels = y->cin,
                      .taps = (size_t)y->kh * y->kw,
@@ -164,16 +178,17 @@ static bool plan_thresholds(Layer *l, Sliced *p) {
     if (!on_planes(l)) return true;
     const uint32_t steps = has_memory(l) ? l->steps : 1;
     p->thresholds = steps * p->planes + steps * (steps + 1) / 2;
-    p->group = p->tile < lanes ? (uint32_t)(lanes / p->tile) : 0;
+    const size_t tile = p->out.tile;
+    p->group = tile < lanes ? (uint32_t)(lanes / tile) : 0;
     const size_t groups = p->group ? (l->y.cout + p->group - 1) / p->group : l->y.cout;
     const size_t unit = p->group ? lanes : 1;
     p->threshold = calloc(groups * p->thresholds * unit, 8);
     if (!p->threshold) return false;
     l->memory += groups * p->thresholds * unit * 8;
     for (uint32_t o = 0; o < l->y.cout; o++) {
-        size_t g = p->group ? o / p->group : o, lane = p->group ? o % p->group * p->tile : 0;
+        size_t g = p->group ? o / p->group : o, lane = p->group ? o % p->group * tile : 0;
         p->exact[o] = !channel_thresholds(l, p, o, p->threshold + g * p->thresholds * unit, unit,
-                                          lane, p->group ? p->tile : 1);
+                                          lane, p->group ? tile : 1);
     }
     return true;
 }
@@ -217,9 +232,12 @@ bool bitsliced_plan(Layer *l) {
     p->at_in = carve(&l->scratch.shared, (uint64_t)p->taps.channel * y->cin * 8);
     p->at_slab = carve(&l->scratch.own, (uint64_t)(y->cin * taps + 1) * lanes * 8);
     p->at_counters = carve(&l->scratch.own, (uint64_t)p->counter * p->planes * y->cout * 8);
-    p->at_spikes = carve(&l->scratch.shared, (uint64_t)y->cout * l->steps * p->words * 8);
+    p->at_pooled = y->pool == 1
+                       ? p->at_counters
+                       : carve(&l->scratch.own, (uint64_t)p->out.counter * p->planes * y->cout * 8);
+    p->at_spikes = carve(&l->scratch.shared, (uint64_t)y->cout * l->steps * p->out.words * 8);
     p->at_group = carve(&l->scratch.own, (uint64_t)y->s * p->planes * lanes * 8);
-    p->at_float = carve(&l->scratch.own, (uint64_t)y->s * p->tile * 64 * 4);
+    p->at_float = carve(&l->scratch.own, (uint64_t)y->s * p->out.tile * 64 * 4);
     l->phases = l->fires && tiles_of(p) > 1 ? 3 : 2;
     l->units[0] = y->cin;
     l->units[1] = tiles_of(p) * groups_of(l, p);

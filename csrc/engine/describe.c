@@ -25,13 +25,16 @@ Synapse synapse_of(const Program *p, uint32_t i) {
                  .flatten = w[10] != 0,
                  .ternary = w[11] == 0,
                  .alpha = as_float(w[12]),
-                 .ho = out->h,
-                 .wo = out->w,
+                 .pool = w[17],
+                 .high = out->h,
+                 .wide = out->w,
                  .s = in->s};
     if (y.flatten) {
         y.cin = (uint32_t)(in->c * positions(in));
         y.h = y.w = 1;
     }
+    y.ho = (y.h + 2 * y.pad - y.kh) / y.stride + 1;
+    y.wo = (y.w + 2 * y.pad - y.kw) / y.stride + 1;
     uint64_t count = (uint64_t)y.cout * y.cin * y.kh * y.kw;
     if (y.ternary) {
         uint64_t bytes = round_up((size_t)((count + 7) / 8), 4);

@@ -12,9 +12,9 @@ void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_
     for (uint32_t t = 0; t < l->steps; t++, to += to_words) {
         const uint64_t *from = spikes + t * words;
         uint64_t *cut = l->pools ? tight : to;
-        if (pitch != l->y.wo) {
+        if (pitch != l->y.wide) {
             memset(cut, 0, tight_words * 8);
-            repitch(from, l->y.ho, pitch, l->y.wo, cut);
+            repitch(from, l->y.high, pitch, l->y.wide, cut);
             from = cut;
         } else if (!l->pools && from != to) {
             memcpy(to, from, to_words * 8);
@@ -34,6 +34,13 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
                 uint8_t *own) {
     const Synapse *y = &l->y;
     const size_t n = out_positions(l), words = words_of(n);
+    if (y->pool > 1) {
+        /* rounding keeps an order: the largest of alpha*n + bias is of the largest (smallest) n */
+        float *most = (float *)(void *)(own + l->at_most);
+        for (uint32_t s = 0; s < y->s; s++)
+            l->k->windows(z + s * stride, y, y->ternary && alpha < 0, most + s * n);
+        z = most, stride = n;
+    }
     for (uint32_t s = 0; s < y->s; s++)
         l->k->affine(z + s * stride, n, alpha, y->ternary, of(y->bias, o), of(y->a, o),
                      of(y->b, o));
@@ -45,5 +52,5 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
     uint64_t *spikes = (uint64_t *)(void *)(own + l->at_spikes);
     if (!l->pools) spikes = (uint64_t *)out + (size_t)o * l->steps * words;
     l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, n, &l->neuron, spikes, words);
-    if (l->pools) layer_emit_spikes(l, o, spikes, words, y->wo, out, own);
+    if (l->pools) layer_emit_spikes(l, o, spikes, words, y->wide, out, own);
 }

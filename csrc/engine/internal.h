@@ -56,6 +56,7 @@ typedef struct {
 typedef struct {
     uint32_t cin, h, w; /* of the input, after flattening */
     uint32_t cout, kh, kw, stride, pad, ho, wo;
+    uint32_t pool, high, wide; /* a window's side; the size after the maximum over windows */
     uint32_t s;
     bool flatten, ternary;
     float alpha;

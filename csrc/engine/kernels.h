@@ -62,6 +62,8 @@ struct Kernels {
     /* out[i] += sum over e, in order, of weights[e] * x[e*pitch + i]. */
     void (*mix)(const float *weights, size_t count, const float *x, size_t pitch, float *out,
                 size_t n);
+    /* The largest, or lowest, of every window of sums [ho][wo]; [high][wide] of them. */
+    void (*windows)(const float *z, const Synapse *y, bool lowest, float *out);
     void (*affine)(float *z, size_t n, float alpha, bool scaled, const float *bias, const float *a,
                    const float *b);
     /* Bits as 0 and 1. */
@@ -91,6 +93,11 @@ struct Kernels {
     void (*fire_planes)(const uint64_t *counters, size_t plane, size_t step, uint32_t planes,
                         uint32_t steps, bool memory, const uint64_t *thresholds, bool broadcast,
                         uint64_t *out, size_t out_step);
+    /* Counters of one channel, of `words` words a step of a map of `pitch` columns (2 to 32, a
+     * power of two): of every 2x2 window the largest, or lowest, at half the pitch. */
+    void (*pool_planes)(const uint64_t *counters, size_t plane, uint32_t planes, size_t steps,
+                        size_t words, uint32_t pitch, bool lowest, uint64_t *out, size_t out_plane,
+                        size_t out_step);
     /* z[64*w + i] = counter - offset, for `words` words of counters. */
     void (*expand)(const uint64_t *counters, size_t plane, uint32_t planes, size_t words,
                    float offset, float *z);

@@ -277,6 +277,7 @@ static void expand(const uint64_t *counters, size_t plane, uint32_t planes, size
 
 #include "dots.inc.h"
 #include "floats.inc.h"
+#include "windows.inc.h"
 
 /* 2x2 windows side by side, of rows that fit half a word: two rows are read at once. */
 static void pool_halves(const uint64_t *in, const Pool *p, uint64_t *out) {
@@ -325,6 +326,7 @@ const Kernels CAT(st_kernels_, LEVEL) = {.name = TEXT(LEVEL),
                                          .tiles = tiles,
                                          .overlaps = overlaps,
                                          .mix = mix,
+                                         .windows = windows,
                                          .affine = affine,
                                          .unpack = unpack,
                                          .fire = fire,
@@ -333,5 +335,6 @@ const Kernels CAT(st_kernels_, LEVEL) = {.name = TEXT(LEVEL),
                                          .slab = slab,
                                          .turn = turn,
                                          .fire_planes = fire_planes,
+                                         .pool_planes = pool_planes,
                                          .expand = expand,
                                          .pool = pool};

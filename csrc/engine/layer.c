@@ -26,14 +26,14 @@ bool layer_can(const Layer *l, Method method) {
 
 static double rows_cost(const Layer *l) {
     const size_t lanes = (rows_whole_fit(l) ? 4 : 2) * (size_t)l->k->words;
-    const size_t vectors = l->y.s * ((out_positions(l) + lanes - 1) / lanes);
+    const size_t vectors = l->y.s * ((sum_positions(l) + lanes - 1) / lanes);
     return (double)(vectors * ROW_VECTOR) * (double)(l->y.kept + l->y.cin);
 }
 
 static double sliced_cost(const Layer *l) {
     const Synapse *y = &l->y;
     const size_t lanes = (size_t)l->k->words;
-    const size_t vectors = (words_of(out_positions(l)) * y->s + lanes - 1) / lanes;
+    const size_t vectors = (words_of(sum_positions(l)) * y->s + lanes - 1) / lanes;
     const double inputs = (double)y->cin * y->kh * y->kw;
     return (double)vectors *
            ((double)y->kept * TREE_VECTOR + inputs * SLAB_VECTOR + y->cout * CHANNEL_VECTOR);
@@ -47,7 +47,7 @@ static double popcount_cost(const Layer *l) {
     const double dot = DOT + y->kh * row * (group > 1 ? WORD_BY_BYTES : WORD_BY_WORD);
     double bits = 1;
     for (uint32_t left = l->in.most >> 1; l->in.kind == KIND_INT && left; left >>= 1) bits++;
-    return (double)(out_positions(l) * y->s) * y->cout * dot * bits;
+    return (double)(sum_positions(l) * y->s) * y->cout * dot * bits;
 }
 
 static Method method_of(const Layer *l) {
@@ -81,7 +81,8 @@ Layer *layer_as(const Layer *from, Method method) {
                  .k = from->k,
                  .method = method};
     const size_t n = out_positions(l);
-    l->at_z = carve(&l->scratch.own, (uint64_t)l->y.s * n * 4);
+    l->at_z = carve(&l->scratch.own, (uint64_t)l->y.s * sum_positions(l) * 4);
+    l->at_most = carve(&l->scratch.own, l->y.pool > 1 ? (uint64_t)l->y.s * n * 4 : 0);
     l->at_spikes = carve(&l->scratch.own, (uint64_t)l->steps * words_of(n) * 8);
     l->at_pitch = carve(&l->scratch.own, (uint64_t)words_of(n) * 8);
     if (plan_method(l)) return l;

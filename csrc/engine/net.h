@@ -64,7 +64,7 @@ struct Layer {
     Method method;
     uint64_t memory; /* bytes of the arrays below */
     Scratch scratch;
-    size_t at_z, at_spikes, at_pitch; /* a thread's own */
+    size_t at_z, at_most, at_spikes, at_pitch; /* a thread's own */
     uint32_t phases;
     size_t units[MAX_PHASES];
     void *plan; /* of the method */
@@ -114,7 +114,9 @@ static inline void *reg_out(const st_net *net, const Context *c, uint32_t r) {
     return c->arena + net->place[r];
 }
 
-static inline size_t out_positions(const Layer *l) { return (size_t)l->y.ho * l->y.wo; }
+static inline size_t sum_positions(const Layer *l) { return (size_t)l->y.ho * l->y.wo; }
+/* What is left of them by the maximum over windows. */
+static inline size_t out_positions(const Layer *l) { return (size_t)l->y.high * l->y.wide; }
 
 /* layer.c, emit.c */
 Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg *out,
@@ -123,7 +125,8 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
 Layer *layer_as(const Layer *l, Method method);
 bool layer_can(const Layer *l, Method method);
 void layer_free(Layer *l);
-/* Sums z [s][stride] of one output channel, as the counters gave them, become its output. */
+/* Sums z [s][stride] of one output channel, as the counters gave them and before the maximum over
+ * windows, become its output. */
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
                 uint8_t *own);
 /* Spikes [steps][words] of one channel, in rows of `pitch` bits, become its output. */

@@ -91,7 +91,12 @@ static bool synapse(Op *o) {
     uint64_t ho = (h + 2 * (uint64_t)w[9] - w[6]) / w[8] + 1;
     uint64_t wo = (wd + 2 * (uint64_t)w[9] - w[7]) / w[8] + 1;
     if (ho > 65536 || wo > 65536) return refuse(o, "the output is too large");
-    o->out = (Reg){.kind = KIND_F32, .s = in->s, .c = w[5], .h = (uint32_t)ho, .w = (uint32_t)wo};
+    if (w[17] < 1 || w[17] > ho || w[17] > wo) return refuse(o, "no such window to pool");
+    o->out = (Reg){.kind = KIND_F32,
+                   .s = in->s,
+                   .c = w[5],
+                   .h = (uint32_t)(ho / w[17]),
+                   .w = (uint32_t)(wo / w[17])};
     return true;
 }
 

@@ -78,6 +78,7 @@ def random_ticket(name, shape=None, model=None, neuron=None, seed=0, **options):
     small = {
         "convnet": {"width": 0.2},
         "vgg9": {"width": 0.07, "hidden": 150},
+        "resconv6": {"width": 0.1},
         "resnet19": {"width": 0.06},
     }.get(name, {"dim": 16, "depth": 2, "heads": 2, "pools": 2})
     side = 16 if name in ("spikformer", "sdt") else 8

@@ -80,6 +80,12 @@ class Maker:
             kernel, pad = (1, 1), 0
         cin = v.plane if flatten else v.channels
         extra = {}
+        high, wide = (
+            (side + 2 * pad - k) // stride + 1
+            for side, k in zip((1, 1) if flatten else (v.height, v.width), kernel, strict=True)
+        )
+        if self.chance(0.4):
+            extra["pool"] = min(int(r.choice((2, 2, 2, 3))), high, wide)
         if self.chance(0.3):
             extra["bias"] = self.array(cout, -0.5, 0.5)
         if self.chance(0.7):

@@ -91,7 +91,7 @@ def check(ticket, seed, kernel="eager"):
 
 @CHECK
 @given(
-    st.sampled_from(["convnet", "vgg9", "resnet19"]),
+    st.sampled_from(["convnet", "vgg9", "resconv6", "resnet19"]),
     CNN,
     st.one_of(LIF, LIF, STEP, OTHER),
     st.booleans(),
@@ -102,6 +102,8 @@ def test_convolutional_networks(random_ticket, name, model, neuron, events, kern
     frames = model["timesteps"] if events else 1
     if name == "resnet19":
         model = {**model, "first_stride": 1 + seed % 2}
+    if name == "resconv6":
+        model = {**model, "shortcuts": seed % 2 == 1, "logit_norm": seed % 3 > 0}
     shape = DataShape(channels=1 + seed % 3, height=8, width=8, classes=5, frames=frames)
     check(random_ticket(name, shape, model, neuron, seed), seed, kernel)
 

@@ -81,7 +81,7 @@ def test_frames_of_recordings(event_ticket, backend):
 
 
 @needs_library
-@pytest.mark.parametrize("name", ["vgg9", "resnet19", "spikformer", "sdt"])
+@pytest.mark.parametrize("name", ["vgg9", "resconv6", "resnet19", "spikformer", "sdt"])
 def test_c_and_numpy_give_the_same(random_ticket, name):
     ticket = random_ticket(name, seed=2)
     engines = [Engine(ticket, backend="numpy"), Engine(ticket, backend="c", threads=2)]
@@ -249,7 +249,7 @@ def changed(ticket, **parts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vgg9", "convnet", "resnet19", "spikformer", "sdt"])
+@pytest.mark.parametrize("name", ["vgg9", "convnet", "resconv6", "resnet19", "spikformer", "sdt"])
 def test_a_setting_that_is_missing_has_its_default(random_ticket, name):
     """Tickets made before a setting existed lack it; the settings' own defaults decide."""
     from spiketicket.neurons import lif

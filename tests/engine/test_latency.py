@@ -33,7 +33,7 @@ def test_zoo_tickets_answer_the_same(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", ["vgg9", "resnet19", "spikformer", "sdt"])
+@pytest.mark.parametrize("net", ["vgg9", "resconv6", "resnet19", "spikformer", "sdt"])
 def test_every_network_at_every_level(random_ticket, net):
     ticket = random_ticket(net, seed=4)
     for level in library.levels():

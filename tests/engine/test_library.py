@@ -153,7 +153,7 @@ def test_a_long_plan_is_whole():
     [
         (lambda p: p[:40], "cut off"),
         (lambda p: b"XXXX" + p[4:], "not a program"),
-        (lambda p: p[:4] + b"\2" + p[5:], "version 2"),
+        (lambda p: p[:4] + b"\1" + p[5:], "version 1"),
         (lambda p: p + b"\0\0\0\0", "header says"),
         (lambda p: p[:64] + b"\x63" + p[65:], "opcode 99"),
         (lambda p: p[:68] + b"\0" + p[69:], "not written before"),
@@ -376,6 +376,46 @@ def test_sums_of_spikes_and_whole_numbers_are_those_of_the_definition(
     program = b.program()
     x = (r.normal(size=(2, 3, 5, 6, 9)) + shift).astype(np.float32)
     _assert_equal_at_every_level(program, x, layer)
+
+
+@pytest.mark.slow
+@needs_library
+@pytest.mark.parametrize("width", [2, 4, 8, 16, 32, 6, 12, 64])
+@pytest.mark.parametrize("ternary", [False, True])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_maximum_of_sums_before_batch_norm_is_exact(width, ternary, sign):
+    """By rows (of floats), by counting and on bit planes, with scales of both signs."""
+    r = np.random.default_rng(width)
+    b = Builder(steps=4, frames=4, channels=3, height=8, width=2 * width, classes=4)
+
+    def layer(x, cout, cin, **more):
+        weight = r.normal(size=(cout, cin, 3, 3)).astype(np.float32)
+        weights = {"signs": weight.round().clip(-1, 1).astype(np.int8), "alpha": 0.3 * sign}
+        weights = weights if ternary else {"weight": weight}
+        a = r.uniform(0.2, 1.5, cout) * r.choice((-1, 1), cout)
+        affine = {"a": a, "b": r.normal(size=cout), "bias": r.normal(size=cout)}
+        return b.add(ops.Synapse, x, **weights, **affine, pad=1, pool=2, **more)
+
+    def fire(x, **lif):
+        return b.add(ops.Neuron, x, kind=ops.NeuronKind.LIF, v_threshold=0.7, **lif)
+
+    first = layer(0, 20, 3)
+    second = layer(fire(first, decay=0.5), 70, 20)
+    spikes = fire(second, decay=0.5)
+    mean = b.add(ops.Mean, spikes, time=True, positions=True)
+    b.add(ops.Synapse, mean, weight=r.normal(size=(4, 70, 1, 1)).astype(np.float32))
+    program = b.program()
+    assert program.values[second].shape == (4, 70, 2, width // 2)
+    x = r.normal(size=(2, 4, 3, 8, 2 * width)).astype(np.float32)
+    for register in (first, second):
+        _assert_equal_at_every_level(program, x, register)
+    want = reference.run(program, x)
+    for level in library.levels():
+        with library.Net(program.to_bytes(), level) as net:
+            assert (net.run(x) == want).all(), level
+            kernels = [step["kernel"] for step in net.plan()["steps"]]
+            if ternary and width <= 32 and width & (width - 1) == 0:
+                assert "bit-sliced" in kernels
 
 
 def _assert_equal_at_every_level(program, x, register):

@@ -63,7 +63,7 @@ def test_the_layout_is_the_one_stated():
     )
     content = b.program().to_bytes()
     header = struct.unpack_from("<16I", content)
-    assert header[:13] == (0x31505453, 1, len(content), 2, 1, 1, 2, 2, 3, 2, 1, 64, 192)
+    assert header[:13] == (0x31505453, 2, len(content), 2, 1, 1, 2, 2, 3, 2, 1, 64, 192)
     assert header[13:] == (0, 0xFFFFFFFF, 0)
     op = struct.unpack_from("<32I", content, 64)
     assert op[:12] == (1, 1, 0, 0xFFFFFFFF, 0xFFFFFFFF, 3, 1, 1, 1, 0, 1, 0)

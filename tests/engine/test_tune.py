@@ -42,7 +42,7 @@ def test_what_is_fastest_depends_on_the_firing_rate(latency):
 
 
 @needs_library
-@pytest.mark.parametrize("name", ["vgg9", "resnet19", "spikformer", "sdt"])
+@pytest.mark.parametrize("name", ["vgg9", "resconv6", "resnet19", "spikformer", "sdt"])
 def test_the_answer_stays_the_same(random_ticket, name):
     ticket = random_ticket(name, seed=3)
     plain = Engine(ticket)

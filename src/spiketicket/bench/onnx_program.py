@@ -30,12 +30,17 @@ def to_onnx(program: Program, batch: int) -> onnx.ModelProto:
 
 
 def folded_weight(op: ops.Synapse) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Weight ``[cout, cin, kh, kw]`` and bias ``[cout]`` or None, with all scales in them."""
+    """Weight ``[cout, cin, kh, kw]`` and bias ``[cout]`` or None, with all scales in them.
+
+    Those of BatchNorm are left out where a maximum stands before it.
+    """
     weight = op.weight
     if op.signs is not None:
         weight = np.float32(op.alpha) * op.signs
     weight = cast("NDArray[np.float32]", weight)
     bias = op.bias
+    if op.pool > 1:
+        return weight.astype(np.float32), bias
     if op.a is not None and op.b is not None:
         weight = weight * op.a[:, None, None, None]
         bias = op.b if bias is None else op.a * bias + op.b
@@ -112,6 +117,11 @@ def _synapse(w: _Writer, op: ops.Synapse) -> str:
         strides=[op.stride] * 2,
         pads=[op.pad] * 4,
     )
+    if op.pool > 1:
+        y = w.graph.add("MaxPool", y, kernel_shape=[op.pool] * 2, strides=[op.pool] * 2)
+        if op.a is not None and op.b is not None:
+            y = w.graph.add("Mul", y, w.graph.constant(op.a[:, None, None]))
+            y = w.graph.add("Add", y, w.graph.constant(op.b[:, None, None]))
     return w.wide(y, out, out.channels) if out.positions == 1 else y
 
 

@@ -97,13 +97,14 @@ def _synapse(op: ops.Synapse, given: Value) -> nn.Sequential:
         synapse.weight.copy_(weight.view_as(synapse.weight))
         if op.bias is not None:
             synapse.bias.copy_(torch.from_numpy(op.bias.copy()))
+        pool = [layer.MaxPool2d(op.pool, step_mode="m")] if op.pool > 1 else []
         if op.a is None or op.b is None:
-            return nn.Sequential(synapse)
+            return nn.Sequential(synapse, *pool)
         # Statistics of 0 and 1: what is left is its scale and shift.
         normed = norm(cout, eps=0.0, step_mode="m")
         normed.weight.copy_(torch.from_numpy(op.a.copy()))
         normed.bias.copy_(torch.from_numpy(op.b.copy()))
-    return nn.Sequential(synapse, normed)
+    return nn.Sequential(synapse, *pool, normed)
 
 
 def _neuron(op: ops.Neuron) -> nn.Module:

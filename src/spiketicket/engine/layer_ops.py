@@ -30,11 +30,12 @@ from spiketicket.engine.values import (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Synapse(Op):
-    """Convolution or linear layer, then bias, then ``a*y + b`` (BatchNorm).
+    """Convolution or linear layer, bias, maximum over windows, then ``a*y + b`` (BatchNorm).
 
     ``signs`` int8 ``[cout, cin, kh, kw]`` of -1, 0, +1 with one scale ``alpha``, or ``weight``
     float32 of that shape. ``bias``, ``a`` and ``b`` are float32 ``[cout]`` or None. ``flatten``
-    first lays the input out as ``[S, C*H*W, 1, 1]``.
+    first lays the input out as ``[S, C*H*W, 1, 1]``. ``pool`` is a side of the windows, which lie
+    side by side; 1 is none. With a negative ``a`` the maximum gives the smallest ``a*y + b``.
     """
 
     code: ClassVar[int] = 1
@@ -42,6 +43,7 @@ class Synapse(Op):
     stride: int = 1
     pad: int = 0
     flatten: bool = False
+    pool: int = 1
     signs: NDArray[np.int8] | None = None
     alpha: float = 1.0
     weight: NDArray[np.float32] | None = None
@@ -84,6 +86,8 @@ class Synapse(Op):
         refuse(not 0 <= self.pad <= MAX_SIDE, "pad is out of range", self.pad)
         high, wide = height + 2 * self.pad - kh, width + 2 * self.pad - kw
         refuse(min(high, wide) < 0, "the kernel is larger than its input", (kh, kw))
+        high, wide = high // self.stride + 1, wide // self.stride + 1
+        refuse(not 1 <= self.pool <= min(high, wide), "pool is out of range", self.pool)
         if x.whole and self.signs is not None:
             kept = int(np.count_nonzero(self.signs.reshape(cout, -1), axis=1).max())
             bound = x.largest * kept
@@ -92,8 +96,8 @@ class Synapse(Op):
             kind=Kind.F32,
             steps=x.steps,
             channels=cout,
-            height=high // self.stride + 1,
-            width=wide // self.stride + 1,
+            height=high // self.pool,
+            width=wide // self.pool,
         )
 
     def words(self, data: DataWriter) -> list[int]:
@@ -116,13 +120,14 @@ class Synapse(Op):
             float_word(self.alpha),
             weights,
             *(data.floats(array) for array in (self.bias, self.a, self.b)),
+            self.pool,
         ]
 
     @classmethod
     def read(
         cls, out: int, inputs: tuple[int, ...], words: list[int], data: DataReader, given: Value
     ) -> Self:
-        cout, kh, kw, stride, pad, flatten, kind, alpha, at, *rest = words[:12]
+        cout, kh, kw, stride, pad, flatten, kind, alpha, at, *rest, pool = words[:13]
         shape = (cout, given.plane if flatten else given.channels, kh, kw)
         refuse(not 1 <= math.prod(shape) <= MAX_VALUES, "a layer is too large", shape)
         refuse(flatten > 1 or kind > 1, "an unknown kind of layer", (flatten, kind))
@@ -138,6 +143,7 @@ class Synapse(Op):
             stride=stride,
             pad=pad,
             flatten=bool(flatten),
+            pool=pool,
             signs=signs,
             alpha=word_float(alpha),
             weight=weight,

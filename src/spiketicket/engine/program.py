@@ -35,7 +35,7 @@ from spiketicket.engine.values import (
 __all__ = ["MAX_STEPS", "Builder", "Kind", "Op", "Program", "ProgramError", "Value"]
 
 MAGIC = 0x31505453
-VERSION = 1
+VERSION = 2
 MAX_OPS = 65536
 MAX_BYTES = 2**31 - 1
 _HEADER = (

@@ -6,7 +6,7 @@ numbers and exact in any order. Another implementation is right where it gives t
     layer    ternary on whole numbers   y = alpha * n,  n the exact sum of signs * x
              ternary on float32         y = alpha * sum over (c, ky, kx) in this order of +-x
              float                      y = sum over (c, ky, kx) in this order of w * x
-             then                       y + bias,  (a * y) + b
+             then                       y + bias,  the maximum of windows,  (a * y) + b
     neuron   see spiketicket/neurons/lif.py; s = 1 where u - v_threshold >= 0
     mean     sum over (s, y, x) in this order, divided by the count
 
@@ -100,22 +100,43 @@ def _synapse(op: ops.Synapse, inputs: Sequence[Array], value: Value) -> F32:
     exact = op.signs is not None and x.dtype != np.float32
     weight = cast("Array", op.signs if op.signs is not None else op.weight)
     rows = weight.reshape(len(weight), -1).astype(np.float32)
-    out = np.empty((len(x), *value.shape), np.float32)
-    for part in _image_blocks(x, rows.shape[1] * value.steps * value.positions):
+    high, wide = sums_size(x.shape[3:], op)
+    out = np.empty((len(x), *value.shape[:2], high, wide), np.float32)
+    for part in _image_blocks(x, rows.shape[1] * value.steps * high * wide):
         seen = patches(x[part].astype(np.float32, copy=False), op)
         # float32 products of whole numbers are exact: their sums stay below 2^24
         sums = rows @ seen if exact else _ordered_sums(rows, seen)
         if op.signs is not None:
             sums *= np.float32(op.alpha)
-        shape = (len(rows), -1, value.steps, value.height, value.width)
+        shape = (len(rows), -1, value.steps, high, wide)
         out[part] = sums.reshape(shape).transpose(1, 2, 0, 3, 4)
     channel = (slice(None), None, None)
     if op.bias is not None:
         out += op.bias[channel]
+    out = largest(out, op.pool)
     if op.a is not None and op.b is not None:
         out *= op.a[channel]
         out += op.b[channel]
     return out
+
+
+def largest(x: Array, k: int) -> Array:
+    """The maximum of every window of ``[..., H, W]``: k x k places, side by side."""
+    if k == 1:
+        return x
+    high, wide = x.shape[-2] // k, x.shape[-1] // k
+    cut = x[..., : high * k, : wide * k]
+    return cast("Array", cut.reshape(*x.shape[:-2], high, k, wide, k).max((-3, -1)))
+
+
+def sums_size(given: Sequence[int], op: ops.Synapse) -> tuple[int, int]:
+    """Height and width of a layer's sums, before any pooling; ``given`` are its input's."""
+    _, _, kh, kw = op.kernel
+    height, width = (1, 1) if op.flatten else given
+    return (
+        (height + 2 * op.pad - kh) // op.stride + 1,
+        (width + 2 * op.pad - kw) // op.stride + 1,
+    )
 
 
 def _image_blocks(x: Array, values: int) -> Iterator[slice]:

@@ -201,7 +201,7 @@ class _Comparison:
         if op.signs is not None:
             rows = rows * float(np.float32(op.alpha))
         patches = reference.patches(x, op)
-        shape = (len(rows), len(x), value.steps, value.height, value.width)
+        shape = (len(rows), len(x), value.steps, *reference.sums_size(x.shape[3:], op))
 
         def laid_out(sums: Array) -> Array:
             return sums.reshape(shape).transpose(1, 2, 0, 3, 4)
@@ -210,6 +210,7 @@ class _Comparison:
         if op.bias is not None:
             bias = op.bias.astype(np.float64)[:, None, None]
             y, size = y + bias, size + np.abs(bias)
+        y, size = reference.largest(y, op.pool), reference.largest(size, op.pool)
         if op.a is not None and op.b is not None:
             a, b = (array.astype(np.float64)[:, None, None] for array in (op.a, op.b))
             y, size = a * y + b, np.abs(a) * size + np.abs(b)

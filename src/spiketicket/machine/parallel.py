@@ -199,6 +199,9 @@ class _Rows(torch.autograd.Function):
         settings: tuple[Any, ...],
         count: int,
     ) -> Tensor:
+        if settings and x.is_contiguous(memory_format=torch.channels_last):
+            # else every chunk would copy the weights to the layout of its inputs
+            weight = weight.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x, weight)
         ctx.settings, ctx.count = settings, count
         ctx.bias_sizes = None if bias is None else list(bias.shape)
@@ -225,7 +228,8 @@ class _Rows(torch.autograd.Function):
 
         made = _shared(part, count)
         inputs = torch.cat([m[0] for m in made]) if wanted[0] else None
-        return (inputs, *(_sum([m[i] for m in made]) for i in (1, 2)), None, None)
+        weights, biases = (_sum([m[i] for m in made]) for i in (1, 2))
+        return inputs, None if weights is None else weights.contiguous(), biases, None, None
 
 
 def _conv_backward(  # noqa: PLR0917

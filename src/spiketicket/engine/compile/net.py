@@ -80,8 +80,12 @@ class Net:
         stride: int = 1,
         pad: int = 0,
         flatten: bool = False,
+        pool: int = 1,
     ) -> int:
-        """A convolution or linear layer, with the BatchNorm ``norm`` after it."""
+        """A convolution or linear layer, with the BatchNorm ``norm`` after it.
+
+        ``pool`` is a side of the windows whose maximum is taken before BatchNorm.
+        """
         a, b = self._affine(norm) if norm else (None, None)
         return self.builder.add(
             ops.Synapse,
@@ -90,6 +94,7 @@ class Net:
             stride=stride,
             pad=pad,
             flatten=flatten,
+            pool=pool,
             a=a,
             b=b,
             bias=self._maybe(f"{name}.bias"),

@@ -131,8 +131,13 @@ class _Reader:
     def _enter(self, op: Op) -> None:
         self.name = self.program.names.get(op.out, f"op {self.at} ({type(op).__name__})")
 
-    def _refuse(self, what: str, value: object = UNSET) -> NoReturn:
-        remedy = "C is written of chains of ternary layers with LIF (decay 0.5) or step neurons"
+    def _refuse(
+        self,
+        what: str,
+        value: object = UNSET,
+        remedy: str = "C is written of chains of ternary layers with LIF (decay 0.5) or step"
+        " neurons",
+    ) -> NoReturn:
         raise ExportError(what, where=self.name, value=value, remedy=remedy)
 
     def _layer(self, first: bool) -> Layer:
@@ -168,6 +173,11 @@ class _Reader:
             self._refuse(f"{type(op).__name__} is nothing the C export knows")
         if op.signs is None:
             self._refuse("its weights are floats, not signs with one scale")
+        if op.pool > 1:
+            self._refuse(
+                "its sums are pooled before the neuron, and the C code pools spikes",
+                remedy="Search in convnet or vgg9, or run this ticket with spiketicket.Engine",
+            )
         return op
 
     def _kernels(self, synapse: Synapse) -> Signs:
