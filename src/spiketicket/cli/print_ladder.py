@@ -10,6 +10,7 @@ from spiketicket.experiment.schemas import PATCHES
 from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
+    "input_encoder": "input encoder",
     "conv_pep": "ConvPEP",
     "encoder_linear": "encoder linear",
     "attention": "attention",

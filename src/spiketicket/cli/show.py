@@ -100,11 +100,14 @@ def _print_provenance(metadata: Mapping[str, Any], summary: TicketSummary, path:
 def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts from metadata that any program may have written: what is not there is left out."""
     from spiketicket.cli.print_ladder import flipped
+    from spiketicket.recipe.shapes import encoder_words
     from spiketicket.ticket.drawn_signs import signs_searched
 
     found: list[tuple[str, object]] = [("condition", metadata.get("condition"))]
     network, recipe, data = (_table(metadata, key) for key in ("network", "recipe", "data"))
-    found += [("network", network.get("name")), *_table(network, "args").items()]
+    args = _table(network, "args")
+    found += [("network", network.get("name")), *args.items()]
+    found += [("encoder", encoder_words(_table(args, "model").get("encoder", "none")) or None)]
     found += [("data", data.get("name")), ("checksum", data.get("checksum"))]
     found += [(key, metadata.get(key)) for key in ("classes", "normalisation")]
     found += [("recipe", recipe.get("name")), ("recipe hash", metadata.get("recipe_hash"))]

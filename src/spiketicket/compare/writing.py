@@ -9,6 +9,7 @@ from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
 from spiketicket.machine.files import explained, write_atomic, write_json
 from spiketicket.machine.typed import typed
+from spiketicket.recipe.shapes import encoder_words
 from spiketicket.report.markup import element, joined
 from spiketicket.report.numbers import count, percent, signed, size
 from spiketicket.report.page import document, rendered
@@ -113,8 +114,10 @@ def comparison_table(found: Compared) -> Table:
 def _page(found: Compared) -> str:
     recipe = found.recipe
     seeds = len(found.rows[0].accuracy)
+    encoder = encoder_words(recipe.model.encoder)
     facts = (
-        f"{recipe.data.name}, {recipe.model.name}, {recipe.model.weights} weights, "
+        f"{recipe.data.name}, {recipe.model.name}{encoder and f' behind {encoder}'}, "
+        f"{recipe.model.weights} weights, "
         f"{recipe.train.epochs} epochs, {seeds} seed{'s' * (seeds > 1)}, "
         f"{found.machine.get('device', '')}"
     )

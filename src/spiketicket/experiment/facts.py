@@ -13,7 +13,9 @@ from spiketicket.experiment.setup import Experiment
 from spiketicket.measure.operations import count_operations
 from spiketicket.methods.scene import Prepared
 from spiketicket.methods.stages import Stage, condition
+from spiketicket.models.encoder import encoder_of
 from spiketicket.models.transformer import SpikingTransformer
+from spiketicket.recipe.shapes import ENCODER, DataShape
 from spiketicket.ticket import Ticket
 from spiketicket.training.loop import Fitted
 
@@ -48,12 +50,12 @@ def net_facts(
         "kept": kept + others,
         "parameters": size + others,
         "kept_by_layer": {layer.name: layer.kept for layer in layers},
-        **_patch_facts(model, ticket),
+        **_patch_facts(model, ticket, experiment.shape),
         "condition": condition(recipe, stage),
     }
 
 
-def _patch_facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
+def _patch_facts(model: nn.Module, ticket: Ticket, shape: DataShape) -> dict[str, Any]:
     """Tokens, ConvPEP density, density of the whole net, and dense operations by group."""
     if not isinstance(model, SpikingTransformer):
         return {}
@@ -69,8 +71,15 @@ def _patch_facts(model: nn.Module, ticket: Ticket) -> dict[str, Any]:
         "conv_pep_density": kept / size,
         "net_density": 1 - (size - kept) / net,
         "activation": model.config.activation,
-        "macs": model.macs(),
+        "macs": model.macs() | _encoder_macs(model, shape),
     }
+
+
+def _encoder_macs(model: nn.Module, shape: DataShape) -> dict[str, int]:
+    encoder = encoder_of(model)
+    if encoder is None:
+        return {}
+    return {ENCODER: shape.frames * encoder.macs(shape.height, shape.width)}
 
 
 def training_facts(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spiketicket.machine import cores, parallel
 from spiketicket.methods.building import build_network
 from spiketicket.models.blocks import DataShape
+from spiketicket.models.encoder import InputEncoder
 from spiketicket.recipe import Recipe
 
 MACS_A_THREAD = 64_000_000
@@ -56,13 +57,17 @@ def batch_macs(recipe: Recipe, shape: DataShape) -> int:
 
     def count(layer: Any, inputs: Any, output: Tensor) -> None:
         nonlocal total
-        del inputs
-        total += output.numel() * layer.weight[0].numel()
+        if isinstance(layer, InputEncoder):
+            image = inputs[0]
+            images = image.shape[:-3].numel()
+            total += images * layer.macs(*image.shape[-2:])
+        else:
+            total += output.numel() * layer.weight[0].numel()
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         network = build_network(recipe.model_copy(update={"train": train}), shape).eval()
         for layer in network.modules():
-            if isinstance(layer, _WEIGHTED):
+            if isinstance(layer, (*_WEIGHTED, InputEncoder)):
                 layer.register_forward_hook(count)
         network(x)
     return total * recipe.train.batch_size // 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from spiketicket.measure.pairs import InputKind
 
 GROUPS = (
+    "input_encoder",
     "conv",
     "linear",
     "classifier",
@@ -16,7 +17,7 @@ GROUPS = (
     "head",
     "selector",
 )
-"""Those of a CNN, then those of a transformer."""
+"""The fixed filters before any network, then those of a CNN, then those of a transformer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -40,6 +40,7 @@ from spiketicket.measure.pairs import (
     weighted,
 )
 from spiketicket.models.blocks import Watched
+from spiketicket.models.encoder import InputEncoder
 from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.neurons.lif import LIF
@@ -47,6 +48,7 @@ from spiketicket.neurons.quantised import Quantised
 from spiketicket.neurons.relu import ReLU
 from spiketicket.neurons.sign import Sign
 from spiketicket.neurons.step import Step
+from spiketicket.recipe.shapes import ENCODER
 
 SYNAPSES = (nn.Conv2d, nn.Linear, SpikingProduct, SpikeDrivenProduct)
 NEURONS = (LIF, Step, ReLU, Sign, Quantised)
@@ -169,8 +171,11 @@ class Observation:
         self._batch = inputs[0].shape[0 if inputs[0].dim() == 4 else 1]
         self.images += self._batch
 
-    def layer_input(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def layer_input(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """A layer is about to compute."""
+        if isinstance(module, InputEncoder):
+            module, image = module.convolution(), inputs[0]
+            inputs = (image.flatten(0, 1) if image.dim() == 5 else image,)
         if name not in self._layers:
             self._layers[name] = _Layer(
                 module=module, group=_layer_group(self._model, name, module)
@@ -182,6 +187,8 @@ class Observation:
         calls = len(x) if flat else len(x) * self._batch
         if isinstance(module, nn.Conv2d | nn.Linear):
             pairs = layer.weighted(module, self._look(module, x))
+            if layer.group == ENCODER:  # of whose 9 places 5 are there for the padding alone
+                pairs = replace(pairs, dense=pairs.dense * 4 // 9)
             counted = of_levels(module, pairs) if self._levels else pairs
         else:
             counted = pairs = product_pairs(module, inputs)
@@ -224,7 +231,7 @@ def observed(model: nn.Module) -> Iterator[Observation]:
     handles += [
         module.register_forward_pre_hook(partial(seen.layer_input, name))
         for name, module in model.named_modules()
-        if isinstance(module, SYNAPSES)
+        if isinstance(module, (*SYNAPSES, InputEncoder))
     ]
     model.eval()
     try:
@@ -263,8 +270,8 @@ def _put(model: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _layer_group(model: nn.Module, name: str, module: nn.Module) -> str:
-    if not isinstance(model, SpikingTransformer):
-        if name == "classifier":
+    if not isinstance(model, SpikingTransformer) or name == ENCODER:
+        if name in ("classifier", ENCODER):
             return name
         return "conv" if isinstance(module, nn.Conv2d) else "linear"
     if name.startswith("selector."):
@@ -280,7 +287,7 @@ def _neuron_group(model: nn.Module, name: str) -> str:
     """Group of a neuron by its name; empty for a CNN's, which belongs to the layer before it."""
     if not isinstance(model, SpikingTransformer):
         return ""
-    for prefix in ("selector", "conv_pep"):
+    for prefix in (ENCODER, "selector", "conv_pep"):
         if name.startswith(f"{prefix}."):
             return prefix
     return "attention" if name.endswith(".attention_neuron") else "encoder_linear"

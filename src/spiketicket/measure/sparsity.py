@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from spiketicket.models.encoder import InputEncoder
 from spiketicket.ticket import Ticket, describe
 
 
@@ -38,13 +39,17 @@ class LayerSparsity:
 
 
 def layer_sparsity(model: nn.Module, ticket: Ticket) -> dict[str, LayerSparsity]:
-    """Every convolution and linear layer of a model made from a ticket, by name."""
+    """Every convolution and linear layer of a model made from a ticket, by name, and its encoder.
+
+    Of that the negatives of its filters are not counted, as no file has them.
+    """
     kept = {layer.name: layer.kept for layer in ticket.layers}
-    return {
-        name: _layer(name, module.weight.detach(), kept.get(name))
+    weights = {
+        name: module.filters if isinstance(module, InputEncoder) else module.weight.detach()
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, nn.Conv2d | nn.Linear | InputEncoder)
     }
+    return {name: _layer(name, weight, kept.get(name)) for name, weight in weights.items()}
 
 
 def _layer(name: str, weight: Tensor, kept: int | None) -> LayerSparsity:

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 from spiketicket.methods.budgets import shorter
 from spiketicket.recipe import ModelConfig, NeuronConfig, Recipe, TrainConfig, registry
+from spiketicket.recipe.shapes import encoder_words
 
 Role = Literal["search", "preparation", "ticket", "control", "tuned", "twin"]
 """``search``: a training of the search, whose cost counts as the ticket's. ``preparation``: what
@@ -143,11 +144,15 @@ def at_rate(stage: Stage, recipe: Recipe, factor: float) -> Stage:
 
 
 def condition(recipe: Recipe, stage: Stage | None = None) -> str:
-    """What kind of net the recipe is about, or a stage of it is, in a few words."""
-    if stage is not None and stage.neuron is not None:
-        return weights_condition(recipe.model_copy(update={"neuron": stage.neuron}))
+    """What kind of net the recipe is about, or a stage of it is, in a few words.
+
+    An encoder is part of it: every table and page that names the kind of net names it too.
+    """
     own = getattr(_method(recipe), "condition", weights_condition)
-    return str(own(recipe))
+    if stage is not None and stage.neuron is not None:
+        own, recipe = weights_condition, recipe.model_copy(update={"neuron": stage.neuron})
+    encoder = encoder_words(recipe.model.encoder)
+    return f"{own(recipe)} behind an encoder ({encoder})" if encoder else str(own(recipe))
 
 
 def _method(recipe: Recipe) -> ModuleType:

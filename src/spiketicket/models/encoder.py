@@ -61,6 +61,19 @@ class InputEncoder(nn.Module):
         # An image that no step of time has changed is still one.
         return encoded if len(encoded) > 1 or x.dim() == 5 else encoded[0]
 
+    def convolution(self) -> nn.Conv2d:
+        """The filters and their negatives as a frozen convolution of 3x3, for who writes or counts
+        it: the first row and column of its kernels are zero.
+        """
+        weight = functional.pad(torch.cat([self.filters, -self.filters]), (1, 0, 1, 0))
+        made = nn.Conv2d(weight.shape[1], len(weight), 3, padding=1, bias=False)
+        made.weight = nn.Parameter(weight, requires_grad=False)
+        return made
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-accumulates of one image, those of the negatives too; as if nothing were 0."""
+        return 2 * self.filters.numel() * height * width
+
     def filtered(self, images: Tensor) -> Tensor:
         """What fires: float32 ``[N, 2k, H, W]`` of images ``[N, C, H, W]``."""
         kind = images.device.type

@@ -43,6 +43,11 @@ def filter_count(channels: int) -> int:
     return min(MOST_FILTERS, 4 * channels)
 
 
+def encoder_words(encoder: object) -> str:
+    """An encoder as tables and pages name it; "" where there is none."""
+    return f"{encoder}: data-dependent, frozen, not searched" if encoder != "none" else ""
+
+
 def behind_encoder(encoder: object, shape: DataShape, timesteps: int = 1) -> DataShape:
     """What the network behind an encoder is built for, where the data have ``shape``.
 

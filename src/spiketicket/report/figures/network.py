@@ -25,6 +25,7 @@ _MOST = 64
 _MASKED = ("conv_pep", "conv", "linear")
 """Groups that a ticket may make binary, for files that do not say it of each layer."""
 GROUPS = {
+    "input_encoder": "input encoder: from data, frozen, not searched",
     "conv": "convolutions",
     "linear": "linear layers",
     "classifier": "classifier",
