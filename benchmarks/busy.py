@@ -201,7 +201,7 @@ def _recipe(case: dict[str, Any]) -> tuple[Any, Any]:
             },
             "neuron": {"name": "lif"},
             "ticket": {"name": "edge_popup", "density": 0.5},
-            "train": {"epochs": 1, "batch_size": case["batch"]},
+            "train": {"epochs": 1, "batch_size": case["batch"], "precision": "fp32"},
         }
     )
     return recipe, DataShape(channels=1, height=8, width=8, classes=10) if small else DataShape(

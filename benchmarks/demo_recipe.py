@@ -34,7 +34,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "convnet", "timesteps": 4, "weights": "binary"},
     "neuron": {"name": "lif"},
     "ticket": {"name": "edge_popup", "scope": "global"},
-    "train": {"epochs": 40, "batch_size": 64},
+    "train": {"epochs": 40, "batch_size": 64, "precision": "fp32"},
     "verdict": {"margin": 2.0},
 }
 SIZES = ("model.width=0.25,0.5", "ticket.density=0.1,0.2,0.4")

@@ -65,7 +65,10 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     name, changes = NETS[case["net"]]
     recipe = load_recipe(packaged_recipes()[name], changes)
     experiment = Experiment(
-        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+        recipe=recipe,
+        dataset=load_dataset(recipe.data),
+        device=torch.device("cpu"),
+        precision="fp32",
     )
     torch.manual_seed(0)
     model = build_network(recipe, experiment.shape)

@@ -56,7 +56,10 @@ def random_ticket(net: str, density: float, seed: int) -> Ticket:
     """
     recipe = _recipe(net, density)
     experiment = Experiment(
-        recipe=recipe, dataset=load_dataset(recipe.data), device=torch.device("cpu")
+        recipe=recipe,
+        dataset=load_dataset(recipe.data),
+        device=torch.device("cpu"),
+        precision="fp32",
     )
     model = build_network(recipe, experiment.shape)
     layers = tuple(

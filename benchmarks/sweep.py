@@ -130,7 +130,7 @@ def recipes(race: str, count: int, epochs: int) -> list[Run]:
         "model": {"name": "convnet", "width": 0.5, "timesteps": 2},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
-        "train": {"epochs": epochs, "batch_size": 64},
+        "train": {"epochs": epochs, "batch_size": 64, "precision": "fp32"},
         "controls": {"dense": race == "density"},
     }
     return make_runs(base, parse_axes([f"ticket.density=0.2:{0.2 + 0.05 * (count - 1):.2f}:0.05"]))

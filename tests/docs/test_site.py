@@ -71,7 +71,8 @@ def test_the_site(site):
 @pytest.mark.slow
 def test_the_reference_has_every_public_name(site):
     ids = {name for path in site.glob("api*.html") for name in Page(path).ids if name}
-    modules = ("", ".events", ".recipe.sections", ".ticket", ".ticket.zoo")
+    recipe = (".recipe.section", ".recipe.sections", ".recipe.training")
+    modules = ("", ".events", *recipe, ".ticket", ".ticket.zoo")
     for module in (importlib.import_module(f"spiketicket{name}") for name in modules):
         public = getattr(module, "__all__", None) or [
             name

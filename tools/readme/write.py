@@ -20,6 +20,7 @@ from readme_tables.experiments import find_table, outcome_table, train_table
 from readme_tables.five_rows import five_rows
 from readme_tables.lines import read_lines
 from readme_tables.methods import comparison_table
+from readme_tables.recipe_parts import parts_table, precision_table
 from readme_tables.studies import read_studies, studies_table, study_part
 from readme_tables.verdicts import NOTE
 
@@ -78,6 +79,10 @@ def sections(results: Path, place: Path) -> dict[str, list[str]]:
             *made("train-*.jsonl", train_table),
         ],
         "The paper's tables and figures": [study_part(s, place) for s in read_studies(results)],
+        "Parts of a recipe": [
+            *made("recipe_parts.jsonl", parts_table),
+            *made("precision.jsonl", precision_table),
+        ],
         "Methods compared": each("compare-*.jsonl", comparison_table),
         "Operations and energy": made("measure-*.jsonl", energy_table),
         "The engine and the ticket file": timed(engine.MAKERS),

@@ -1,4 +1,6 @@
-"""A recipe: everything that decides a result, see :mod:`.sections`; its file, see :mod:`.read`.
+"""A recipe: everything that decides a result, see :mod:`.sections` and :mod:`.training`.
+
+Its file: :mod:`.read`.
 
 The names are imported when they are first used: the registry beside them needs no pydantic.
 """
@@ -19,26 +21,24 @@ if TYPE_CHECKING:
         to_dict,
         to_toml,
     )
+    from spiketicket.recipe.section import Count, Epochs, Microseconds, Section, Seed
     from spiketicket.recipe.sections import (
         ControlsConfig,
-        Count,
         DataConfig,
-        Epochs,
         FileSafe,
         Inside,
         MethodConfig,
-        Microseconds,
         ModelConfig,
         NeuronConfig,
+        Recipe,
+        VerdictConfig,
+    )
+    from spiketicket.recipe.training import (
         OptimizerConfig,
         RampStep,
         Rate,
-        Recipe,
         ScoreOptimizerConfig,
-        Section,
-        Seed,
         TrainConfig,
-        VerdictConfig,
         WeightOptimizerConfig,
     )
 
@@ -79,6 +79,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spiketicket.recipe import read, sections
+    from spiketicket.recipe import read, section, sections, training
 
-    return getattr(read if name.islower() else sections, name)
+    owners = (read, section, training, sections)
+    return getattr(next(owner for owner in owners if name in vars(owner)), name)

@@ -13,13 +13,13 @@ from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.typed import typed
 from spiketicket.recipe import registry
 from spiketicket.recipe.parsing import build, build_section
+from spiketicket.recipe.section import Section
 from spiketicket.recipe.sections import (
     DataConfig,
     MethodConfig,
     ModelConfig,
     NeuronConfig,
     Recipe,
-    Section,
 )
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 

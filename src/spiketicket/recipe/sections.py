@@ -26,48 +26,9 @@ from pydantic import (
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.names import path_inside, path_on_machine
 from spiketicket.recipe import registry
-from spiketicket.recipe.section import (
-    LATER,
-    MOST_SEEDS,
-    Count,
-    Epochs,
-    Microseconds,
-    Section,
-    Seed,
-    hashed,
-)
+from spiketicket.recipe.section import LATER, MOST_SEEDS, Count, Section, Seed, hashed
 from spiketicket.recipe.shapes import Encoder
-from spiketicket.recipe.training import (
-    OptimizerConfig,
-    RampStep,
-    Rate,
-    ScoreOptimizerConfig,
-    TrainConfig,
-    WeightOptimizerConfig,
-)
-
-__all__ = [
-    "ControlsConfig",
-    "Count",
-    "DataConfig",
-    "Epochs",
-    "FileSafe",
-    "Inside",
-    "MethodConfig",
-    "Microseconds",
-    "ModelConfig",
-    "NeuronConfig",
-    "OptimizerConfig",
-    "RampStep",
-    "Rate",
-    "Recipe",
-    "ScoreOptimizerConfig",
-    "Section",
-    "Seed",
-    "TrainConfig",
-    "VerdictConfig",
-    "WeightOptimizerConfig",
-]
+from spiketicket.recipe.training import TrainConfig
 
 FileSafe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Inside = Annotated[str, AfterValidator(path_inside)]

@@ -1,0 +1,68 @@
+"""Parts of a recipe, one change at a time: what recipe_parts and precision recorded."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from readme_tables.markdown import link, mean_text, table
+
+Rows = dict[str, dict[int, Mapping[str, Any]]]
+"""Lines by row and seed."""
+
+
+def parts_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """A table for each network and base, its rows as they were measured."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for row in rows:
+        group = groups.setdefault((row["network"], ", ".join(row["changes"])), {})
+        group.setdefault(row["row"], {})[row["seed"]] = row
+    return "\n\n".join(_table(*about, found, path) for about, found in groups.items())
+
+
+def _table(network: str, changes: str, found: Rows, path: Path) -> str:
+    first = next(iter(next(iter(found.values())).values()))
+    recipe, base = first["recipe"], found.get("base", {})
+    title = (
+        f"**What each part brings**, {network}{f' with {changes}' if changes else ''}:"
+        f" {recipe['data']['train_limit']:,} training images of {recipe['data']['name']},"
+        f" {recipe['train']['epochs']} epochs, the ticket of density"
+        f" {recipe['ticket']['density']:g} alone, judged on {first['validation_count']:,}"
+        f" **validation** images ({link(path)}, {first['device']}, threads: {first['threads']},"
+        f" spiketicket {first['spiketicket']}). The difference is to the base of the same seeds:"
+    )
+    lines = []
+    for name, seeds in found.items():
+        values = [row["validation_accuracy"] for row in seeds.values()]
+        both = [
+            row["validation_accuracy"] - base[seed]["validation_accuracy"]
+            for seed, row in seeds.items()
+            if seed in base
+        ]
+        differs = f"{statistics.fmean(both):+.2f}" if both and name != "base" else ""
+        flip = mean_text(row["validation_accuracy_flip"] for row in seeds.values())
+        wall = statistics.fmean(row["wall_s"] for row in seeds.values())
+        precision = " and ".join(sorted({row["precision"] for row in seeds.values()}))
+        lines.append(
+            f"{name} | {len(seeds)} | {mean_text(values)} | {differs} | {flip} | {precision} |"
+            f" {wall:.0f}"
+        )
+    columns = "row | seeds: | validation %: | difference: | with test-time flip: | in | seconds:"
+    return table(title, columns, lines)
+
+
+def precision_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Forward and back in either precision, by width."""
+    first = rows[0]
+    return table(
+        f"**Precision by width**: forward and back of a batch of {first['batch']}, processor time"
+        f" of one thread, {first['device']}, torch {first['torch']} ({link(path)}):",
+        "network | width: | T: | pixels: | widest layer: | float32 ms: | bfloat16 ms: | gain:",
+        (
+            f"{r['network']} | {r['width']:g} | {r['timesteps']} | {r['side']} | {r['widest']} |"
+            f" {r['fp32_ms']:.1f} | {r['bf16_ms']:.1f} | {r['gain']:.2f}"
+            for r in rows
+        ),
+    )
