@@ -39,8 +39,7 @@ _MEANING = {
     ),
     "loses": (
         "this ticket is not good enough",
-        "keep more weights (--set ticket.density={more_kept:g}) or train longer "
-        "({longer})",
+        "keep more weights (--set ticket.density={more_kept:g}) or train longer ({longer})",
     ),
     "ahead": (_ONE_SEED, _MORE_SEEDS),
     "level": (_ONE_SEED, _MORE_SEEDS),

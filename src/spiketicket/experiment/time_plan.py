@@ -29,7 +29,7 @@ from annotated_types import Ge, Len
 from pydantic import BaseModel, ConfigDict
 
 from spiketicket.errors import UserError, argument
-from spiketicket.experiment.cost import Sizes, StageCost, costs_of, seconds_of, trials_s
+from spiketicket.experiment.cost import Sizes, StageCost, cost_keys, costs_of, seconds_of, trials_s
 from spiketicket.experiment.folder import TIME_PLAN, RunFolder
 from spiketicket.experiment.results import read_result, write_result
 from spiketicket.experiment.schemas import Count
@@ -240,12 +240,14 @@ def _timed(experiment: Experiment) -> tuple[tuple[int, ...], Sizes, dict[str, St
     recipe, final = experiment.recipe, experiment.recipe.model.timesteps
     frames = experiment.dataset.frames
     steps = tuple(t for t in FEWER if t < final and (frames == 1 or frames % t == 0))
-    probe = with_schedule(recipe, max(recipe.train.epochs, 8), steps)
+    # So long that every stage, whatever its share of the epochs, is at each of them.
+    probe = with_schedule(recipe, MOST_EPOCHS, steps)
     if not recipe.train.timestep_ramp and steps and _refused(probe):
-        steps, probe = (), recipe
-    sizes, costs = costs_of(
-        replace(experiment, recipe=probe), {s.name: s.name for s in stages_of(probe)}, whole=True
-    )
+        steps, probe = (), with_schedule(recipe, MOST_EPOCHS, ())
+    keys = cost_keys(probe)
+    at, of_key = replace(experiment, recipe=probe), {key: name for name, key in keys.items()}
+    sizes, found = costs_of(at, of_key, whole=True)
+    costs = {name: found[key] for name, key in keys.items()}
     ramped = (s.name for s in stages_of(probe) if s.trains and s.schedule(probe).timestep_ramp)
     if not all(costs[name].ramps for name in ramped):
         steps = ()
