@@ -12,6 +12,7 @@ from spiketicket.experiment import cost
 from spiketicket.experiment import time_plan as module
 from spiketicket.experiment.cost import Sizes, StageCost
 from spiketicket.experiment.find import find, planned
+from spiketicket.experiment.results import write_result
 from spiketicket.experiment.setup import Context, prepare_experiment
 from spiketicket.experiment.time_plan import MOST_EPOCHS, PART, candidates, with_schedule
 from spiketicket.methods.stages import stages_of
@@ -314,6 +315,11 @@ def test_a_damaged_plan_and_one_of_another_run_are_named(tmp_path, timer):
     text = path.read_text()
     path.write_text(text.replace('"batch_size": 20', '"batch_size": 21'))
     with pytest.raises(UserError, match=r"plan\.json: is damaged: its content does not match"):
+        made_of(recipe(), "100s", tmp_path)
+    content = json.loads(text)
+    content["plans"][0]["timestep_ramp"] = [[9, 1]]
+    write_result(path, {key: content[key] for key in ("version", "plans")})
+    with pytest.raises(UserError, match="has no schedule that can be"):
         made_of(recipe(), "100s", tmp_path)
     path.write_text(text)
     path.parent.rename(tmp_path / "tiny-other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spiketicket.recipe import TrainConfig
+from spiketicket.recipe import Recipe, TrainConfig
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
@@ -20,3 +20,10 @@ def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
     ramp = tuple((math.floor(e * share), t) for e, t in train.timestep_ramp)
     short = tuple((e, t) for e, t in ramp if e)
     return train.model_copy(update={"epochs": epochs, "timestep_ramp": short})
+
+
+def rescheduled(recipe: Recipe, train: TrainConfig) -> Recipe:
+    """A recipe with another schedule; epochs that its method counts are as large a part of it."""
+    share, checked = train.epochs / recipe.train.epochs, TrainConfig.model_validate(dict(train))
+    ticket = recipe.ticket if share == 1 else recipe.ticket.shortened(share)
+    return recipe.model_copy(update={"train": checked, "ticket": ticket})
