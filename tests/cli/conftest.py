@@ -87,6 +87,12 @@ class FakeRun:
         }
         return self._answer(recipe, given, answer)
 
+    def planned(self, recipe: Any, budget: str, **given: Any) -> Any:
+        self.calls.append((budget, given))
+        given["reporter"].message(f"budget {budget}: one epoch")
+        train = recipe.train.model_copy(update={"epochs": 1})
+        return recipe.model_copy(update={"train": train})
+
     def train_dense(self, recipe: Any, **given: Any) -> Any:
         return self._answer(recipe, given, {**ARM, "title": "dense, trained"})
 

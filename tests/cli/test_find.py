@@ -43,6 +43,32 @@ def test_find_passes_its_options_on(spike: Run, fake_run: Any, tmp_path: Path) -
     assert (given["seeds"], given["runs_dir"], given["threads"]) == (3, tmp_path, 1)
 
 
+def test_a_budget_is_planned_before_the_run_and_said(spike: Run, fake_run: Any) -> None:
+    result = spike("find", "--budget", "60m", "--seeds", "3", "--threads", "2")
+    assert result.exit_code == 0
+    (budget, asked), (recipe, given) = fake_run.calls
+    assert (budget, recipe.train.epochs) == ("60m", 1)
+    assert "budget 60m: one epoch\n" in result.stderr
+    del asked["reporter"], given["reporter"]
+    assert asked == given
+    fake_run.calls.clear()
+    assert spike("find").exit_code == 0
+    assert fake_run.calls[0][0].train.epochs > 1
+
+
+def test_after_a_budget_the_next_step_is_a_larger_one(spike: Run, fake_run: Any) -> None:
+    fake_run.verdict = {**fake_run.verdict, "outcome": "loses"}
+    assert "train longer (a larger --budget)" in spike("find", "--budget", "1m").stdout
+    assert "(--set train.epochs=" in spike("find").stdout
+
+
+@pytest.mark.parametrize("budget", ["60", "soon", "-1m"])
+def test_a_budget_that_is_no_time_is_named(spike: Run, budget: str) -> None:
+    result = spike("find", f"--budget={budget}")
+    assert result.exit_code == 2
+    assert f"--budget: must be a time such as 90s, 60m or 2h (got '{budget}')" in result.stderr
+
+
 def test_a_file_goes_before_a_packaged_name(
     spike: Run, fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

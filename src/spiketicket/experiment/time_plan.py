@@ -23,22 +23,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-
-from annotated_types import Ge, Len
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Final
 
 from spiketicket.errors import UserError, argument
-from spiketicket.experiment.cost import Sizes, StageCost, costs_of, seconds_of, trials_s
-from spiketicket.experiment.folder import TIME_PLAN, RunFolder
-from spiketicket.experiment.results import read_result, write_result
-from spiketicket.experiment.schemas import Count
-from spiketicket.experiment.seed import held_briefly
+from spiketicket.experiment.cost import Sizes, StageCost, cost_keys, costs_of, seconds_of, trials_s
+from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.plan_file import Chosen, applied, earlier, write
 from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.machine import cores, parallel
 from spiketicket.machine.durations import in_words, seconds_in
-from spiketicket.machine.files import refuse_link
-from spiketicket.methods.budgets import shorter
+from spiketicket.methods.budgets import rescheduled, shorter
 from spiketicket.methods.method import check_settings
 from spiketicket.methods.stages import stages_of
 from spiketicket.progress import tell_doing
@@ -57,34 +51,6 @@ WORTH: Final = 0.9
 
 Seconds = Callable[[Recipe], Mapping[str, float]]
 """What every stage of a recipe takes, by name."""
-
-
-class _Chosen(BaseModel):
-    """One plan in a run's folder; ``of``, ``budget_s``, ``device`` and ``threads`` were asked."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, strict=True)
-
-    of: str
-    budget_s: Count
-    device: str
-    threads: int | None
-    epochs: Annotated[int, Ge(1)]
-    timestep_ramp: list[Annotated[list[int], Len(2, 2)]]
-    batch_size: Annotated[int, Ge(1)]
-    longest: str
-    longest_s: Count
-    epoch_s: dict[str, Count]
-    """Of the longest stage, by time steps."""
-    stages_s: Count
-    trials_s: Count
-    threads_used: int
-
-
-class _TimePlans(BaseModel):
-    """The file: the plans that came to this run's recipe."""
-
-    version: Literal[1]
-    plans: Annotated[list[_Chosen], Len(1)]
 
 
 @dataclass(frozen=True)
@@ -110,20 +76,35 @@ def time_plan(
     Raises:
         UserError: one epoch does not fit, or a file of an earlier plan is damaged.
     """
-    budget_s = seconds_in(budget, "budget")
     made: TimePlan | None = None
     if context.workers.first:
         recipe = experiment.recipe
-        asked = {"of": recipe.hash, "budget_s": budget_s, "device": context.device}
-        asked |= {"threads": context.threads}
-        known = _earlier(recipe, asked, Path(runs_dir))
+        asked = _asked(recipe, budget, context.device, context.threads)
+        known = earlier(recipe, asked, Path(runs_dir))
         chosen = known or _chosen(experiment, budget, asked, context)
-        planned = _applied(recipe, chosen)
+        planned = applied(recipe, chosen)
         if known is None:
-            _write(RunFolder.of(planned, runs_dir), chosen, context)
+            write(RunFolder.of(planned, runs_dir), chosen, context)
         made = TimePlan(planned, tuple(_told(recipe, chosen, budget, seeds, known is not None)))
     agreed: TimePlan = context.workers.agreed(made)
     return agreed
+
+
+def known_plan(
+    recipe: Recipe, budget: str, runs_dir: Path | str, device: str, threads: int | None
+) -> Recipe | None:
+    """The recipe that :func:`time_plan` came to before, if it did; times nothing.
+
+    Raises:
+        UserError: no such time, or a plan's file is damaged.
+    """
+    known = earlier(recipe, _asked(recipe, budget, device, threads), Path(runs_dir))
+    return None if known is None else applied(recipe, known)
+
+
+def _asked(recipe: Recipe, budget: str, device: str, threads: int | None) -> dict[str, Any]:
+    budget_s = seconds_in(budget, "budget")
+    return {"of": recipe.hash, "budget_s": budget_s, "device": device, "threads": threads}
 
 
 def with_schedule(recipe: Recipe, epochs: int, steps: Sequence[int]) -> Recipe:
@@ -133,13 +114,7 @@ def with_schedule(recipe: Recipe, epochs: int, steps: Sequence[int]) -> Recipe:
     """
     own = recipe.train
     train = shorter(own, epochs) if own.timestep_ramp else _ramped(own, epochs, steps)
-    return _with_train(recipe, train)
-
-
-def _with_train(recipe: Recipe, train: TrainConfig) -> Recipe:
-    share, checked = train.epochs / recipe.train.epochs, TrainConfig.model_validate(dict(train))
-    ticket = recipe.ticket if share == 1 else recipe.ticket.shortened(share)
-    return recipe.model_copy(update={"train": checked, "ticket": ticket})
+    return rescheduled(recipe, train)
 
 
 def _ramped(train: TrainConfig, epochs: int, steps: Sequence[int]) -> TrainConfig:
@@ -183,7 +158,7 @@ def _refused(recipe: Recipe) -> UserError | None:
 
 def _chosen(
     experiment: Experiment, budget: str, asked: Mapping[str, Any], context: Context
-) -> _Chosen:
+) -> Chosen:
     """Time the stages and choose.
 
     Raises:
@@ -240,12 +215,14 @@ def _timed(experiment: Experiment) -> tuple[tuple[int, ...], Sizes, dict[str, St
     recipe, final = experiment.recipe, experiment.recipe.model.timesteps
     frames = experiment.dataset.frames
     steps = tuple(t for t in FEWER if t < final and (frames == 1 or frames % t == 0))
-    probe = with_schedule(recipe, max(recipe.train.epochs, 8), steps)
+    # So long that every stage, whatever its share of the epochs, is at each of them.
+    probe = with_schedule(recipe, MOST_EPOCHS, steps)
     if not recipe.train.timestep_ramp and steps and _refused(probe):
-        steps, probe = (), recipe
-    sizes, costs = costs_of(
-        replace(experiment, recipe=probe), {s.name: s.name for s in stages_of(probe)}, whole=True
-    )
+        steps, probe = (), with_schedule(recipe, MOST_EPOCHS, ())
+    keys = cost_keys(probe)
+    at, of_key = replace(experiment, recipe=probe), {key: name for name, key in keys.items()}
+    sizes, found = costs_of(at, of_key, whole=True)
+    costs = {name: found[key] for name, key in keys.items()}
     ramped = (s.name for s in stages_of(probe) if s.trains and s.schedule(probe).timestep_ramp)
     if not all(costs[name].ramps for name in ramped):
         steps = ()
@@ -254,7 +231,7 @@ def _timed(experiment: Experiment) -> tuple[tuple[int, ...], Sizes, dict[str, St
 
 def _record(
     found: Recipe, costs: Mapping[str, StageCost], sizes: Sizes, asked: Mapping[str, Any]
-) -> _Chosen:
+) -> Chosen:
     seconds = seconds_of(found, costs, sizes)
     longest = max(seconds, key=lambda name: seconds[name])
     cost, train = costs[longest], found.train
@@ -266,7 +243,7 @@ def _record(
         )
         for t, s in sorted(cost.train_s.items())
     }
-    return _Chosen(
+    return Chosen(
         **asked,
         epochs=train.epochs,
         timestep_ramp=[list(pair) for pair in train.timestep_ramp],
@@ -280,38 +257,9 @@ def _record(
     )
 
 
-def _applied(recipe: Recipe, chosen: _Chosen) -> Recipe:
-    ramp = tuple((epochs, steps) for epochs, steps in chosen.timestep_ramp)
-    chosen_of = {"epochs": chosen.epochs, "timestep_ramp": ramp, "batch_size": chosen.batch_size}
-    return _with_train(recipe, recipe.train.model_copy(update=chosen_of))
-
-
-def _earlier(recipe: Recipe, asked: Mapping[str, Any], runs_dir: Path) -> _Chosen | None:
-    """The plan that was made of the same recipe, budget, device and threads."""
-    for path in sorted(runs_dir.glob(f"{recipe.name}-*/{TIME_PLAN}")):
-        refuse_link(path.parent, path)
-        found = read_result(path, _TimePlans)
-        for plan in _TimePlans.model_validate(found).plans if found else ():
-            if dict(asked).items() <= plan.model_dump().items():
-                if RunFolder.of(_applied(recipe, plan), runs_dir).path != path.parent:
-                    remedy = "Delete it, and a new plan is made"
-                    raise UserError("is of another run", where=str(path), remedy=remedy)
-                return plan
-    return None
-
-
-def _write(folder: RunFolder, chosen: _Chosen, context: Context) -> None:
-    """Add a plan to those that came to the same recipe."""
-    refuse_link(folder.path, folder.time_plan)
-    with held_briefly(folder.path, context):
-        found = read_result(folder.time_plan, _TimePlans)
-        plans = [*(found or {}).get("plans", []), chosen.model_dump()]
-        write_result(folder.time_plan, {"version": 1, "plans": plans})
-
-
-def _told(recipe: Recipe, chosen: _Chosen, budget: str, seeds: int, known: bool) -> Iterator[str]:
+def _told(recipe: Recipe, chosen: Chosen, budget: str, seeds: int, known: bool) -> Iterator[str]:
     """What was chosen, why, and what all of it takes."""
-    planned = _applied(recipe, chosen)
+    planned = applied(recipe, chosen)
     final, stages = recipe.model.timesteps, {s.name: s for s in stages_of(planned)}
     last = chosen.epochs - sum(epochs for epochs, _ in chosen.timestep_ramp)
     parts = [f"{e} at T={t}" for e, t in (*chosen.timestep_ramp, [last, final])]

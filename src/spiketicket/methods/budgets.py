@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spiketicket.recipe import TrainConfig
+from spiketicket.recipe import Recipe, TrainConfig
 
 
 def tuning_budget(train: TrainConfig, epochs: int) -> TrainConfig:
@@ -23,3 +23,10 @@ def shorter(train: TrainConfig, epochs: int) -> TrainConfig:
         for name, ramp in ramps.items()
     }
     return train.model_copy(update={"epochs": epochs, **short})
+
+
+def rescheduled(recipe: Recipe, train: TrainConfig) -> Recipe:
+    """A recipe with another schedule; epochs that its method counts are as large a part of it."""
+    share, checked = train.epochs / recipe.train.epochs, TrainConfig.model_validate(dict(train))
+    ticket = recipe.ticket if share == 1 else recipe.ticket.shortened(share)
+    return recipe.model_copy(update={"train": checked, "ticket": ticket})

@@ -1,0 +1,310 @@
+"""Tickets on CIFAR-10 with every control and several seeds, in the background of other work.
+
+    python benchmarks/campaign.py [CELL ...] [--densities 0.5,0.1] [--seeds 3] [--budget 60m]
+                                  [--hours H] [--threads N] [--runs runs]
+                                  [--record results/campaign-cifar10.jsonl]
+                                  [--list | --status | --draw]
+
+A CELL is a recipe with changes, in one argument: ``"recipes/cifar10.toml data.validation=0.1"``;
+without any, those of `CELLS`. Each has the stages of its method with the default controls and the
+shuffled mask, at every density. The first seed of every cell comes first, its ticket before its
+controls; then the second seed of every cell, and so on: so what is there at any time is as complete
+as it can be.
+
+Kill it whenever you like: the same command goes on from the last checkpoint and does nothing twice.
+After ``--hours`` it stops by itself, right after a checkpoint. With ``--budget`` every cell's
+epochs, time steps and batch size are those that ``spiketicket find --budget`` chooses when the cell
+first runs.
+
+The record has a line per finished stage of a seed, with the validation accuracy after every epoch
+and the minutes until then. ``--draw`` makes the picture beside it; both of them, ``--list`` and
+``--status`` train nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from spiketicket.cli.progress import LineReporter
+from spiketicket.errors import UserError
+from spiketicket.experiment.conclude import stage_record
+from spiketicket.experiment.find import find, planned
+from spiketicket.experiment.folder import RunFolder, StageFolder
+from spiketicket.experiment.outcome import read_outcome
+from spiketicket.experiment.record import without_root
+from spiketicket.experiment.time_plan import known_plan
+from spiketicket.machine.bounded import parse_json, read_regular
+from spiketicket.machine.files import check_place, write_bytes
+from spiketicket.methods.stages import Stage, stages_of
+from spiketicket.recipe import Recipe, load_recipe
+from spiketicket.report.figures.minutes import accuracy_minutes
+from spiketicket.reproduce.published import published
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+CELLS = (f"{RECIPES / 'cifar10-vgg9-binw.toml'}",)
+DENSITIES = "0.5,0.1"
+ALWAYS = ("controls.shuffled=true",)
+PAPER = "table1.cifar10-vgg9"
+
+
+class StoppedError(Exception):
+    """The time is over; all that was done is in checkpoints."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recipe of the campaign; ``title`` tells it from the others."""
+
+    title: str
+    recipe: Recipe
+
+
+def main() -> int:
+    options = parsed()
+    cells = cells_of(options.cells or CELLS, options.densities.split(","))
+    check_place(options.record, "record")
+    if options.list or options.status:
+        for line in listed(cells, options) if options.list else status(cells, options):
+            print(line)
+        return 0
+    if options.draw:
+        return draw(options.record)
+    until = time.monotonic() + 3600 * options.hours
+    try:
+        run(cells, options, until)
+    except StoppedError:
+        print("the time is over; the same command goes on from the last checkpoint")
+    finally:
+        for cell in cells:
+            add_rows(cell, options)
+    for line in status(cells, options):
+        print(line)
+    return 0
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cells", nargs="*", metavar="CELL", help="a recipe and its changes")
+    parser.add_argument("--densities", default=DENSITIES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", help="the most that one stage may take, such as 60m")
+    parser.add_argument("--hours", type=float, default=float("inf"))
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--record", type=Path, default=Path("results/campaign-cifar10.jsonl"))
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--list", action="store_true", help="the stages in their order")
+    only.add_argument("--status", action="store_true", help="how far each of them is")
+    only.add_argument("--draw", action="store_true", help="make the picture of the record")
+    return parser.parse_args(arguments)
+
+
+def cells_of(texts: Sequence[str], densities: Sequence[str]) -> list[Cell]:
+    """Every recipe at every density, a recipe's densities one after the other."""
+    made = []
+    for text, density in itertools.product(texts, densities):
+        path, *changes = shlex.split(text)
+        recipe = load_recipe(path, [*ALWAYS, f"ticket.density={density}", *changes])
+        made.append(Cell(", ".join([recipe.name, *changes, f"density {density}"]), recipe))
+    return made
+
+
+def run(cells: Sequence[Cell], options: argparse.Namespace, until: float) -> None:
+    """Do what is left, in order.
+
+    Raises:
+        StoppedError: the time is over.
+    """
+    for count in range(1, options.seeds + 1):
+        for cell in cells:
+            reporter = Timed(until, cell.recipe.train.checkpoint_steps)
+            reporter.look()
+            recipe = cell.recipe
+            if options.budget:
+                recipe = planned(
+                    recipe,
+                    options.budget,
+                    seeds=options.seeds,
+                    runs_dir=options.runs,
+                    threads=options.threads,
+                    reporter=reporter,
+                )
+            left = list(pending(recipe, options.runs, count))
+            if left:
+                print(f"{cell.title}: {len(left)} stages left of {count} seeds", flush=True)
+                find(
+                    recipe,
+                    seeds=count,
+                    runs_dir=options.runs,
+                    threads=options.threads,
+                    reporter=reporter,
+                )
+            add_rows(cell, options)
+
+
+def pending(recipe: Recipe, runs: Path, count: int) -> Iterator[StageFolder]:
+    folder = RunFolder.of(recipe, runs)
+    for seed in recipe.repetitions(count):
+        for stage in stages_of(recipe):
+            if not (place := folder.seed(seed).stage(stage.name)).finished:
+                yield place
+
+
+class Timed(LineReporter):
+    """Ends the run after a time, at the first step after a checkpoint, so that one step is lost."""
+
+    def __init__(
+        self, until: float, checkpoint_steps: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self.until, self.every, self.clock = until, checkpoint_steps, clock
+
+    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
+        super().stage_started(stage, seed, epochs, steps_per_epoch)
+        if epochs:
+            self.look()
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
+    ) -> None:
+        super().step(epoch, step, loss, accuracy, images_per_s)
+        if step % self.every == 0:
+            self.look()
+
+    def look(self) -> None:
+        """End here where the time is over."""
+        if self.clock() >= self.until:
+            raise StoppedError
+
+
+def known_recipe(cell: Cell, options: argparse.Namespace) -> Recipe | None:
+    """The recipe that a cell runs; None before a budget was planned."""
+    if not options.budget:
+        return cell.recipe
+    return known_plan(cell.recipe, options.budget, options.runs, "cpu", options.threads)
+
+
+def add_rows(cell: Cell, options: argparse.Namespace) -> None:
+    """Write a line for every finished stage that has none."""
+    recipe = known_recipe(cell, options)
+    if recipe is None:
+        return
+    folder = RunFolder.of(recipe, options.runs)
+    with filelock.FileLock(options.record.with_name(f".{options.record.name}.lock")):
+        rows = read_rows(options.record)
+        known = {(row["hash"], row["seed"], row["stage"]) for row in rows}
+        new = [
+            row_of(cell, recipe, stage, seed, place)
+            for seed in recipe.repetitions(options.seeds)
+            for stage in stages_of(recipe)
+            if (place := folder.seed(seed).stage(stage.name)).finished
+            and (recipe.hash, seed, stage.name) not in known
+        ]
+        if new:
+            lines = [json.dumps(row, sort_keys=True) for row in [*rows, *new]]
+            write_bytes(options.record, ("\n".join(lines) + "\n").encode(), "record")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [parse_json(line) for line in read_regular(path).decode().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def row_of(
+    cell: Cell, recipe: Recipe, stage: Stage, seed: int, place: StageFolder
+) -> dict[str, Any]:
+    """A line of the record; accuracies are in percent."""
+    outcome = read_outcome(stage, seed, place)
+    whole = stage_record(recipe, outcome)
+    (facts,) = whole.pop("stages")
+    single = {"test_accuracy": outcome.test_accuracy}
+    single["validation_accuracy"] = float(facts["validation_accuracy"][0])
+    del whole["seeds"]
+    return {
+        **whole,
+        **facts,
+        **single,
+        "campaign": "cifar10",
+        "cell": cell.title,
+        "seed": seed,
+        "recipe": without_root(whole["recipe"]),
+        "curve": curve(place),
+    }
+
+
+def curve(place: StageFolder) -> list[list[float]]:
+    """Minutes of training and validation accuracy in percent, after every epoch."""
+    epochs = read_rows(place.log)
+    return [
+        [round(row["wall_s"] / 60, 3), round(100 * row["validation_accuracy"], 3)] for row in epochs
+    ]
+
+
+def listed(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:
+    """The stages in the order they run."""
+    for number in range(options.seeds):
+        for cell in cells:
+            for stage in stages_of(cell.recipe):
+                yield f"{cell.title}, seed {cell.recipe.seed + number}: {stage.title}"
+
+
+def status(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:
+    """A line per cell and seed: the test accuracy of every finished stage, or how far it is."""
+    for cell in cells:
+        recipe = known_recipe(cell, options)
+        if recipe is None:
+            yield f"{cell.title}: not planned yet"
+            continue
+        folder = RunFolder.of(recipe, options.runs)
+        for seed in recipe.repetitions(options.seeds):
+            parts = [
+                f"{stage.name} {state(recipe, stage, seed, folder.seed(seed).stage(stage.name))}"
+                for stage in stages_of(recipe)
+            ]
+            yield f"{cell.title}, seed {seed}: {', '.join(parts)}"
+
+
+def state(recipe: Recipe, stage: Stage, seed: int, place: StageFolder) -> str:
+    if place.finished:
+        return f"{read_outcome(stage, seed, place).test_accuracy:.2f} %"
+    if not place.checkpoint.exists():
+        return "-"
+    return f"after epoch {len(read_rows(place.log))} of {stage.epochs(recipe)}"
+
+
+def draw(record: Path) -> int:
+    """Write the picture of a record beside it."""
+    rows = read_rows(record)
+    if not rows:
+        raise UserError("has no finished stage to draw", where=str(record))
+    paper = published(PAPER)
+    assert paper is not None
+    threads = sorted({row["threads"] for row in rows})
+    unit = f"minutes on {' or '.join(map(str, threads))} thread{'s' * (threads != [1])}"
+    level = paper.accuracy("BinW-SNN", "ticket")
+    assert level is not None
+    path = record.with_suffix(".svg")
+    write_bytes(path, accuracy_minutes(rows, level, "the paper", unit).file.encode(), "record")
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
