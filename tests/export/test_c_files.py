@@ -80,6 +80,10 @@ def shortcut(b: Builder) -> int:
     return lif(b, conv(b, x, "block"), x)
 
 
+def pool_of_sums(b: Builder) -> int:
+    return lif(b, conv(b, 0, "stem", pool=2))
+
+
 def wide_pool(b: Builder) -> int:
     return b.add(MaxPool, lif(b, conv(b, 0, "stem")), k=3, stride=2, pad=1)
 
@@ -99,6 +103,7 @@ def much_padding(b: Builder) -> int:
         (relu, "stem", "LIF or step"),
         (residual, "block|Add", "Add is nothing|residual sums"),
         (shortcut, "block", "residual sums"),
+        (pool_of_sums, "stem", "pooled before the neuron"),
         (wide_pool, "stem", "2x2"),
         (much_padding, "second", "half its kernel"),
     ],

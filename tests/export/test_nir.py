@@ -160,6 +160,7 @@ def test_folding_does_what_both_layers_do():
 SMALL = {"dim": 16, "depth": 1, "heads": 2}
 REFUSED = [
     ("vgg9", {"width": 0.1}, None, r"features\.1 \(max pooling\); features\.3 \(max pooling\)"),
+    ("resconv6", {"width": 0.1}, None, r"features\.0 \(max pooling\)"),
     ("spikformer", SMALL, None, r"attention, a product of activations"),
     ("spikformer", SMALL, None, r"conv_pep \(max pooling and a residual sum\)"),
     ("sdt", SMALL, None, "attention, a product of activations"),

@@ -29,6 +29,12 @@ NETWORKS = {
     "convnet step": ("convnet", step.Config(v_threshold=0.2), {}),
     "convnet sign": ("convnet", sign.Config(), {}),
     "vgg9": ("vgg9", lif.Config(), {"width": 0.1, "hidden": 16}),
+    "resconv6": ("resconv6", lif.Config(), {"width": 0.1}),
+    "resconv6 of events, shortcuts": (
+        "resconv6",
+        lif.Config(),
+        {"width": 0.1, "shortcuts": True, "bn_affine": True},
+    ),
     "resnet19": ("resnet19", lif.Config(), {"width": 0.1, "timesteps": 1}),
     "spikformer": ("spikformer", lif.Config(), {**TOKENS, "keep": 1.0, "pool_kernel": 2}),
     "spikformer twin": (

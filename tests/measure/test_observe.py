@@ -7,7 +7,7 @@ from torch import nn
 from spiketicket.measure.activity import LayerOperations, Operations
 from spiketicket.measure.observe import NEURONS, observed, watched
 from spiketicket.measure.traces import potentials, trace
-from spiketicket.models import convnet, resnet19, sdt, spikformer, vgg9
+from spiketicket.models import convnet, resconv6, resnet19, sdt, spikformer, vgg9
 from spiketicket.models.blocks import Block, DataShape, fire
 from spiketicket.neurons import lif, native, quantised, relu, sign, step
 
@@ -15,6 +15,8 @@ SMALL = {"dim": 16, "depth": 1, "heads": 2, "timesteps": 3}
 NETS = {
     "convnet": (convnet, {"width": 0.25, "timesteps": 3}),
     "vgg9": (vgg9, {"width": 0.1, "timesteps": 3}),
+    "resconv6": (resconv6, {"width": 0.1, "timesteps": 3}),
+    "resconv6 shortcuts": (resconv6, {"width": 0.1, "timesteps": 3, "shortcuts": True}),
     "resnet19": (resnet19, {"width": 0.06, "timesteps": 3}),
     "spikformer": (spikformer, {**SMALL, "pools": 1}),
     "spikformer pool 2": (spikformer, {**SMALL, "pools": 1, "pool_kernel": 2}),
@@ -128,7 +130,7 @@ def test_neurons_without_a_membrane(neuron, expected, kind, images):
         assert set(found.neurons[0].rate) == {1.0}
 
 
-@pytest.mark.parametrize("name", ["convnet", "vgg9", "resnet19"])
+@pytest.mark.parametrize("name", ["convnet", "vgg9", "resconv6", "resnet19"])
 def test_a_cnn_runs_its_first_layer_once_an_image_and_the_others_at_every_step(name, images):
     model = build(name)
     with observed(model) as seen:
@@ -146,10 +148,36 @@ def test_a_cnn_runs_its_first_layer_once_an_image_and_the_others_at_every_step(n
     assert first.ac_units > first.acs > 0
     groups = seen.operations().groups()
     assert list(groups) == (
-        ["conv", "classifier"] if name == "convnet" else ["conv", "linear", "classifier"]
+        ["conv", "classifier"]
+        if name in ("convnet", "resconv6")
+        else ["conv", "linear", "classifier"]
     )
     assert groups["conv"]["updates"] > 0
     assert groups["classifier"]["updates"] == 0
+
+
+@pytest.mark.parametrize("name", ["resconv6", "resconv6 shortcuts"])
+def test_sums_pooled_before_the_neuron_leave_a_quarter_of_its_updates(name, images):
+    """Counted by hand: 16x16 images of two channels, T = 3, channels 6-6-26-26-26-26."""
+    with observed(build(name)) as seen:
+        seen._model(images)
+    found = seen.operations()
+    sides = {0: 8, 1: 8, 2: 4, 3: 4, 4: 2, 5: 2}
+    channels = (6, 6, 26, 26, 26, 26)
+    assert [unit.name for unit in found.neurons] == [f"features.{i}.neuron" for i in sides]
+    assert [unit.size for unit in found.neurons] == [
+        count * sides[i] ** 2 for i, count in enumerate(channels)
+    ]
+    assert [unit.updates for unit in found.neurons] == [3.0 * unit.size for unit in found.neurons]
+    # convolutions compute every position, before the maximum
+    pairs = [9 * side**2 for side in (16, 8, 8, 4, 4, 2)]
+    inputs = (2, *channels[:-1])
+    dense = [a * b * n for a, b, n in zip(inputs, channels, pairs, strict=True)]
+    times = [1, 3, 3, 3, 3, 3]
+    assert [layer.dense for layer in found.layers[:-1]] == [
+        t * n for t, n in zip(times, dense, strict=True)
+    ]
+    assert (found.layers[-1].dense, found.layers[-1].calls) == (5 * 26, 1.0)
 
 
 @pytest.mark.parametrize("analog_first", [True, False])

@@ -10,7 +10,7 @@ from spiketicket.measure.observe import observed
 from spiketicket.measure.pairs import product_pairs
 from spiketicket.measure.sparsity import layer_sparsity, summary
 from spiketicket.methods import edge_popup
-from spiketicket.models import convnet, resnet19, spikformer, vgg9
+from spiketicket.models import convnet, resconv6, resnet19, spikformer, vgg9
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.neurons import lif, relu
@@ -19,6 +19,7 @@ SHAPE = DataShape(channels=2, height=16, width=16, classes=5)
 NETS = {
     "convnet": (convnet, {"width": 0.25}),
     "vgg9": (vgg9, {"width": 0.1}),
+    "resconv6": (resconv6, {"width": 0.1}),
     "resnet19": (resnet19, {"width": 0.06}),
 }
 

@@ -26,11 +26,11 @@ def survivors(dense, small):
     return found
 
 
-@pytest.mark.parametrize("network", ["convnet", "vgg9"])
+@pytest.mark.parametrize("network", ["convnet", "vgg9", "resconv6"])
 def test_the_smaller_net_is_the_large_one_without_some_channels(search, network):
     model = {"name": network, "width": 0.125, "timesteps": 2}
     model |= {"hidden": 64} if network == "vgg9" else {}
-    data = {"name": "digits", "train_limit": 40, **({"canvas": 16} if network == "vgg9" else {})}
+    data = {"name": "digits", "train_limit": 40, **({} if network == "convnet" else {"canvas": 16})}
     s = search(made("channels", 0.4, model=model, data=data, train={"epochs": 1}))
     s.train("pretrained")
     dense = load_tensors((s.folder / "pretrained" / "weights.safetensors").read_bytes())

@@ -363,7 +363,8 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(search):
             "ramp of time steps",
         ),
         (made("early_time", model={"timesteps": 4}, train={"epochs": 1}), "stage probe"),
-        (made("channels", model={"name": "resnet19", "width": 0.0625}), "convnet or vgg9"),
+        (made("channels", model={"name": "resnet19", "width": 0.0625}), "vgg9 or resconv6"),
+        (made("channels", model={"name": "resconv6", "shortcuts": True}), "shortcuts=false"),
     ):
         with pytest.raises(UserError, match=words):
             search(recipe)

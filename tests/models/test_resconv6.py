@@ -4,11 +4,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from spiketicket.engine import Engine
 from spiketicket.errors import UserError
+from spiketicket.experiment.find import find
 from spiketicket.models import resconv6
 from spiketicket.models.blocks import Block, DataShape
+from spiketicket.models.of_ticket import from_ticket
 from spiketicket.neurons import lif, native, relu, step
+from spiketicket.recipe import parse_recipe
 from spiketicket.recipe.weight_shapes import weight_shapes
+from spiketicket.ticket import Ticket
 
 CIFAR = DataShape(channels=3, height=32, width=32, classes=10)
 SMALL = DataShape(channels=2, height=16, width=24, classes=5)
@@ -175,3 +180,43 @@ def test_the_maximum_before_batch_norm_is_an_option_of_the_block():
     pooled = functional.max_pool2d(one.synapse(x[0]), 2)
     torch.testing.assert_close(one.norm.running_mean, 0.1 * pooled.mean((0, 2, 3)))
     torch.testing.assert_close(other.norm.running_mean, 0.1 * one.synapse(x[0]).mean((0, 2, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortcuts", [False, True])
+def test_a_search_on_digits_gives_a_ticket_that_runs_anywhere(shortcuts, tmp_path):
+    recipe = parse_recipe(
+        {
+            "name": "six",
+            "data": {"name": "digits", "train_limit": 300},
+            "model": {"name": "resconv6", "width": 0.1, "timesteps": 2, "shortcuts": shortcuts},
+            "neuron": {"name": "lif"},
+            "ticket": {"name": "edge_popup", "density": 0.5},
+            "train": {"epochs": 2, "batch_size": 50, "tune": "off", "timestep_ramp": [[1, 1]]},
+            "controls": {"dense": False, "random_trained": False},
+        }
+    )
+    run = find(recipe, runs_dir=tmp_path)
+    ticket = Ticket.load(next(run.folder.glob("*.ticket")))
+    assert {"logit_norm.running_mean", "logit_norm.running_var"} <= ticket.tensors.keys()
+    assert "features.5.synapse" in [layer.name for layer in ticket.layers]
+    model = from_ticket(ticket)
+    again = from_ticket(Ticket.from_bytes(ticket.to_bytes()))
+    x = torch.rand(4, 1, 8, 8)
+    with torch.no_grad():
+        logits = model(x)
+        assert torch.equal(again(x), logits)
+        if not shortcuts:
+            torch.testing.assert_close(plain(model, x, 2, False), logits, rtol=1e-4, atol=1e-4)
+    found = Engine(ticket).run(x.numpy())
+    torch.testing.assert_close(torch.from_numpy(found), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_shipped_recipe_of_cifar10_searches_it():
+    from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.registry import SHIPPED
+
+    recipe = load_recipe(SHIPPED / "cifar10.toml")
+    assert (recipe.model.name, recipe.model.timesteps) == ("resconv6", 4)
+    assert (recipe.train.epochs, recipe.train.precision) == (8, "bf16")
+    assert recipe.train.timestep_ramp == ((5, 1), (1, 2))

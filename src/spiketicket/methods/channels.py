@@ -53,7 +53,14 @@ def check_settings(recipe: Recipe) -> None:
             "its channels cannot be pruned",
             where="model.name",
             value=recipe.model.name,
-            remedy="Use convnet or vgg9",
+            remedy="Use convnet, vgg9 or resconv6",
+        )
+    if getattr(recipe.model, "shortcuts", False):
+        raise UserError(
+            "the two convolutions that a shortcut joins keep as many channels as each other",
+            where="model.shortcuts",
+            value=True,
+            remedy="Set model.shortcuts=false for this method",
         )
 
 
@@ -129,9 +136,13 @@ class Chain:
         blocks = [(f"features.{i}", block) for i, block in enumerate(parts.features)]
         after = [(f"hidden.{i}", block) for i, block in enumerate(getattr(parts, "hidden", ()))]
         modules = [m for name, block in blocks for m in self._block(name, block)]
+        if getattr(parts, "global_pooling", False):
+            modules.append(nn.AdaptiveAvgPool2d(1))
         modules.append(nn.Flatten())
         modules += [m for name, block in after for m in self._block(name, block)]
         modules.append(self._copy("classifier", parts.classifier))
+        if (norm := getattr(parts, "logit_norm", None)) is not None:
+            modules.append(self._copy("logit_norm", norm))
         self.net = nn.Sequential(*modules).eval()
         self.widths = [_outputs(block.synapse) for _, block in (*blocks, *after)]
 

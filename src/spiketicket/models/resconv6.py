@@ -52,6 +52,9 @@ class Config(ModelConfig):
 class ResConv6(nn.Module):
     """Logits ``[B, classes]`` of images ``[B, C, H, W]`` or frames ``[T, B, C, H, W]``."""
 
+    global_pooling = True
+    """The classifier sees the mean over positions."""
+
     def __init__(
         self, config: Config, neuron: NeuronConfig, shape: DataShape, kernel: Kernel
     ) -> None:
