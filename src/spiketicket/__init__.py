@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spiketicket.experiment.evaluate import evaluate_ticket
     from spiketicket.experiment.find import find, train_dense
     from spiketicket.experiment.search import reset_state, search
+    from spiketicket.experiment.whiten import whiten
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
     from spiketicket.recipe import load_recipe
     from spiketicket.ticket import Ticket, read_metadata
@@ -41,6 +42,7 @@ _HOME = {
     "reset_state": "experiment.search",
     "search": "experiment.search",
     "train_dense": "experiment.find",
+    "whiten": "experiment.whiten",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "reset_state",
     "search",
     "train_dense",
+    "whiten",
 ]
 
 

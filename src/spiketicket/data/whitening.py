@@ -14,7 +14,7 @@ not depend on threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +67,28 @@ def whitening_filters(
         UserError: the images are smaller than a patch, or constant.
     """
     channels, height, width = x.shape[-3:]
-    if min(height, width) < SIDE:
-        raise UserError(
-            "whitening needs images of at least 2x2 pixels", where=_WHERE, value=(height, width)
-        )
-    moments = _second_moments(x.reshape(-1, channels, height, width), mean, std)
+    _require_patches(height, width)
+    images = x.reshape(-1, channels, height, width)
+    return _filters(_second_moments(images, mean, std), channels)
+
+
+def float_filters(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As :func:`whitening_filters`, of float images [N, C, H, W] that are normalised already.
+
+    Raises:
+        UserError: as there.
+    """
+    _require_patches(*images.shape[-2:])
+    channels, size = images.shape[1], images.shape[1] * SIDE * SIDE
+    products = np.zeros((size, size))
+    for image in images:
+        patches = _patches(image)
+        # In one order whatever the number of threads, as a matrix product is not.
+        products += np.einsum("ip,jp->ij", patches, patches)
+    return _filters(products / (len(images) * patches.shape[1]), channels)
+
+
+def _filters(moments: NDArray[np.float64], channels: int) -> NDArray[np.float32]:
     size, across = len(moments), np.eye(SIDE * SIDE) - 1 / SIDE**2
     varying = float(np.trace(np.kron(np.eye(channels), across) @ moments)) / size
     if not varying > _NOTHING:
@@ -90,6 +107,20 @@ def whitening_filters(
     return found.reshape(-1, channels, SIDE, SIDE).astype(np.float32)
 
 
+def _require_patches(height: int, width: int) -> None:
+    if min(height, width) < SIDE:
+        raise UserError(
+            "whitening needs images of at least 2x2 pixels", where=_WHERE, value=(height, width)
+        )
+
+
+def _patches(image: NDArray[Any]) -> NDArray[np.float64]:
+    """All patches of an image [C, H, W], a column each: [4C, (H - 1) * (W - 1)]."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE), (1, 2))
+    rows = windows.transpose(0, 3, 4, 1, 2)
+    return rows.reshape(SIDE * SIDE * len(image), -1).astype(np.float64)
+
+
 def _second_moments(
     images: NDArray[np.uint8] | NDArray[np.int32], mean: Sequence[float], std: Sequence[float]
 ) -> NDArray[np.float64]:
@@ -98,9 +129,8 @@ def _second_moments(
     size, places = channels * SIDE * SIDE, (height - 1) * (width - 1)
     sums, products = np.zeros(size, np.int64), np.zeros((size, size), np.int64)
     for image in images:
-        windows = np.lib.stride_tricks.sliding_window_view(image, (SIDE, SIDE), (1, 2))
         # Of whole numbers below 2^53, which a float64 holds exactly in whatever order they add up.
-        patches = windows.transpose(0, 3, 4, 1, 2).reshape(size, places).astype(np.float64)
+        patches = _patches(image)
         sums += patches.sum(1).astype(np.int64)
         products += (patches @ patches.T).astype(np.int64)
     count = len(images) * places

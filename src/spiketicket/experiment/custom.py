@@ -23,6 +23,7 @@ from spiketicket.methods.usable import require_usable
 from spiketicket.methods.weights import norm_parameters
 from spiketicket.models.custom import leave as leave_as_they_are
 from spiketicket.models.custom import reset_before, reset_state
+from spiketicket.models.encoder import EncodedNetwork
 from spiketicket.models.probe import Probe, copied, said
 from spiketicket.recipe import (
     ControlsConfig,
@@ -32,6 +33,7 @@ from spiketicket.recipe import (
     TrainConfig,
     registry,
 )
+from spiketicket.recipe.shapes import encoder_words
 from spiketicket.training.loop import Batches
 
 Logits = Callable[[Any], Tensor]
@@ -263,8 +265,12 @@ def metadata(
     validation: float | None,
 ) -> dict[str, Any]:
     """What a ticket of a custom network says of its search; ``validation`` in percent."""
+    network = {"name": type(model).__name__}
+    if isinstance(model, EncodedNetwork):
+        encoder = encoder_words("whiten")
+        network = {"name": type(model.network).__name__, "encoder": encoder}
     return {
-        "network": {"name": type(model).__name__},
+        "network": network,
         "seed": seed,
         "method": config.model_dump(mode="json"),
         "weights": weights,

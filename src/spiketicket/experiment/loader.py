@@ -92,6 +92,11 @@ class Loader:
                 remedy=_ANEW,
             )
 
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs of the first epoch with their labels as they are."""
+        for place, given in self._given("loader", 0):
+            yield _parts(given, place)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of a validation: the same each time.
 
@@ -106,15 +111,19 @@ class Loader:
             raise UserError("the loader has no batch", where=self.where, remedy=_ANEW)
 
     def _seeded(self, *path: int | str) -> Iterator[tuple[Tensor, Tensor]]:
+        for place, given in self._given(*path):
+            x, labels = _parts(given, place)
+            yield x, _classes(labels, self.outputs, place)
+
+    def _given(self, *path: int | str) -> Iterator[tuple[str, Any]]:
+        """What the loader yields as it is, and how each batch is called."""
         number = int(Stream(self.seed, *path).bits(1)[0])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
             for generator in _generators(self.source):
                 generator.manual_seed(number)
             for step, given in enumerate(self.source):
-                place = f"{self.where}, batch {step}"
-                x, labels = _parts(given, place)
-                yield x, _classes(labels, self.outputs, place)
+                yield f"{self.where}, batch {step}", given
 
 
 @contextmanager

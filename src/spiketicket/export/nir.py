@@ -31,10 +31,12 @@ from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import Block, DataShape, scale_and_shift
 from spiketicket.models.conv_pep import ConvPEP
 from spiketicket.models.convnet import ConvNet
+from spiketicket.models.encoder import encoder_of
 from spiketicket.models.resnet19 import Residual
 from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.vgg9 import VGG9
 from spiketicket.neurons.lif import LIF, Config
+from spiketicket.recipe.shapes import ENCODER, FILTERS
 
 DT_S = 1e-4
 """Seconds per time step: what SpikingJelly and snnTorch read a graph with."""
@@ -58,10 +60,13 @@ def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | Non
         raise UserError(
             f"NIR cannot represent {'; '.join(problems)}",
             where="export",
-            remedy="Of the networks here, vgg9 and convnet with LIF neurons, v_reset 0 and"
-            " model.pooling average or stride can be exported",
+            remedy="Of the networks here, vgg9 and convnet with LIF neurons, v_reset 0,"
+            " model.pooling average or stride, model.encoder none or whiten-lif can be exported",
         )
     graph = _Chain(nir, (shape.channels, shape.height, shape.width))
+    if (encoder := encoder_of(model)) is not None:
+        graph.synapse(FILTERS, encoder.convolution(), None)
+        graph.neuron(f"{ENCODER}.neuron", encoder.neuron)
     for name in ("features", "hidden"):
         for index, block in enumerate(getattr(model, name, ())):
             graph.block(f"{name}.{index}", block)
@@ -152,13 +157,15 @@ class _Chain:
         if isinstance(block.synapse, nn.Linear):
             self.flatten()
         self.synapse(f"{name}.synapse", block.synapse, block.norm)
-        config = cast("LIF", block.neuron).config
-        self.nodes[f"{name}.neuron"] = _lif(self.nir, config, self.shape)
+        self.neuron(f"{name}.neuron", block.neuron)
         if block.average:
             channels, height, width = self.shape
             two, none = np.array([2, 2]), np.array([0, 0])
             self.nodes[f"{name}.pool"] = self.nir.AvgPool2d(two, two, none)
             self.shape = (channels, height // 2, width // 2)
+
+    def neuron(self, name: str, neuron: nn.Module) -> None:
+        self.nodes[name] = _lif(self.nir, cast("LIF", neuron).config, self.shape)
 
     def synapse(
         self, name: str, layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None

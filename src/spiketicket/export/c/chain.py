@@ -2,12 +2,13 @@
 
     [layer - neuron (- 2x2 max pooling)] x n  -  mean over time (and positions)  -  classifier
 
-Everything else is refused by the layer's name and the reason.
+and before it an input encoder, if there is one. Everything else is refused by the layer's name and
+the reason.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from spiketicket.engine.ops import MaxPool, Mean, Neuron, NeuronKind, Op, Synapse
 from spiketicket.engine.program import Program, Value
 from spiketicket.errors import UNSET, UserError
+from spiketicket.export.c.encoder import Encoder, read_encoder, signs_of
 
 F32 = NDArray[np.float32]
 Signs = NDArray[np.int8]
@@ -85,11 +87,19 @@ class Readout:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Chain:
-    """A program that can be written as C; ``layers[0]`` reads pixels, the others spikes."""
+    """A program that can be written as C; ``layers[0]`` reads pixels, or what the encoder has made
+    of them, the others spikes.
+    """
 
     program: Program
+    encoder: Encoder | None
     layers: tuple[Layer, ...]
     readout: Readout
+
+    @property
+    def lut(self) -> F32 | None:
+        """What the 8-bit pixels that ``layers[0]`` reads stand for; None where it reads floats."""
+        return self.program.lut if self.encoder is None else None
 
 
 def read_chain(program: Program) -> Chain:
@@ -109,11 +119,16 @@ class _Reader:
 
     def read(self) -> Chain:
         layers: list[Layer] = []
+        encoder = read_encoder(self.program)
+        if encoder is not None:
+            layers += self._encoder(encoder)
         while self.at < len(self.program.ops) - 1 and not isinstance(self._next(), Mean):
             layers.append(self._layer(not layers))
         if not layers:
             self._refuse("the network has no spiking layer")
-        return Chain(program=self.program, layers=tuple(layers), readout=self._readout())
+        return Chain(
+            program=self.program, encoder=encoder, layers=tuple(layers), readout=self._readout()
+        )
 
     def _next(self) -> Op:
         return self.program.ops[self.at]
@@ -139,6 +154,33 @@ class _Reader:
         " neurons",
     ) -> NoReturn:
         raise ExportError(what, where=self.name, value=value, remedy=remedy)
+
+    def _encoder(self, encoder: Encoder) -> list[Layer]:
+        """Go past an encoder; its neuron is a layer on what its filters give, a ReLU is none."""
+        synapse, neuron = self._next(), self.program.ops[self.at + 1]
+        self._enter(synapse)
+        self._take(synapse)
+        given = self._value()
+        if encoder.rectified or not isinstance(neuron, Neuron):
+            self._take(neuron)
+            return []
+        memory = self._memory(neuron)
+        self._take(neuron)
+        layer = Layer(
+            name=self.name,
+            register=self.register,
+            input=replace(given, channels=encoder.planes),
+            output=self._value(),
+            signs=signs_of(encoder),
+            affine=Affine(alpha=1.0, bias=None, a=None, b=None),
+            stride=1,
+            pad=0,
+            v_threshold=neuron.v_threshold,
+            memory=memory,
+            pool=False,
+        )
+        self._check(layer, True)
+        return [layer]
 
     def _layer(self, first: bool) -> Layer:
         synapse, given = self._synapse(), self._value()

@@ -1,4 +1,4 @@
-"""C tables and macros of the two ends of a network: the first layer and the classifier."""
+"""C tables and macros of a network's two ends: encoder and first layer, and the classifier."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class End:
 def first_layer(chain: Chain, out: Map) -> End:
     """The layer on pixels, which writes the map ``out``."""
     layer, program = chain.layers[0], chain.program
-    lut = program.lut
+    lut = chain.lut
     found = None if lut is None else pixel_thresholds(layer, lut, program.steps)
     floats = found is None or found.band > 0
     weights = encode_rows(layer.signs)
@@ -64,6 +64,28 @@ def first_layer(chain: Chain, out: Map) -> End:
         table_bytes=size,
         ram_bytes=ram,
         floats=floats,
+    )
+
+
+def encoder_part(chain: Chain) -> End | None:
+    """What stands before ``runtime/encoder.c``, where the network has an encoder."""
+    encoder, program = chain.encoder, chain.program
+    if encoder is None:
+        return None
+    lut = program.lut
+    macros = define("RAW_CHANNELS", program.channels) + define("RAW_FLOAT", int(lut is None))
+    macros += define("FILTERS", len(encoder.filters)) + define("RECTIFIED", int(encoder.rectified))
+    text = array("float", "encoder_filters", encoder.filters)
+    if lut is not None:
+        text += array("float", "raw_values", lut)
+    positions = program.frames * program.height * program.width
+    return End(
+        macros=macros,
+        arrays=text,
+        weight_bytes=4 * encoder.filters.size,
+        table_bytes=0 if lut is None else 4 * lut.size,
+        ram_bytes=4 * encoder.planes * positions,
+        floats=True,
     )
 
 

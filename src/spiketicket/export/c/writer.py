@@ -11,7 +11,7 @@ from spiketicket._version import __version__
 from spiketicket.export.c.chain import Chain, Layer
 from spiketicket.export.c.example import example
 from spiketicket.export.c.names import name_array
-from spiketicket.export.c.pixels import End, first_layer, readout
+from spiketicket.export.c.pixels import End, encoder_part, first_layer, readout
 from spiketicket.export.c.source import define, number
 from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, place_maps, types_of
 from spiketicket.export.c.thresholds import plane_thresholds
@@ -55,12 +55,13 @@ def write_source(chain: Chain, name: str, classes: Sequence[str]) -> Source:
         for i, (layer, made) in enumerate(zip(chain.layers[1:], planes, strict=True), 1)
     )
     ends = first_layer(chain, maps[0]), readout(chain, maps[-1])
+    encoder = encoder_part(chain)
     limits = _limits(chain, maps, tables, words)
-    sizes = _sizes(chain, tables, ends, limits)
+    sizes = _sizes(chain, tables, (*ends, *([encoder] if encoder else [])), limits)
     macros = "".join(define(key, value) for key, value in limits.items())
     return Source(
         header=_header(chain, name, sizes, classes),
-        source=_source(chain, name, (macros, _types(chain, types), tables, ends)),
+        source=_source(chain, name, (macros, _types(chain, types), tables, ends, encoder)),
         main=example(name, *_kinds(chain), _layout(chain), whole=chain.readout.whole),
         sizes=sizes,
     )
@@ -95,7 +96,7 @@ def _group(layer: Layer) -> int:
 
 
 def _sizes(
-    chain: Chain, tables: tuple[LayerTables, ...], ends: tuple[End, End], limits: dict[str, int]
+    chain: Chain, tables: tuple[LayerTables, ...], ends: tuple[End, ...], limits: dict[str, int]
 ) -> Sizes:
     words = limits["RAM_WORDS"] + 3 * limits["STEPS"] * limits["WORDS"]
     if tables:
@@ -106,7 +107,8 @@ def _sizes(
         for layer, table in zip(chain.layers[1:], tables, strict=True)
         if table.planes.bands.any()
     ]
-    named = [*([chain.layers[0].name] if ends[0].floats else []), *floats]
+    named = [chain.encoder.name] if chain.encoder else []
+    named += [*([chain.layers[0].name] if ends[0].floats else []), *floats]
     parts: list[LayerTables | End] = [*tables, *ends]
     return Sizes(
         weight_bytes=sum(part.weight_bytes for part in parts),
@@ -125,6 +127,8 @@ def _kinds(chain: Chain) -> tuple[str, str]:
 def _types(chain: Chain, types: Types) -> str:
     pixel, logit = _kinds(chain)
     kinds = {"pixel": pixel, "logit": logit, "threshold": types.threshold, "band": types.band}
+    if chain.encoder is not None:  # what the first layer reads is no image of the user's
+        kinds |= {"pixel": "float", "raw": pixel}
     return "".join(f"typedef {kind} {name};\n" for name, kind in kinds.items())
 
 
@@ -215,19 +219,27 @@ def _exactness(sizes: Sizes) -> str:
 def _source(
     chain: Chain,
     name: str,
-    parts: tuple[str, str, tuple[LayerTables, ...], tuple[End, End]],
+    parts: tuple[str, str, tuple[LayerTables, ...], tuple[End, End], End | None],
 ) -> str:
-    macros, types, tables, (first, last) = parts
+    macros, types, tables, (first, last), encoder = parts
     program, upper = chain.program, name.upper()
-    input_macros = "".join(
-        define(key, getattr(program, key.lower()))
+    sides = {
+        key: getattr(program, key.lower())
         for key in ("FRAMES", "CHANNELS", "HEIGHT", "WIDTH", "CLASSES")
-    )
+    }
+    if chain.encoder is not None:
+        sides["CHANNELS"] = chain.encoder.planes
+    input_macros = "".join(define(key, value) for key, value in sides.items())
     runtime = {part: _runtime(part) for part in ("spikes", "layers", "first", "readout")}
     narrow = {table.narrow for table in tables}
     lists = "".join(_LISTS[kind] + _runtime("list") for kind in sorted(narrow))
     entries = "".join(table.entry for table in tables)
     array_of_layers = f"static const synapse layers[SYNAPSES] = {{\n{entries}}};\n"
+    raw, before, coded = "pixel", "", "    run_first(image);\n"
+    if encoder is not None:
+        input_macros += encoder.macros
+        before = f"{encoder.arrays}\n{_runtime('encoder')}\n"
+        raw, coded = "raw", "    run_encoder(image);\n    run_first(encoded);\n"
     run = "    for (unsigned i = 0; i < SYNAPSES; i++) run_synapse(&layers[i], i + 1u);\n"
     return f"""\
 /* {_title(chain)} See {name}.h. */
@@ -253,17 +265,16 @@ def _source(
 {runtime["layers"]}
 {"".join(table.arrays for table in tables)}
 {array_of_layers if tables else ""}
-{first.arrays}
+{before}{first.arrays}
 {runtime["first"]}
 {last.arrays}
 {runtime["readout"]}
-void {name}_run(const pixel *image, logit *logits)
+void {name}_run(const {raw} *image, logit *logits)
 {{
-    run_first(image);
-{run if tables else ""}    run_readout(logits);
+{coded}{run if tables else ""}    run_readout(logits);
 }}
 
-int {name}_classify(const pixel *image)
+int {name}_classify(const {raw} *image)
 {{
     logit logits[CLASSES];
     int best = 0;
