@@ -27,7 +27,12 @@ def scene_for(
 ) -> Scene:
     """What the method is given; ``place`` has the folders of the earlier stages."""
     experiment: Any = SimpleNamespace(
-        recipe=recipe, shape=shape, device=torch.device("cpu"), workers=ALONE, guard=unguarded
+        recipe=recipe,
+        shape=shape,
+        device=torch.device("cpu"),
+        precision="fp32",
+        workers=ALONE,
+        guard=unguarded,
     )
     return scene_of(experiment, stage_of(recipe, name), seed, SeedFolder(place), batches)
 

@@ -153,7 +153,17 @@ CHANGES = [
     "ticket.regrow=false",
     "train.epochs=4",
     "train.batch_size=65",
+    "data.flip=alternate",
+    "data.cutout=2",
+    "data.test_flip=true",
     "train.precision=bf16",
+    "train.precision=fp32",
+    "train.schedule=linear",
+    "train.average=0.9",
+    "train.bn_momentum=0.2",
+    "train.bn_statistics=fresh",
+    "train.size_ramp=[[1, 8]]",
+    "train.scores.betas=[0.9, 0.99]",
     "train.scores.lr=0.1",
     "train.weights.name=sgd",
     "train.timestep_ramp=[[1, 2]]",
@@ -208,6 +218,10 @@ def test_all_errors_at_once() -> None:
         ("model.timesteps=4.0", "must be a whole number (got 4.0)"),
         ("data.validation=1", "must be < 1 (got 1)"),
         ("data.flip=1", "must be true, false or 'alternate' (got 1)"),
+        ("train.schedule=step", "must be 'cosine', 'linear' or 'constant' (got 'step')"),
+        ("train.average=1", "must be < 1 (got 1)"),
+        ("train.bn_momentum=0", "must be > 0 (got 0)"),
+        ("train.bn_statistics=old", "must be 'running' or 'fresh' (got 'old')"),
         ("data.pad_crop=33", "must be <= 32 (got 33)"),
         ("data.sizes=8", "must be a list (got 8)"),
         ("train.kernel=fast", "must be 'auto', 'native', 'compile' or 'eager' (got 'fast')"),
@@ -344,6 +358,16 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     data["train"] |= {"epochs": draw(st.integers(10, 10**6)), "scores": draw(optimizers())}
     data["train"]["timestep_ramp"] = draw(
         st.lists(st.tuples(st.integers(1, 3), st.integers(1, 64)).map(list), max_size=3)
+    )
+    data["train"] |= draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "average": st.floats(0, 1, exclude_max=True),
+                "schedule": st.sampled_from(["cosine", "linear"]),
+                "precision": st.sampled_from(["auto", "fp32", "bf16"]),
+            },
+        )
     )
     data["controls"] = draw(
         st.fixed_dictionaries({}, optional={"dense": st.booleans(), "bn_affine": st.booleans()})

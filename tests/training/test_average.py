@@ -119,10 +119,10 @@ def test_a_ticket_is_that_of_the_mean_scores_and_the_training_goes_on_with_its_o
 
     handle = register_optimizer_step_post_hook(watched)
     try:
-        popup(tmp_path / "plain", told=Told())
+        _, plain, _ = popup(tmp_path / "plain", told=Told(), schedule="constant")
         own = [[t.numpy().astype(np.float64) for t in step] for step in scores]
         scores.clear()
-        model, search, _ = popup(tmp_path / "mean", told=told, average=0.8)
+        model, search, _ = popup(tmp_path / "mean", told=told, average=0.95, schedule="constant")
     finally:
         handle.remove()
     for mine, other in zip(scores, own, strict=True):  # judging has moved nothing
@@ -131,13 +131,15 @@ def test_a_ticket_is_that_of_the_mean_scores_and_the_training_goes_on_with_its_o
     start = attach(Net(), Config(density=0.5), binary=True, seed=0, epochs=3).scores()
     means = [value.numpy().astype(np.float64) for value in start.values()]
     for step, values in enumerate(own):
-        decay = min(0.8, (1 + step) / (10 + step))
+        decay = min(0.95, (1 + step) / (10 + step))
         means = [decay * m + (1 - decay) * v for m, v in zip(means, values, strict=True)]
     for (name, kept), mean in zip(search.scores().items(), means, strict=True):
         np.testing.assert_allclose(kept.numpy(), mean, atol=1e-6)
         order = np.sort(np.abs(mean).ravel())
         mask = np.abs(mean) > order[mean.size // 2 - 1]
         np.testing.assert_array_equal(search.popups()[name].mask.numpy(), mask)
+    masks = [[popup.mask for popup in found.popups().values()] for found in (plain, search)]
+    assert not all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
     assert len(told.states) == 3
     # BatchNorm is judged with statistics of the mean's own activations: plain averages.
     x = torch.cat([x for x, _ in Batches().epoch(2)])

@@ -162,6 +162,7 @@ def _costly(inputs: StageInputs) -> dict[str, Any]:
     found["train"] = {k: train[k] for k in ("batch_size", "precision", "kernel")} | {
         "optimizers": [train[k]["name"] for k in ("scores", "weights") if k in train],
         "timesteps": sorted({steps for _, steps in train["timestep_ramp"]}),
+        "judged": {k: train[k] for k in ("average", "bn_statistics") if k in train},
     }
     model = found.get("model", {})
     if model.get("ranking") not in (None, "none", *SCORES):
@@ -203,7 +204,7 @@ class _Bench:
         merging.remove()
         if not (self.scratch / name).exists():
             self._leave(stage, prepared)
-        fresh = trainee.fresh_statistics or not trainee.parameters
+        fresh = budget.judges_afresh or trainee.fresh_statistics or not trainee.parameters
         return StageCost(
             train_s=train_s,
             test_s=test_s,

@@ -94,6 +94,11 @@ class TrainConfig(Section):
     in turn, before the remaining epochs at full size. Augmented pictures are reduced by the mean
     over areas. Only for pictures, and for networks that take any size."""
 
+    @property
+    def judges_afresh(self) -> bool:
+        """Whether BatchNorm statistics are taken anew before a net is judged."""
+        return self.bn_statistics == "fresh" or self.average > 0
+
     @model_validator(mode="after")
     def _ramps_leave_epochs(self) -> TrainConfig:
         for name, ramp, end in (

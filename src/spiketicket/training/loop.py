@@ -138,8 +138,7 @@ class _Run:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = trainee.parameters + (trainee.also[0] if trainee.also else [])
         self.average = Average(self.trained, config.average)
-        fresh = config.bn_statistics == "fresh" or config.average > 0
-        self.fresh = fresh or trainee.fresh_statistics
+        self.fresh = config.judges_afresh or trainee.fresh_statistics
         set_momentum(self.model, config.bn_momentum)
         self.parallel = workers.parallel(self.model, self.trained, synced=config.sync_batch_norm)
         self.timesteps = getattr(self.model, "timesteps", None)

@@ -78,7 +78,16 @@ def find_table(result: dict[str, Any], path: Path) -> str:
     )
     columns, row = (LADDER_COLUMNS, ladder_row) if ladder else (COLUMNS, arm_row)
     sentences = " ".join(result["verdict"]["sentences"])
-    return f"{table(title, columns, map(row, result['stages']))}\n\n> {sentences}"
+    stages = [shown for stage in result["stages"] for shown in (stage, *_flipped(stage))]
+    return f"{table(title, columns, map(row, stages))}\n\n> {sentences}"
+
+
+def _flipped(stage: dict[str, Any]) -> list[dict[str, Any]]:
+    """The row of its own for a net that was tested with test-time flip too."""
+    if not stage.get("test_accuracy_flip"):
+        return []
+    title, accuracy = f"{stage['title']}, test-time flip, not judged", stage["test_accuracy_flip"]
+    return [{**stage, "title": title, "test_accuracy": accuracy}]
 
 
 def arm_row(stage: dict[str, Any]) -> str:
