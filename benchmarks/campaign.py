@@ -9,12 +9,12 @@ A CELL is a recipe with changes, in one argument: ``"recipes/cifar10.toml data.v
 without any, those of `CELLS`. Each has the stages of its method with the default controls and the
 shuffled mask, at every density. The first seed of every cell comes first, its ticket before its
 controls; then the second seed of every cell, and so on: so what is there at any time is as complete
-as it can be.
+as it can be. What two cells have in common, as the dense net of all densities, is trained once.
 
 Kill it whenever you like: the same command goes on from the last checkpoint and does nothing twice.
-After ``--hours`` it stops by itself, right after a checkpoint. With ``--budget`` every cell's
-epochs, time steps and batch size are those that ``spiketicket find --budget`` chooses when the cell
-first runs.
+After ``--hours`` it stops by itself, right after a checkpoint. With ``--budget`` epochs, time steps
+and batch size are those that ``spiketicket find --budget`` chooses for a recipe at its first
+density, when that first runs; the other densities have the same.
 
 The record has a line per finished stage of a seed, with the validation accuracy after every epoch
 and the minutes until then. ``--draw`` makes the picture beside it; both of them, ``--list`` and
@@ -38,18 +38,25 @@ import filelock
 
 from spiketicket.cli.progress import LineReporter
 from spiketicket.errors import UserError
-from spiketicket.experiment.conclude import stage_record
-from spiketicket.experiment.find import find, planned
+from spiketicket.experiment.conclude import concluded, stage_record
+from spiketicket.experiment.find import planned
 from spiketicket.experiment.folder import RunFolder, StageFolder
+from spiketicket.experiment.keys import stage_keys
 from spiketicket.experiment.outcome import read_outcome
+from spiketicket.experiment.provenance import versions
 from spiketicket.experiment.record import without_root
+from spiketicket.experiment.seed import run_seed
+from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.time_plan import known_plan
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.files import check_place, write_bytes
+from spiketicket.machine.parallel import fixed
+from spiketicket.methods.budgets import rescheduled
 from spiketicket.methods.stages import Stage, stages_of
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.figures.minutes import accuracy_minutes
 from spiketicket.reproduce.published import published
+from spiketicket.sweep.shared import adopt
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 CELLS = (f"{RECIPES / 'cifar10-vgg9-binw.toml'}",)
@@ -64,10 +71,14 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """A recipe of the campaign; ``title`` tells it from the others."""
+    """A recipe of the campaign; ``title`` tells it from the others.
+
+    ``timed`` is the one, at another density, that a budget is planned with.
+    """
 
     title: str
     recipe: Recipe
+    timed: Recipe
 
 
 def main() -> int:
@@ -113,10 +124,12 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def cells_of(texts: Sequence[str], densities: Sequence[str]) -> list[Cell]:
     """Every recipe at every density, a recipe's densities one after the other."""
     made = []
-    for text, density in itertools.product(texts, densities):
+    for text in texts:
         path, *changes = shlex.split(text)
-        recipe = load_recipe(path, [*ALWAYS, f"ticket.density={density}", *changes])
-        made.append(Cell(", ".join([recipe.name, *changes, f"density {density}"]), recipe))
+        recipes = [load_recipe(path, [*ALWAYS, f"ticket.density={d}", *changes]) for d in densities]
+        for density, recipe in zip(densities, recipes, strict=True):
+            title = ", ".join([recipe.name, *changes, f"density {density}"])
+            made.append(Cell(title, recipe, recipes[0]))
     return made
 
 
@@ -126,31 +139,50 @@ def run(cells: Sequence[Cell], options: argparse.Namespace, until: float) -> Non
     Raises:
         StoppedError: the time is over.
     """
-    for count in range(1, options.seeds + 1):
-        for cell in cells:
-            reporter = Timed(until, cell.recipe.train.checkpoint_steps)
-            reporter.look()
-            recipe = cell.recipe
-            if options.budget:
-                recipe = planned(
-                    recipe,
-                    options.budget,
-                    seeds=options.seeds,
-                    runs_dir=options.runs,
-                    threads=options.threads,
-                    reporter=reporter,
-                )
-            left = list(pending(recipe, options.runs, count))
-            if left:
-                print(f"{cell.title}: {len(left)} stages left of {count} seeds", flush=True)
-                find(
-                    recipe,
-                    seeds=count,
-                    runs_dir=options.runs,
-                    threads=options.threads,
-                    reporter=reporter,
-                )
-            add_rows(cell, options)
+    for count, cell in itertools.product(range(1, options.seeds + 1), cells):
+        reporter = Timed(until, cell.recipe.train.checkpoint_steps)
+        reporter.look()
+        recipe = known_recipe(cell, options)
+        if recipe is None:
+            planned(
+                cell.timed,
+                options.budget,
+                seeds=options.seeds,
+                runs_dir=options.runs,
+                threads=options.threads,
+                reporter=reporter,
+            )
+            recipe = known_recipe(cell, options)
+        if recipe is not None and (left := list(pending(recipe, options.runs, count))):
+            print(f"{cell.title}: {len(left)} stages left of {count} seeds", flush=True)
+            run_cell(recipe, recipe.repetitions(count), cells, options, reporter)
+        add_rows(cell, options)
+
+
+def run_cell(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    cells: Sequence[Cell],
+    options: argparse.Namespace,
+    reporter: Timed,
+) -> None:
+    """What ``find`` does, but that stages which another cell has finished are taken over."""
+    others = [known for cell in cells if (known := known_recipe(cell, options))]
+
+    def take_over(experiment: Experiment, name: str, seed: int, place: Path) -> None:
+        key = stage_keys(recipe, seed, "cpu", versions())[name]
+        for other in others:
+            there = RunFolder.of(other, options.runs).seed(seed).stage(name)
+            same = stage_keys(other, seed, "cpu", versions()).get(name) == key
+            if same and there.path != place and there.finished:
+                adopt(experiment, there.path, place)
+                return
+
+    context = Context(threads=options.threads, reporter=reporter, adopt=take_over)
+    with fixed():
+        experiment, folder = prepare_experiment(recipe, context), RunFolder.of(recipe, options.runs)
+        results = [run_seed(experiment, folder, seed, context) for seed in seeds]
+        concluded(experiment, folder, tuple(seeds), results, context)
 
 
 def pending(recipe: Recipe, runs: Path, count: int) -> Iterator[StageFolder]:
@@ -192,7 +224,8 @@ def known_recipe(cell: Cell, options: argparse.Namespace) -> Recipe | None:
     """The recipe that a cell runs; None before a budget was planned."""
     if not options.budget:
         return cell.recipe
-    return known_plan(cell.recipe, options.budget, options.runs, "cpu", options.threads)
+    plan = known_plan(cell.timed, options.budget, options.runs, "cpu", options.threads)
+    return None if plan is None else rescheduled(cell.recipe, plan.train)
 
 
 def add_rows(cell: Cell, options: argparse.Namespace) -> None:

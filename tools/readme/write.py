@@ -3,7 +3,8 @@
 python tools/readme/write.py           rewrite the part between the markers
 python tools/readme/write.py --check   exit 1 if one of them is not up to date
 
-README.md gets five rows, chosen by the rule in ``readme_tables/five_rows.py``. docs/results.md gets
+README.md gets five rows, chosen by the rule in ``readme_tables/five_rows.py``, and the picture of
+the campaign on CIFAR-10 where that was drawn. docs/results.md gets
 all: first one row per outcome, per study and per timed net, then every stage, every contender and
 every study's figure.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from readme_tables import engine, exports, speed
+from readme_tables.campaign import campaign_picture
 from readme_tables.costs import energy_table
 from readme_tables.experiments import find_table, outcome_table, train_table
 from readme_tables.five_rows import five_rows
@@ -46,7 +48,7 @@ def rewritten(page: str, results: Path = RESULTS) -> str:
     end = rest.split(END)[1]
     place = (ROOT / page).parent
     if page == "README.md":
-        parts = five_rows(results)
+        parts = [*five_rows(results), *campaign_picture(results)]
     else:
         parts = [*summary(results, place)]
         for title, made in sections(results, place).items():

@@ -27,7 +27,7 @@ from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.numbers import percent
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 246.0, 48.0, 224.0
-_PANEL, _COLUMNS = _BOTTOM + 50, 2
+_PANEL, _COLUMNS = _BOTTOM + 54, 2
 _BELOW = 20.0
 """Percentage points below the lowest end of a line that are still drawn."""
 
@@ -110,16 +110,16 @@ def _panel(cell: str, lines: Sequence[_Line], level: float, level_title: str, un
         parts.append(x_axis(scale_x, _BOTTOM, unit))
         at = scale_y(level)
         parts.append(line(_LEFT, at, _RIGHT, at, "threshold"))
-        parts.append(text(_LEFT + 4, at - 4, f"{level_title}: {level:g}", "dim small"))
+        parts.append(text(_RIGHT, at - 4, f"{level_title}: {level:g}", "dim small", "end"))
         order = sorted(drawn, key=lambda ln: role(ln.stage) == "ticket")
         parts += [_drawn(ln, place, scale_x, scale_y) for place, ln in enumerate(order)]
-        ends = [
-            (_short(ln.title), _RIGHT - 4, scale_y(statistics.fmean(ln.tests)), role(ln.stage))
-            for ln in drawn
-        ]
+        ends = []
+        for ln in drawn:
+            x, y = scale_x(ln.points[-1][0]), scale_y(statistics.fmean(ln.tests))
+            ends.append((_short(ln.title), x + 6, y, role(ln.stage)))
         parts.append(end_labels(ends, _RIGHT, _TOP, _BOTTOM - 2))
     if floor := [ln for ln in lines if not ln.points]:
-        parts.append(text(_LEFT, _BOTTOM + 46, _floor(floor), "dim small"))
+        parts.append(text(2, _BOTTOM + 46, _floor(floor), "dim small"))
     return joined(parts)
 
 
@@ -153,4 +153,4 @@ def _short(title: str) -> str:
 
 def _floor(lines: Sequence[_Line]) -> str:
     parts = [f"{ln.title}, {percent(statistics.fmean(ln.tests))} %" for ln in lines]
-    return f"Not drawn, as it trains nothing: {'; '.join(parts)}"
+    return f"Not drawn: {'; '.join(parts)}"
