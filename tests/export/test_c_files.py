@@ -80,8 +80,12 @@ def shortcut(b: Builder) -> int:
     return lif(b, conv(b, x, "block"), x)
 
 
-def pool_of_sums(b: Builder) -> int:
-    return lif(b, conv(b, 0, "stem", pool=2))
+def wide_pool_of_sums(b: Builder) -> int:
+    return lif(b, conv(b, 0, "stem", pool=3))
+
+
+def pool_of_sums_behind_stride(b: Builder) -> int:
+    return lif(b, conv(b, lif(b, conv(b, 0, "stem")), "second", pool=2, stride=2))
 
 
 def wide_pool(b: Builder) -> int:
@@ -103,7 +107,8 @@ def much_padding(b: Builder) -> int:
         (relu, "stem", "LIF or step"),
         (residual, "block|Add", "Add is nothing|residual sums"),
         (shortcut, "block", "residual sums"),
-        (pool_of_sums, "stem", "pooled before the neuron"),
+        (wide_pool_of_sums, "stem", "sums must be pooled 2x2"),
+        (pool_of_sums_behind_stride, "second", "pooled behind a stride"),
         (wide_pool, "stem", "2x2"),
         (much_padding, "second", "half its kernel"),
     ],
@@ -179,7 +184,12 @@ def test_weights_are_coded_without_loss(density: float, narrow: bool) -> None:
 
 def test_sizes_are_those_of_the_object_file(trial: Make, network: Make, conv: Make) -> None:
     net = network(convs=(conv(channels=20), conv(channels=20, pool=True), conv(channels=20)))
-    made = trial(net.program())
+    _compare_sizes(trial(net.program()))
+    pooled = conv(channels=20, pool_sums=True)
+    _compare_sizes(trial(network(convs=(pooled, pooled)).program()))
+
+
+def _compare_sizes(made: Any) -> None:
     command = ["gcc", "-std=c99", "-O1", "-fno-pie", "-c", "net.c"]
     subprocess.run(command, cwd=made.folder, check=True)
     listed = subprocess.run(
