@@ -57,9 +57,7 @@ def resconv6_ticket(shape: DataShape, **model: Any) -> Ticket:
     for name, mask in masks.items():
         weight = tensors.pop(f"{name}.weight")
         parts = {"signs": np.sign(weight).astype(np.int8), "alpha": float(np.abs(weight).max())}
-        layers.append(
-            TicketLayer(name=name, shape=weight.shape, kind="binary", mask=mask, **parts)
-        )
+        layers.append(TicketLayer(name=name, shape=weight.shape, kind="binary", mask=mask, **parts))
     args = {
         "model": config.model_dump(mode="json"),
         "neuron": lif.Config().model_dump(mode="json"),
