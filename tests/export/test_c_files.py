@@ -186,7 +186,8 @@ def test_sizes_are_those_of_the_object_file(trial: Make, network: Make, conv: Ma
     net = network(convs=(conv(channels=20), conv(channels=20, pool=True), conv(channels=20)))
     _compare_sizes(trial(net.program()))
     pooled = conv(channels=20, pool_sums=True)
-    _compare_sizes(trial(network(convs=(pooled, pooled)).program()))
+    for lut in ("normal", "none"):
+        _compare_sizes(trial(network(lut=lut, convs=(pooled, pooled)).program()))
 
 
 def _compare_sizes(made: Any) -> None:

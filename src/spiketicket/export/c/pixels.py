@@ -59,13 +59,12 @@ def first_layer(chain: Chain, out: Map) -> End:
         text += "".join(array("float", name, values) for name, values in arrays.items())
         size += sum(4 * values.size for values in arrays.values())
     sums = columns + (layer.output.width if layer.pool_sums else 0)
-    ram = 0 if found is None else 4 * program.frames * sums
     return End(
         macros=macros,
         arrays=text,
         weight_bytes=len(weights),
         table_bytes=size,
-        ram_bytes=ram,
+        ram_bytes=4 * program.frames * sums,
         floats=floats,
     )
 

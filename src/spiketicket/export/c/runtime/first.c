@@ -38,79 +38,12 @@ static const pixel *pixels_at(const pixel *image, uint32_t frame, uint32_t chann
     return image + ((frame * CHANNELS + channel) * HEIGHT + y) * WIDTH;
 }
 
-#if FIRST_FLOAT
-static float value_of(uint32_t channel, pixel p)
-{
 #if FLOAT_PIXELS
-    (void)channel;
-    return p;
+typedef float sum_of_pixels;
 #else
-    return first_values[channel * 256u + p];
+typedef int32_t sum_of_pixels;
 #endif
-}
-
-/* The synapses' sum at one position in one frame, rounded to float32 after every operation. */
-static float first_sum(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t frame,
-                       uint32_t row, uint32_t column)
-{
-    volatile float z = 0.0f; /* never fused into multiply-adds */
-    tap t = {weights, ALL, 0, 0, 0, 0};
-    while (next_tap(&t)) {
-        const uint32_t y = row * first.stride + t.ky - first.pad;
-        const uint32_t x = column * first.stride + t.kx - first.pad;
-        if (y < HEIGHT && x < WIDTH) {
-            const float value = value_of(t.channel, pixels_at(image, frame, t.channel, y)[x]);
-            z = t.minus ? z - value : z + value;
-        }
-    }
-    z = FIRST_ALPHA * z;
-#if FIRST_BIAS
-    z = z + first_bias[o];
-#endif
-    (void)o;
-    return z;
-}
-
-/* The neuron's input at one position in one frame. */
-static float first_input(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t frame,
-                         uint32_t row, uint32_t column)
-{
-#if FIRST_POOL_SUMS
-    volatile float z = first_sum(weights, image, o, frame, 2u * row, 2u * column);
-    for (uint32_t i = 1; i < 4u; i++) {
-        const float other =
-            first_sum(weights, image, o, frame, 2u * row + i / 2u, 2u * column + i % 2u);
-        if (other > z) z = other;
-    }
-#else
-    volatile float z = first_sum(weights, image, o, frame, row, column);
-#endif
-#if FIRST_SCALE
-    z = first_scale[o] * z;
-    z = z + first_shift[o];
-#endif
-    return z;
-}
-
-/* Its spikes there, bit t that of step t. */
-static uint32_t first_exact(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t row,
-                            uint32_t column)
-{
-    uint32_t spikes = 0;
-    float v = 0.0f, z = 0.0f;
-    for (uint32_t t = 0; t < first.out.steps; t++) {
-        volatile float u;
-        if (t < FRAMES) z = first_input(weights, image, o, t, row, column);
-        u = first.memory ? v * 0.5f + z : z;
-        if (u >= FIRST_THRESHOLD) spikes |= ONE << t;
-        v = u >= FIRST_THRESHOLD ? 0.0f : u;
-    }
-    return spikes;
-}
-#endif
-
-#if !FLOAT_PIXELS
-static int32_t sums[FRAMES][FIRST_COLUMNS];
+static sum_of_pixels sums[FRAMES][FIRST_COLUMNS];
 
 /* First column whose input through a kernel column lies at or behind `from`. */
 static uint32_t column_from(uint32_t from, uint32_t kx)
@@ -121,22 +54,29 @@ static uint32_t column_from(uint32_t from, uint32_t kx)
 
 static void add_tap(const tap *t, const pixel *image, uint32_t row)
 {
+#if FLOAT_PIXELS
+#define VALUE(p) (p)
+#else
+#define VALUE(p) table[p]
     const int32_t *table = first_table + 256u * t->channel;
+#endif
     const uint32_t y = row * first.stride + t->ky - first.pad;
     const uint32_t begin = column_from(0, t->kx), most = column_from(WIDTH, t->kx);
     const uint32_t count = (most < FIRST_COLUMNS ? most : FIRST_COLUMNS) - begin;
     if (y >= HEIGHT || begin >= FIRST_COLUMNS || begin >= most) return;
     for (uint32_t frame = 0; frame < FRAMES; frame++) {
         const pixel *in = pixels_at(image, frame, t->channel, y);
-        int32_t *sum = sums[frame] + begin;
+        sum_of_pixels *sum = sums[frame] + begin;
         in += begin * first.stride + t->kx - first.pad;
         if (t->minus)
-            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] -= table[*in];
+            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] -= VALUE(*in);
         else
-            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] += table[*in];
+            for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] += VALUE(*in);
     }
+#undef VALUE
 }
 
+/* A row of sums: floats one after the other in the order of the weights, each rounded. */
 static void sum_pixels(const uint8_t *weights, const pixel *image, uint32_t row)
 {
     tap t = {weights, ALL, 0, 0, 0, 0};
@@ -145,9 +85,9 @@ static void sum_pixels(const uint8_t *weights, const pixel *image, uint32_t row)
 }
 
 #if FIRST_POOL_SUMS
-static int32_t upper[FRAMES][FIRST_COLUMNS / 2]; /* of the first row of windows, the larger sums */
+static sum_of_pixels upper[FRAMES][FIRST_COLUMNS / 2]; /* the larger sums of a row of windows */
 
-static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+static sum_of_pixels larger(sum_of_pixels a, sum_of_pixels b) { return a > b ? a : b; }
 
 /* The largest sums of a row of 2x2 windows. */
 static void sum_windows(const uint8_t *weights, const pixel *image, uint32_t row)
@@ -156,7 +96,7 @@ static void sum_windows(const uint8_t *weights, const pixel *image, uint32_t row
         sum_pixels(weights, image, 2u * row + i);
         for (uint32_t frame = 0; frame < FRAMES; frame++)
             for (uint32_t x = 0; x < first.width; x++) {
-                const int32_t most = larger(sums[frame][2u * x], sums[frame][2u * x + 1u]);
+                const sum_of_pixels most = larger(sums[frame][2u * x], sums[frame][2u * x + 1u]);
                 if (i)
                     sums[frame][x] = larger(most, upper[frame][x]);
                 else
@@ -166,6 +106,83 @@ static void sum_windows(const uint8_t *weights, const pixel *image, uint32_t row
 }
 #endif
 
+#if FIRST_FLOAT
+#if FLOAT_PIXELS
+static float sum_at(const uint8_t *weights, const pixel *image, uint32_t frame, uint32_t row,
+                    uint32_t column)
+{
+    (void)weights, (void)image, (void)row;
+    return sums[frame][column];
+}
+#else
+/* The synapses' sum at one position in one frame, rounded to float32 after every operation. */
+static float one_sum(const uint8_t *weights, const pixel *image, uint32_t frame, uint32_t row,
+                     uint32_t column)
+{
+    volatile float z = 0.0f;
+    tap t = {weights, ALL, 0, 0, 0, 0};
+    while (next_tap(&t)) {
+        const uint32_t y = row * first.stride + t.ky - first.pad;
+        const uint32_t x = column * first.stride + t.kx - first.pad;
+        if (y < HEIGHT && x < WIDTH) {
+            const pixel p = pixels_at(image, frame, t.channel, y)[x];
+            const float value = first_values[t.channel * 256u + p];
+            z = t.minus ? z - value : z + value;
+        }
+    }
+    return z;
+}
+
+static float sum_at(const uint8_t *weights, const pixel *image, uint32_t frame, uint32_t row,
+                    uint32_t column)
+{
+#if FIRST_POOL_SUMS
+    float most = one_sum(weights, image, frame, 2u * row, 2u * column);
+    for (uint32_t i = 1; i < 4u; i++) {
+        const float sum =
+            one_sum(weights, image, frame, 2u * row + i / 2u, 2u * column + i % 2u);
+        if (sum > most) most = sum;
+    }
+    return most;
+#else
+    return one_sum(weights, image, frame, row, column);
+#endif
+}
+#endif
+
+/* The neuron's input of a sum. The largest sum gives the largest input before BatchNorm. */
+static float first_input(uint32_t o, float sum)
+{
+    volatile float z = FIRST_ALPHA * sum; /* never fused into multiply-adds */
+#if FIRST_BIAS
+    z = z + first_bias[o];
+#endif
+#if FIRST_SCALE
+    z = first_scale[o] * z;
+    z = z + first_shift[o];
+#endif
+    (void)o;
+    return z;
+}
+
+/* Spikes at one position, bit t that of step t. */
+static uint32_t first_exact(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t row,
+                            uint32_t column)
+{
+    uint32_t spikes = 0;
+    float v = 0.0f, z = 0.0f;
+    for (uint32_t t = 0; t < first.out.steps; t++) {
+        volatile float u;
+        if (t < FRAMES) z = first_input(o, sum_at(weights, image, t, row, column));
+        u = first.memory ? v * 0.5f + z : z;
+        if (u >= FIRST_THRESHOLD) spikes |= ONE << t;
+        v = u >= FIRST_THRESHOLD ? 0.0f : u;
+    }
+    return spikes;
+}
+#endif
+
+#if !FLOAT_PIXELS
 /* Spikes at one position; *near is set where whole numbers cannot tell. */
 static uint32_t first_spikes(uint32_t o, uint32_t column, int *near)
 {
@@ -209,9 +226,9 @@ static uint32_t first_position(const uint8_t *weights, const pixel *image, uint3
 
 static void first_row(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t row)
 {
-#if !FLOAT_PIXELS && FIRST_POOL_SUMS
+#if FIRST_POOL_SUMS
     sum_windows(weights, image, row);
-#elif !FLOAT_PIXELS
+#else
     sum_pixels(weights, image, row);
 #endif
     memset(fired, 0, sizeof fired);
