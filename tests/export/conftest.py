@@ -26,13 +26,13 @@ FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
 HARNESS = """
 #include "net.h"
 uint32_t trace_words[TRACE_WORDS];
-uint32_t trace_count;
 static const unsigned char blocks[] = {BLOCKS};
+static const unsigned starts[] = {STARTS}, rows[] = {ROWS}, steps[] = {STEPS};
 void net_trace(unsigned layer, unsigned step, unsigned channel, unsigned row, const uint32_t *bits)
 {
-    (void)step; (void)channel; (void)row;
-    for (unsigned i = 0; i < blocks[layer] && trace_count < TRACE_WORDS; i++)
-        trace_words[trace_count++] = bits[i];
+    const unsigned at = ((channel * rows[layer] + row) * steps[layer] + step) * blocks[layer];
+    for (unsigned i = 0; i < blocks[layer] && starts[layer] + at + i < TRACE_WORDS; i++)
+        trace_words[starts[layer] + at + i] = bits[i];
 }
 """
 
@@ -49,13 +49,20 @@ class Trial:
     def __post_init__(self) -> None:
         self.layers = read_chain(self.program).layers
         blocks = [-(-layer.output.width // 32) for layer in self.layers]
-        words = sum(
+        sizes = [
             layer.output.steps * layer.output.channels * layer.output.height * n
             for layer, n in zip(self.layers, blocks, strict=True)
-        )
-        text = HARNESS.replace("TRACE_WORDS", str(words)).replace(
-            "BLOCKS", ", ".join(map(str, blocks))
-        )
+        ]
+        words, text = sum(sizes), HARNESS
+        numbers = {
+            "TRACE_WORDS": [words],
+            "BLOCKS": blocks,
+            "STARTS": [sum(sizes[:i]) for i in range(len(sizes))],
+            "ROWS": [layer.output.height for layer in self.layers],
+            "STEPS": [layer.output.steps for layer in self.layers],
+        }
+        for key, values in numbers.items():
+            text = text.replace(key, ", ".join(map(str, values)))
         (self.folder / "harness.c").write_text(text)
         self.trace_words = words
 
@@ -83,7 +90,11 @@ class Trial:
     def run(self, library: ctypes.CDLL, image: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Logits, and every layer's spikes."""
         logits = np.zeros(self.program.classes, self.logit)
-        ctypes.c_uint32.in_dll(library, "trace_count").value = 0
+        ctypes.memset(
+            ctypes.addressof(ctypes.c_uint32.in_dll(library, "trace_words")),
+            255,
+            4 * self.trace_words,
+        )
         library.net_run(
             ctypes.c_void_p(np.ascontiguousarray(image).ctypes.data),
             ctypes.c_void_p(logits.ctypes.data),

@@ -78,7 +78,10 @@ def test_c_fires_as_the_definition_does(encoder, mean, frames, trial):
     made.check(made.load("-O3", "-march=native", "-ffp-contract=fast"), images)
     sizes = made.exported.sizes
     assert "input_encoder" in sizes.float_layers
-    floats = 4 * (24 if encoder == "whiten" else 12) * 64 * frames
+    # The rows that a pooled 3x3 convolution reads, or one row of the filters' output.
+    floats = 4 * 8 * frames * (24 * 4 if encoder == "whiten" else 12)
+    rows = f"#define ENCODED_ROWS {4 if encoder == 'whiten' else 1}u\n"
+    assert rows in (made.folder / "net.c").read_text()
     assert sizes.ram_bytes > floats
     assert sizes.weight_bytes > 4 * 144
     header = (made.folder / "net.h").read_text()

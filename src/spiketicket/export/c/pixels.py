@@ -76,19 +76,27 @@ def encoder_part(chain: Chain) -> End | None:
         return None
     lut = program.lut
     macros = define("RAW_CHANNELS", program.channels) + define("RAW_FLOAT", int(lut is None))
+    rows = _encoded_rows(chain)
+    macros += define("ENCODED_ROWS", f"{rows}u")
     macros += define("FILTERS", len(encoder.filters)) + define("RECTIFIED", int(encoder.rectified))
     text = array("float", "encoder_filters", encoder.filters)
     if lut is not None:
         text += array("float", "raw_values", lut)
-    positions = program.frames * program.height * program.width
     return End(
         macros=macros,
         arrays=text,
         weight_bytes=4 * encoder.filters.size,
         table_bytes=0 if lut is None else 4 * lut.size,
-        ram_bytes=4 * encoder.planes * positions,
+        ram_bytes=4 * encoder.planes * program.frames * rows * program.width,
         floats=True,
     )
+
+
+def _encoded_rows(chain: Chain) -> int:
+    """Rows of the encoder's output that the first layer reads at once (``run_first``)."""
+    layer = chain.layers[0]
+    sums = (2 if layer.pool else 1) * (2 if layer.pool_sums else 1)
+    return min((sums - 1) * layer.stride + layer.signs.shape[2], chain.program.height)
 
 
 def _pixel_arrays(found: PixelThresholds) -> tuple[str, int]:

@@ -128,9 +128,15 @@ def _kinds(chain: Chain) -> tuple[str, str]:
 
 def _types(chain: Chain, types: Types) -> str:
     pixel, logit = _kinds(chain)
-    kinds = {"pixel": pixel, "logit": logit, "threshold": types.threshold, "band": types.band}
+    kinds = {
+        "raw": pixel,
+        "pixel": pixel,
+        "logit": logit,
+        "threshold": types.threshold,
+        "band": types.band,
+    }
     if chain.encoder is not None:  # what the first layer reads is no image of the user's
-        kinds |= {"pixel": "float", "raw": pixel}
+        kinds["pixel"] = "float"
     return "".join(f"typedef {kind} {name};\n" for name, kind in kinds.items())
 
 
@@ -237,11 +243,12 @@ def _source(
     lists = "".join(_LISTS[kind] + _runtime("list") for kind in sorted(narrow))
     entries = "".join(table.entry for table in tables)
     array_of_layers = f"static const synapse layers[SYNAPSES] = {{\n{entries}}};\n"
-    raw, before, coded = "pixel", "", "    run_first(image);\n"
-    if encoder is not None:
+    before = ""
+    if encoder is None:
+        input_macros += define("ENCODED_ROWS", 0)
+    else:
         input_macros += encoder.macros
         before = f"{encoder.arrays}\n{_runtime('encoder')}\n"
-        raw, coded = "raw", "    run_encoder(image);\n    run_first(encoded);\n"
     run = "    for (unsigned i = 0; i < SYNAPSES; i++) run_synapse(&layers[i], i + 1u);\n"
     return f"""\
 /* {_title(chain)} See {name}.h. */
@@ -272,12 +279,13 @@ def _source(
 {runtime["first"]}
 {last.arrays}
 {runtime["readout"]}
-void {name}_run(const {raw} *image, logit *logits)
+void {name}_run(const raw *image, logit *logits)
 {{
-{coded}{run if tables else ""}    run_readout(logits);
+    run_first(image);
+{run if tables else ""}    run_readout(logits);
 }}
 
-int {name}_classify(const {raw} *image)
+int {name}_classify(const raw *image)
 {{
     logit logits[CLASSES];
     int best = 0;

@@ -35,7 +35,11 @@ static const uint8_t *skip_taps(const uint8_t *weights)
 
 static const pixel *pixels_at(const pixel *image, uint32_t frame, uint32_t channel, uint32_t y)
 {
+#if ENCODED_ROWS
+    return image + ((frame * CHANNELS + channel) * ENCODED_ROWS + y % ENCODED_ROWS) * WIDTH;
+#else
     return image + ((frame * CHANNELS + channel) * HEIGHT + y) * WIDTH;
+#endif
 }
 
 #if FLOAT_PIXELS
@@ -239,9 +243,17 @@ static void first_row(const uint8_t *weights, const pixel *image, uint32_t o, ui
     }
 }
 
-static void run_first(const pixel *image)
+/* All channels of a row, or of the two rows that are pooled, before the next: so few rows of an
+ * encoder's output are needed at once. */
+static void run_first(const raw *image)
 {
-    const uint8_t *weights = first_weights;
+#if ENCODED_ROWS
+    const pixel *in = encoded;
+    uint32_t next = 0; /* row to encode */
+#else
+    const pixel *in = image;
+#endif
+    const uint32_t together = first.pool ? 2u : 1u;
     /* The stride is in the sums already. */
     synapse shape;
     memset(&shape, 0, sizeof shape);
@@ -250,11 +262,19 @@ static void run_first(const pixel *image)
     shape.width = first.width;
     shape.pool = first.pool;
     clear_map(&first.out);
-    for (uint32_t o = 0; o < first.out.channels; o++) {
-        for (uint32_t row = 0; row < first.rows; row++) {
-            first_row(weights, image, o, row);
-            finish_row(&shape, 0, o, row, 0);
+    for (uint32_t row = 0; row < first.rows; row += together) {
+        const uint8_t *weights = first_weights;
+#if ENCODED_ROWS
+        const uint32_t sum_rows = (row + together) * (FIRST_POOL_SUMS + 1u);
+        const uint32_t end = (sum_rows - 1u) * first.stride + first.kernel_rows;
+        for (; next < HEIGHT && next + first.pad < end; next++) encode_row(image, next);
+#endif
+        for (uint32_t o = 0; o < first.out.channels; o++) {
+            for (uint32_t y = row; y < row + together && y < first.rows; y++) {
+                first_row(weights, in, o, y);
+                finish_row(&shape, 0, o, y, 0);
+            }
+            weights = skip_taps(weights);
         }
-        weights = skip_taps(weights);
     }
 }
