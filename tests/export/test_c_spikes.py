@@ -205,7 +205,8 @@ def test_any_network(trial: Make, network: Make, conv: Make, parts: dict[str, An
 @pytest.mark.slow
 def test_no_undefined_behaviour(trial: Make, network: Make, conv: Make) -> None:
     """Bounds, shifts, overflows: the sanitisers end the program with an error."""
-    for name in ("image", "wide rows, pooled across words"):
+    names = "image", "wide rows, pooled across words", "sums are pooled across words, odd sides"
+    for name in names:
         net = corner(network, conv, name)
         made = trial(net.program())
         image = net.images(1)[0]

@@ -96,7 +96,8 @@ def _encoded_rows(chain: Chain) -> int:
     """Rows of the encoder's output that the first layer reads at once (``run_first``)."""
     layer = chain.layers[0]
     sums = (2 if layer.pool else 1) * (2 if layer.pool_sums else 1)
-    return min((sums - 1) * layer.stride + layer.signs.shape[2], chain.program.height)
+    rows = (sums - 1) * layer.stride + int(layer.signs.shape[2])
+    return min(rows, chain.program.height)
 
 
 def _pixel_arrays(found: PixelThresholds) -> tuple[str, int]:
