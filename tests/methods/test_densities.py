@@ -106,3 +106,16 @@ def test_a_ticket_keeps_what_erk_asks_for_and_says_so(tmp_path, method):
         other = {k: v for k, v in ticket.metadata.items() if k != "format_version"}
         changed = Ticket(ticket.layers, ticket.tensors, {**other, "recipe": plain})
         assert density_check(changed).state == "does not fit"
+
+
+@pytest.mark.parametrize("method", ["edge_popup", "signed_supermask"])
+def test_recipes_that_do_not_use_it_are_written_as_before(method):
+    plain = {"name": method, "density": 0.1}
+    base = {"name": "x", "data": {"name": "digits"}, "model": {"name": "convnet"}}
+    base |= {"neuron": {"name": "lif"}, "train": {"epochs": 1, "batch_size": 1}}
+    one = parse_recipe({**base, "ticket": plain})
+    same = parse_recipe({**base, "ticket": {**plain, "distribution": "uniform"}})
+    other = parse_recipe({**base, "ticket": {**plain, "distribution": "erk"}})
+    assert one.hash == same.hash != other.hash
+    assert "distribution" not in one.ticket.model_dump()
+    assert other.ticket.model_dump()["distribution"] == "erk"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -40,7 +40,7 @@ class ScoreConfig(MethodConfig):
 
     scope: Literal["layer", "global"] = "layer"
     """One threshold a layer, or one for all layers."""
-    distribution: Distribution = "uniform"
+    distribution: Annotated[Distribution, Field(json_schema_extra={"later": True})] = "uniform"
     """With scope "layer": ``uniform`` keeps the density of every layer, ``erk`` more of small ones
     and as many of all of them together (Evci et al. 2020, arXiv 1911.11134)."""
     weight_init: Literal["signed_constant", "kaiming_normal"] | None = None
@@ -63,6 +63,14 @@ class ScoreConfig(MethodConfig):
         if not self.ramp_epochs:
             return self
         return self.model_copy(update={"ramp_epochs": max(1, int(self.ramp_epochs * share))})
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A field that was added later leaves old tickets and run folders as they were.
+        table: dict[str, Any] = write(self)
+        if self.distribution == "uniform":
+            table.pop("distribution", None)
+        return table
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
