@@ -146,6 +146,7 @@ class Conv:
     pad: int = 1
     stride: int = 1
     pool: bool = False
+    pool_sums: bool = False
     density: float = 0.5
     bias: bool = False
     affine: bool = True
@@ -235,6 +236,7 @@ class Network:
             flatten=flatten,
             pad=0 if flatten else conv.pad,
             stride=conv.stride,
+            pool=2 if conv.pool_sums else 1,
             a=a,
             b=shift,
             bias=self._floats(conv.channels) if conv.bias else None,

@@ -69,6 +69,44 @@ def corner(network: Any, conv: Any, name: str) -> Any:
                 c(channels=12, alpha=0.1, affine=False),
             ),
         },
+        "sums are pooled": {
+            "convs": (c(channels=8, pool_sums=True), c(channels=8), c(channels=9, pool_sums=True)),
+        },
+        "sums are pooled, recording": {
+            "frames": 4,
+            "shape": (2, 16, 16),
+            "convs": (c(channels=8), c(channels=8, pool_sums=True, bias=True), head),
+        },
+        "sums are pooled, float pixels": {
+            "lut": "none",
+            "shape": (2, 12, 24),
+            "head_bias": True,
+            "positions": True,
+            "convs": (
+                c(channels=8, pool_sums=True, bias=True, alpha=-0.4),
+                c(channels=8, pool_sums=True, alpha=-0.3),
+                c(channels=8, pool_sums=True, affine=False, alpha=-0.5),
+            ),
+        },
+        "sums are pooled across words, odd sides": {
+            "shape": (1, 11, 141),
+            "convs": (c(channels=4), c(channels=5, pool_sums=True), c(channels=5, pool_sums=True)),
+        },
+        "sums are pooled in odd rows side by side": {
+            "shape": (2, 14, 7),
+            "convs": (
+                c(channels=6),
+                c(channels=6, pool_sums=True, kernel=1, pad=0, density=0.9, neuron="step"),
+                c(channels=6, pool_sums=True),
+            ),
+        },
+        "sums at the threshold are pooled": {
+            "lut": "counts",
+            "convs": tuple(
+                c(channels=8, alpha=1 / 3, density=0.4, affine=False, scale=scale, pool_sums=pool)
+                for scale, pool in ((1 - 2**-24, True), (None, False), (2**-24 - 1, True))
+            ),
+        },
         "no weights at all": {"convs": (c(channels=8, density=0.0), c(channels=4, density=0.0))},
     }
     return network(**corners[name])
@@ -89,6 +127,12 @@ NAMES = [
     "one layer",
     "sums at the threshold",
     "membranes rounded to the threshold",
+    "sums are pooled",
+    "sums are pooled, recording",
+    "sums are pooled, float pixels",
+    "sums are pooled across words, odd sides",
+    "sums are pooled in odd rows side by side",
+    "sums at the threshold are pooled",
     "no weights at all",
 ]
 
@@ -111,6 +155,8 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
         pad = kernel // 2 if draw(st.booleans()) or min(height, width) < 2 * kernel else 0
         stride = draw(st.sampled_from([1, 1, 2]))
         height, width = ((side + 2 * pad - kernel) // stride + 1 for side in (height, width))
+        pool_sums = stride == 1 and draw(st.booleans()) and min(height, width) > 1
+        height, width = (height // 2, width // 2) if pool_sums else (height, width)
         pool = draw(st.booleans()) and min(height, width) > 1
         height, width = (height // 2, width // 2) if pool else (height, width)
         convs.append(
@@ -120,6 +166,7 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
                 "pad": pad,
                 "stride": stride,
                 "pool": pool,
+                "pool_sums": pool_sums,
                 "density": draw(st.sampled_from([0.05, 0.3, 0.9])),
                 "bias": draw(st.booleans()),
                 "affine": draw(st.booleans()),

@@ -13,7 +13,7 @@ def compile_network(net: Net, model: Table) -> None:
     model.ignore("width", "channels")
     shortcuts = model.flag("shortcuts", False)
     norm = "logit_norm" if model.flag("logit_norm", True) else ""
-    x, current = 0, 0
+    x, current = net.input, 0
     for i, pooled in enumerate(resconv6_pools(net.shape)):
         name, before = f"features.{i}", current
         current = net.synapse(

@@ -1,6 +1,7 @@
 """The programs that become C: one chain of spiking layers and a classifier.
 
-    [layer - neuron (- 2x2 max pooling)] x n  -  mean over time (and positions)  -  classifier
+    [layer (- 2x2 max pooling of its sums) - neuron (- 2x2 max pooling)] x n
+    -  mean over time (and positions)  -  classifier
 
 and before it an input encoder, if there is one. Everything else is refused by the layer's name and
 the reason.
@@ -22,6 +23,9 @@ from spiketicket.export.c.encoder import Encoder, read_encoder, signs_of
 F32 = NDArray[np.float32]
 Signs = NDArray[np.int8]
 _MAX_SIDE = _MAX_TAPS = _MAX_COUNT = 65535
+_SHORTCUT = (
+    "Search without shortcuts (model.shortcuts=false), or run the ticket with spiketicket.Engine"
+)
 
 
 class ExportError(UserError):
@@ -40,9 +44,11 @@ class Affine:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """Ternary synapses, a neuron, and the pooling behind it.
+    """Ternary synapses, a neuron, and the pooling before and behind it.
 
-    A linear layer is a convolution whose kernel covers the map. ``memory`` is whether the neuron
+    With ``pool_sums`` the neuron is given the largest sum of every 2x2 window, and ``alpha`` is
+    not negative: the largest whole number is then the largest float32 sum too, since rounding
+    keeps the order. A linear layer is a convolution whose kernel covers the map. ``memory`` is whether the neuron
     has a membrane (decay 1/2, reset to 0) or is a threshold.
     """
 
@@ -59,6 +65,7 @@ class Layer:
     v_threshold: float
     memory: bool
     pool: bool
+    pool_sums: bool = False
 
     @property
     def pooled(self) -> tuple[int, int]:
@@ -139,7 +146,10 @@ class _Reader:
     def _take(self, op: Op) -> None:
         """Go past an op, which must read what the one before it wrote, and nothing else."""
         if op.inputs != (self.register,):
-            self._refuse("layers must follow one another, without branches or residual sums")
+            what = "layers must follow one another, without branches or residual sums"
+            if isinstance(op, Neuron):
+                self._refuse(what, remedy=_SHORTCUT)
+            self._refuse(what)
         self.at += 1
         self.register = op.out
 
@@ -184,7 +194,11 @@ class _Reader:
 
     def _layer(self, first: bool) -> Layer:
         synapse, given = self._synapse(), self._value()
-        signs = self._kernels(synapse)
+        signs, affine = self._kernels(synapse), _affine(synapse)
+        if synapse.pool > 2:
+            self._refuse("its sums must be pooled 2x2", synapse.pool)
+        if synapse.pool > 1 and affine.alpha < 0:
+            signs, affine = -signs, replace(affine, alpha=-affine.alpha)
         self._take(synapse)
         neuron = self._next()
         if not isinstance(neuron, Neuron):
@@ -198,12 +212,13 @@ class _Reader:
             input=given,
             output=output,
             signs=signs,
-            affine=_affine(synapse),
+            affine=affine,
             stride=synapse.stride,
             pad=synapse.pad,
             v_threshold=neuron.v_threshold,
             memory=memory,
             pool=self._pool(),
+            pool_sums=synapse.pool == 2,
         )
         self._check(layer, first)
         return layer
@@ -215,11 +230,6 @@ class _Reader:
             self._refuse(f"{type(op).__name__} is nothing the C export knows")
         if op.signs is None:
             self._refuse("its weights are floats, not signs with one scale")
-        if op.pool > 1:
-            self._refuse(
-                "its sums are pooled before the neuron, and the C code pools spikes",
-                remedy="Search in convnet or vgg9, or run this ticket with spiketicket.Engine",
-            )
         return op
 
     def _kernels(self, synapse: Synapse) -> Signs:
@@ -265,6 +275,8 @@ class _Reader:
             self._refuse("is larger than 65535 a side", largest)
         if not first and 2 * layer.pad >= kw and layer.pad:
             self._refuse("pads by half its kernel or more", layer.pad)
+        if not first and layer.pool_sums and layer.stride > 1:
+            self._refuse("its sums cannot be pooled behind a stride", layer.stride)
         if not first and cin * kh > _MAX_TAPS:
             self._refuse("has more than 65535 inputs a kernel column", cin * kh)
 

@@ -39,7 +39,9 @@ def first_layer(chain: Chain, out: Map) -> End:
     shape = (*kernel, layer.output.height, layer.output.width, int(layer.pool), int(layer.memory))
     macros = define("FIRST_LAYER", f"{{{out.text}, {', '.join(map(str, shape))}}}")
     macros += define("FLOAT_PIXELS", int(lut is None)) + define("FIRST_FLOAT", int(floats))
-    macros += define("FIRST_WIDTH", layer.output.width)
+    columns = layer.output.width * (2 if layer.pool_sums else 1)
+    macros += define("FIRST_COLUMNS", f"{columns}u")
+    macros += define("FIRST_POOL_SUMS", int(layer.pool_sums))
     text, size = array("uint8_t", "first_weights", weights), 0
     if found is not None:
         macros += define("FIRST_LEVELS", found.thresholds.shape[1])
@@ -56,7 +58,8 @@ def first_layer(chain: Chain, out: Map) -> End:
             arrays["first_values"] = lut
         text += "".join(array("float", name, values) for name, values in arrays.items())
         size += sum(4 * values.size for values in arrays.values())
-    ram = 0 if found is None else 4 * program.frames * layer.output.width
+    sums = columns + (layer.output.width if layer.pool_sums else 0)
+    ram = 0 if found is None else 4 * program.frames * sums
     return End(
         macros=macros,
         arrays=text,

@@ -122,10 +122,13 @@ def layer_tables(
     parts: dict[str, tuple[str, NDArray[Any]]] = {
         "thresholds": (types.threshold, planes.thresholds)
     }
-    if planes.bands.any():
-        # Only then does the C code compute in float32, and only in this layer.
+    close = planes.bands.any()
+    if close:
         parts["bands"] = types.band, planes.bands
+    if close or (layer.pool_sums and planes.turned.any()):
         parts["offsets"] = "int32_t", 2 * planes.minus + planes.turned
+    if close:
+        # Only then does the C code compute in float32, and only in this layer.
         parts |= {k: ("float", v) for k, v in affine_arrays(layer.affine).items()}
     text = array("uint8_t", f"layer{index}_weights", weights)
     for name, (kind, values) in parts.items():
@@ -144,6 +147,7 @@ def layer_tables(
         int(layer.pool),
         int(layer.memory),
         int(narrow),
+        int(layer.pool_sums),
     )
     fields = [
         f"layer{index}_weights",

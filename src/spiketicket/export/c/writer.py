@@ -82,6 +82,7 @@ def _limits(
         "GROUP": max((_group(layer) for layer in chain.layers[1:]), default=1),
         "KERNEL": max((layer.signs.shape[3] for layer in chain.layers[1:]), default=1),
         "PLANES": max((table.planes.planes for table in tables), default=3),
+        "POOL_SUMS": int(any(layer.pool_sums for layer in chain.layers[1:])),
         "FRACTION": max((table.planes.fraction for table in tables), default=0),
         "WIDE_LISTS": int(any(not table.narrow for table in tables)),
         "NARROW_LISTS": int(any(table.narrow for table in tables)),
@@ -91,7 +92,7 @@ def _limits(
 
 def _group(layer: Layer) -> int:
     """Rows whose neurons are computed together, as ``group_of`` in the C code."""
-    width = layer.input.width
+    width = layer.input.width // (2 if layer.pool_sums else 1)
     return 1 if width > 16 else min(32 // width, layer.output.height)
 
 
@@ -102,6 +103,7 @@ def _sizes(
     if tables:
         words += (limits["GROUP"] * limits["SLOTS"] + limits["WORDS"]) * limits["PLANES"]
         words += limits["KERNEL"] * limits["WORDS"]
+        words += limits["POOL_SUMS"] * limits["WORDS"] * limits["PLANES"]
     floats = [
         layer.name
         for layer, table in zip(chain.layers[1:], tables, strict=True)
@@ -230,7 +232,7 @@ def _source(
     if chain.encoder is not None:
         sides["CHANNELS"] = chain.encoder.planes
     input_macros = "".join(define(key, value) for key, value in sides.items())
-    runtime = {part: _runtime(part) for part in ("spikes", "layers", "first", "readout")}
+    runtime = {part: _runtime(part) for part in ("spikes", "pooling", "layers", "first", "readout")}
     narrow = {table.narrow for table in tables}
     lists = "".join(_LISTS[kind] + _runtime("list") for kind in sorted(narrow))
     entries = "".join(table.entry for table in tables)
@@ -262,6 +264,7 @@ def _source(
 {types}
 {runtime["spikes"]}
 {lists}
+{runtime["pooling"]}
 {runtime["layers"]}
 {"".join(table.arrays for table in tables)}
 {array_of_layers if tables else ""}

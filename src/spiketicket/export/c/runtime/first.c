@@ -4,7 +4,7 @@
 static const struct {
     spike_map out;
     uint16_t kernel_rows, kernel, stride, pad;
-    uint16_t rows, width; /* of the output, before pooling */
+    uint16_t rows, width; /* of the neurons, before the pooling of spikes */
     uint8_t pool, memory;
 } first = FIRST_LAYER;
 
@@ -49,9 +49,9 @@ static float value_of(uint32_t channel, pixel p)
 #endif
 }
 
-/* The neuron's input at one position in one frame, rounded to float32 after every operation. */
-static float first_input(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t frame,
-                         uint32_t row, uint32_t column)
+/* The synapses' sum at one position in one frame, rounded to float32 after every operation. */
+static float first_sum(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t frame,
+                       uint32_t row, uint32_t column)
 {
     volatile float z = 0.0f; /* never fused into multiply-adds */
     tap t = {weights, ALL, 0, 0, 0, 0};
@@ -67,11 +67,28 @@ static float first_input(const uint8_t *weights, const pixel *image, uint32_t o,
 #if FIRST_BIAS
     z = z + first_bias[o];
 #endif
+    (void)o;
+    return z;
+}
+
+/* The neuron's input at one position in one frame. */
+static float first_input(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t frame,
+                         uint32_t row, uint32_t column)
+{
+#if FIRST_POOL_SUMS
+    volatile float z = first_sum(weights, image, o, frame, 2u * row, 2u * column);
+    for (uint32_t i = 1; i < 4u; i++) {
+        const float other =
+            first_sum(weights, image, o, frame, 2u * row + i / 2u, 2u * column + i % 2u);
+        if (other > z) z = other;
+    }
+#else
+    volatile float z = first_sum(weights, image, o, frame, row, column);
+#endif
 #if FIRST_SCALE
     z = first_scale[o] * z;
     z = z + first_shift[o];
 #endif
-    (void)o;
     return z;
 }
 
@@ -93,7 +110,7 @@ static uint32_t first_exact(const uint8_t *weights, const pixel *image, uint32_t
 #endif
 
 #if !FLOAT_PIXELS
-static int32_t sums[FRAMES][FIRST_WIDTH];
+static int32_t sums[FRAMES][FIRST_COLUMNS];
 
 /* First column whose input through a kernel column lies at or behind `from`. */
 static uint32_t column_from(uint32_t from, uint32_t kx)
@@ -107,8 +124,8 @@ static void add_tap(const tap *t, const pixel *image, uint32_t row)
     const int32_t *table = first_table + 256u * t->channel;
     const uint32_t y = row * first.stride + t->ky - first.pad;
     const uint32_t begin = column_from(0, t->kx), most = column_from(WIDTH, t->kx);
-    const uint32_t count = (most < first.width ? most : first.width) - begin;
-    if (y >= HEIGHT || begin >= first.width || begin >= most) return;
+    const uint32_t count = (most < FIRST_COLUMNS ? most : FIRST_COLUMNS) - begin;
+    if (y >= HEIGHT || begin >= FIRST_COLUMNS || begin >= most) return;
     for (uint32_t frame = 0; frame < FRAMES; frame++) {
         const pixel *in = pixels_at(image, frame, t->channel, y);
         int32_t *sum = sums[frame] + begin;
@@ -119,6 +136,35 @@ static void add_tap(const tap *t, const pixel *image, uint32_t row)
             for (uint32_t i = 0; i < count; i++, in += first.stride) sum[i] += table[*in];
     }
 }
+
+static void sum_pixels(const uint8_t *weights, const pixel *image, uint32_t row)
+{
+    tap t = {weights, ALL, 0, 0, 0, 0};
+    memset(sums, 0, sizeof sums);
+    while (next_tap(&t)) add_tap(&t, image, row);
+}
+
+#if FIRST_POOL_SUMS
+static int32_t upper[FRAMES][FIRST_COLUMNS / 2]; /* of the first row of windows, the larger sums */
+
+static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* The largest sums of a row of 2x2 windows. */
+static void sum_windows(const uint8_t *weights, const pixel *image, uint32_t row)
+{
+    for (uint32_t i = 0; i < 2u; i++) {
+        sum_pixels(weights, image, 2u * row + i);
+        for (uint32_t frame = 0; frame < FRAMES; frame++)
+            for (uint32_t x = 0; x < first.width; x++) {
+                const int32_t most = larger(sums[frame][2u * x], sums[frame][2u * x + 1u]);
+                if (i)
+                    sums[frame][x] = larger(most, upper[frame][x]);
+                else
+                    upper[frame][x] = most;
+            }
+    }
+}
+#endif
 
 /* Spikes at one position; *near is set where whole numbers cannot tell. */
 static uint32_t first_spikes(uint32_t o, uint32_t column, int *near)
@@ -163,10 +209,10 @@ static uint32_t first_position(const uint8_t *weights, const pixel *image, uint3
 
 static void first_row(const uint8_t *weights, const pixel *image, uint32_t o, uint32_t row)
 {
-#if !FLOAT_PIXELS
-    tap t = {weights, ALL, 0, 0, 0, 0};
-    memset(sums, 0, sizeof sums);
-    while (next_tap(&t)) add_tap(&t, image, row);
+#if !FLOAT_PIXELS && FIRST_POOL_SUMS
+    sum_windows(weights, image, row);
+#elif !FLOAT_PIXELS
+    sum_pixels(weights, image, row);
 #endif
     memset(fired, 0, sizeof fired);
     for (uint32_t column = 0; column < first.width; column++) {

@@ -90,10 +90,16 @@ static uint32_t at_least(const uint32_t *number, uint32_t planes, uint32_t bound
     return yes;
 }
 
+/* Lanes that a row of neurons takes. */
+static uint32_t cells_of(const synapse *l)
+{
+    return l->pool_sums ? l->in.width / 2u : l->in.width;
+}
+
 /* Rows whose neurons are computed together: as many as fit a word. */
 static uint32_t group_of(const synapse *l)
 {
-    const uint32_t fit = l->in.width > 16u ? 1u : 32u / l->in.width;
+    const uint32_t fit = cells_of(l) > 16u ? 1u : 32u / cells_of(l);
     return fit < l->rows ? fit : l->rows;
 }
 
@@ -102,14 +108,14 @@ static uint32_t slot_of(const synapse *l, uint32_t step, uint32_t block, uint32_
 {
     const uint32_t pack = pack_of(&l->in);
     if (l->in.steps == 1u) step = 0;
-    *lane = step % pack * l->in.width;
+    *lane = step % pack * cells_of(l);
     return step / pack * blocks_of(&l->in) + block;
 }
 
 /* Sums of a step, the rows of a group side by side. */
 static void gather(const synapse *l, uint32_t step, uint32_t block, uint32_t *sum)
 {
-    const uint32_t planes = l->planes, width = l->in.width, group = group_of(l);
+    const uint32_t planes = l->planes, width = cells_of(l), group = group_of(l);
     uint32_t lane;
     const uint32_t slot = slot_of(l, step, block, &lane);
     if (group == 1u) {
@@ -130,7 +136,7 @@ static uint32_t exact(const synapse *l, uint32_t channel, uint32_t block, uint32
                       uint32_t step)
 {
     const int32_t offset = l->offsets[channel];
-    const uint32_t row = group_of(l) == 1u ? 0u : lane / l->in.width;
+    const uint32_t row = group_of(l) == 1u ? 0u : lane / cells_of(l);
     float v = 0.0f;
     uint32_t spike = 0;
     for (uint32_t t = l->memory ? 0u : step; t <= step; t++) {
@@ -138,7 +144,7 @@ static uint32_t exact(const synapse *l, uint32_t channel, uint32_t block, uint32
         const uint32_t *sum = counts[row][slot_of(l, t, block, &at)];
         int32_t n = -(offset / 2);
         volatile float z; /* is rounded at every step and never fused into multiply-adds */
-        at += lane - row * l->in.width;
+        at += lane - row * cells_of(l);
         for (uint32_t k = 0; k < l->planes; k++) n += (int32_t)((sum[k] >> at & 1u) << k);
         z = l->alpha * (float)(offset & 1 ? -n : n);
         if (l->bias) z = z + l->bias[channel];
@@ -223,7 +229,7 @@ static void fire(const synapse *l, uint32_t channel, uint32_t block)
             yes = compare(l, channel, sum, l->planes, &near);
         }
 #if FALLBACK
-        near &= lanes(l->in.width * group_of(l), block);
+        near &= lanes(cells_of(l) * group_of(l), block);
         for (uint32_t lane = 0; near; lane++, near >>= 1)
             if (near & 1u) yes |= exact(l, channel, block, lane, t) << lane;
 #endif
@@ -231,40 +237,6 @@ static void fire(const synapse *l, uint32_t channel, uint32_t block)
     }
 }
 #endif
-
-/* Every second bit, the first first. */
-static uint32_t even_bits(uint32_t x)
-{
-    x &= 0x55555555u;
-    x = (x | x >> 1) & 0x33333333u;
-    x = (x | x >> 2) & 0x0f0f0f0fu;
-    x = (x | x >> 4) & 0x00ff00ffu;
-    return (x | x >> 8) & 0x0000ffffu;
-}
-
-static void every(uint32_t *row, uint32_t width, uint32_t stride)
-{
-    for (uint32_t x = 0; x < width; x++) {
-        const uint32_t from = x * stride, bit = row[from / 32u] >> (from % 32u) & 1u;
-        row[x / 32u] = (row[x / 32u] & ~(ONE << (x % 32u))) | bit << (x % 32u);
-    }
-}
-
-static void pool_row(uint32_t *row, const uint32_t *above, uint32_t width, uint32_t pooled)
-{
-    for (uint32_t i = 0; i < (pooled + 31u) / 32u; i++) {
-        const uint32_t a = row[2u * i] | above[2u * i];
-        uint32_t word = even_bits(a | a >> 1);
-#if WORDS > 1
-        if (64u * i + 32u < width) {
-            const uint32_t b = row[2u * i + 1u] | above[2u * i + 1u];
-            word |= even_bits(b | b >> 1) << 16;
-        }
-#endif
-        row[i] = word & lanes(pooled, i);
-    }
-    (void)width;
-}
 
 /* Puts one row of one channel, `line`, into the next map. */
 static void store_row(const spike_map *out, uint32_t channel, uint32_t row)
@@ -319,9 +291,29 @@ static void mark_inside(const synapse *l)
             }
 }
 
+/* Sums that the neurons of one output channel and one row are given, of one slab; returns the next
+ * channel's weights. */
+static const uint8_t *sums_of_row(const synapse *l, const uint8_t *weights, uint32_t channel,
+                                  uint32_t row, uint32_t slab, uint32_t (*sum)[PLANES])
+{
+#if POOL_SUMS
+    if (l->pool_sums) {
+        /* The largest sum: where the signs are turned, the smallest. */
+        const uint32_t least = l->offsets ? (uint32_t)l->offsets[channel] & 1u : 0u;
+        const uint8_t *next = sum_row(l, weights, 2u * row, slab, sum);
+        (void)sum_row(l, weights, 2u * row + 1u, slab, counts_below);
+        pool_sums(l, least, sum, counts_below);
+        return next;
+    }
+#endif
+    (void)channel;
+    return sum_row(l, weights, row, slab, sum);
+}
+
 static void run_synapse(const synapse *l, uint32_t number)
 {
     const uint32_t group = group_of(l), slabs = slabs_of(&l->in), blocks = blocks_of(&l->in);
+    const uint32_t fired_blocks = (cells_of(l) + 31u) / 32u;
     const uint8_t *weights = l->weights;
     mark_inside(l);
     clear_map(&l->out);
@@ -331,10 +323,10 @@ static void run_synapse(const synapse *l, uint32_t number)
             const uint32_t rows = l->rows - row < group ? l->rows - row : group;
             for (uint32_t g = 0; g < rows; g++)
                 for (uint32_t slab = 0; slab < slabs; slab++)
-                    next = sum_row(l, weights, row + g, slab, counts[g] + slab * blocks);
-            for (uint32_t block = 0; block < blocks; block++) fire(l, channel, block);
+                    next = sums_of_row(l, weights, channel, row + g, slab, counts[g] + slab * blocks);
+            for (uint32_t block = 0; block < fired_blocks; block++) fire(l, channel, block);
             for (uint32_t g = 0; g < rows; g++)
-                finish_row(l, number, channel, row + g, g * l->in.width);
+                finish_row(l, number, channel, row + g, g * cells_of(l));
         }
         weights = next;
     }

@@ -25,8 +25,9 @@ typedef struct {
     float alpha, v_threshold;
     spike_map in, out;
     uint16_t kernel, stride; /* kernel columns */
-    uint16_t rows, width;    /* of the output, before pooling */
+    uint16_t rows, width;    /* of the neurons, before the pooling of spikes */
     uint8_t planes, fraction, pool, memory, narrow;
+    uint8_t pool_sums; /* the neurons are given the largest sum of every 2x2 window */
 } synapse;
 
 static uint32_t ram[RAM_WORDS];
@@ -36,6 +37,9 @@ static uint32_t held[STEPS][WORDS];         /* the row above it, for pooling */
 #if SYNAPSES
 static uint32_t counts[GROUP][SLOTS][PLANES]; /* sums of some rows, in bit planes */
 static uint32_t column_counts[WORDS][PLANES];
+#if POOL_SUMS
+static uint32_t counts_below[WORDS][PLANES]; /* sums of the second row of windows */
+#endif
 static uint32_t inside[KERNEL][WORDS];      /* lanes whose input is in the row */
 #endif
 
