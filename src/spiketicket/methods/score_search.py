@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -26,6 +26,7 @@ from spiketicket.methods.stages import Stage
 from spiketicket.methods.weights import WeightStart, initial_weight, norm_parameters
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig, Recipe
+from spiketicket.recipe.section import LATER
 from spiketicket.streams import Stream
 from spiketicket.training.callback import Callback
 from spiketicket.training.loop import Trainee
@@ -40,7 +41,7 @@ class ScoreConfig(MethodConfig):
 
     scope: Literal["layer", "global"] = "layer"
     """One threshold a layer, or one for all layers."""
-    distribution: Annotated[Distribution, Field(json_schema_extra={"later": True})] = "uniform"
+    distribution: Annotated[Distribution, LATER] = "uniform"
     """With scope "layer": ``uniform`` keeps the density of every layer, ``erk`` more of small ones
     and as many of all of them together (Evci et al. 2020, arXiv 1911.11134)."""
     weight_init: Literal["signed_constant", "kaiming_normal"] | None = None
@@ -63,14 +64,6 @@ class ScoreConfig(MethodConfig):
         if not self.ramp_epochs:
             return self
         return self.model_copy(update={"ramp_epochs": max(1, int(self.ramp_epochs * share))})
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A field that was added later leaves old tickets and run folders as they were.
-        table: dict[str, Any] = write(self)
-        if self.distribution == "uniform":
-            table.pop("distribution", None)
-        return table
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
