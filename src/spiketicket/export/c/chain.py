@@ -48,8 +48,8 @@ class Layer:
 
     With ``pool_sums`` the neuron is given the largest sum of every 2x2 window, and ``alpha`` is
     not negative: the largest whole number is then the largest float32 sum too, since rounding
-    keeps the order. A linear layer is a convolution whose kernel covers the map. ``memory`` is whether the neuron
-    has a membrane (decay 1/2, reset to 0) or is a threshold.
+    keeps the order. A linear layer is a convolution whose kernel covers the map. ``memory`` is
+    whether the neuron has a membrane (decay 1/2, reset to 0) or is a threshold.
     """
 
     name: str
