@@ -59,7 +59,8 @@ from spiketicket.reproduce.published import published
 from spiketicket.sweep.shared import adopt
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-CELLS = (f"{RECIPES / 'cifar10-vgg9-binw.toml'}",)
+BEST, PUBLISHED = (shlex.quote(str(RECIPES / f"{n}.toml")) for n in ("cifar10", "cifar10-vgg9"))
+CELLS = (BEST, f"{PUBLISHED} model.encoder=whiten", PUBLISHED)
 DENSITIES = "0.5,0.1"
 ALWAYS = ("controls.shuffled=true",)
 PAPER = "table1.cifar10-vgg9"

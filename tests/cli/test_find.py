@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from spiketicket.cli import find as find_command
+from spiketicket.machine import cores
+
 Run = Callable[..., Result]
 NO_NETWORK = {"network": "", "options": None, "trust_options": False}
 
@@ -54,6 +57,19 @@ def test_a_budget_is_planned_before_the_run_and_said(spike: Run, fake_run: Any) 
     fake_run.calls.clear()
     assert spike("find").exit_code == 0
     assert fake_run.calls[0][0].train.epochs > 1
+
+
+def test_seeds_side_by_side_are_timed_with_the_threads_of_one(
+    spike: Run, fake_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[Any] = []
+    monkeypatch.setattr(find_command, "_side_by_side", lambda *given, **_: began.append(given))
+    monkeypatch.setattr(cores, "cores", lambda: 6)
+    for threads, wanted in ((), 3), (("--threads", "5"), 5):
+        fake_run.calls.clear()
+        spike("find", "--budget", "60m", "--seeds", "3", "--workers", "2", *threads)
+        assert fake_run.calls[0][1]["threads"] == wanted
+        assert began[-1][0].train.epochs == 1
 
 
 def test_after_a_budget_the_next_step_is_a_larger_one(spike: Run, fake_run: Any) -> None:

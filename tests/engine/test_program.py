@@ -68,7 +68,7 @@ def test_the_layout_is_the_one_stated():
     op = struct.unpack_from("<32I", content, 64)
     assert op[:12] == (1, 1, 0, 0xFFFFFFFF, 0xFFFFFFFF, 3, 1, 1, 1, 0, 1, 0)
     assert struct.unpack("<f", struct.pack("<I", op[12]))[0] == 0.75
-    assert op[17:] == (0,) * 15
+    assert op[17:] == (1, *(0,) * 14)
     data = content[192:]
     # weight i is bit i % 8 of byte i // 8: keep, padded to a word, then signs
     assert data[op[13] : op[13] + 8] == bytes([0b10001101, 0b0111, 0, 0, 0b00001001, 0b0111, 0, 0])
@@ -129,6 +129,7 @@ BAD = {
     "channels": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 2, 3, 3)),
     "larger than": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 3, 9, 9)),
     "stride": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 3, 1, 1), stride=0),
+    "pool": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 3, 1, 1), pool=9999),
     "finite": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 3, 1, 1), alpha=np.inf),
     "finite numbers": lambda b: b.add(ops.Synapse, 0, weight=np.full((1, 3, 1, 1), np.nan)),
     "a and b": lambda b: b.add(ops.Synapse, 0, signs=signs(4, 3, 1, 1), a=np.ones(4)),

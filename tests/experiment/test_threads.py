@@ -140,6 +140,10 @@ NETS = {
     "ramp": {"model": {"timesteps": 2}, "train": {"timestep_ramp": [[1, 1]]}},
     "bfloat16": {"train": {"precision": "bf16"}},
     "vgg9": {"model": {"name": "vgg9", "width": 0.0625}, "data": {"size": 32}},
+    "resconv6": {
+        "model": {"name": "resconv6", "width": 0.1, "shortcuts": True},
+        "train": {"precision": "bf16"},
+    },
     "spikformer": {
         "model": {
             "name": "spikformer",

@@ -53,6 +53,7 @@ def test_what_is_measured_is_not_measured_again(
     monkeypatch.setitem(parts.BASE, "data", small)
     output = tmp_path / "found.jsonl"
     arguments = ["--network", "convnet", "--set", "model.width=0.0625", "--images", "40"]
+    arguments += ["--set", "train.batch_size=10"]
     arguments += ["--epochs", "1", "--output", str(output), "--runs", str(tmp_path / "runs")]
     arguments += ["--rows", "base", "cutout 8", "label smoothing 0.1"]
     monkeypatch.setattr(sys, "argv", ["recipe_parts.py", *arguments])

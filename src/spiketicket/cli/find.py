@@ -91,6 +91,7 @@ def find(
 
     if record is not None:
         check_record(record)
+    beside = Local(min(workers, seeds), threads, where) if min(workers, seeds) > 1 else None
     if budget is not None:
         with reporter_for(as_json=as_json, quiet=quiet) as reporter:
             loaded = run.planned(
@@ -99,15 +100,15 @@ def find(
                 seeds=seeds,
                 runs_dir=runs,
                 device=where,
-                threads=threads,
+                threads=threads if beside is None else beside.threads,
                 reporter=reporter,
                 **vars(consent),
             )
-    if min(workers, seeds) > 1:
+    if beside is not None:
         _side_by_side(
             loaded,
             seeds,
-            Local(min(workers, seeds), threads, where),
+            beside,
             runs=runs,
             consent=consent,
             shown=observer_for(as_json=as_json, quiet=quiet),

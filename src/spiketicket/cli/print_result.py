@@ -249,6 +249,7 @@ def _facts(stage: Mapping[str, Any]) -> dict[str, str]:
         "file": size_text(stage["file_bytes"]),
         "epochs": f"{stage['trained_epochs']:g}",
         "learning rate": _rate(stage),
+        **({"trained in": stage["precision"]} if stage.get("precision") else {}),
         "time": time_text(stage["wall_s"]),
     }
 

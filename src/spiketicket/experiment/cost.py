@@ -52,7 +52,7 @@ from spiketicket.training.statistics import STATISTICS_BATCHES
 
 _TRAINED_S, _TESTED_S = 0.2, 0.1
 """How long a timed pass should take, with gradients and without."""
-_WHOLE_S = 3.0
+_WHOLE_S = 1.0
 """Seconds of whole batches after which no further one is timed."""
 _FEW = 2
 """Samples of the first pass, which warms up; BatchNorm needs more than one."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.experiment.record import without_root
+from spiketicket.methods.densities import kept_counts
 from spiketicket.recipe import Recipe, as_written, parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
@@ -141,26 +142,31 @@ def density_check(ticket: Ticket) -> Check:
     if not scope:
         of = method.get("name") or "an unnamed method"
         return Check(name, "not checked", f"no rule for {stage} of {of}")
+    spread: Any = method.get("distribution", "uniform") if density != 1 else "uniform"
     try:
-        wrong = _miscounted(layers, density, scope)
+        wrong = _miscounted(layers, density, scope, spread)
     except (TypeError, ValueError, InvalidOperation):
         return Check(name, "does not fit", "the recipe states no density from 0 to 1")
     kept, size = sum(layer.kept for layer in layers), sum(layer.size for layer in layers)
     if wrong:
         return Check(name, "does not fit", wrong)
-    of = "of each layer" if scope == "layer" else "of all layers together"
+    of = "of each layer" if (scope, spread) == ("layer", "uniform") else "of all layers together"
     return Check(name, "fits", f"{kept:,} of {size:,} are kept, {density:g} {of}")
 
 
-def _miscounted(layers: Sequence[TicketLayer], density: Any, scope: str) -> str:
+def _miscounted(layers: Sequence[TicketLayer], density: Any, scope: str, distribution: Any) -> str:
     if type(density) not in (int, float) or not 0 < density <= 1:
         raise ValueError(density)
     counts = [(layer.name, layer.kept, layer.size) for layer in layers]
     if scope == "global":
         counts = [("the ticket", sum(k for _, k, _ in counts), sum(s for _, _, s in counts))]
+    spread = {}
+    if scope == "layer" and distribution == "erk":
+        spread = kept_counts({layer.name: layer.shape for layer in layers}, density, "erk")
     for what, kept, size in counts:
-        # As methods/masks.py counts.
+        # As methods/densities.py counts.
         asked = math.floor(Decimal(repr(density)) * size + Decimal("0.5"))
+        asked = spread.get(what, asked)
         if kept != asked:
             return f"{what} keeps {kept:,} of {size:,}; density {density:g} asks for {asked:,}"
     return ""

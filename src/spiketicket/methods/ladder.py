@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
 from spiketicket.methods.building import build_network
-from spiketicket.methods.masks import inverted_masks, kept_count, random_masks, shuffled_masks
+from spiketicket.methods.densities import kept_count
+from spiketicket.methods.masks import inverted_masks, random_masks, shuffled_masks
 from spiketicket.methods.rung_config import weight_start
 from spiketicket.methods.rungs import Pep, settings_of, stages
 from spiketicket.methods.scene import TRAINED_START, Prepared, Scene

@@ -1,10 +1,9 @@
-"""Masks: how many weights a density keeps, and which."""
+"""Masks: which weights a density keeps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Literal
 
 import numpy as np
@@ -12,28 +11,11 @@ import torch
 from torch import Tensor
 
 from spiketicket.errors import UserError
+from spiketicket.methods.densities import Distribution, kept_count, kept_counts
 from spiketicket.streams import Stream
 
 Scope = Literal["layer", "global"]
 """One threshold a layer, or one for all layers."""
-
-
-def kept_count(size: int, density: float, where: str) -> int:
-    """``density * size`` weights, rounded half up: the exact number that a ticket keeps.
-
-    Raises:
-        UserError: the number would be 0; names the smallest density that keeps one.
-    """
-    # The decimal number as it is written: 0.29 * 50 is 14.5, where floats say 14.499999999999998.
-    kept = math.floor(Decimal(repr(density)) * size + Decimal("0.5"))
-    if kept < 1:
-        raise UserError(
-            f"keeps no weight of the {size} of {where}",
-            where="ticket.density",
-            value=density,
-            remedy=f"The smallest feasible density here is {math.ceil(5e9 / size) / 1e10:.10g}",
-        )
-    return kept
 
 
 def top_mask(magnitude: Tensor, kept: int) -> Tensor:
@@ -64,19 +46,21 @@ def top_by_order(flat: Tensor, kept: int) -> Tensor:
 
 
 def largest_masks(
-    magnitudes: Mapping[str, Tensor], density: float, scope: Scope
+    magnitudes: Mapping[str, Tensor],
+    density: float,
+    scope: Scope,
+    distribution: Distribution = "uniform",
 ) -> dict[str, Tensor]:
     """A boolean mask per layer that keeps the largest magnitudes: exactly ``density`` of them, of
-    each layer or of all layers together.
+    all layers together, or of each layer as many as the distribution says.
 
     Raises:
         UserError: nothing would be kept, or a global threshold would empty a layer.
     """
     if scope == "layer":
-        return {
-            name: top_mask(m, kept_count(m.numel(), density, f"layer {name}"))
-            for name, m in magnitudes.items()
-        }
+        shapes = {name: tuple(m.shape) for name, m in magnitudes.items()}
+        kept = kept_counts(shapes, density, distribution)
+        return {name: top_mask(m, kept[name]) for name, m in magnitudes.items()}
     masks = global_masks(magnitudes, density)
     some = torch.stack([mask.any() for mask in masks.values()]).tolist()  # waits for the device
     for name, has_some in zip(masks, some, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import cast
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from spiketicket.methods.building import build_network
-from spiketicket.methods.masks import kept_count
+from spiketicket.methods.densities import kept_count, kept_counts
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.models.blocks import DataShape
@@ -57,11 +58,10 @@ def require_density(config: MethodConfig, model: nn.Module) -> None:
     Raises:
         UserError: so; names the layer and the smallest density.
     """
-    sizes = {n: cast("torch.Tensor", m.weight).numel() for n, m in prunable(model).items()}
+    shapes = {n: tuple(cast("torch.Tensor", m.weight).shape) for n, m in prunable(model).items()}
     if getattr(config, "scope", "global") == "layer":
-        for name, size in sizes.items():
-            kept_count(size, config.density, f"layer {name}")
-    kept_count(sum(sizes.values()), config.density, "the network")
+        kept_counts(shapes, config.density, getattr(config, "distribution", "uniform"))
+    kept_count(sum(map(math.prod, shapes.values())), config.density, "the network")
 
 
 def prepare(stage: Stage, recipe: Recipe, scene: Scene) -> Prepared:

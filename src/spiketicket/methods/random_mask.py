@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from spiketicket.methods.masks import kept_count, random_masks
+from spiketicket.methods.densities import kept_count
+from spiketicket.methods.masks import random_masks
 from spiketicket.methods.pruning import PruningConfig, the_ticket, with_controls
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage

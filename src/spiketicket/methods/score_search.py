@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import model_validator
@@ -19,12 +19,14 @@ from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
 from spiketicket.methods import controls
-from spiketicket.methods.masks import kept_count, largest_masks
+from spiketicket.methods.densities import Distribution, kept_counts
+from spiketicket.methods.masks import largest_masks
 from spiketicket.methods.scene import Prepared, Scene
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.weights import WeightStart, initial_weight, norm_parameters
 from spiketicket.models.prunable import prunable
 from spiketicket.recipe import Epochs, MethodConfig, Recipe
+from spiketicket.recipe.section import LATER
 from spiketicket.streams import Stream
 from spiketicket.training.callback import Callback
 from spiketicket.training.loop import Trainee
@@ -39,6 +41,9 @@ class ScoreConfig(MethodConfig):
 
     scope: Literal["layer", "global"] = "layer"
     """One threshold a layer, or one for all layers."""
+    distribution: Annotated[Distribution, LATER] = "uniform"
+    """With scope "layer": ``uniform`` keeps the density of every layer, ``erk`` more of small ones
+    and as many of all of them together (Evci et al. 2020, arXiv 1911.11134)."""
     weight_init: Literal["signed_constant", "kaiming_normal"] | None = None
     """None is signed_constant for binary weights and kaiming_normal for float ones: with a
     signed constant a float ticket is the binary ticket of the same scores."""
@@ -64,6 +69,11 @@ class ScoreConfig(MethodConfig):
     def _consistent(self) -> Self:
         if self.density == 1:
             raise ValueError("density 1 keeps every weight: there is nothing to search; use < 1")
+        if self.distribution != "uniform" and (self.scope == "global" or self.scale_fan):
+            raise ValueError(
+                f'distribution="{self.distribution}" gives every layer a density of its own, so it'
+                ' needs scope="layer" and scale_fan=false'
+            )
         if not self.regrow and not self.ramp_epochs:
             raise ValueError(
                 "regrow=false needs ramp_epochs >= 1: without a ramp the first mask would be final"
@@ -154,8 +164,8 @@ class ScoreSearch(Callback, ABC):
             )
         self.layers = prunable(model)
         shapes = {n: tuple(cast("Tensor", m.weight).shape) for n, m in self.layers.items()}
-        for name, shape in shapes.items():
-            kept_count(math.prod(shape), config.density, f"layer {name}")
+        if config.scope == "layer":
+            kept_counts(shapes, config.density, config.distribution)
         for name, layer in self.layers.items():
             self._attach(name, layer, binary, seed)
         for parameter_name, parameter in model.named_parameters():
@@ -212,7 +222,8 @@ class ScoreSearch(Callback, ABC):
         """Recompute every mask from the scores, after so many epochs (fractional)."""
         popups = self.popups()
         magnitudes = {name: self._ranked(popup) for name, popup in popups.items()}
-        masks = largest_masks(magnitudes, self.density_at(epochs), self.config.scope)
+        density, config = self.density_at(epochs), self.config
+        masks = largest_masks(magnitudes, density, config.scope, config.distribution)
         for name, popup in popups.items():
             popup.set_mask(_original(self.layers[name]), masks[name])
 

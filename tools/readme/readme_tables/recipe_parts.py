@@ -58,7 +58,8 @@ def precision_table(rows: list[dict[str, Any]], path: Path) -> str:
     first = rows[0]
     return table(
         f"**Precision by width**: forward and back of a batch of {first['batch']}, processor time"
-        f" of one thread, {first['device']}, torch {first['torch']} ({link(path)}):",
+        f" of one thread, {first['device']}, torch {first['torch']} ({link(path)});"
+        " [the rule of `auto`](recipes.md#parts-of-a-recipe):",
         "network | width: | T: | pixels: | widest layer: | float32 ms: | bfloat16 ms: | gain:",
         (
             f"{r['network']} | {r['width']:g} | {r['timesteps']} | {r['side']} | {r['widest']} |"

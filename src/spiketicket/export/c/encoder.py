@@ -47,8 +47,12 @@ def _filters(op: Op) -> F32 | None:
     if not isinstance(op, Synapse) or op.weight is None or op.inputs != (0,):
         return None
     weight, half = op.weight, len(op.weight) // 2
-    plain = op.bias is None and op.a is None and not op.flatten
-    plain &= (op.stride, op.pad, op.pool) == (1, 1, 1)
+    plain = (
+        op.bias is None
+        and op.a is None
+        and not op.flatten
+        and (op.stride, op.pad, op.pool) == (1, 1, 1)
+    )
     if not plain or weight.shape[2:] != (3, 3) or weight[:, :, 0].any() or weight[..., 0].any():
         return None
     if len(weight) % 2 or not np.array_equal(weight[:half], -weight[half:]):
