@@ -140,7 +140,7 @@ def test_train_prints_the_dense_net(spike: Run, fake_run: Any) -> None:
 def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> None:
     result = spike("eval", str(tmp_path / "a.ticket"), "--root", "/data")
     assert "97.25 %" in result.stdout
-    options = {"root": "/data", "device": "cpu", **NO_NETWORK}
+    options = {"root": "/data", "device": "cpu", "flip": False, **NO_NETWORK}
     assert fake_run.calls == [(tmp_path / "a.ticket", options)]
 
 

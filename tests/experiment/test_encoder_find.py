@@ -82,7 +82,7 @@ def test_the_file_gives_the_accuracy_it_states(found):
 
 def filters_of(made, data, place):
     """Those of the net that the ticket is searched in."""
-    experiment = Experiment(recipe=made, dataset=data, device=torch.device("cpu"))
+    experiment = Experiment(recipe=made, dataset=data, device=torch.device("cpu"), precision="fp32")
     batches, _ = experiment.split(0)
     scene = scene_of(experiment, stage_of(made, "ticket"), 0, SeedFolder(place), batches)
     return scene.model.input_encoder.filters

@@ -2,7 +2,7 @@
 
     runs/<name>-<hash>/recipe.toml
                        data.json                 name and checksum of the data
-                       plan.json                 how its schedule follows from --budget
+                       plan.json                 how its schedule follows from a budget
                        root.json                 where the data lies on this machine
                        stages.json               the stages of every seed, in the order they run
                        result.json               the verdict over the seeds asked for last
