@@ -24,7 +24,7 @@ from spiketicket.reproduce.collect import Row, collect, to_lines
 from spiketicket.reproduce.figures import draw
 from spiketicket.reproduce.registered import claims_hash, register, registration
 from spiketicket.reproduce.requirements import require_data
-from spiketicket.reproduce.statement import Agreement, agreement, counted, sentences
+from spiketicket.reproduce.statement import Agreement, agreement, counted, counted_on, sentences
 from spiketicket.reproduce.study import Study, load_study, study_names
 from spiketicket.reproduce.tables import missing, not_at_scale, to_csv, to_page
 from spiketicket.sweep import Executor, Observer, Run, SweepResult, run_runs
@@ -183,8 +183,10 @@ def _index(scale: str, written: Sequence[Written], out: Path) -> str:
     without = never_run(out)
     for name in study_names():
         study, page = load_study(name), f"[{name}]({name}.md)"
-        told = "never run at this scale" if name in without else now.get(name, "see its page")
-        shown = page if (out / f"{name}.md").exists() else name
+        path = out / f"{name}.md"
+        told = now.get(name) or (counted_on(path.read_text("utf-8")) if path.exists() else "")
+        told = "never run at this scale" if name in without else told
+        shown = page if path.exists() else name
         lines.append(f"| {shown} | {study.place}: {study.title} | {told} |")
     return "\n".join(lines) + "\n"
 

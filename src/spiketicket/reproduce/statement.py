@@ -6,6 +6,7 @@ contrary or of another size, and else is *undecided*, or *unfinished* where anyt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -42,6 +43,16 @@ def counted(findings: Sequence[Finding]) -> str:
     """How many findings of each decision there are, in words."""
     count = {words: sum(f.decision == d for f in findings) for d, words in DECISIONS.items()}
     return ", ".join(f"{n} {words}" for words, n in count.items() if n) or "no claim"
+
+
+def counted_on(page: str) -> str:
+    """What :func:`counted` says of all panels of a page, whose headlines end with it."""
+    found = dict.fromkeys(DECISIONS.values(), 0)
+    for headline in re.findall(r"^\*\*.+\*\*: .+ \((.+)\)\.$", page, re.MULTILINE):
+        for words in found:
+            told = re.search(rf"(?:^|, )(\d+) {re.escape(words)}(?=, \d|$)", headline)
+            found[words] += int(told[1]) if told else 0
+    return ", ".join(f"{n} {words}" for words, n in found.items() if n) or "no claim"
 
 
 def not_shown(findings: Sequence[Finding]) -> str:
