@@ -5,7 +5,7 @@ bfloat16 where both hold, float32 otherwise:
 * the device multiplies bfloat16 matrices itself: a CPU with AVX512-BF16 or AMX, or a GPU that
   PyTorch says computes in bfloat16;
 * the widest layer below the classifier has at least :data:`WIDE` outputs. On narrower ones
-  bfloat16 saves next to nothing: ``benchmarks/recipe_parts.py --precision`` measures it.
+  bfloat16 saves next to nothing: ``benchmarks/precision.py`` measures it.
 
 A custom network, whose layers are not known before it is built, is computed in float32.
 """
