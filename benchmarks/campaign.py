@@ -1,17 +1,22 @@
 """Tickets on CIFAR-10 with every control and several seeds, in the background of other work.
 
     python benchmarks/campaign.py [CELL ...] [--densities 0.5,0.1] [--seeds 3] [--budget 60m]
-                                  [--hours H] [--threads N] [--runs runs]
+                                  [--stages NAME,...] [--hours H] [--threads N]
+                                  [--runs results/campaign-cifar10]
                                   [--record results/campaign-cifar10.jsonl]
                                   [--list | --status | --draw]
 
 A CELL is a recipe with changes, in one argument: ``"recipes/cifar10.toml data.validation=0.1"``;
 without any, those of `CELLS`. Each has the stages of its method with the default controls and the
-shuffled mask, at every density. The first seed of every cell comes first, its ticket before its
-controls; then the second seed of every cell, and so on: so what is there at any time is as complete
-as it can be. What two cells have in common, as the dense net of all densities, is trained once.
+shuffled mask, at every density; with ``--stages`` only those. One cell comes after the other, and
+of a cell a stage with all seeds before the next stage: so what is there at any time has as many
+seeds as it can have. What two cells have in common, as the dense net of all densities, is trained
+once.
 
 Kill it whenever you like: the same command goes on from the last checkpoint and does nothing twice.
+Start it once per core, with ``--threads 1``, and the processes share the seeds among them. What
+another machine needs to go on without the checkpoints is small: git takes it of the run folders
+in ``results/campaign-cifar10``.
 After ``--hours`` it stops by itself, right after a checkpoint. With ``--budget`` epochs, time steps
 and batch size are those that ``spiketicket find --budget`` chooses for a recipe at its first
 density, when that first runs; the other densities have the same.
@@ -24,7 +29,7 @@ and the minutes until then. ``--draw`` makes the picture beside it; both of them
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
 import shlex
 import sys
@@ -49,6 +54,7 @@ from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.time_plan import known_plan
 from spiketicket.machine.bounded import parse_json, read_regular
+from spiketicket.machine.claims import InUseError
 from spiketicket.machine.files import check_place, write_bytes
 from spiketicket.machine.parallel import fixed
 from spiketicket.methods.budgets import rescheduled
@@ -63,6 +69,7 @@ BEST, PUBLISHED = (shlex.quote(str(RECIPES / f"{n}.toml")) for n in ("cifar10", 
 CELLS = (BEST, f"{PUBLISHED} model.encoder=whiten", PUBLISHED)
 DENSITIES = "0.5,0.1"
 ALWAYS = ("controls.shuffled=true",)
+WAIT_S = 60.0
 PAPER = "table1.cifar10-vgg9"
 
 
@@ -94,7 +101,9 @@ def main() -> int:
         return draw(options.record)
     until = time.monotonic() + 3600 * options.hours
     try:
-        run(cells, options, until)
+        while run(cells, options, until):
+            print("another process is at what is left", flush=True)
+            time.sleep(WAIT_S)
     except StoppedError:
         print("the time is over; the same command goes on from the last checkpoint")
     finally:
@@ -110,10 +119,11 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("cells", nargs="*", metavar="CELL", help="a recipe and its changes")
     parser.add_argument("--densities", default=DENSITIES)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--stages", help="only those of these names, as ticket,random_trained")
     parser.add_argument("--budget", help="the most that one stage may take, such as 60m")
     parser.add_argument("--hours", type=float, default=float("inf"))
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--runs", type=Path, default=Path("results/campaign-cifar10"))
     parser.add_argument("--record", type=Path, default=Path("results/campaign-cifar10.jsonl"))
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--list", action="store_true", help="the stages in their order")
@@ -134,13 +144,14 @@ def cells_of(texts: Sequence[str], densities: Sequence[str]) -> list[Cell]:
     return made
 
 
-def run(cells: Sequence[Cell], options: argparse.Namespace, until: float) -> None:
-    """Do what is left, in order.
+def run(cells: Sequence[Cell], options: argparse.Namespace, until: float) -> bool:
+    """Do what is left, in order; whether there still is something, which another process is at.
 
     Raises:
         StoppedError: the time is over.
     """
-    for count, cell in itertools.product(range(1, options.seeds + 1), cells):
+    busy = False
+    for cell in cells:
         reporter = Timed(until, cell.recipe.train.checkpoint_steps)
         reporter.look()
         recipe = known_recipe(cell, options)
@@ -154,21 +165,25 @@ def run(cells: Sequence[Cell], options: argparse.Namespace, until: float) -> Non
                 reporter=reporter,
             )
             recipe = known_recipe(cell, options)
-        if recipe is not None and (left := list(pending(recipe, options.runs, count))):
-            print(f"{cell.title}: {len(left)} stages left of {count} seeds", flush=True)
-            run_cell(recipe, recipe.repetitions(count), cells, options, reporter)
-        add_rows(cell, options)
+        if recipe is not None and pending(recipe, options):
+            print(f"{cell.title}: {len(pending(recipe, options))} stages left", flush=True)
+            run_cell(cell, recipe, cells, options, reporter)
+            busy = busy or bool(pending(recipe, options))
+    return busy
 
 
 def run_cell(
+    cell: Cell,
     recipe: Recipe,
-    seeds: Sequence[int],
     cells: Sequence[Cell],
     options: argparse.Namespace,
     reporter: Timed,
 ) -> None:
-    """What ``find`` does, but that stages which another cell has finished are taken over."""
+    """What ``find`` does, stage by stage, but that stages which another cell has finished are taken
+    over, and that seeds which another process is at are left out.
+    """
     others = [known for cell in cells if (known := known_recipe(cell, options))]
+    folder, seeds = RunFolder.of(recipe, options.runs), recipe.repetitions(options.seeds)
 
     def take_over(experiment: Experiment, name: str, seed: int, place: Path) -> None:
         key = stage_keys(recipe, seed, "cpu", versions())[name]
@@ -181,17 +196,49 @@ def run_cell(
 
     context = Context(threads=options.threads, reporter=reporter, adopt=take_over)
     with fixed():
-        experiment, folder = prepare_experiment(recipe, context), RunFolder.of(recipe, options.runs)
-        results = [run_seed(experiment, folder, seed, context) for seed in seeds]
-        concluded(experiment, folder, tuple(seeds), results, context)
+        experiment = prepare_experiment(recipe, context)
+        for stage, seed in pending(recipe, options):
+            if not folder.seed(seed).stage(stage.name).finished:
+                with contextlib.suppress(InUseError):
+                    run_seed(experiment, folder, seed, context, [stage])
+                add_rows(cell, options)
+        if not list(unfinished(recipe, options, stages_of(recipe))):
+            results = [run_seed(experiment, folder, seed, context) for seed in seeds]
+            concluded(experiment, folder, tuple(seeds), results, context)
 
 
-def pending(recipe: Recipe, runs: Path, count: int) -> Iterator[StageFolder]:
-    folder = RunFolder.of(recipe, runs)
-    for seed in recipe.repetitions(count):
-        for stage in stages_of(recipe):
-            if not (place := folder.seed(seed).stage(stage.name)).finished:
-                yield place
+def pending(recipe: Recipe, options: argparse.Namespace) -> list[tuple[Stage, int]]:
+    """The stages that are asked for and not finished, in their order, with their seeds."""
+    return list(unfinished(recipe, options, asked(recipe, options)))
+
+
+def unfinished(
+    recipe: Recipe, options: argparse.Namespace, stages: Sequence[Stage]
+) -> Iterator[tuple[Stage, int]]:
+    folder = RunFolder.of(recipe, options.runs)
+    for stage in stages:
+        for seed in recipe.repetitions(options.seeds):
+            if not folder.seed(seed).stage(stage.name).finished:
+                yield stage, seed
+
+
+def asked(recipe: Recipe, options: argparse.Namespace) -> tuple[Stage, ...]:
+    """The stages of a recipe that ``--stages`` names, and those that they need.
+
+    Raises:
+        UserError: it names one that there is not.
+    """
+    stages = stages_of(recipe)
+    if not options.stages:
+        return stages
+    names, known = set(options.stages.split(",")), [stage.name for stage in stages]
+    if unknown := sorted(names.difference(known)):
+        raise UserError(
+            "is no stage of this recipe", where="--stages", value=unknown, remedy=f"Use {known}"
+        )
+    for stage in reversed(stages):
+        names |= set(stage.needs if stage.name in names else ())
+    return tuple(stage for stage in stages if stage.name in names)
 
 
 class Timed(LineReporter):
@@ -289,10 +336,10 @@ def curve(place: StageFolder) -> list[list[float]]:
 
 def listed(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:
     """The stages in the order they run."""
-    for number in range(options.seeds):
-        for cell in cells:
-            for stage in stages_of(cell.recipe):
-                yield f"{cell.title}, seed {cell.recipe.seed + number}: {stage.title}"
+    for cell in cells:
+        for stage in asked(cell.recipe, options):
+            for seed in cell.recipe.repetitions(options.seeds):
+                yield f"{cell.title}, seed {seed}: {stage.title}"
 
 
 def status(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What each part of a recipe does to validation accuracy: one change at a time, the ticket alone.
+"""What each part of a recipe does to validation accuracy: one change at a time, one stage alone.
 
     python benchmarks/recipe_parts.py [--network vgg9] [--set section.key=value ...]
-                                      [--rows NAME ...] [--seeds 1] [--threads 1]
+                                      [--stage ticket] [--rows NAME ...] [--seeds 1] [--threads 1]
                                       [--images 15000] [--epochs 6] [--runs runs/recipe-parts]
                                       [--output results/recipe_parts.jsonl]
 
@@ -9,6 +9,8 @@ The base: CIFAR-10, so many training images and epochs, T = 1, half width, densi
 Adam (0.9, 0.99) at 0.02, 10 % warm-up and a cosine, reflected shifts of 4, random flip, rates not
 tuned. ``--set`` changes the base of all rows, ``--network`` its network, and ``--set name=...`` is
 for settings whose rows are to stand apart. Every row is the base with the changes that ROWS names.
+The ticket is trained, or with ``--stage dense`` the dense net; a random mask is the ticket of
+``--set ticket.name=random_mask``. Rows of a learning rate that a stage does not have are left out.
 
 Only validation samples are judged: the best epoch's accuracy, and the same net's with test-time
 flip. No test sample is looked at. A line is added to the output for every row and seed that it
@@ -32,7 +34,7 @@ from spiketicket.experiment.provenance import machine
 from spiketicket.experiment.setup import Context, prepare_experiment
 from spiketicket.experiment.train import evaluated, trained
 from spiketicket.machine.parallel import fixed
-from spiketicket.methods.stages import stage_of
+from spiketicket.methods.stages import Stage, stage_of
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import Recipe, parse_recipe, to_dict
 
@@ -69,6 +71,10 @@ ROWS: dict[str, tuple[str, ...]] = {
     "batch 128": ("train.batch_size=128",),
     "score rate 0.005": ("train.scores.lr=0.005",),
     "score rate 0.06": ("train.scores.lr=0.06",),
+    "weight rate 0.001": ("train.weights.lr=0.001",),
+    "weight rate 0.004": ("train.weights.lr=0.004",),
+    "weight rate 0.016": ("train.weights.lr=0.016",),
+    "weight rate 0.064": ("train.weights.lr=0.064",),
     "linear schedule": ("train.schedule=linear",),
     "constant rate": ("train.schedule=constant",),
     "betas 0.9, 0.999": ("train.scores.betas=[0.9, 0.999]",),
@@ -94,7 +100,8 @@ def main() -> None:
     for name in options.rows or ROWS:
         try:
             recipe = recipe_of(name, options)
-            known += measured(name, recipe, known, options)
+            if concerns(name, stage_of(recipe, options.stage)):
+                known += measured(name, recipe, known, options)
         except UserError as error:
             print(f"{name}: left out, {error}", flush=True)
     print(table(known))
@@ -105,6 +112,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="vgg9")
     parser.add_argument("--set", dest="changes", action="append", default=[])
+    parser.add_argument("--stage", default="ticket", choices=("ticket", "dense"))
     parser.add_argument("--rows", nargs="*", choices=ROWS)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -134,6 +142,12 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     return parse_recipe(base, overrides=[*kept, *changes])
 
 
+def concerns(name: str, stage: Stage) -> bool:
+    """Whether a stage has what a row changes: the learning rate of its scores, or its weights."""
+    kind, _, rate = name.partition(" rate ")
+    return not rate or f"{kind}s" in stage.trains
+
+
 def measured(
     name: str, recipe: Recipe, known: Sequence[Mapping[str, Any]], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
@@ -142,17 +156,17 @@ def measured(
     with fixed():
         experiment = prepare_experiment(recipe, Context(threads=options.threads))
         facts = machine(experiment.device)
-        done = {(r["hash"], r["seed"], r["spiketicket"]) for r in known}
+        done = {(r["hash"], r["seed"], r["stage"], r["spiketicket"]) for r in known}
         for seed in recipe.repetitions(options.seeds):
-            if (recipe.hash, seed, facts["spiketicket"]) in done:
+            if (recipe.hash, seed, options.stage, facts["spiketicket"]) in done:
                 continue
             place = SeedFolder(options.runs / f"{recipe.folder_name}-{seed}")
-            own = place.stage("ticket")
+            own = place.stage(options.stage)
             own.path.mkdir(parents=True, exist_ok=True)
             started = time.perf_counter()
             result = trained(
                 experiment,
-                stage_of(recipe, "ticket"),
+                stage_of(recipe, options.stage),
                 seed,
                 place,
                 own=own,
@@ -164,6 +178,7 @@ def measured(
             row = {
                 "benchmark": "recipe_parts",
                 "row": name,
+                "stage": options.stage,
                 "network": options.network,
                 "changes": options.changes,
                 "hash": recipe.hash,
@@ -203,13 +218,14 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """Each row's mean over its seeds, and the points by which it differs from its base."""
-    groups: dict[tuple[str, str], dict[str, dict[int, Mapping[str, Any]]]] = {}
+    groups: dict[tuple[str, str, str], dict[str, dict[int, Mapping[str, Any]]]] = {}
     for row in rows:
-        group = groups.setdefault((row["network"], " ".join(row["changes"])), {})
+        about = row["network"], row["stage"], " ".join(row["changes"])
+        group = groups.setdefault(about, {})
         group.setdefault(row["row"], {})[row["seed"]] = row
     lines = []
-    for (network, changes), found in groups.items():
-        lines.append(f"{network} {changes}".rstrip())
+    for about, found in groups.items():
+        lines.append(", ".join(filter(None, about)))
         base = found.get("base", {})
         for name, seeds in found.items():
             mean = statistics.fmean(r["validation_accuracy"] for r in seeds.values())

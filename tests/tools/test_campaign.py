@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.folder import RunFolder
+from spiketicket.machine.claims import claimed
 
 ROOT = Path(__file__).parents[2]
 TINY = """name = "tiny"
@@ -82,7 +85,7 @@ def cells_of(campaign: Any, options: Any) -> Any:
     return campaign.cells_of(options.cells, options.densities.split(","))
 
 
-def test_a_seed_of_every_cell_before_the_next_and_tickets_before_controls(
+def test_every_seed_of_a_stage_before_the_next_and_tickets_before_controls(
     campaign: Any, tmp_path: Path
 ) -> None:
     options = parsed(campaign, tmp_path)
@@ -91,11 +94,64 @@ def test_a_seed_of_every_cell_before_the_next_and_tickets_before_controls(
     stages = ("ticket", "dense, trained", "random mask, frozen", "mask shuffled, trained")
     assert lines == [
         f"{cell}, seed {seed}: {stage}"
-        for seed in (0, 1)
         for cell in (half, tenth)
         for stage in stages
+        for seed in (0, 1)
     ]
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_stage_comes_with_those_it_needs(campaign: Any, tmp_path: Path) -> None:
+    options = parsed(campaign, tmp_path, "--stages", "shuffled")
+    (first, *_) = cells_of(campaign, options)
+    assert [stage.name for stage in campaign.asked(first.recipe, options)] == ["ticket", "shuffled"]
+    options.stages = "dense,tiket"
+    with pytest.raises(UserError, match=r"--stages: is no stage of this recipe.*\['tiket'\]"):
+        campaign.asked(first.recipe, options)
+
+
+@pytest.mark.slow
+def test_a_seed_that_another_process_is_at_is_left_to_it(
+    campaign: Any, tmp_path: Path, one_thread: None
+) -> None:
+    options = parsed(campaign, tmp_path, "--stages", "ticket", "--densities", "0.5")
+    cells = cells_of(campaign, options)
+    folder = RunFolder.of(cells[0].recipe, options.runs)
+    folder.path.mkdir(parents=True)
+    with claimed(folder.path, folder.seed(0).path.name):
+        assert campaign.run(cells, options, float("inf"))
+    rows = [json.loads(line) for line in options.record.read_text().splitlines()]
+    assert [(row["seed"], row["stage"]) for row in rows] == [(1, "ticket")]
+    assert not campaign.run(cells, options, float("inf"))
+    assert len(options.record.read_text().splitlines()) == 2
+    assert not folder.result.exists()  # nothing is judged before its controls are there
+
+
+@pytest.mark.slow
+def test_what_git_takes_of_the_run_folders_is_enough_to_go_on(
+    campaign: Any, tmp_path: Path, one_thread: None
+) -> None:
+    options = parsed(campaign, tmp_path, "--seeds", "1")
+    cells, first = cells_of(campaign, options), tmp_path / "runs"
+    options.stages = "ticket,dense"
+    campaign.run(cells[:1], options, float("inf"))
+    rules = (ROOT / "results/campaign-cifar10/.gitignore").read_bytes()
+    (first / ".gitignore").write_bytes(rules)
+    for command in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *command], cwd=first, check=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=first, check=True, capture_output=True)
+    taken = listed.stdout.decode().splitlines()
+    assert not [name for name in taken if name.endswith(("root.json", ".pt", ".lock"))]
+    options.runs, options.stages = tmp_path / "elsewhere", None
+    for name in taken:
+        (options.runs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first / name, options.runs / name)
+    before = options.record.read_bytes()
+    campaign.run(cells, options, float("inf"))
+    rows = [json.loads(line) for line in options.record.read_text().splitlines()]
+    assert options.record.read_bytes().startswith(before)
+    assert len(rows) == 2 * 4
+    assert [r.get("shared", False) for r in rows if r["stage"] == "dense"] == [False, True]
 
 
 def test_all_recipes_of_its_own_can_be_run(campaign: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spiketicket.errors import UserError
+from spiketicket.methods.stages import stage_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +66,31 @@ def test_what_is_measured_is_not_measured_again(
     assert not list((tmp_path / "runs").rglob("checkpoint.pt"))
     parts.main()
     assert parts.read(output) == rows
+    # the same recipe's dense net is another line, and its net another training
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:-3], "base", "--stage", "dense"])
+    parts.main()
+    *before, dense = parts.read(output)
+    assert before == rows
+    assert dense["stage"] == "dense"
+    assert dense["hash"] == rows[0]["hash"]
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "kind"),
+    [
+        ("edge_popup", "ticket", "score"),
+        ("edge_popup", "dense", "weight"),
+        ("random_mask", "ticket", "weight"),
+    ],
+)
+def test_a_rate_concerns_the_stages_that_train_with_it(
+    parts: Any, method: str, stage: str, kind: str
+) -> None:
+    recipe = parts.recipe_of("base", parts.parsed(["--set", f"ticket.name={method}"]))
+    left_out = {n for n in parts.ROWS if not parts.concerns(n, stage_of(recipe, stage))}
+    other = {"score": "weight", "weight": "score"}[kind]
+    assert left_out == {n for n in parts.ROWS if n.startswith(f"{other} rate")}
+    assert left_out
 
 
 def test_differences_are_to_the_base_of_the_same_seed(readme_writer: Any) -> None:
@@ -73,6 +99,7 @@ def test_differences_are_to_the_base_of_the_same_seed(readme_writer: Any) -> Non
     def row(name: str, seed: int, accuracy: float) -> dict[str, Any]:
         return {
             "row": name,
+            "stage": "ticket",
             "seed": seed,
             "network": "vgg9",
             "changes": [],

@@ -15,7 +15,7 @@ from spiketicket.data import training_split
 from spiketicket.experiment.conclude import FindResult, concluded
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
-from spiketicket.experiment.seed import run_dense, run_seed
+from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
 from spiketicket.experiment.time_plan import time_plan
 from spiketicket.experiment.tuning import FIRST, is_tuned, trial_title
@@ -130,8 +130,9 @@ def train_dense(
     consent = Consent(network, options, trust_options)
     with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
         folder = RunFolder.of(recipe, runs_dir)
-        _tell_plan([stage_of(recipe, "dense")], folder, [recipe.seed], context, recipe)
-        return run_dense(experiment, folder, recipe.seed, context)
+        dense = stage_of(recipe, "dense")
+        _tell_plan([dense], folder, [recipe.seed], context, recipe)
+        return run_seed(experiment, folder, recipe.seed, context, [dense])["dense"]
 
 
 @contextmanager

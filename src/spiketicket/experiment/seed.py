@@ -19,7 +19,7 @@ from spiketicket.experiment.setup import Context, Experiment
 from spiketicket.experiment.stage import copy_same, run_stage
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import refuse_link, write_bytes, write_json
-from spiketicket.methods.stages import Stage, stage_of
+from spiketicket.methods.stages import Stage
 from spiketicket.recipe import Recipe, placed_root, to_toml
 
 _BRIEFLY_S = 60.0
@@ -27,15 +27,20 @@ _BRIEFLY_S = 60.0
 
 
 def run_seed(
-    experiment: Experiment, folder: RunFolder, seed: int, context: Context
+    experiment: Experiment,
+    folder: RunFolder,
+    seed: int,
+    context: Context,
+    stages: Sequence[Stage] = (),
 ) -> dict[str, StageOutcome]:
-    """Do all stages of a seed of the run in ``folder``; finished ones are read.
+    """Do all stages of a seed of the run in ``folder``, or only ``stages``, each after those it
+    needs; finished ones are read.
 
     Raises:
         UserError: another process does this seed, the data is other than it was, or as
             :func:`spiketicket.experiment.stage.run_stage`.
     """
-    place, stages = folder.seed(seed), experiment.stages
+    place, stages = folder.seed(seed), stages or experiment.stages
     done = all(place.stage(stage.name).finished for stage in stages)
     if context.workers.agreed(done):
         check_data(folder, experiment)
@@ -47,21 +52,6 @@ def run_seed(
         if context.workers.first:
             place.error.unlink(missing_ok=True)
     return results
-
-
-def run_dense(
-    experiment: Experiment, folder: RunFolder, seed: int, context: Context
-) -> StageOutcome:
-    """Do only the dense stage of a seed, in the same place as :func:`run_seed`.
-
-    Raises:
-        UserError: as :func:`run_seed`.
-    """
-    place, dense = folder.seed(seed), stage_of(experiment.recipe, "dense")
-    with _claimed(folder.path, context, place.path.name):
-        with held_briefly(folder.path, context):
-            _open_folder(folder, experiment)
-        return _stages(experiment, place, [dense], seed, context)["dense"]
 
 
 def run_stages(

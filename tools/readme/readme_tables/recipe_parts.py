@@ -11,27 +11,30 @@ from readme_tables.markdown import link, mean_text, table
 
 Rows = dict[str, dict[int, Mapping[str, Any]]]
 """Lines by row and seed."""
+STAGES = {"ticket": "the ticket of density {:g}", "dense": "the dense net"}
 
 
 def parts_table(rows: list[dict[str, Any]], path: Path) -> str:
     """A table for each network and base, its rows as they were measured."""
-    groups: dict[tuple[str, str], Rows] = {}
+    groups: dict[tuple[str, str, str], Rows] = {}
     for row in rows:
-        group = groups.setdefault((row["network"], ", ".join(row["changes"])), {})
+        about = row["network"], row["stage"], ", ".join(row["changes"])
+        group = groups.setdefault(about, {})
         group.setdefault(row["row"], {})[row["seed"]] = row
     return "\n\n".join(_table(*about, found, path) for about, found in groups.items())
 
 
-def _table(network: str, changes: str, found: Rows, path: Path) -> str:
+def _table(network: str, stage: str, changes: str, found: Rows, path: Path) -> str:
     first = next(iter(next(iter(found.values())).values()))
     recipe, base = first["recipe"], found.get("base", {})
+    what = STAGES[stage].format(recipe["ticket"]["density"])
     title = (
         f"**What each part brings**, {network}{f' with {changes}' if changes else ''}:"
         f" {recipe['data']['train_limit']:,} training images of {recipe['data']['name']},"
-        f" {recipe['train']['epochs']} epochs, the ticket of density"
-        f" {recipe['ticket']['density']:g} alone, judged on {first['validation_count']:,}"
-        f" **validation** images ({link(path)}, {first['device']}, threads: {first['threads']},"
-        f" spiketicket {first['spiketicket']}). The difference is to the base of the same seeds:"
+        f" {recipe['train']['epochs']} epochs, {what} alone, judged on"
+        f" {first['validation_count']:,} **validation** images ({link(path)},"
+        f" {first['device']}, threads: {first['threads']}, spiketicket {first['spiketicket']})."
+        " The difference is to the base of the same seeds:"
     )
     lines = []
     for name, seeds in found.items():
