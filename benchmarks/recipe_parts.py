@@ -69,6 +69,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "cutout 8": ("data.cutout=8",),
     "batch 32": ("train.batch_size=32",),
     "batch 128": ("train.batch_size=128",),
+    "batch 256": ("train.batch_size=256",),
     "score rate 0.005": ("train.scores.lr=0.005",),
     "score rate 0.06": ("train.scores.lr=0.06",),
     "weight rate 0.001": ("train.weights.lr=0.001",),

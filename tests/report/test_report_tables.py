@@ -75,6 +75,24 @@ def test_the_stages_and_their_seeds(make_run: MakeRun) -> None:
     assert (rows[0]["seed 0"], rows[0]["seed 1"], rows[0]["mean"]) == ("92.00", "93.00", "92.50")
 
 
+def test_the_test_time_flip_and_the_precision_are_told(make_run: MakeRun) -> None:
+    folder = make_run(seeds=2)
+    before = stages_table(read_run(folder))
+    assert not any("flip" in column for column in before.columns)
+    assert "Trained in" not in before.note
+    result = json.loads((folder / "result.json").read_text())
+    ticket, dense = result["stages"][:2]
+    ticket |= {"test_accuracy_flip": [92.5, 94.0], "precision": "bf16"}
+    dense |= {"precision": "bf16"}
+    (folder / "result.json").write_text(json.dumps(result))
+    table = stages_table(read_run(folder))
+    rows = words(table)
+    assert rows[0]["mean with test-time flip"] == "93.25"
+    assert rows[1]["mean with test-time flip"] == "–"
+    assert "not judged" in table.note
+    assert table.note.endswith("Trained in bf16.")
+
+
 @pytest.mark.parametrize(
     ("basis", "covers"),
     [

@@ -65,6 +65,8 @@ class Row:
     facts: Facts
     test: Mapping[int, float]
     validation: Mapping[int, float]
+    flipped: Mapping[int, float]
+    """Test accuracy with test-time flip, where the recipe asks for it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,6 +147,7 @@ class Run:
                 facts = next(iter(done.values()))
                 test = {seed: r.test_accuracy for seed, r in done.items()}
                 validation = {seed: r.validation_accuracy for seed, r in done.items()}
+                flipped = {seed: r.test_accuracy_flip for seed, r in done.items()}
                 found.append(
                     Row(
                         name=name,
@@ -152,6 +155,7 @@ class Run:
                         facts=facts,
                         test=test,
                         validation=validation,
+                        flipped={seed: a for seed, a in flipped.items() if a is not None},
                     )
                 )
         return tuple(found)
@@ -212,5 +216,10 @@ class Run:
         test = dict(zip(seeds, row.test_accuracy, strict=True))
         validation = dict(zip(seeds, row.validation_accuracy, strict=False))
         return Row(
-            name=row.stage, title=self.title(row.stage), facts=row, test=test, validation=validation
+            name=row.stage,
+            title=self.title(row.stage),
+            facts=row,
+            test=test,
+            validation=validation,
+            flipped=dict(zip(seeds, row.test_accuracy_flip, strict=False)),
         )

@@ -26,6 +26,7 @@ def stages_table(run: Run) -> Table:
     """Accuracy of every stage: each seed, mean, spread, and both intervals."""
     seeds = run.seeds
     level = f"{100 * run.confidence:g} %"
+    flipped = any(row.flipped for row in run.rows)
     columns = (
         "stage",
         *(f"seed {seed}" for seed in seeds),
@@ -34,8 +35,9 @@ def stages_table(run: Run) -> Table:
         f"{level} interval\nover seeds",
         f"{level} Wilson\nover samples",
         "validation\nmean",
+        *(["mean with\ntest-time flip"] * flipped),
     )
-    rows = tuple(_stage_row(run, row) for row in run.rows)
+    rows = tuple(_stage_row(run, row) + _flipped(row) * flipped for row in run.rows)
     main = frozenset(i for i, row in enumerate(run.rows) if row.name == run.main)
     samples = f" of {run.samples:,} test samples" if run.samples else ""
     return Table(
@@ -44,8 +46,24 @@ def stages_table(run: Run) -> Table:
         rows=rows,
         main=main,
         note=f"Test accuracy in percent{samples}. Interval over seeds: Student's t. Wilson: of the "
-        "mean accuracy, the samples counted once.",
+        f"mean accuracy, the samples counted once.{_FLIP_NOTE * flipped}{_precision(run)}",
     )
+
+
+_FLIP_NOTE = (
+    " Test-time flip: the mean of the logits for a sample and its mirror image, not judged."
+)
+
+
+def _flipped(row: Row) -> tuple[Cell]:
+    mean = sum(row.flipped.values()) / len(row.flipped) if row.flipped else None
+    return (Cell(percent(mean), mean),)
+
+
+def _precision(run: Run) -> str:
+    """What the nets were trained in, where the recipe leaves that to the processor."""
+    known = sorted({row.facts.precision for row in run.rows if row.facts.precision})
+    return f" Trained in {' and '.join(known)}." if known else ""
 
 
 def _stage_row(run: Run, row: Row) -> tuple[Cell, ...]:
