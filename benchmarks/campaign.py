@@ -11,7 +11,9 @@ without any, those of `CELLS`. Each has the stages of its method with the defaul
 shuffled mask, at every density; with ``--stages`` only those. One cell comes after the other, and
 of a cell a stage with all seeds before the next stage: so what is there at any time has as many
 seeds as it can have. What two cells have in common, as the dense net of all densities, is trained
-once.
+once. Learning rates are those of the recipes, which ``benchmarks/recipe_parts.py`` chose by
+validation accuracy for tickets, dense nets and random masks: a trial of every stage at half its
+length, as ``find`` makes it, would take longer than the stages.
 
 Kill it whenever you like: the same command goes on from the last checkpoint and does nothing twice.
 Start it once per core, with ``--threads 1``, and the processes share the seeds among them. What
@@ -68,7 +70,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 BEST, PUBLISHED = (shlex.quote(str(RECIPES / f"{n}.toml")) for n in ("cifar10", "cifar10-vgg9"))
 CELLS = (BEST, f"{PUBLISHED} model.encoder=whiten", PUBLISHED)
 DENSITIES = "0.5,0.1"
-ALWAYS = ("controls.shuffled=true",)
+ALWAYS = ("controls.shuffled=true", "train.tune=off")
 WAIT_S = 60.0
 PAPER = "table1.cifar10-vgg9"
 

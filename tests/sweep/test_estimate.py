@@ -4,10 +4,12 @@ import time
 
 import pytest
 import torch
+from torch import nn
 
 from spiketicket.experiment import cost as module
 from spiketicket.experiment.cost import Sizes, StageCost, stage_s, timed
 from spiketicket.machine import parallel
+from spiketicket.models.resnet19 import ResNet19
 from spiketicket.recipe import parse_recipe
 from spiketicket.sweep.estimate import estimate
 from spiketicket.sweep.plan import make_plan
@@ -71,19 +73,24 @@ def test_a_stage_is_its_epochs_at_each_number_of_time_steps():
                 "batch_size": 8,
                 "tune": "off",
                 "timestep_ramp": [[3, 1], [2, 4]],
+                "size_ramp": [[2, 5], [4, 6]],
             },
         }
     )
+    share = {5: 0.5, 6: 0.75, 0: 1.0}
     train, test = {1: 0.5, 4: 2.0, 8: 4.0}, {1: 0.25, 4: 1.0, 8: 2.0}
     for fresh in (False, True):
-        cost = StageCost(train_s=train, test_s=test, batch_s=0.125, step_s=0.25, fresh=fresh)
+        cost = StageCost(
+            train_s=train, test_s=test, batch_s=0.125, step_s=0.25, fresh=fresh, share=share
+        )
         sizes = Sizes(steps=10, batch=8, validation=20, test=100)
         expected = 100 * test[8]
         for epoch in range(9):
             at = (1, 1, 1, 4, 4, 8, 8, 8, 8)[epoch]
             assert timesteps_at(epoch, recipe.train, 8) == at
+            side = (5, 5, 6, 6, 6, 6, 0, 0, 0)[epoch]
             for _ in range(10):
-                expected += 0.125 + 0.25 + 8 * train[at]
+                expected += 0.125 + 0.25 + 8 * train[at] * share[side]
             judged = 20 + (10 * 8 if fresh and at == 8 else 0)
             expected += judged * test[at]
         assert stage_s(cost, recipe.train, sizes, 8) == pytest.approx(expected)
@@ -134,6 +141,26 @@ def test_every_time_step_of_a_ramp_is_timed(tmp_path, runs, timings):
     cost = costs["ticket"]
     assert set(cost.train_s) == set(cost.test_s) == {1, 2, 16}
     assert cost.train_s[1] < cost.train_s[16]
+
+
+def test_every_size_of_a_ramp_is_timed(tmp_path, runs, timings):
+    seen = []
+    controls = {"dense": False, "random_trained": False, "random_frozen": False}
+    model = {"name": "resnet19", "width": 0.0625, "timesteps": 1}
+    train = {"size_ramp": [[1, 4], [2, 6]], "epochs": 8}
+    made = runs(model=model, controls=controls, train=train)
+    hook = nn.modules.module.register_module_forward_pre_hook(
+        lambda net, inputs: (
+            seen.append(tuple(inputs[0].shape[-2:])) if isinstance(net, ResNet19) else None
+        )
+    )
+    try:
+        estimate(make_plan(made, tmp_path), tmp_path)
+    finally:
+        hook.remove()
+    ((_, cost),) = timings
+    assert set(cost.share) == {4, 6}
+    assert set(seen) == {(8, 8), (6, 6), (4, 4)}
 
 
 def test_equal_trainings_are_timed_once(tmp_path, ladder_runs, timings):

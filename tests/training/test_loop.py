@@ -22,7 +22,7 @@ from spiketicket.training.callback import Callback, StopAfter
 from spiketicket.training.evaluate import Evaluation
 from spiketicket.training.loop import LOG_STEPS, Trainee, fit
 from spiketicket.training.optimizer import make_optimizer
-from spiketicket.training.schedule import epochs_of_timesteps, learning_rate, timesteps_at
+from spiketicket.training.schedule import epochs_of_kinds, learning_rate, timesteps_at
 from spiketicket.training.statistics import estimate_statistics
 
 pytestmark = pytest.mark.slow
@@ -69,12 +69,15 @@ def test_learning_rate_rises_then_falls_to_zero():
 def test_timesteps_follow_the_ramp():
     config = TrainConfig(epochs=5, batch_size=1, timestep_ramp=((2, 1), (1, 2)))
     assert [timesteps_at(e, config, 4) for e in range(6)] == [1, 1, 2, 4, 4, 4]
-    assert epochs_of_timesteps(config, 4) == {1: 2, 2: 1, 4: 2}
+    assert epochs_of_kinds(config, 4) == {(1, 0): 2, (2, 0): 1, (4, 0): 2}
+    small = config.model_copy(update={"size_ramp": ((1, 16), (2, 24))})
+    kinds = {(1, 16): 1, (1, 24): 1, (2, 24): 1, (4, 0): 2}
+    assert epochs_of_kinds(small, 4) == kinds
     # Of fine-tuning, the epochs may end within the ramp. And counting takes no time an epoch.
     shorter = config.model_copy(update={"epochs": 1})
-    assert epochs_of_timesteps(shorter, 4) == {1: 1}
+    assert epochs_of_kinds(shorter, 4) == {(1, 0): 1}
     longer = config.model_copy(update={"epochs": 10**15})
-    assert epochs_of_timesteps(longer, 1) == {1: 10**15 - 1, 2: 1}
+    assert epochs_of_kinds(longer, 1) == {(1, 0): 10**15 - 1, (2, 0): 1}
 
 
 def test_same_recipe_gives_the_same_bytes(tmp_path):

@@ -1,8 +1,9 @@
 """What a stage costs: some steps of every distinct training, timed here and now.
 
 A training is built as it would be, but from nets that were never trained. Its forward and backward
-passes are timed at every number of time steps of ``train.timestep_ramp``; the optimizer's step is
-timed by itself. Numbers of steps, epochs, and samples for validation and test give the rest.
+passes are timed at every number of time steps of ``train.timestep_ramp``, and at the fewest also
+with pictures of every size of ``train.size_ramp``; the optimizer's step is timed by itself. Numbers
+of steps, epochs, and samples for validation and test give the rest.
 Trainings that differ only in what costs nothing (density, seed, rates, epochs, names) are timed
 once. It holds for this machine and these threads.
 
@@ -19,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from spiketicket.recipe.shapes import SCORES
 from spiketicket.training.forward import autocast
 from spiketicket.training.loop import Trainee
 from spiketicket.training.optimizer import make_optimizer
-from spiketicket.training.schedule import epochs_of_timesteps, fewer_frames
+from spiketicket.training.schedule import epochs_of_kinds, fewer_frames, smaller
 from spiketicket.training.statistics import STATISTICS_BATCHES
 
 _TRAINED_S, _TESTED_S = 0.2, 0.1
@@ -69,7 +70,8 @@ class StageCost:
     its batch.
 
     ``fresh`` is whether BatchNorm statistics are estimated before a net is judged, ``ramps``
-    whether it has time steps, of which there may be fewer.
+    whether it has time steps, of which there may be fewer. ``share`` is how much of ``train_s``
+    pictures of a shorter side take, by its pixels.
     """
 
     train_s: Mapping[int, float]
@@ -78,6 +80,7 @@ class StageCost:
     step_s: float
     fresh: bool
     ramps: bool = True
+    share: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,9 @@ def stage_s(cost: StageCost, budget: TrainConfig, sizes: Sizes, final: int) -> f
     total = cost.test_s[final] * (sizes.test + (0 if cost.train_s else fresh))
     if not cost.train_s:
         return total + cost.test_s[final] * sizes.validation
-    for steps, count in epochs_of_timesteps(budget, final).items():
-        step = cost.step_s + cost.batch_s + sizes.batch * cost.train_s[steps]
+    for (steps, side), count in epochs_of_kinds(budget, final).items():
+        sample = cost.train_s[steps] * cost.share.get(side, 1.0)
+        step = cost.step_s + cost.batch_s + sizes.batch * sample
         judged = sizes.validation + (fresh if steps == final else 0)
         total += count * (sizes.steps * step + judged * cost.test_s[steps])
     return total
@@ -162,6 +166,7 @@ def _costly(inputs: StageInputs) -> dict[str, Any]:
     found["train"] = {k: train[k] for k in ("batch_size", "precision", "kernel")} | {
         "optimizers": [train[k]["name"] for k in ("scores", "weights") if k in train],
         "timesteps": sorted({steps for _, steps in train["timestep_ramp"]}),
+        "sides": sorted({side for _, side in train.get("size_ramp", ())}),
         "judged": {k: train[k] for k in ("average", "bn_statistics") if k in train},
     }
     model = found.get("model", {})
@@ -192,8 +197,8 @@ class _Bench:
         prepared = self._built(stage)
         trainee, final = prepared.trainee, self.recipe.model.timesteps
         budget = stage.schedule(self.recipe)
-        ramp = {*epochs_of_timesteps(budget, final), final}
-        train_s, test_s, batch_s, step_s = {}, {}, 0.0, 0.0
+        ramp = {*(steps for steps, _ in epochs_of_kinds(budget, final)), final}
+        train_s, test_s, share, batch_s, step_s = {}, {}, {}, 0.0, 0.0
         merging = trainee.model.register_forward_pre_hook(fewer_frames, prepend=True)
         for steps in sorted(ramp, reverse=True):  # the most first: it warms up
             if hasattr(trainee.model, "timesteps"):
@@ -201,6 +206,9 @@ class _Bench:
             if trainee.parameters:
                 train_s[steps], batch_s, step_s = self._train_s(trainee)
             test_s[steps] = self._test_s(trainee.model)
+        if trainee.parameters:
+            for side in {side for _, side in budget.size_ramp}:
+                share[side] = self._train_s(trainee, side)[0] / train_s[min(ramp)]
         merging.remove()
         if not (self.scratch / name).exists():
             self._leave(stage, prepared)
@@ -212,6 +220,7 @@ class _Bench:
             step_s=step_s,
             fresh=fresh,
             ramps=hasattr(trainee.model, "timesteps"),
+            share=share,
         )
 
     def _built(self, stage: Stage) -> Prepared:
@@ -236,9 +245,14 @@ class _Bench:
         found = {"search": dict(prepared.finish()), "kept_by_layer": kept}
         write_result(files.result, {"validation_accuracy": 0.0, **found})
 
-    def _train_s(self, trainee: Trainee) -> tuple[float, float, float]:
-        """Seconds a sample, of making a batch, and of a step without its passes."""
+    def _train_s(self, trainee: Trainee, side: int = 0) -> tuple[float, float, float]:
+        """Seconds a sample, of making a batch, and of a step without its passes.
+
+        ``side`` is that of smaller pictures.
+        """
         (x, y), batch_s = self._batch()
+        if side:
+            x = smaller(x, side)
         optimizer = make_optimizer(trainee.parameters, trainee.optimizer, trainee.also)
         trainee.model.train()
 

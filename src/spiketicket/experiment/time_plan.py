@@ -37,7 +37,7 @@ from spiketicket.methods.method import check_settings
 from spiketicket.methods.stages import stages_of
 from spiketicket.progress import tell_doing
 from spiketicket.recipe import Recipe, TrainConfig
-from spiketicket.training.schedule import epochs_of_timesteps
+from spiketicket.training.schedule import epochs_of_kinds
 
 PART: Final = 0.9
 """Of a budget that a plan spends."""
@@ -237,7 +237,7 @@ def _record(
     longest = max(seconds, key=lambda name: seconds[name])
     cost, train = costs[longest], found.train
     stage = next(each for each in stages_of(found) if each.name == longest)
-    used = epochs_of_timesteps(stage.schedule(found), found.model.timesteps)
+    used = {t for t, _ in epochs_of_kinds(stage.schedule(found), found.model.timesteps)}
     epoch = {
         str(t): round(
             sizes.steps * (cost.step_s + cost.batch_s + sizes.batch * s)

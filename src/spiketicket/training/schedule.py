@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, Literal
 
@@ -42,14 +43,16 @@ def is_whole(epoch: int, config: TrainConfig) -> bool:
     )
 
 
-def epochs_of_timesteps(config: TrainConfig, final: int) -> dict[int, int]:
-    """How many epochs :func:`timesteps_at` gives each number of timesteps, the ramp's first."""
-    found: dict[int, int] = {}
-    left = config.epochs
-    for epochs, timesteps in (*config.timestep_ramp, (left, final)):
-        found[timesteps] = found.get(timesteps, 0) + min(epochs, left)
-        left -= min(epochs, left)
-    return {timesteps: epochs for timesteps, epochs in found.items() if epochs}
+def epochs_of_kinds(config: TrainConfig, final: int) -> dict[tuple[int, int], int]:
+    """How many epochs have each :func:`timesteps_at` and :func:`side_at`, the first ones first."""
+    ends = {0, config.epochs}
+    for ramp in (config.timestep_ramp, config.size_ramp):
+        ends |= set(itertools.accumulate(epochs for epochs, _ in ramp))
+    found: dict[tuple[int, int], int] = {}
+    for start, end in itertools.pairwise(sorted(e for e in ends if e <= config.epochs)):
+        kind = timesteps_at(start, config, final), side_at(start, config)
+        found[kind] = found.get(kind, 0) + end - start
+    return found
 
 
 def learning_rate(step: int, total: int, warmup: float, schedule: Schedule = "cosine") -> float:
