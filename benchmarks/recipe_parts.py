@@ -218,9 +218,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """Each row's mean over its seeds, and the points by which it differs from its base."""
-    groups: dict[tuple[str, str, str], dict[str, dict[int, Mapping[str, Any]]]] = {}
+    groups: dict[tuple[str, ...], dict[str, dict[int, Mapping[str, Any]]]] = {}
     for row in rows:
-        about = row["network"], row["stage"], " ".join(row["changes"])
+        epochs = f"{row['recipe']['train']['epochs']} epochs"
+        about = row["network"], row["stage"], " ".join(row["changes"]), epochs
         group = groups.setdefault(about, {})
         group.setdefault(row["row"], {})[row["seed"]] = row
     lines = []

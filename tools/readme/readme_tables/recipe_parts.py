@@ -16,22 +16,23 @@ STAGES = {"ticket": "the ticket of density {:g}", "dense": "the dense net"}
 
 def parts_table(rows: list[dict[str, Any]], path: Path) -> str:
     """A table for each network and base, its rows as they were measured."""
-    groups: dict[tuple[str, str, str], Rows] = {}
+    groups: dict[tuple[str, str, str, int], Rows] = {}
     for row in rows:
-        about = row["network"], row["stage"], ", ".join(row["changes"])
+        epochs = row["recipe"]["train"]["epochs"]
+        about = row["network"], row["stage"], ", ".join(row["changes"]), epochs
         group = groups.setdefault(about, {})
         group.setdefault(row["row"], {})[row["seed"]] = row
     return "\n\n".join(_table(*about, found, path) for about, found in groups.items())
 
 
-def _table(network: str, stage: str, changes: str, found: Rows, path: Path) -> str:
+def _table(network: str, stage: str, changes: str, epochs: int, found: Rows, path: Path) -> str:
     first = next(iter(next(iter(found.values())).values()))
     recipe, base = first["recipe"], found.get("base", {})
     what = STAGES[stage].format(recipe["ticket"]["density"])
     title = (
         f"**What each part brings**, {network}{f' with {changes}' if changes else ''}:"
         f" {recipe['data']['train_limit']:,} training images of {recipe['data']['name']},"
-        f" {recipe['train']['epochs']} epochs, {what} alone, judged on"
+        f" {epochs} epochs, {what} alone, judged on"
         f" {first['validation_count']:,} **validation** images ({link(path)},"
         f" {first['device']}, threads: {first['threads']}, spiketicket {first['spiketicket']})."
         " The difference is to the base of the same seeds:"
