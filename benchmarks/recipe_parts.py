@@ -22,19 +22,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy.optimize import brentq
+
+from searches_tried import SEARCHES, searching
 from spiketicket.errors import UserError
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.provenance import machine
 from spiketicket.experiment.setup import Context, prepare_experiment
 from spiketicket.experiment.train import evaluated, trained
 from spiketicket.machine.parallel import fixed
-from spiketicket.methods.stages import Stage, stage_of
+from spiketicket.methods.stages import stage_of
 from spiketicket.progress import NullReporter
 from spiketicket.recipe import Recipe, parse_recipe, to_dict
 
@@ -88,10 +92,20 @@ ROWS: dict[str, tuple[str, ...]] = {
     "a third of the epochs at 16 pixels, a third at 24": (
         "train.size_ramp=[[{third}, 16], [{third}, 24]]",
     ),
+    "no encoder": ("model.encoder=none",),
+    "whitening": ("model.encoder=whiten",),
+    "whitening, then LIF": ("model.encoder=whiten-lif",),
+    "VGG-9": ("model.name=vgg9",),
+    "shortcuts": ("model.shortcuts=true",),
+    "signed supermask": ("ticket.name=signed_supermask",),
+    "signed supermask of as many bits": ("ticket.name=signed_supermask", "ticket.density={bits}"),
+    "densities by ERK": ("ticket.distribution=erk",),
+    **dict.fromkeys(SEARCHES, ("ticket.name=edge_popup",)),
     "float32": ("train.precision=fp32",),
     "bfloat16": ("train.precision=bf16",),
 }
-"""Changes by row; ``{most}`` is all epochs but two, ``{third}`` a third of them."""
+"""Changes by row; ``{most}`` is all epochs but two, ``{third}`` a third of them, ``{bits}`` the
+density whose signed ticket has as many bits as an unsigned one of the base's."""
 
 
 def main() -> None:
@@ -100,7 +114,7 @@ def main() -> None:
     for name in options.rows or ROWS:
         try:
             recipe = recipe_of(name, options)
-            if concerns(name, stage_of(recipe, options.stage)):
+            if concerns(name, recipe, options):
                 known += measured(name, recipe, known, options)
         except UserError as error:
             print(f"{name}: left out, {error}", flush=True)
@@ -135,17 +149,43 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
         "model": {**BASE["model"], "name": options.network},
         "train": {**BASE["train"], "epochs": options.epochs},
     }
-    ramp = {"most": max(options.epochs - 2, 1), "third": max(options.epochs // 3, 1)}
+    known = parse_recipe(base, overrides=options.changes)
+    ramp = {
+        "bits": f"{density_of_bits(known.ticket.density):.3f}",
+        "most": max(options.epochs - 2, 1),
+        "third": max(options.epochs // 3, 1),
+    }
     changes = [change.format(**ramp) for change in ROWS[name]]
     asked = {change.partition("=")[0] for change in changes}
     kept = [change for change in options.changes if change.partition("=")[0] not in asked]
     return parse_recipe(base, overrides=[*kept, *changes])
 
 
-def concerns(name: str, stage: Stage) -> bool:
-    """Whether a stage has what a row changes: the learning rate of its scores, or its weights."""
+def density_of_bits(density: float) -> float:
+    """The density d at which mask and signs, H(d) + d bits a weight, are the H(density) of a mask
+    whose signs the seed draws.
+    """
+
+    def more(kept: float) -> float:
+        return entropy(kept) + kept - entropy(density)
+
+    return float(brentq(more, 1e-9, min(density, 0.5)))
+
+
+def entropy(share: float) -> float:
+    """Bits a coin of this share."""
+    return -sum(p * math.log2(p) for p in (share, 1 - share) if p)
+
+
+def concerns(name: str, recipe: Recipe, options: argparse.Namespace) -> bool:
+    """Whether a row changes the base: not where that has it already, nor the learning rate of
+    scores, or of weights, in a stage that does not train them.
+    """
+    if name == "base" or name in SEARCHES:
+        return True
     kind, _, rate = name.partition(" rate ")
-    return not rate or f"{kind}s" in stage.trains
+    trained = not rate or f"{kind}s" in stage_of(recipe, options.stage).trains
+    return trained and recipe.hash != recipe_of("base", options).hash
 
 
 def measured(
@@ -156,22 +196,26 @@ def measured(
     with fixed():
         experiment = prepare_experiment(recipe, Context(threads=options.threads))
         facts = machine(experiment.device)
-        done = {(r["hash"], r["seed"], r["stage"], r["spiketicket"]) for r in known}
+        done = {
+            (r["hash"], r["seed"], r["stage"], r.get("search", ""), r["spiketicket"]) for r in known
+        }
+        search = name if name in SEARCHES else ""
         for seed in recipe.repetitions(options.seeds):
-            if (recipe.hash, seed, options.stage, facts["spiketicket"]) in done:
+            if (recipe.hash, seed, options.stage, search, facts["spiketicket"]) in done:
                 continue
-            place = SeedFolder(options.runs / f"{recipe.folder_name}-{seed}")
+            place = SeedFolder(options.runs / f"{recipe.folder_name}-{seed}" / search)
             own = place.stage(options.stage)
             own.path.mkdir(parents=True, exist_ok=True)
             started = time.perf_counter()
-            result = trained(
-                experiment,
-                stage_of(recipe, options.stage),
-                seed,
-                place,
-                own=own,
-                reporter=NullReporter(),
-            )
+            with searching(name):
+                result = trained(
+                    experiment,
+                    stage_of(recipe, options.stage),
+                    seed,
+                    place,
+                    own=own,
+                    reporter=NullReporter(),
+                )
             assert result.fitted is not None
             model = result.prepared.trainee.model
             _, validation = experiment.split(seed)
@@ -179,6 +223,7 @@ def measured(
                 "benchmark": "recipe_parts",
                 "row": name,
                 "stage": options.stage,
+                **({"search": search} if search else {}),
                 "network": options.network,
                 "changes": options.changes,
                 "hash": recipe.hash,

@@ -150,6 +150,7 @@ class ScoreSearch(Callback, ABC):
 
     signed: ClassVar[bool] = False
     """Whether the sign of a score is that of its weight too: negative ones invert it."""
+    weight: ClassVar[type[PopupWeight]] = PopupWeight
 
     def __init__(
         self, model: nn.Module, config: ScoreConfig, *, binary: bool, seed: int, epochs: int
@@ -182,7 +183,7 @@ class ScoreSearch(Callback, ABC):
             weight.copy_(value)
         scores = torch.empty_like(weight)
         scores.copy_(self.initial_scores(shape, Stream(seed, "score", name)))
-        popup = PopupWeight(weight.detach(), scores, binary=binary, signed=self.signed)
+        popup = self.weight(weight.detach(), scores, binary=binary, signed=self.signed)
         parametrize.register_parametrization(layer, "weight", popup, unsafe=True)
 
     @abstractmethod
