@@ -18,6 +18,7 @@ from recipes import varied
 import spiketicket
 from spiketicket.errors import UserError
 from spiketicket.experiment import conclude, train
+from spiketicket.experiment.answers import read_answers
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.find import find, train_dense
 from spiketicket.experiment.record import add_record, check_record
@@ -70,6 +71,15 @@ def test_every_stage_is_there_with_its_own_facts(found):
         "tiny-seed0.ticket",
         "tiny-seed1.ticket",
     ]
+
+
+def test_the_run_knows_the_labels_of_its_answers(found):
+    answers = read_answers(found.folder / "answers.npz")
+    (first, *_) = found.ticket_stage
+    right = first.predictions == answers.labels
+    assert 100 * right.mean() == pytest.approx(first.test_accuracy)
+    assert answers.wrong == tuple(np.flatnonzero(~right)[:16].tolist())
+    assert [int(answers.labels[i]) for i in answers.examples] == list(range(10))
 
 
 def test_random_masks_have_the_tickets_count_in_every_layer(found):

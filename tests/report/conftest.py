@@ -91,10 +91,27 @@ def write_run(where: Path, made: Made) -> Path:
     if made.finished:
         write(folder / "result.json", result_of(made, recipe, names, rows, truth))
         main = "pepsp" if made.ladder else "ticket"
+        write_answers(folder, predictions_of(main, 0, made.shift, truth), truth)
         for seed in range(made.seeds):
             ticket = (folder / f"seed-{seed}" / main / "model.ticket").read_bytes()
             (folder / f"{made.name}-seed{seed}.ticket").write_bytes(ticket)
     return folder
+
+
+def write_answers(folder: Path, given: Any, truth: Any) -> None:
+    wrong = np.flatnonzero(given != truth)[:5]
+    ids = np.array(sorted({*range(CLASSES), *wrong.tolist()}))
+    images = np.arange(len(ids) * 64, dtype=np.uint8).reshape(len(ids), 1, 8, 8)
+    np.savez_compressed(
+        folder / "answers.npz",
+        labels=truth,
+        classes=np.array(["zero", "one", "two", "<three>"]),
+        ids=ids,
+        images=images,
+        examples=np.arange(CLASSES),
+        wrong=wrong,
+        seed=np.array(0),
+    )
 
 
 def recipe_of(made: Made) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import html
 import io
 import math
 import re
@@ -68,6 +69,9 @@ def test_every_figure_is_xml_within_its_frame(
     figures = all_figures(make_run(ladder=ladder, events=events))
     assert {f.name.split("-")[0] for f in figures} == {
         "differences",
+        "confusion",
+        "examples",
+        "wrong",
         "energy",
         "network",
         "layers",
@@ -82,7 +86,7 @@ def test_every_figure_is_xml_within_its_frame(
         width, height = (float(v) for v in root.get("viewBox", "").split()[2:])
         assert (width, root.get("aria-label")) == (
             360,
-            figure.svg.split('aria-label="')[1].split('"')[0],
+            html.unescape(figure.svg.split('aria-label="')[1].split('"')[0]),
         )
         for node in root.iter(f"{SVG}path"):
             if node.get("transform") or node.get("class") in ("veil", "outline"):

@@ -90,6 +90,7 @@ def test_the_verdict_comes_first_and_everything_after_it(tmp_path: Path, make_ru
     assert headings(page) == [
         "Accuracy",
         "Against the controls",
+        "Answers",
         "The ladder",
         "Operations, energy, sparsity",
         "Inside the network",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.answers import answers_file
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.judging import verdict_over
 from spiketicket.experiment.outcome import StageOutcome, over_seeds
@@ -15,7 +16,7 @@ from spiketicket.experiment.results import read_result, write_result
 from spiketicket.experiment.schemas import RunResult
 from spiketicket.experiment.seed import held_briefly, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.machine.files import explained
+from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.parallel import fixed
 from spiketicket.methods.stages import condition, stages_of, ticket_of
 from spiketicket.recipe import Recipe, to_dict
@@ -133,7 +134,8 @@ def concluded(
     )
     if not context.workers.first:
         return found
-    known = read_result(folder.result) if all(t.exists() for t in tickets) else None
+    there = all(path.exists() for path in (*tickets, folder.answers))
+    known = read_result(folder.result) if there else None
     if known == _without_times(found.to_dict()):
         return found
     with held_briefly(folder.path, context):
@@ -141,6 +143,7 @@ def concluded(
             experiment.guard()
             _save_with_verdict(outcome, path, verdict)
         experiment.guard()
+        _write_answers(experiment, folder, found.ticket_stage[0])
         write_result(folder.result, _without_times(found.to_dict()))
         folder.error.unlink(missing_ok=True)
     return found
@@ -174,6 +177,13 @@ def stage_record(recipe: Recipe, result: StageOutcome) -> dict[str, Any]:
         **machine,
         "recipe": to_dict(recipe),
     }
+
+
+def _write_answers(experiment: Experiment, folder: RunFolder, ticket: StageOutcome) -> None:
+    test, classes = experiment.dataset.test, experiment.dataset.classes
+    answered = ticket.predictions_of(len(test))
+    with explained(folder.path):
+        write_bytes(folder.answers, answers_file(test, classes, answered, ticket.seed))
 
 
 _IN_TICKET: Final = ("outcome", "sentences", "seeds", "margin", "confidence")

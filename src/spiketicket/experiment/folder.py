@@ -6,6 +6,7 @@
                        root.json                 where the data lies on this machine
                        stages.json               the stages of every seed, in the order they run
                        result.json               the verdict over the seeds asked for last
+                       answers.npz               labels of the test set, pictures of a few samples
                        <name>-seed<s>.ticket     the ticket, with the verdict in it
                        report.html               the page about the run
                        seed-<s>/<stage>/         one training with one seed
@@ -193,6 +194,11 @@ class RunFolder:
     def result(self) -> Path:
         """The verdict; the run is done when it is there for the seeds asked for."""
         return self.path / RESULT
+
+    @property
+    def answers(self) -> Path:
+        """Labels of the test set, and pictures of a few samples of it."""
+        return self.path / "answers.npz"
 
     @property
     def error(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from spiketicket.errors import UserError
+from spiketicket.experiment.answers import read_answers
 from spiketicket.experiment.folder import RESULT, RunFolder, StageFolder, stages_in
 from spiketicket.experiment.results import checked_result, read_predictions
 from spiketicket.experiment.schemas import (
@@ -64,11 +65,14 @@ def read_run(folder: Path, *, details: bool = True, label: str = "") -> Run:
         counted=bool(listed),
         stages=(),
         sample=None,
+        answers=None,
         notes=(),
     )
     if details or result is None:
         stages = tuple(_stages(run, notes.append))
-        run = replace(run, stages=stages, sample=_sample(run, stages, notes.append))
+        sample = _sample(run, stages, notes.append)
+        answers = _tried(read_answers, place.answers, folder, notes.append)
+        run = replace(run, stages=stages, sample=sample, answers=answers)
     return replace(run, notes=tuple(notes))
 
 

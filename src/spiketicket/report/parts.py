@@ -12,6 +12,12 @@ from spiketicket.report.cost_part import (
     operations_table,
     sparsity_table,
 )
+from spiketicket.report.figures.answers import (
+    confusion_matrix,
+    confusion_table,
+    examples,
+    wrong_answers,
+)
 from spiketicket.report.figures.canvas import Figure
 from spiketicket.report.figures.energy import energy_bars, energy_tables
 from spiketicket.report.figures.forest import forests
@@ -51,6 +57,9 @@ SPARED = {
     "more-energy": "energies by another table",
     "network": "the network's picture",
     "comparisons": "the comparisons in numbers",
+    "confusions": "the most frequent wrong answers",
+    "examples": "a sample of every class",
+    "wrong": "wrong answers",
     "raster": "spikes",
     "membranes": "membranes",
     "answer": "the answer to the sample",
@@ -59,6 +68,7 @@ SPARED = {
     "layers": "the ticket layer by layer",
     "sparsity": "sparsity",
     "energy": "energies",
+    "confusion": "the confusion matrix",
     "training": "training curves",
 }
 """What a page of many runs goes without, in this order, where it would be too large."""
@@ -175,12 +185,17 @@ def _training(run: Run) -> Items:
     return items
 
 
+_ANSWERS = "Answers"
 _KEPT, _LADDER = "What is kept", "The ladder"
 _COST, _INSIDE, _SAMPLE = "Operations, energy, sparsity", "Inside the network", "One sample"
 _MAKERS: tuple[tuple[str, str, Callable[[Run], Items]], ...] = (
     ("Accuracy", "accuracy", _accuracy),
     ("Against the controls", "differences", forests),
     ("Against the controls", "comparisons", lambda run: [comparison_table(run)]),
+    (_ANSWERS, "confusion", lambda run: [confusion_matrix(run)]),
+    (_ANSWERS, "examples", lambda run: [examples(run)]),
+    (_ANSWERS, "wrong", lambda run: [wrong_answers(run)]),
+    (_ANSWERS, "confusions", lambda run: [confusion_table(run)]),
     (_KEPT, "sizes", _sizes),
     (_COST, "contradictions", _contradictions),
     (_COST, "energy", lambda run: _energy(run, 0)),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spiketicket.experiment.answers import Answers
 from spiketicket.experiment.schemas import (
     Compared,
     Epoch,
@@ -86,6 +87,8 @@ class Run:
     stages: tuple[Stage, ...]
     sample: tuple[str, Sample] | None
     """The stage whose sample is shown, the ticket's if it has one, and the sample."""
+    answers: Answers | None
+    """Labels of the test set, and pictures of a few samples."""
     notes: tuple[str, ...]
 
     @property

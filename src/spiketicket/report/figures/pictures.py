@@ -25,7 +25,7 @@ def pictures(sample: Sample, stage: str) -> Figure:
     for m in range(count):
         x = (m % _COLUMNS) * (_SIDE + _GAP)
         y = (m // _COLUMNS) * (height + 22)
-        parts.append(image(_colours(sample.images[m]), x, y, _SIDE, height))
+        parts.append(image(colours(sample.images[m]), x, y, _SIDE, height))
         parts.append(text(x, y + height + 13, sample.class_name(sample.labels[m]), "small dim"))
         if sample.kept is not None and sample.grid is not None:
             kept = np.zeros(sample.grid[0] * sample.grid[1], np.bool_)
@@ -66,7 +66,7 @@ def _which(ids: tuple[int, ...]) -> str:
     return " and ".join(found).capitalize()
 
 
-def _colours(frames: NDArray[Any]) -> NDArray[Any]:
+def colours(frames: NDArray[Any]) -> NDArray[Any]:
     """Frames [F, C, H, W] as one image: colours, grey, or polarities summed over time."""
     if frames.shape[0] > 1 or frames.shape[1] == 2:
         total = frames.sum(0, dtype=np.float64)
