@@ -144,13 +144,18 @@ def _warnings(runs: Sequence[Run]) -> list[Markup]:
     return [element("p", line) for line in found]
 
 
+_NAMED = {"data": "data", "model": "network"}
+"""Sections of a recipe whose names are shown, as columns where the runs differ."""
+
+
 def _overview(runs: Sequence[Run], detailed: int) -> Table:
     keys = _shown_keys(runs)
+    named = {title: {run.named(section, "–") for run in runs} for section, title in _NAMED.items()}
+    about = [section for section, title in _NAMED.items() if len(named[title]) > 1]
     columns = (
         "run",
         "verdict",
-        "data",
-        "network",
+        *(_NAMED[section] for section in about),
         *(key.replace(".", ".\n") for key in keys),
         "seeds",
         "ticket %",
@@ -160,12 +165,14 @@ def _overview(runs: Sequence[Run], detailed: int) -> Table:
         "its interval",
     )
     rows = tuple(
-        _overview_row(run, keys, i if i < detailed else None) for i, run in enumerate(runs)
+        _overview_row(run, about, keys, i if i < detailed else None) for i, run in enumerate(runs)
     )
     note = "Keys of the recipe in which the runs differ have a column."
+    if alike := [f"{title} {next(iter(v))}" for title, v in named.items() if len(v) == 1]:
+        note += f" All: {', '.join(alike)}."
     if detailed < len(runs):
         note += f" Details follow for the first {detailed} of the {len(runs)} runs."
-    return Table(name="runs", columns=columns, rows=rows, words=4, note=note)
+    return Table(name="runs", columns=columns, rows=rows, words=2 + len(about), note=note)
 
 
 def _shown_keys(runs: Sequence[Run]) -> list[str]:
@@ -180,7 +187,9 @@ def _shown_keys(runs: Sequence[Run]) -> list[str]:
     return sorted(found, key=lambda key: key not in AXES)[:_MOST_KEYS]
 
 
-def _overview_row(run: Run, keys: Sequence[str], index: int | None) -> tuple[Cell, ...]:
+def _overview_row(
+    run: Run, about: Sequence[str], keys: Sequence[str], index: int | None
+) -> tuple[Cell, ...]:
     interval, mean = overall(run)
     dense = next((row for row in run.rows if row.name == "dense"), None)
     dense_mean = sum(dense.test.values()) / len(dense.test) if dense else None
@@ -195,8 +204,7 @@ def _overview_row(run: Run, keys: Sequence[str], index: int | None) -> tuple[Cel
     return (
         Cell(name, None, run.label),
         Cell(badge(run.outcome), None, run.outcome),
-        Cell(str(run.named("data", "–"))),
-        Cell(str(run.named("model", "–"))),
+        *(Cell(run.named(section, "–")) for section in about),
         *(_setting(values.get(key)) for key in keys),
         Cell(str(len(run.seeds)), len(run.seeds)),
         Cell(percent(mean), mean),
