@@ -248,6 +248,8 @@ def test_several_runs_are_compared(tmp_path: Path, make_run: MakeRun) -> None:
     words = text_of(page)
     assert "Of 2 runs, 2 tie." in words
     assert "Accuracy against density" in words
+    assert "All: data digits, network convnet." in words
+    assert not re.search(r"<th[^>]*>(data|network)</th>", page)
     assert 'href="#run-2"' in page
     assert 'id="run-2"' in page
 
@@ -256,7 +258,9 @@ def test_runs_of_other_data_and_format(tmp_path: Path, make_run: MakeRun) -> Non
     other = make_run(name="other", ladder=True, change={"data.name": "cifar10"})
     path = other / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9, "new": [1]}))
-    words = text_of(page_of(tmp_path, make_run(), other))
+    page = page_of(tmp_path, make_run(), other)
+    words = text_of(page)
+    assert re.findall(r"<th[^>]*>(data|network)</th>", page) == ["data", "network"]
     assert "They are of 2 data sets (cifar10, digits)" in words
     assert "No two finished runs differ in one number only" in words
 
