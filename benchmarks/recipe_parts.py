@@ -162,7 +162,7 @@ def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
 
 
 def density_of_bits(density: float) -> float:
-    """The density d at which mask and signs, H(d) + d bits a weight, are the H(density) of a mask
+    """The density d at which mask and signs, H(d) + d bits per weight, are the H(density) of a mask
     whose signs the seed draws.
     """
 

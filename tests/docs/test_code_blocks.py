@@ -50,6 +50,7 @@ ELSEWHERE = {
         "docs/energy.md",
         "arithmetic     = sum over layers of  mac_pj * macs + ac_pj * ac_units",
     ): "formulas; tests/measure/test_energy.py",
+    ("docs/paper.md", "@inproceedings{cheng2024gaining,"): "BibTeX; CITATION.cff has the same",
     ("docs/ticket-format.md", "01 03 90 00 A2"): "test_ticket_format.py",
     ("docs/ticket-format.md", "h     = 91C668BF1866CD65"): "test_ticket_format.py",
 }
