@@ -256,6 +256,45 @@ def test_the_picture_is_in_the_page_once_it_is_drawn(
     assert caption.startswith("*CIFAR-10, 3 seeds: ")
 
 
+def test_the_table_pairs_the_seeds_that_both_have(readme_writer: Any) -> None:
+    tables = importlib.import_module("readme_tables.campaign").campaign_tables
+
+    def row(stage: str, seed: int, accuracy: float) -> dict[str, Any]:
+        return {
+            "cell": "net, density 0.5",
+            "stage": stage,
+            "title": stage,
+            "seed": seed,
+            "threads": 1,
+            "hash": "0123456789abcdef",
+            "condition": "BinW-SNN",
+            "device": "A",
+            "spiketicket": "1",
+            "test_accuracy": accuracy,
+            "validation_accuracy": accuracy + 1,
+            "trained_epochs": 12,
+            "file_bytes": 2000,
+            "curve": [[30.0, 50.0], [60.0 + seed, accuracy + 1]],
+            "recipe": {
+                "model": {"timesteps": 4, "encoder": "whiten"},
+                "ticket": {"name": "signed_supermask"},
+            },
+        }
+
+    tickets = [row("ticket", seed, accuracy) for seed, accuracy in enumerate((80.0, 82.0, 84.0))]
+    controls = [row("dense", 1, 79.0), row("dense", 2, 82.0)]
+    lines = tables([*tickets, *controls], Path("x.jsonl")).splitlines()
+    assert "data-dependent, frozen, not searched" in lines[0]
+    assert "| ticket | 3 | 82.00 ± 2.00 | 83.00 ± 2.00 |  | 12 | 61 | 2 |" in lines
+    # differences 3 and 2: mean 2.5, t(1, 0.975) = 12.706, standard error 0.5
+    assert any(
+        line.startswith("| dense | 2 | 80.50") and "+2.50 (-3.85 to +8.85)" in line
+        for line in lines
+    )
+    alone = tables([row("ticket", 0, 80.0), row("dense", 0, 79.0)], Path("x.jsonl"))
+    assert "+1.00 (no interval)" in alone
+
+
 @pytest.mark.slow
 def test_all_densities_have_the_schedule_of_one_budget(
     campaign: Any, tmp_path: Path, one_thread: None

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from readme_tables import engine, exports, speed
-from readme_tables.campaign import campaign_picture
+from readme_tables.campaign import campaign_picture, campaign_tables
 from readme_tables.costs import energy_table
 from readme_tables.experiments import find_table, outcome_table, train_table
 from readme_tables.five_rows import five_rows
@@ -79,6 +79,7 @@ def sections(results: Path, place: Path) -> dict[str, list[str]]:
         "Tickets and their controls": [
             *each("find-*.jsonl", find_table),
             *made("train-*.jsonl", train_table),
+            *made("campaign-*.jsonl", campaign_tables),
         ],
         "The paper's tables and figures": [study_part(s, place) for s in read_studies(results)],
         "Parts of a recipe": [
