@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
+from command import Result
 
 from spiketicket.cli import find as find_command
 from spiketicket.machine import cores

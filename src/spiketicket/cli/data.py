@@ -7,15 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Group, Option
 from spiketicket.cli.options import JsonOption, RootOption, SetOption
 from spiketicket.machine.output import fail, note, say, say_json
 
 if TYPE_CHECKING:
     from spiketicket.data import CheckReport, Survey
 
-app = typer.Typer(help="List, check and get datasets.", no_args_is_help=True)
+app = Group(help="List, check and get datasets.")
 
 
 class Part(StrEnum):
@@ -27,12 +26,12 @@ class Part(StrEnum):
 
 SplitOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--split-at-reset",
         help="Cut files whose clock was reset into recordings: data.split_at_reset=true.",
     ),
 ]
-NameArgument = Annotated[str, typer.Argument(help="A dataset; `data list` names them.")]
+NameArgument = Annotated[str, Argument(help="A dataset; `data list` names them.")]
 
 
 @app.command("list")
@@ -70,21 +69,21 @@ def check(
     else:
         _print_report(report)
     if not report.ok:
-        raise typer.Exit(2)
+        raise Exit(2)
 
 
 @app.command()
 def view(
     target: Annotated[
         str,
-        typer.Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
+        Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
     ],
     *,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The picture (.svg). Default: named by it."),
+        Option("--out", "-o", help="The picture (.svg). Default: named by it."),
     ] = None,
-    part: Annotated[Part, typer.Option("--part", help="Which samples INDEX counts.")] = Part.train,
+    part: Annotated[Part, Option("--part", help="Which samples INDEX counts.")] = Part.train,
     root: RootOption = "",
     settings: SetOption = None,
     split: SplitOption = False,

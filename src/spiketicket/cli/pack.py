@@ -6,8 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.cli.options import JsonOption, MaxMemoryOption
 from spiketicket.machine.output import say_json
 
@@ -24,11 +23,11 @@ class Signs(StrEnum):
 
 
 def pack(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file of any format.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    ticket: Annotated[Path, Argument(help="A .ticket file of any format.")],
+    output: Annotated[Path, Option("--output", "-o", help="The file to write.")],
     signs: Annotated[
         Signs,
-        typer.Option(
+        Option(
             "--signs",
             help="auto: left out of layers in which the ticket's seed draws them, and drawn anew"
             " when the file is read. raw: one bit per kept weight. seed: as auto, but refused where"

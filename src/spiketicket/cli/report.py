@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.machine.output import note
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    runs: Annotated[list[Path], Argument(metavar="RUN...", help="One or more run folders.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
+        Path, Option("--output", "-o", metavar="FILE", help="The page to write.")
     ] = Path("report.html"),
     figures: Annotated[
         Path | None,
-        typer.Option(
-            "--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."
-        ),
+        Option("--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."),
     ] = None,
 ) -> None:
     """Write one HTML page about any number of runs; it needs no network.
