@@ -16,7 +16,7 @@ from spiketicket.machine.output import LONGEST, shown
 _GAP: Final = 2
 """Columns between two columns of a table."""
 _NARROWEST: Final = 4
-_STYLES: Final = {"bold": "\x1b[1m", "dim": "\x1b[2m"}
+_STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -85,7 +85,9 @@ def _text(text: str, keep: str = "") -> str:
 
 
 def _styled(text: str, style: str) -> str:
-    return f"{_STYLES[style]}{text}\x1b[0m" if style and output.has_styles() else text
+    if not style or not output.has_styles():
+        return text
+    return f"\x1b[{';'.join(_STYLES[word] for word in style.split())}m{text}\x1b[0m"
 
 
 def _wide(text: str) -> int:

@@ -124,7 +124,7 @@ def _consent(
     Raises:
         UserError: they do not go together, or are not of the form they must have.
     """
-    from spiketicket.recipe.parsing import toml_value
+    from spiketicket.recipe.toml import toml_value
 
     given: dict[str, Any] = {}
     for text in options or ():

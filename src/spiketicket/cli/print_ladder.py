@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, size_text, time_text
-from spiketicket.experiment.schemas import PATCHES
 from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
@@ -129,6 +128,8 @@ def _flips(stages: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    from spiketicket.experiment.schemas import PATCHES
+
     patch = next((stage for stage in stages if stage["stage"] in PATCHES), None)
     if patch is None:
         return []
