@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from spiketicket.cli.declare import Argument, Option
 from spiketicket.cli.options import JsonOption, MaxMemoryOption
 from spiketicket.machine.output import say_json
+from spiketicket.machine.sizes import file_size
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -56,8 +57,8 @@ def pack(
 
 
 def _print(path: Path, before: int, summary: TicketSummary, digest: str) -> None:
-    from spiketicket.cli.console import print_facts, size_text
+    from spiketicket.cli.console import print_facts
     from spiketicket.cli.print_sizes import size_facts
 
-    facts = [("before", size_text(before)), *size_facts(summary, path), ("digest", digest)]
+    facts = [("before", file_size(before)), *size_facts(summary, path), ("digest", digest)]
     print_facts(facts, title="packed")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from spiketicket.cli.declare import Argument, Option
 from spiketicket.machine.output import note
+from spiketicket.machine.sizes import file_size
 
 
 def report(
@@ -23,12 +24,12 @@ def report(
 
     A file of a run that cannot be read is named, and the page made without it.
     """
-    from spiketicket.cli.console import print_line, size_text
+    from spiketicket.cli.console import print_line
     from spiketicket.report.writing import write_report
 
     written = write_report(runs, output, figures)
     for remark in written.notes:
         note(remark)
-    print_line(f"report   {written.output}, {size_text(written.size)}")
+    print_line(f"report   {written.output}, {file_size(written.size)}")
     if figures is not None:
         print_line(f"figures  {figures}")

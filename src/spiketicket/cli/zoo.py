@@ -15,6 +15,7 @@ from spiketicket.cli.options import (
     require_device,
 )
 from spiketicket.machine.output import say, say_json
+from spiketicket.machine.sizes import file_size
 
 app = Group(help="Tickets that come with the package.")
 NameArgument = Annotated[str, Argument(help="A ticket; `zoo list` names them.")]
@@ -23,7 +24,7 @@ NameArgument = Annotated[str, Argument(help="A ticket; `zoo list` names them.")]
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """List the tickets, what they reach, and the recipe that makes each again."""
-    from spiketicket.cli.console import print_table, size_text
+    from spiketicket.cli.console import print_table
     from spiketicket.ticket.zoo import list_tickets
 
     tickets = list_tickets()
@@ -39,7 +40,7 @@ def list_all(as_json: JsonOption = False) -> None:
             f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}",
             f"{t.test_accuracy:.2f}",
             f"{t.density:.4g}",
-            size_text(t.file_bytes),
+            file_size(t.file_bytes),
         ]
         for t in tickets
     ]
