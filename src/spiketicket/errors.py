@@ -22,6 +22,47 @@ UNSET = _Unset.UNSET
 """Says that an error has no value to show; ``None`` is itself a value."""
 
 NO_TORCH = "training needs PyTorch: pip install 'spiketicket[train]'"
+_REPORT = (
+    "annotated_types",
+    "filelock",
+    "platformdirs",
+    "pooch",
+    "pydantic",
+    "rich",
+    "scipy",
+    "tomli_w",
+)
+_EXTRAS = {
+    **dict.fromkeys(_REPORT, "report"),
+    "huggingface_hub": "hub",
+    "nir": "nir",
+    "nirtorch": "nir",
+    "snntorch": "nir",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "ray": "cluster",
+    "torch_pruning": "structured",
+}
+"""Package that may not be there -> the extra that brings it."""
+
+
+def missing_package(error: ImportError) -> str | None:
+    """What to tell where a package is not installed that comes with an extra; None for others."""
+    package = (error.name or "").partition(".")[0]
+    if package == "torch":
+        return NO_TORCH
+    extra = _EXTRAS.get(package)
+    if extra is None:
+        return None
+    what = f"this needs {package}, which is not installed"
+    if extra != "report":
+        return f"{what}: pip install 'spiketicket[{extra}]'"
+    # the one that suffices in any case first: its remedy must not lead to the next error
+    return (
+        f"{what}: pip install 'spiketicket[train]', or 'spiketicket[report]', which has no PyTorch"
+        " and is enough for reports, run folders and the checks of data"
+    )
 
 
 def argument(name: str, value: object = UNSET) -> str:

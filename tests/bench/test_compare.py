@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import spiketicket
-from typer.testing import Result
+from command import Result, spiketicket
 
 from spiketicket.bench import compare as comparing
 from spiketicket.bench.agreement import compared

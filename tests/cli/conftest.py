@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import spiketicket
+from command import Result, spiketicket
 from judged import judged
-from typer.testing import Result
 
 import spiketicket.experiment as _experiment
 from spiketicket.cli import find as find_command

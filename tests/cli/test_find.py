@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
+from command import Result
 
 from spiketicket.cli import find as find_command
 from spiketicket.machine import cores
@@ -104,7 +104,7 @@ def test_find_prints_the_stages_and_where_things_are(spike: Run, fake_run: Any) 
         "96.25 ± 0.35",
         "BinW-SNN, seeds 0, 1",
         "1,234",
-        "4.3 kB",
+        "4,321 bytes",
         "1 min 15 s",
         "trained",
         "runs/x/a.ticket",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from typer.testing import Result
+from command import Result
 
 pytestmark = pytest.mark.slow
 

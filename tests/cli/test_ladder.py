@@ -79,8 +79,13 @@ def test_every_stage_is_a_row_with_what_it_keeps(
     print_find(result)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "x: spiking spikformer, keep 0.69, seeds 0, 1" in lines
-    assert "dense, trained 91.00 ± 1.41 91.00 ± 0.00 64 of 64 1 - - 4.3 kB 15 1 min 15 s" in lines
-    assert "patch ticket 91.00 ± 1.41 91.00 ± 0.00 44 of 64 0.5 50 17 4.3 kB 15 1 min 15 s" in lines
+    assert (
+        "dense, trained 91.00 ± 1.41 91.00 ± 0.00 64 of 64 1 - - 4,321 bytes 15 1 min 15 s" in lines
+    )
+    assert (
+        "patch ticket 91.00 ± 1.41 91.00 ± 0.00 44 of 64 0.5 50 17 4,321 bytes 15 1 min 15 s"
+        in lines
+    )
     assert "dense, trained 1.5 1.5 - 3 8" in lines
     assert "patch ticket 1.5 1.5 1.5 4.5 12" in lines
     (kept,) = [line for line in lines if line.startswith("Kept:")]

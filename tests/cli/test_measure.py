@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from command import Result
 
 from spiketicket.cli.print_measure import Row, print_measured
 from spiketicket.experiment.find import find

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from command import Result
 from places import FILES
-from typer.testing import Result
 
 from spiketicket.ticket import Ticket, TicketLayer, read_metadata
 

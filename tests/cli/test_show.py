@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import Result
+from command import Result
 
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, codec
 

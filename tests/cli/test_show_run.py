@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Result
 from judged import judged
-from typer.testing import Result
 
 from spiketicket.cli.print_run import sparkline
 from spiketicket.verdict.rules import StageScores

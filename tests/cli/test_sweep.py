@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Result
 from rich.console import Console
-from typer.testing import Result
 
 import spiketicket.sweep
 from spiketicket.cli.print_sweep import finished_line, running_table

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from command import Result
 
 from spiketicket.ticket import Ticket
 from spiketicket.ticket.zoo import find_ticket

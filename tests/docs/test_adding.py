@@ -42,14 +42,13 @@ import json
 import sys
 from pathlib import Path
 sys.meta_path[:] = [finder for finder in sys.meta_path if isinstance(finder, type)]
-from typer.testing import CliRunner
-from spiketicket.cli import app
+from command import spiketicket as invoke
 from spiketicket.errors import UserError
 from spiketicket.recipe import load_recipe
 from spiketicket.experiment.find import find
 
 def spike(*arguments):
-    done = CliRunner().invoke(app, arguments)
+    done = invoke(*arguments)
     assert done.exit_code == 0, (arguments, done.output)
     return done.stdout
 
@@ -93,7 +92,11 @@ def added(folder, paths, overrides, program="more = None", tests=(), controls=()
     for path in paths:
         (package / path).write_text(the_file(path))
     (folder / "added.toml").write_text(RECIPE)
-    env = {**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{package.parent}:{ROOT / 'tests/helpers'}",
+        "OMP_NUM_THREADS": "1",
+    }
     code = PROGRAM + program + (TESTED if tests else "") + TOLD
     names = " or ".join(Path(path).stem for path in paths)
     files = [str(ROOT / "tests" / test) for test in tests]
@@ -156,7 +159,7 @@ spike("export", str(ticket), "--to", "c", "-o", "plain")
 
 checked = json.loads(spike("data", "check", "arrays", "--root", "parity", "--json"))
 Path("parity/test.npz").unlink()
-broken = CliRunner().invoke(app, ["data", "check", "arrays", "--root", "parity"]).output
+broken = invoke("data", "check", "arrays", "--root", "parity").output
 more = [unknown, same.neuron_steps, same.wrong, same.logit_difference, checked, broken]
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 import shutil
@@ -12,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from command import spiketicket
 from doc_blocks import PAGES, ROOT, Command, all_commands, expanded, key_of, spans_of
 
 from spiketicket.cli import app
 from spiketicket.cli.options import DEFAULT_RECIPE, recipe_path
+from spiketicket.cli.parse import parse
 from spiketicket.recipe import load_recipe, parse_data, read_tables
 from spiketicket.ticket import zoo
 
 COMMANDS = all_commands()
 OURS = [command for command in COMMANDS if command.arguments is not None]
 OTHERS = [command for command in COMMANDS if command.arguments is None]
-ROOT_COMMAND: Any = typer.main.get_command(app)
+ROOT_COMMAND: Any = app
 GROUPS = {n: c for n, c in ROOT_COMMAND.commands.items() if hasattr(c, "commands")}
 
 # Run as they stand, in a folder with what a reader would have.
@@ -98,20 +97,12 @@ def test_no_exception_is_stale() -> None:
 
 def parsed(arguments: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """A command line's command and the values of its parameters; a usage error is raised."""
-    if arguments[:1] == ("run",):  # reads its own arguments
-        return "run", vars(run_parser().parse_args(arguments[1:]))
     command, rest = ROOT_COMMAND, list(arguments)
     while hasattr(command, "commands"):
         assert rest, "names no command"
         assert rest[0] in command.commands, f"{rest[0]} is no command"
         command = command.commands[rest.pop(0)]
-    return command.name, command.make_context(command.name, rest).params
-
-
-def run_parser() -> argparse.ArgumentParser:
-    from spiketicket.cli import run
-
-    return run._parser()
+    return command.name, parse(command, rest)
 
 
 def recipe_file(text: str) -> Path:
@@ -164,9 +155,10 @@ def test_commands_in_the_text_have_the_options_they_name(page: str) -> None:
         while hasattr(command, "commands") and words and words[0].isalpha():
             assert words[0] in command.commands, text
             command = command.commands[words.pop(0)]
-        known = {"--help", *(option for given in command.params for option in given.opts)}
-        if command.name == "run":
-            known |= run_parser()._option_string_actions.keys()
+        known = {
+            "--help",
+            *(option for given in getattr(command, "params", ()) for option in given.opts),
+        }
         assert {re.sub("=.*", "", word) for word in words if word.startswith("-")} <= known, text
 
 
@@ -278,10 +270,10 @@ def variable_is_read(name: str) -> bool:
     [
         ("fnid", "AssertionError"),
         ("data lst", "AssertionError"),
-        ("find --sed 3", "NoSuchOption"),
-        ("show", "MissingParameter"),
-        ("run my.ticket picture.png --tpo 3", "SystemExit"),
-        ("pack my.ticket --signs sed -o small.ticket", "BadParameter"),
+        ("find --sed 3", "MisuseError"),
+        ("show", "MisuseError"),
+        ("run my.ticket picture.png --tpo 3", "MisuseError"),
+        ("pack my.ticket --signs sed -o small.ticket", "MisuseError"),
     ],
 )
 def test_a_mistake_is_noticed(line: str, told: str) -> None:

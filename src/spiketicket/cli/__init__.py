@@ -30,23 +30,15 @@ def main() -> None:
 
 
 def _do(arguments: list[str]) -> int:
-    first = arguments[0] if arguments else ""
-    # who starts a classifier for one picture should wait neither for the other commands nor for
-    # the library that builds their command lines
-    if first == "run":
-        from spiketicket.cli.run import main as run
+    from spiketicket.cli.application import Application
 
-        return run(arguments[1:])
-    from spiketicket.cli.application import COMMANDS, make_app
-
-    make_app((first,) if first in COMMANDS else tuple(COMMANDS))()
-    return 0
+    return Application().run(arguments)
 
 
 def __getattr__(name: str) -> Any:
     """``app``: the whole command line."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spiketicket.cli.application import make_app
+    from spiketicket.cli.application import Application
 
-    return make_app()
+    return Application()

@@ -1,158 +1,164 @@
-"""Builds the command line of the commands' files, with typer."""
+"""The command line: which commands there are, and what happens when one is called."""
 
 from __future__ import annotations
 
 import importlib
-import re
-import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
-
-import typer
-from typer.core import TyperCommand, TyperGroup
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, NoReturn
 
 from spiketicket._version import __version__
 from spiketicket.cli.alive import alive
-from spiketicket.cli.guard import EXPECTED, SOME_FAILED, said, told_notes
+from spiketicket.cli.declare import Command, Exit, Group, Stopped
+from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said, told_notes
+from spiketicket.cli.helping import help_of_command, help_of_group, help_of_groups
+from spiketicket.cli.parse import HELP, HelpWanted, MisuseError, parse, usage
 from spiketicket.cli.wording import speak_of
-from spiketicket.machine.output import fail, say, tell
+from spiketicket.errors import did_you_mean
+from spiketicket.machine.output import fail, say, say_whole, tell
 
-# command -> its file, and the function or the group of commands in it
-COMMANDS = {
-    "find": ("find", "find"),
-    "train": ("train", "train"),
-    "sweep": ("sweep", "sweep"),
-    "compare": ("compare", "compare"),
-    "reproduce": ("reproduce", "reproduce"),
-    "run": ("application", "run"),
-    "eval": ("eval", "evaluate"),
-    "measure": ("measure", "measure"),
-    "bench": ("bench", "bench"),
-    "show": ("show", "show"),
-    "verify": ("verify", "verify"),
-    "pack": ("pack", "pack"),
-    "export": ("export", "export"),
-    "report": ("report", "report"),
-    "data": ("data", "app"),
-    "zoo": ("zoo", "app"),
-    "version": ("version", "version"),
-}
+PROGRAM: Final = "spiketicket"
 
-# it reads its own arguments
-_SETTINGS = {
-    "run": {
-        "ignore_unknown_options": True,
-        "allow_extra_args": True,
-        "help_option_names": list[str](),
+
+class Listed(NamedTuple):
+    """A command's file, the function or the group of commands in it, and examples."""
+
+    file: str
+    attribute: str
+    examples: tuple[str, ...] = ()
+
+
+GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
+    "First steps": {
+        "find": Listed("find", "find", ("spiketicket find digits-binw --seeds 5 --workers 2",)),
+        "show": Listed("show", "show", ("spiketicket show my.ticket",)),
+        "run": Listed("run", "run", ("spiketicket run my.ticket picture.png --top 3",)),
+        "report": Listed("report", "report", ("spiketicket report runs/*",)),
+    },
+    "Measure and compare": {
+        "verify": Listed("verify", "verify", ("spiketicket verify my.ticket --root ~/data",)),
+        "eval": Listed("eval", "evaluate", ("spiketicket eval my.ticket --root ~/data",)),
+        "measure": Listed("measure", "measure", ("spiketicket measure my.ticket --images all",)),
+        "bench": Listed("bench", "bench", ("spiketicket bench my.ticket --batch 1,32",)),
+        "train": Listed("train", "train", ("spiketicket train digits-binw",)),
+        "sweep": Listed(
+            "sweep", "sweep", ("spiketicket sweep digits-binw --axis ticket.density=0.1,0.5",)
+        ),
+        "compare": Listed(
+            "compare", "compare", ("spiketicket compare digits-binw --methods imp,snip",)
+        ),
+        "reproduce": Listed("reproduce", "reproduce", ("spiketicket reproduce --list",)),
+    },
+    "Ship": {
+        "pack": Listed("pack", "pack", ("spiketicket pack my.ticket -o small.ticket",)),
+        "export": Listed("export", "export", ("spiketicket export my.ticket --to c -o out",)),
+        "zoo": Listed("zoo", "app"),
+    },
+    "Data and installation": {
+        "data": Listed("data", "app"),
+        "version": Listed("version", "version", ("spiketicket version --verbose",)),
     },
 }
+COMMANDS: Final = {name: each for group in GROUPS.values() for name, each in group.items()}
+_HELP: Final = "Find a lottery ticket inside a spiking neural network, test if it wins, ship it."
+_VERSION: Final = ("--version", "Print the version.")
 
 
-_MISUSE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+class Application:
+    """The whole command line; only the file of the command that is called is imported."""
 
+    def __init__(self) -> None:
+        self._loaded: dict[str, Command | Group] = {}
 
-class LivingCommand(TyperCommand):
-    """A command that says now and then that it is at work, unless it was asked for silence."""
+    @property
+    def commands(self) -> dict[str, Command | Group]:
+        """Every command and group of commands, by name."""
+        return {name: self.command(name) for name in COMMANDS}
 
-    def __init__(self, *args: Any, **extra: Any) -> None:
-        super().__init__(*args, **extra)
-        # the paragraphs of its docstring, each in one line: a terminal has another width
-        self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", self.help or "")
+    def command(self, name: str) -> Command | Group:
+        """A command or a group of commands, from its file."""
+        if name not in self._loaded:
+            listed = COMMANDS[name]
+            module = importlib.import_module(f"spiketicket.cli.{listed.file}")
+            made = getattr(module, listed.attribute)
+            if not isinstance(made, Group):
+                made = Command(name, made, listed.examples)
+            self._loaded[name] = made
+        return self._loaded[name]
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read its part of the command line."""
-        speak_of({option for each in self.params for option in each.opts})
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Do what it does."""
-        silent = ctx.params.get("quiet") or ctx.params.get("as_json")
-        with alive(ctx.command_path.partition(" ")[2], silent=bool(silent)):
-            return super().invoke(ctx)
-
-
-class GuardedGroup(TyperGroup):
-    """The root of the commands, which turns expected errors into lines and exit codes."""
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Read the command line and do what it asks; mistakes in it are lines, as others are."""
-        try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
-        except _MISUSE as error:
-            code = _misused(error)
-        except typer.Abort:
-            tell("stopped")
-            code = SOME_FAILED
-        sys.exit(code if isinstance(code, int) else 0)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
+    def run(self, arguments: Sequence[str]) -> int:
+        """Do what the arguments ask for; the exit code. Errors of users are lines."""
         try:
             with told_notes():
-                return super().invoke(ctx)
+                self._run(arguments)
+        except Exit as end:
+            return end.code
+        except Stopped:
+            tell("stopped")
+            return SOME_FAILED
         except EXPECTED as error:
             code = said(error)
             if code is None:
                 raise
-            raise typer.Exit(code) from None
+            return code
+        return 0
 
-
-def _misused(error: Any) -> int:
-    """Say what is wrong with a command line."""
-    context = getattr(error, "ctx", None)
-    if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
-        # a list of choices comes in lines
-        message = re.sub(r"\s*\n\s*", " ", error.format_message()).removesuffix(".")
-        if context is not None:
-            tell(" ".join(context.get_usage().split()))
-            message += f". See {context.command_path} --help"
-        fail(message)
-    return int(error.exit_code)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        say(f"spiketicket {__version__}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
-) -> None:
-    """Options before the command's name."""
-
-
-def run(context: typer.Context) -> None:
-    """Classify pictures or recordings with a ticket, without PyTorch."""
-    from spiketicket.cli.run import main
-
-    raise typer.Exit(main(context.args))
-
-
-def make_app(commands: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
-    """The command line with some of its commands; only their files are imported."""
-    made = typer.Typer(
-        name="spiketicket",
-        cls=GuardedGroup,
-        help="Find a lottery ticket inside a spiking neural network, test if it wins, ship it.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    made.callback()(_root)
-    for name in commands:
-        file, attribute = COMMANDS[name]
-        command = getattr(importlib.import_module(f"spiketicket.cli.{file}"), attribute)
-        if isinstance(command, typer.Typer):
-            for part in command.registered_commands:
-                part.cls = LivingCommand
-            made.add_typer(command, name=name)
+    def _run(self, arguments: Sequence[str]) -> None:
+        if not arguments:
+            _misused(PROGRAM, self._help(), "")
+        first, *rest = arguments
+        if first == _VERSION[0]:
+            say(f"{PROGRAM} {__version__}")
+        elif first in HELP:
+            say_whole(self._help())
+        elif first not in COMMANDS:
+            self._unknown(PROGRAM, first, COMMANDS)
         else:
-            made.command(name, cls=LivingCommand, context_settings=_SETTINGS.get(name))(command)
-    return made
+            _called(f"{PROGRAM} {first}", self.command(first), rest)
+
+    def _help(self) -> str:
+        groups = {title: map(self.command, names) for title, names in GROUPS.items()}
+        names = {id(self.command(name)): name for name in COMMANDS}
+        return help_of_groups(PROGRAM, _HELP, groups, names=names, more=[_VERSION])
+
+    @staticmethod
+    def _unknown(path: str, name: str, known: Mapping[str, object]) -> NoReturn:
+        what = "no such option" if name.startswith("-") else "no such command"
+        error = MisuseError(what, where=name, remedy=did_you_mean(name, known, "Commands"))
+        _misused(path, f"Usage: {path} [OPTIONS] COMMAND ...", str(error))
+
+
+def _called(path: str, command: Command | Group, arguments: Sequence[str]) -> None:
+    if isinstance(command, Command):
+        _do(path, command, arguments)
+    elif not arguments:
+        _misused(path, help_of_group(path, command), "")
+    elif arguments[0] in HELP:
+        say_whole(help_of_group(path, command))
+    elif arguments[0] not in command.commands:
+        Application._unknown(path, arguments[0], command.commands)
+    else:
+        name, *rest = arguments
+        _do(f"{path} {name}", command.commands[name], rest)
+
+
+def _do(path: str, command: Command, arguments: Sequence[str]) -> None:
+    speak_of({option for each in command.params for option in each.opts})
+    try:
+        given = parse(command, arguments)
+    except HelpWanted:
+        say_whole(help_of_command(path, command))
+        return
+    except MisuseError as error:
+        _misused(path, usage(path, command), str(error))
+    silent = bool(given.get("quiet") or given.get("as_json"))
+    with alive(path.partition(" ")[2], silent=silent):
+        command.function(**given)
+
+
+def _misused(path: str, shown: str, problem: str) -> NoReturn:
+    """End with what is wrong with a command line; without a problem ``shown`` says it all."""
+    for line in shown.split("\n"):
+        tell(line)
+    if problem:
+        fail(f"{problem}. See {path} --help")
+    raise Exit(BAD_INPUT)

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -21,25 +20,23 @@ from spiketicket.machine.output import say_whole, tell
 
 
 def bench(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    ticket: Annotated[Path, Argument(help="A .ticket file.")],
     *,
-    batch: Annotated[
-        str, typer.Option("--batch", metavar="N,N...", help="Images a call.")
-    ] = "1,32",
+    batch: Annotated[str, Option("--batch", metavar="N,N...", help="Images a call.")] = "1,32",
     threads: Annotated[
-        str, typer.Option("--threads", metavar="N,N...", help="Threads, each on a core of its own.")
+        str, Option("--threads", metavar="N,N...", help="Threads, each on a core of its own.")
     ] = "1",
     peers: Annotated[
-        str, typer.Option("--peers", metavar="NAME,...", help="Whom to compare. Default: all.")
+        str, Option("--peers", metavar="NAME,...", help="Whom to compare. Default: all.")
     ] = "",
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns of every peer.")] = 7,
+    rounds: Annotated[int, Option("--rounds", min=1, help="Turns of every peer.")] = 7,
     images: Annotated[
-        int, typer.Option("--images", min=1, help="Test images whose logits are compared.")
+        int, Option("--images", min=1, help="Test images whose logits are compared.")
     ] = 64,
     output: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Also write the JSON to this file.")
+        Path | None, Option("-o", "--out", help="Also write the JSON to this file.")
     ] = None,
-    svg: Annotated[Path | None, typer.Option("--svg", help="Also draw it into this file.")] = None,
+    svg: Annotated[Path | None, Option("--svg", help="Also draw it into this file.")] = None,
     root: RootOption = "",
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
@@ -82,7 +79,7 @@ def bench(
     else:
         print_compared(result)
     if failures(result):
-        raise typer.Exit(SOME_FAILED)
+        raise Exit(SOME_FAILED)
 
 
 def _numbers(text: str, where: str) -> tuple[int, ...]:

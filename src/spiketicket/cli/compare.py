@@ -11,8 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Option
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     AddressOption,
@@ -59,15 +58,15 @@ def compare(
     recipe: RecipeArgument = DEFAULT_RECIPE,
     *,
     methods: Annotated[
-        str, typer.Option("--methods", metavar="A,B,C", help="Methods, with commas between them.")
+        str, Option("--methods", metavar="A,B,C", help="Methods, with commas between them.")
     ] = "edge_popup,magnitude,imp,early_bird,snip,synflow,gradual,random_mask",
     density: Annotated[
-        str, typer.Option("--density", metavar="D,D", help="Fractions of the weights kept.")
+        str, Option("--density", metavar="D,D", help="Fractions of the weights kept.")
     ] = "0.5,0.2,0.05",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
+    seeds: Annotated[int, Option("--seeds", min=1, help="How many repetitions.")] = 1,
     budget: Annotated[
         Budget,
-        typer.Option(
+        Option(
             help="Whether train.epochs are those of each training, or of a whole search together."
         ),
     ] = Budget.each,
@@ -76,16 +75,13 @@ def compare(
     controls: ControlsOption = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--option", metavar="METHOD.KEY=VALUE", help="A setting of one method; repeatable."
-        ),
+        Option("--option", metavar="METHOD.KEY=VALUE", help="A setting of one method; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             metavar="DIR",
-            show_default=False,
             help="Where to write page and figures. Default: in the folder of the runs.",
         ),
     ] = None,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
-
-from rich.box import SIMPLE_HEAD
-from rich.filesize import decimal
-from rich.table import Table
-from rich.text import Text
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from spiketicket.errors import cut
+from spiketicket.machine import output
 from spiketicket.machine.durations import in_words
-from spiketicket.machine.output import LONGEST, console, shown
+from spiketicket.machine.output import LONGEST, shown
+
+_GAP: Final = 2
+"""Columns between two columns of a table."""
+_NARROWEST: Final = 4
+_STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_UNITS: Final = ("kB", "MB", "GB", "TB", "PB")
 
 
 def print_table(
@@ -24,41 +29,47 @@ def print_table(
     """
     if title:
         print_line(title, "bold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        name = _text(column, keep="\n")
-        table.add_column(name, justify="left" if index < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(cell) for cell in row))
-    console().print(table)
+    head = [_text(name, keep="\n") for name in columns]
+    body = [[_text(cell) for cell in row] for row in rows]
+    widths = _fitted(_widths([head, *body]), output.width() - 1)
+    output.write([""])
+    output.write(_styled(line, "bold") for line in _lines(head, widths, left))
+    output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1) + 1)])
+    for row in body:
+        output.write(_lines(row, widths, left))
+    output.write([""])
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
     """Print name and value, one a line."""
     if title:
         print_line(title, "bold")
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(_text(name), _text(value))
-    console().print(table)
+    rows = [(_text(name), _text(value)) for name, value in facts]
+    names, values = _widths(rows) or (0, 0)
+    room = max(output.width() - 1 - names - _GAP, _NARROWEST)
+    for name, value in rows:
+        first, *others = _folded(value, min(values, room)) or [""]
+        space = " " * (names - _wide(name) + _GAP)
+        output.write([f" {_styled(name, 'dim')}{space}{first}".rstrip()])
+        output.write(f" {'':{names + _GAP}}{line}" for line in others)
 
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line as it is, or folded between words on a terminal."""
-    made = console()
-    made.print(_text(text, style), soft_wrap=not made.is_terminal)
-
-
-def _text(text: str, style: str = "", keep: str = "") -> Text:
-    """Text from a file may hold anything."""
-    return Text(cut(shown(text, keep), LONGEST), style)
+    whole = _text(text)
+    lines = _folded(whole, output.width()) if output.is_terminal() else [whole]
+    output.write(_styled(line, style) for line in lines or [""])
 
 
 def size_text(count: float | None) -> str:
-    """A number of bytes in words."""
-    return "-" if count is None else decimal(round(count))
+    """A number of bytes in words: thousands of them, as files are told by."""
+    if count is None:
+        return "-"
+    whole = round(count)
+    if abs(whole) < 1000:
+        return f"{whole} byte{'s' * (whole != 1)}"
+    power = next((i for i in range(1, len(_UNITS)) if abs(whole) < 1000 ** (i + 1)), len(_UNITS))
+    return f"{whole / 1000**power:,.1f} {_UNITS[power - 1]}"
 
 
 def time_text(seconds: float | None) -> str:
@@ -66,3 +77,79 @@ def time_text(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "-"
     return in_words(seconds)
+
+
+def _text(text: str, keep: str = "") -> str:
+    """Text from a file may hold anything."""
+    return cut(shown(text, keep), LONGEST)
+
+
+def _styled(text: str, style: str) -> str:
+    if not style or not output.has_styles():
+        return text
+    return f"\x1b[{';'.join(_STYLES[word] for word in style.split())}m{text}\x1b[0m"
+
+
+def _wide(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    columns = itertools.zip_longest(*rows, fillvalue="")
+    return [max(_wide(line) for cell in column for line in cell.split("\n")) for column in columns]
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """The widths, the widest made narrower until all fit into ``room`` columns."""
+    fitted = [*widths]
+    room -= _GAP * (len(widths) - 1)
+    while sum(fitted) > room and max(fitted) > _NARROWEST:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], left: int) -> Iterator[str]:
+    """The lines of a row, of which each cell is folded."""
+    parts = [_folded(cell, width) for cell, width in zip(row, widths, strict=False)]
+    for line in itertools.zip_longest(*parts, fillvalue=""):
+        cells = []
+        for index, (text, width) in enumerate(zip(line, widths, strict=False)):
+            space = " " * (width - _wide(text))
+            cells.append(text + space if index < left else space + text)
+        yield f" {(' ' * _GAP).join(cells)}".rstrip()
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` columns, between words where that is possible."""
+    lines: list[str] = []
+    for given in text.split("\n"):
+        if _wide(given) <= width:
+            lines.append(given)
+            continue
+        line = ""
+        for word in given.split(" "):
+            joined = f"{line} {word}" if line else word
+            if _wide(joined) <= width:
+                line = joined
+                continue
+            if line:
+                lines.append(line)
+            *whole, line = _pieces(word, width)
+            lines += whole
+        lines.append(line)
+    return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    pieces = [""]
+    for c in word:
+        if pieces[-1] and _wide(pieces[-1]) + _wide(c) > max(width, 1):
+            pieces.append("")
+        pieces[-1] += c
+    return pieces

@@ -7,15 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Group, Option
 from spiketicket.cli.options import JsonOption, RootOption, SetOption
+from spiketicket.errors import UserError
 from spiketicket.machine.output import fail, note, say, say_json
 
 if TYPE_CHECKING:
     from spiketicket.data import CheckReport, Survey
 
-app = typer.Typer(help="List, check and get datasets.", no_args_is_help=True)
+app = Group(help="List, check and get datasets.")
 
 
 class Part(StrEnum):
@@ -27,12 +27,12 @@ class Part(StrEnum):
 
 SplitOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--split-at-reset",
         help="Cut files whose clock was reset into recordings: data.split_at_reset=true.",
     ),
 ]
-NameArgument = Annotated[str, typer.Argument(help="A dataset; `data list` names them.")]
+NameArgument = Annotated[str, Argument(help="A dataset; `data list` names them.")]
 
 
 @app.command("list")
@@ -70,33 +70,45 @@ def check(
     else:
         _print_report(report)
     if not report.ok:
-        raise typer.Exit(2)
+        raise Exit(2)
 
 
 @app.command()
 def view(
     target: Annotated[
         str,
-        typer.Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
+        Argument(metavar="FILE|DATASET:INDEX", help="A recording, or a sample of a dataset."),
     ],
     *,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The picture (.svg). Default: named by it."),
+        Option("--out", "-o", help="The picture (.svg). Default: named by it."),
     ] = None,
-    part: Annotated[Part, typer.Option("--part", help="Which samples INDEX counts.")] = Part.train,
+    text: Annotated[
+        bool, Option("--text", help="Print it as characters in place of writing a picture.")
+    ] = False,
+    part: Annotated[Part, Option("--part", help="Which samples INDEX counts.")] = Part.train,
     root: RootOption = "",
     settings: SetOption = None,
     split: SplitOption = False,
 ) -> None:
-    """Write a picture of a recording: its frames over time, and its rate of events."""
+    """Show a recording: its frames over time, and its rate of events, as a picture or as text."""
     from spiketicket.data.view import recordings_of
-    from spiketicket.report.figures.recording import write_picture
 
+    if text and out:
+        raise UserError("goes with a picture only", where="--out", value=str(out))
     found = recordings_of(target, part.value, root, _all(settings, split))
     place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".svg")
     for remark in found[0][2].notes:
         note(remark)
+    if text:
+        from spiketicket.cli.print_recording import print_recording
+
+        for title, frames, _ in found:
+            print_recording(title.partition("\n")[0], frames)
+        return
+    from spiketicket.report.figures.recording import write_picture
+
     for number, (title, frames, events) in enumerate(found, 1):
         here = place if len(found) == 1 else place.with_stem(f"{place.stem}-{number}")
         write_picture(here, title, frames, events)

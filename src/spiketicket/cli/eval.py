@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -23,13 +22,13 @@ from spiketicket.recipe.consent import Consent
 
 @with_consent
 def evaluate(
-    tickets: Annotated[list[Path], typer.Argument(help="One or more .ticket files.")],
+    tickets: Annotated[list[Path], Argument(help="One or more .ticket files.")],
     *,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     flip: Annotated[
         bool,
-        typer.Option("--flip", help="Also test on the mean of the logits for mirror images."),
+        Option("--flip", help="Also test on the mean of the logits for mirror images."),
     ] = False,
     consent: Consent = Consent(),
     max_memory: MaxMemoryOption = "",
@@ -67,4 +66,4 @@ def evaluate(
                 line = f"not reached: {found:.2f} % measured, {stated:.2f} % stated"
                 print_line(line, "bold red")
     if missed:
-        raise typer.Exit(SOME_FAILED)
+        raise Exit(SOME_FAILED)

@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.cli.options import (
     JsonOption,
     MaxMemoryOption,
@@ -37,27 +36,25 @@ class Target(StrEnum):
 
 @with_consent
 def export(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    ticket: Annotated[Path, Argument(help="A .ticket file.")],
     *,
     to: Annotated[
         Target,
-        typer.Option(
+        Option(
             "--to",
             help="c: C for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
             " onnx; torch: a Python file without this package; pt2: a torch.export program;"
             " hub: a Hugging Face folder.",
         ),
     ],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the files.")
-    ],
+    folder: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder of the files.")],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Begins the files' and functions' names. Default: the file's."),
+        Option("--name", help="Begins the files' and functions' names. Default: the file's."),
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--samples", min=2, help="nir, onnx, torch, pt2: test samples to check on. Default: 32."
         ),
     ] = None,
@@ -65,10 +62,10 @@ def export(
     consent: Consent = Consent(),
     push: Annotated[
         str | None,
-        typer.Option("--push", metavar="USER/NAME", help="hub: upload to this repository too."),
+        Option("--push", metavar="USER/NAME", help="hub: upload to this repository too."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="hub: make the repository a private one.")
+        bool, Option("--private", help="hub: make the repository a private one.")
     ] = False,
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,

@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Option
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
     ControlsOption,
@@ -48,17 +47,16 @@ def find(
     controls: ControlsOption = None,
     budget: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--budget",
             metavar="TIME",
             help="Choose epochs, time steps and batch size so that one training takes at most this"
             " here: 90s, 60m, 2h. Every control gets the same.",
-            show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many repetitions.")] = 1,
+    seeds: Annotated[int, Option("--seeds", min=1, help="How many repetitions.")] = 1,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Seeds at once, each in its own process.")
+        int, Option("--workers", min=1, help="Seeds at once, each in its own process.")
     ] = 1,
     runs: RunsOption = Path("runs"),
     device: DeviceOption = Device.cpu,
@@ -66,7 +64,7 @@ def find(
     consent: Consent = Consent(),
     record: RecordOption = None,
     report: Annotated[
-        bool, typer.Option(help="Measure every net at the end and write report.html into the run.")
+        bool, Option(help="Measure every net at the end and write report.html into the run.")
     ] = True,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

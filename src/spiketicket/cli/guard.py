@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-from spiketicket.errors import NO_TORCH, DataNote, RecipeError, UserError
+from spiketicket.errors import DataNote, RecipeError, UserError, missing_package
 from spiketicket.machine.output import fail, note, tell
 
 SOME_FAILED = 1
@@ -75,7 +75,7 @@ def explained(error: UserError | OSError | ImportError) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ImportError):
-        return NO_TORCH if error.name == "torch" else None
+        return missing_package(error)
     if error.errno is None or error.errno == errno.EPIPE:
         return None
     where = f"{error.filename}: " if error.filename else ""

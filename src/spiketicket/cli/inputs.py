@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spiketicket.engine import Engine
+    from spiketicket.events.frames import PlainFraming
 
 
 @dataclass(frozen=True)
@@ -65,25 +66,15 @@ class Recordings:
     def __init__(
         self, data: Mapping[str, Any], shape: Sequence[int], time_unit: str | None, *, split: bool
     ) -> None:
-        from pydantic import ValidationError
-
         from spiketicket.events import known_suffixes
-        from spiketicket.events.frames import FrameConfig
-        from spiketicket.recipe import registry
+        from spiketicket.events.published import SENSORS
 
         self.suffixes = known_suffixes()
         given = data.get("config")
         config: Mapping[str, Any] = given if isinstance(given, dict) else {}
-        fields = {key: config[key] for key in FrameConfig.model_fields if key in config}
-        try:
-            self._framing = FrameConfig(**fields)
-        except ValidationError as error:
-            raise _no_framing() from error
-        name = data.get("name")
-        known = isinstance(name, str) and name in registry.names("data")
-        module = registry.load("data", str(name)) if known else None
-        self._sensor = config.get("sensor") or getattr(module, "SENSOR", None)
-        self._turned = getattr(module, "transposed", None)
+        fields, self._framing = _framing(config)
+        self._name = str(data.get("name"))
+        self._sensor = config.get("sensor") or SENSORS.get(self._name)
         self._window_us = config.get("window_us")
         self._unit: Any = time_unit or config.get("time_unit")
         self._split = split or config.get("split_at_reset") is True
@@ -109,9 +100,10 @@ class Recordings:
 
     def _samples(self, path: Path, called: str, events: Any) -> Iterator[Sample]:
         from spiketicket.events.frames import narrow, to_frames
+        from spiketicket.events.published import is_transposed
         from spiketicket.events.types import Events
 
-        if self._turned is not None and self._turned(path):
+        if is_transposed(self._name, path):
             data = events.data.copy()
             data["x"], data["y"] = events.y, events.x
             events = Events(data, events.height, events.width, events.notes)
@@ -197,6 +189,37 @@ def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | U
             yield given
         else:
             yield UserError("no such file or folder", where=str(given))
+
+
+def _framing(config: Mapping[str, Any]) -> tuple[dict[str, Any], PlainFraming]:
+    """The framing that a ticket states, and as its table; who wrote it is not known.
+
+    Raises:
+        UserError: it cannot be one.
+    """
+    from spiketicket.events.frames import PlainFraming
+    from spiketicket.ticket import TicketError
+    from spiketicket.ticket.kinds import Flag, Maybe, Number, Table, Text, Whole
+
+    side = Maybe(Whole(1, 65536))
+    known = Table(
+        {
+            "steps": Whole(1, 4096),
+            "by": Text(pattern="time|count"),
+            "values": Text(pattern="sum|binary"),
+            "height": side,
+            "width": side,
+            "merge_polarity": Flag(),
+            "hot_pixel": Maybe(Number(1)),
+            "denoise_us": Maybe(Whole(0, 10**15)),
+        }
+    )
+    fields = {key: config[key] for key in known.fields if key in config}
+    try:
+        known.check(fields, "data.config")
+    except TicketError as error:
+        raise _no_framing() from error
+    return fields, PlainFraming(**fields)
 
 
 def _sound(sensor: object, window_us: object) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -32,24 +31,24 @@ if TYPE_CHECKING:
 def measure(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
+        Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
     ],
     *,
     images: Annotated[
-        str, typer.Option("--images", metavar="N|all", help="First test images. Default: 256.")
+        str, Option("--images", metavar="N|all", help="First test images. Default: 256.")
     ] = "",
     sample: Annotated[
-        int, typer.Option("--sample", min=0, help="Test image whose spikes are kept in a run.")
+        int, Option("--sample", min=0, help="Test image whose spikes are kept in a run.")
     ] = 0,
     table: Annotated[
-        str, typer.Option("--energy", metavar="TABLE", help="Energy table. Default: 45nm-fp32.")
+        str, Option("--energy", metavar="TABLE", help="Energy table. Default: 45nm-fp32.")
     ] = "",
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
     threads: ThreadsOption = None,
     record: RecordOption = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the JSON to this file.")
+        Path | None, Option("-o", "--output", help="Also write the JSON to this file.")
     ] = None,
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
@@ -109,7 +108,7 @@ def measure(
     for line in failed:
         fail(str(line))
     if failed:
-        raise typer.Exit(SOME_FAILED)
+        raise Exit(SOME_FAILED)
 
 
 def _images(text: str) -> int | str | None:

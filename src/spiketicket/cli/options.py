@@ -10,8 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.errors import NO_TORCH, UserError, did_you_mean
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.machine.output import note
@@ -33,17 +32,14 @@ class Device(StrEnum):
 
 RecipeArgument = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="RECIPE",
         help=f"A TOML file, or the name of a recipe in the package. Default: {DEFAULT_RECIPE}.",
-        show_default=False,
     ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Replace a value of the recipe; repeatable."
-    ),
+    Option("--set", metavar="SECTION.KEY=VALUE", help="Replace a value of the recipe; repeatable."),
 ]
 
 
@@ -56,46 +52,42 @@ class Tune(StrEnum):
 
 TuneOption = Annotated[
     Tune | None,
-    typer.Option(
+    Option(
         "--tune",
         help="rates: every kind of stage tries its learning rate times 1/4, 1 and 4 on the first"
         " seed, with half the epochs. off: the recipe's rates as they are. Default: the recipe's"
         " train.tune.",
-        show_default=False,
     ),
 ]
-RunsOption = Annotated[
-    Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.")
-]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+RunsOption = Annotated[Path, Option("--runs", metavar="DIR", help="Folder of the run folders.")]
+DeviceOption = Annotated[Device, Option("--device", help="Where to compute.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
+    Option("--threads", min=1, help="CPU threads. Default: as many as pay."),
 ]
 ControlsOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--controls",
         metavar="NAMES",
         help="Controls in place of the recipe's: all, default, none, or names with commas.",
-        show_default=False,
     ),
 ]
 RecordOption = Annotated[
     Path | None,
-    typer.Option("--record", help="Add the result to this file, one line of JSON a recipe."),
+    Option("--record", help="Add the result to this file, one line of JSON a recipe."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON and nothing else.")]
+QuietOption = Annotated[bool, Option("--quiet", "-q", help="No progress, only the result.")]
 RootOption = Annotated[
     str,
-    typer.Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
+    Option("--root", metavar="DIR", help="Folder with the data. Default: $SPIKETICKET_DATA."),
 ]
 
 
 MaxMemoryOption = Annotated[
     str,
-    typer.Option(
+    Option(
         "--max-memory",
         metavar="SIZE",
         callback=set_max_memory,
@@ -108,7 +100,7 @@ def _consent(
     *,
     network: Annotated[
         str,
-        typer.Option(
+        Option(
             "--network",
             metavar="MODULE:FUNCTION",
             help="A custom network, as the file names it: its code is run.",
@@ -116,7 +108,7 @@ def _consent(
     ] = "",
     options: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--options",
             metavar="KEY=VALUE",
             help="An argument of a custom network, as the file states it; repeatable.",
@@ -124,9 +116,7 @@ def _consent(
     ] = None,
     trust_options: Annotated[
         bool,
-        typer.Option(
-            "--trust-options", help="Take the arguments of a custom network from the file."
-        ),
+        Option("--trust-options", help="Take the arguments of a custom network from the file."),
     ] = False,
 ) -> Consent:
     """What the user allows by these options.
@@ -134,7 +124,7 @@ def _consent(
     Raises:
         UserError: they do not go together, or are not of the form they must have.
     """
-    from spiketicket.recipe.parsing import toml_value
+    from spiketicket.recipe.toml import toml_value
 
     given: dict[str, Any] = {}
     for text in options or ():
@@ -160,7 +150,7 @@ def with_consent(command: Callable[..., None]) -> Callable[..., None]:
 
     places = [[p] if p.name != "consent" else asked.values() for p in own.parameters.values()]
     signature = own.replace(parameters=list(itertools.chain(*places)))
-    asking.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
+    asking.__signature__ = signature  # type: ignore[attr-defined]  # what a command reads
     asking.__annotations__ = {}
     return asking
 
@@ -233,27 +223,25 @@ class Where(StrEnum):
     ray = "ray"
 
 
-ExecutorOption = Annotated[Where, typer.Option("--executor", help="Where to run.")]
+ExecutorOption = Annotated[Where, Option("--executor", help="Where to run.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="local: runs at once. Default: 1.")
+    int | None, Option("--workers", min=1, help="local: runs at once. Default: 1.")
 ]
 AddressOption = Annotated[
-    str, typer.Option("--address", help="ray: the cluster. Default: the one of this machine.")
+    str, Option("--address", help="ray: the cluster. Default: the one of this machine.")
 ]
 CpusOption = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--cpus-per-run",
         min=1,
         help="CPU threads of a run. Default: local, at most an equal share; ray, 1.",
     ),
 ]
 GpusOption = Annotated[
-    float | None, typer.Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
+    float | None, Option("--gpus-per-run", min=0, help="ray: GPUs of a run; 0.5 is half.")
 ]
 RetryFailedOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    bool, Option("--retry-failed", help="Try runs again that failed before.")
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show the runs and what they would cost.")
-]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Show the runs and what they would cost.")]

@@ -6,10 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.cli.options import JsonOption, MaxMemoryOption
 from spiketicket.machine.output import say_json
+from spiketicket.machine.sizes import file_size
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -24,11 +24,11 @@ class Signs(StrEnum):
 
 
 def pack(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file of any format.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    ticket: Annotated[Path, Argument(help="A .ticket file of any format.")],
+    output: Annotated[Path, Option("--output", "-o", help="The file to write.")],
     signs: Annotated[
         Signs,
-        typer.Option(
+        Option(
             "--signs",
             help="auto: left out of layers in which the ticket's seed draws them, and drawn anew"
             " when the file is read. raw: one bit per kept weight. seed: as auto, but refused where"
@@ -57,8 +57,8 @@ def pack(
 
 
 def _print(path: Path, before: int, summary: TicketSummary, digest: str) -> None:
-    from spiketicket.cli.console import print_facts, size_text
+    from spiketicket.cli.console import print_facts
     from spiketicket.cli.print_sizes import size_facts
 
-    facts = [("before", size_text(before)), *size_facts(summary, path), ("digest", digest)]
+    facts = [("before", file_size(before)), *size_facts(summary, path), ("digest", digest)]
     print_facts(facts, title="packed")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, size_text
+from spiketicket.machine.sizes import file_size
 
 _SHORT = {"onnxruntime-int8": "x ORT int8", "torch-fp32": "x torch"}
 
@@ -15,7 +16,7 @@ def print_compared(result: Mapping[str, Any]) -> None:
     about, machine = result["ticket"], result["machine"]
     print_line(
         f"{about['network']}, {100 * (1 - about['density']):.1f} % zeros, file "
-        f"{size_text(about['file_bytes'])} (as float32 {size_text(about['dense_bytes'])}); "
+        f"{file_size(about['file_bytes'])} (as float32 {size_text(about['dense_bytes'])}); "
         f"{machine['cpu']}"
     )
     for group in result["groups"]:

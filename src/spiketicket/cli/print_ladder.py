@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spiketicket.cli.console import print_line, print_table, size_text, time_text
-from spiketicket.experiment.schemas import PATCHES
+from spiketicket.cli.console import print_line, print_table, time_text
+from spiketicket.machine.sizes import file_size
 from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
@@ -88,7 +88,7 @@ def _row(stage: Mapping[str, Any], test: str, validation: str) -> list[str]:
         f"{stage['conv_pep_density']:.4g}",
         "-" if whole else f"{100 * (1 - stage['conv_pep_density']):.4g}",
         "-" if whole else f"{100 * (1 - stage['net_density']):.4g}",
-        size_text(stage["file_bytes"]),
+        file_size(stage["file_bytes"]),
         f"{stage['trained_epochs']:g}",
         time_text(stage["wall_s"]),
     ]
@@ -129,6 +129,8 @@ def _flips(stages: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    from spiketicket.experiment.schemas import PATCHES
+
     patch = next((stage for stage in stages if stage["stage"] in PATCHES), None)
     if patch is None:
         return []

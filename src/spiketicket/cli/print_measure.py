@@ -9,6 +9,7 @@ from typing import Any
 
 from spiketicket.cli.console import print_facts, print_line, print_table, size_text
 from spiketicket.cli.print_result import percent
+from spiketicket.machine.sizes import file_size
 from spiketicket.measure.energy import TABLES, Table, formula, price
 
 Measured = Mapping[str, Any]
@@ -112,7 +113,7 @@ def _print_sparsity(found: Mapping[str, Any]) -> None:
             ("zero input channels", f"{found['zero_channels']:,} of {found['channels']:,}"),
             (
                 "file",
-                f"{size_text(found['file_bytes'])}; float32 {size_text(found['fp32_bytes'])},"
+                f"{file_size(found['file_bytes'])}; float32 {size_text(found['fp32_bytes'])},"
                 f" entropy bound {size_text(found['entropy_bytes'])}",
             ),
         ],

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spiketicket.cli.console import print_facts, print_line, print_table, size_text, time_text
+from spiketicket.cli.console import print_facts, print_line, print_table, time_text
 from spiketicket.cli.print_ladder import (
     compared_row,
     flipped,
@@ -15,6 +15,7 @@ from spiketicket.cli.print_ladder import (
     print_ladder,
     print_rungs,
 )
+from spiketicket.machine.sizes import file_size
 from spiketicket.recipe.registry import is_custom
 from spiketicket.verdict.outcomes import of_today
 
@@ -246,7 +247,7 @@ def _facts(stage: Mapping[str, Any]) -> dict[str, str]:
         "BatchNorm trained": "yes" if stage["bn_affine"] else "no",
         "parameters": f"{stage['parameters']:,}",
         "parameters kept": f"{stage['kept']:,}",
-        "file": size_text(stage["file_bytes"]),
+        "file": file_size(stage["file_bytes"]),
         "epochs": f"{stage['trained_epochs']:g}",
         "learning rate": _rate(stage),
         **({"trained in": stage["precision"]} if stage.get("precision") else {}),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spiketicket.cli.console import size_text
+from spiketicket.machine.sizes import file_size
 
 if TYPE_CHECKING:
     from spiketicket.ticket import TicketSummary
@@ -18,7 +19,7 @@ def size_facts(summary: TicketSummary, path: Path) -> list[tuple[str, str]]:
     layers = _beside(summary.packed_bytes, summary.entropy_bytes)
     drawn = sum(layer.drawn for layer in summary.layers)
     facts = [
-        ("file", f"{path}, {size_text(summary.file_bytes)}, checked"),
+        ("file", f"{path}, {file_size(summary.file_bytes)}, checked"),
         ("dense float32", f"{size_text(summary.dense_bytes)}, {ratio:.1f} times the file"),
         ("pruned", f"{100 * (1 - summary.density):.2f} %"),
         ("masks", f"{size_text(summary.mask_bytes)}{masks}"),

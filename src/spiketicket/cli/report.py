@@ -5,33 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.machine.output import note
+from spiketicket.machine.sizes import file_size
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more run folders.")],
+    runs: Annotated[list[Path], Argument(metavar="RUN...", help="One or more run folders.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
+        Path, Option("--output", "-o", metavar="FILE", help="The page to write.")
     ] = Path("report.html"),
     figures: Annotated[
         Path | None,
-        typer.Option(
-            "--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."
-        ),
+        Option("--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."),
     ] = None,
 ) -> None:
     """Write one HTML page about any number of runs; it needs no network.
 
     A file of a run that cannot be read is named, and the page made without it.
     """
-    from spiketicket.cli.console import print_line, size_text
+    from spiketicket.cli.console import print_line
     from spiketicket.report.writing import write_report
 
     written = write_report(runs, output, figures)
     for remark in written.notes:
         note(remark)
-    print_line(f"report   {written.output}, {size_text(written.size)}")
+    print_line(f"report   {written.output}, {file_size(written.size)}")
     if figures is not None:
         print_line(f"figures  {figures}")

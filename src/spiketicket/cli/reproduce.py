@@ -6,8 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from spiketicket.cli.declare import Argument, Option
 from spiketicket.cli.options import (
     AddressOption,
     CpusOption,
@@ -43,30 +42,30 @@ class ScaleName(StrEnum):
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="STUDY...", help="Tables and figures; --list shows them.", show_default=False
+        Argument(
+            metavar="STUDY...",
+            help="Tables and figures; --list shows them.",
         ),
     ] = None,
     *,
     scale: Annotated[
         ScaleName,
-        typer.Option(
+        Option(
             "--scale",
             help="paper: as published. small: three hours of one core for all. smoke: minutes.",
         ),
     ] = ScaleName.small,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", min=1, help="Repetitions. Default: the study's own number."),
+        Option("--seeds", min=1, help="Repetitions. Default: the study's own number."),
     ] = None,
     runs: RunsOption = Path("runs"),
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             metavar="DIR",
             help="Where to write. Default: results/<scale>.",
-            show_default=False,
         ),
     ] = None,
     executor: ExecutorOption = Where.local,
@@ -76,11 +75,9 @@ def reproduce(
     gpus: GpusOption = None,
     device: DeviceOption = Device.cpu,
     retry_failed: RetryFailedOption = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Run nothing: draw what there is.")
-    ] = False,
+    partial: Annotated[bool, Option("--partial", help="Run nothing: draw what there is.")] = False,
     dry_run: DryRunOption = False,
-    list_them: Annotated[bool, typer.Option("--list", help="Show the studies there are.")] = False,
+    list_them: Annotated[bool, Option("--list", help="Show the studies there are.")] = False,
     record: RecordOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-from spiketicket.cli.alive import alive
-from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
-from spiketicket.cli.wording import speak_of
+from spiketicket.cli.declare import Argument, Exit, Option
+from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
+from spiketicket.cli.options import JsonOption, MaxMemoryOption
 from spiketicket.errors import UserError
-from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
-from spiketicket.machine.output import fail, note, say, say_json, say_whole, shown, tell
+from spiketicket.machine.output import fail, note, say, say_json, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,135 +42,114 @@ class _Outcome:
         self.errors.append({"input": error.where, "error": shown(str(error))})
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Classify the files named on the command line; the exit code.
+class Backend(StrEnum):
+    """What computes."""
 
-    argparse reads them: typer alone would take longer to start than the classifier.
+    auto = "auto"
+    c = "c"
+    numpy = "numpy"
+
+
+class Level(StrEnum):
+    """Features of x86-64 processors."""
+
+    generic = "generic"
+    avx2 = "avx2"
+    avx512 = "avx512"
+
+
+class Unit(StrEnum):
+    """Of times in files."""
+
+    s = "s"
+    ms = "ms"
+    us = "us"
+    ns = "ns"
+
+
+def run(
+    ticket: Annotated[Path, Argument(help="A .ticket file.")],
+    inputs: Annotated[
+        list[Path],
+        Argument(
+            metavar="INPUT...",
+            help="Pictures, or recordings of an event camera, or folders of them.",
+        ),
+    ],
+    *,
+    top: Annotated[int, Option("--top", min=1, help="Classes to show, best first.")] = 1,
+    resize: Annotated[
+        bool, Option("--resize", help="Cut and scale pictures to the ticket's size.")
+    ] = False,
+    time_unit: Annotated[
+        Unit | None,
+        Option("--time-unit", help="Unit of times in .npz and .npy files. Default: the recipe's."),
+    ] = None,
+    split: Annotated[
+        bool,
+        Option("--split-at-reset", help="Cut recordings whose clock was reset into several."),
+    ] = False,
+    threads: Annotated[int, Option("--threads", min=1, help="CPU threads.")] = 1,
+    latency: Annotated[
+        bool, Option("--latency", help="All threads work on one input, not on one each.")
+    ] = False,
+    tune: Annotated[
+        bool, Option("--tune", help="Time the kernels of each layer, keep the fastest.")
+    ] = False,
+    backend: Annotated[
+        Backend, Option("--backend", help="c, numpy, or c where it was built: auto.")
+    ] = Backend.auto,
+    level: Annotated[
+        Level | None,
+        Option("--level", help="Processor features to use. Default: all there are."),
+    ] = None,
+    max_memory: MaxMemoryOption = "",
+    plan: Annotated[
+        bool, Option("--plan", help="Show how each layer is computed, and its time.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify pictures or recordings with a ticket, without PyTorch.
+
+    A file that cannot be read is named, the others go on. Ends with 1 where some inputs failed,
+    with 2 where all did.
     """
-    parser = _parser()
-    speak_of({option for action in parser._actions for option in action.option_strings})
-    options = parser.parse_args(arguments)
-    try:
-        with alive("run", silent=options.as_json):
-            return _run(options)
-    except EXPECTED as error:
-        code = said(error)
-        if code is None:
-            raise
-        return code
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as every other command does."""
-
-    def error(self, message: str) -> NoReturn:
-        """Usage and the mistake."""
-        tell(" ".join(self.format_usage().split()))
-        fail(message)
-        raise SystemExit(BAD_INPUT)
-
-    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ARG002
-        say_whole(message.rstrip("\n"))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="spiketicket run",
-        description="Classify pictures or recordings. A file that cannot be read is named, the "
-        "others go on.",
-        epilog="Ends with 1 where some inputs failed, with 2 where all did.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("ticket", type=Path, metavar="TICKET", help="a .ticket file")
-    add(
-        "inputs",
-        type=Path,
-        nargs="+",
-        metavar="INPUT",
-        help="pictures, or recordings of an event camera, or folders of them",
-    )
-    add("--top", type=_count, default=1, metavar="N", help="classes to show, best first")
-    add("--resize", action="store_true", help="cut and scale pictures to the ticket's size")
-    add(
-        "--time-unit",
-        choices=("s", "ms", "us", "ns"),
-        help="unit of times in .npz and .npy files; default: the recipe's",
-    )
-    add(
-        "--split-at-reset",
-        action="store_true",
-        help="cut recordings whose clock was reset into several",
-    )
-    add("--threads", type=_count, default=1, metavar="N", help="CPU threads")
-    add("--latency", action="store_true", help="all threads work on one input, not on one each")
-    add("--tune", action="store_true", help="time the kernels of each layer, keep the fastest")
-    add(
-        "--backend",
-        choices=("auto", "c", "numpy"),
-        default="auto",
-        help="c, numpy, or c where it was built",
-    )
-    add(
-        "--level",
-        choices=("generic", "avx2", "avx512"),
-        help="processor features to use; default: all there are",
-    )
-    add(
-        "--max-memory",
-        default="",
-        metavar="SIZE",
-        help=f"memory that reading one file may take; default: {DEFAULT_MEMORY}",
-    )
-    add("--plan", action="store_true", help="show how each layer is computed, and its time")
-    add("--json", action="store_true", dest="as_json", help="print JSON and nothing else")
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
-    return int(text)
-
-
-def _run(options: argparse.Namespace) -> int:
     from spiketicket.cli.inputs import reader_for
 
-    set_max_memory(options.max_memory)
-    engine = _engine(options)
+    with warnings.catch_warnings(record=True, action="always") as told:
+        engine = _engine(ticket, threads, level, backend, latency=latency, tune=tune)
+    for warning in told:
+        note(str(warning.message))
     reader = reader_for(
-        engine, resize=options.resize, time_unit=options.time_unit, split=options.split_at_reset
+        engine, resize=resize, time_unit=time_unit.value if time_unit else None, split=split
     )
-    outcome = _Outcome(top=min(options.top, len(engine.classes)), as_json=options.as_json)
-    for batch in _batches(options.inputs, reader, engine, outcome):
+    outcome = _Outcome(top=min(top, len(engine.classes)), as_json=as_json)
+    for batch in _batches(inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
-    steps = engine.plan(outcome.timed) if options.plan else None
-    if options.as_json:
-        report: dict[str, Any] = {"ticket": str(options.ticket), "backend": engine.backend}
+    steps = engine.plan(outcome.timed) if plan else None
+    if as_json:
+        report: dict[str, Any] = {"ticket": str(ticket), "backend": engine.backend}
         report |= {"results": outcome.results, "errors": outcome.errors}
         say_json(report if steps is None else {**report, "plan": steps})
     elif steps is not None:
         _print_plan(steps)
     if outcome.errors:
-        return SOME_FAILED if outcome.count else BAD_INPUT
-    return 0
+        raise Exit(SOME_FAILED if outcome.count else BAD_INPUT)
 
 
-def _engine(options: argparse.Namespace) -> Engine:
+def _engine(
+    ticket: Path, threads: int, level: Level | None, backend: Backend, *, latency: bool, tune: bool
+) -> Engine:
     from spiketicket.engine import Engine
 
-    with warnings.catch_warnings(record=True, action="always") as told:
-        engine = Engine(
-            options.ticket,
-            threads=options.threads,
-            level=options.level,
-            backend=options.backend,
-            mode="latency" if options.latency else "throughput",
-            tune=options.tune,
-        )
-    for warning in told:
-        note(str(warning.message))
-    return engine
+    return Engine(
+        ticket,
+        threads=threads,
+        level=level.value if level else None,
+        backend=backend.value,
+        mode="latency" if latency else "throughput",
+        tune=tune,
+    )
 
 
 def _batches(

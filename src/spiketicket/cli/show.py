@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from spiketicket.cli.declare import Argument
 from spiketicket.cli.options import JsonOption, MaxMemoryOption
 from spiketicket.machine.output import say_json
 
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    places: Annotated[
-        list[Path], typer.Argument(help="One or more .ticket files, or run folders.")
-    ],
+    places: Annotated[list[Path], Argument(help="One or more .ticket files, or run folders.")],
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from spiketicket.cli.declare import Exit, Option, Stopped
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli.options import (
     DEFAULT_RECIPE,
@@ -42,7 +41,7 @@ from spiketicket.cli.options import (
     with_controls,
 )
 from spiketicket.errors import UserError
-from spiketicket.machine.output import say_json
+from spiketicket.machine.output import say_json, tell
 from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def sweep(
     *,
     axis: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--axis",
             metavar="SECTION.KEY=VALUES",
             help="a,b,c or low:high:step, ends included; seed=0:2 is for repetitions; repeatable.",
@@ -68,10 +67,10 @@ def sweep(
     tune: TuneOption = None,
     controls: ControlsOption = None,
     zipped: Annotated[
-        bool, typer.Option("--zip", help="Take the axes' values together, not their product.")
+        bool, Option("--zip", help="Take the axes' values together, not their product.")
     ] = False,
     name: Annotated[
-        str, typer.Option("--name", help="Name of the sweep. Default: the recipe's and a hash.")
+        str, Option("--name", help="Name of the sweep. Default: the recipe's and a hash.")
     ] = "",
     executor: ExecutorOption = Where.local,
     workers: WorkersOption = None,
@@ -81,19 +80,19 @@ def sweep(
     device: DeviceOption = Device.cpu,
     runs: RunsOption = Path("runs"),
     retries: Annotated[
-        int, typer.Option("--retries", min=0, help="How often a run whose worker died goes on.")
+        int, Option("--retries", min=0, help="How often a run whose worker died goes on.")
     ] = 2,
     retry_failed: RetryFailedOption = False,
     restart_plan: Annotated[
-        bool, typer.Option("--restart-plan", help="Go on although the recipe has changed.")
+        bool, Option("--restart-plan", help="Go on although the recipe has changed.")
     ] = False,
     dry_run: DryRunOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help=f"Do not ask about {_MANY}+.")] = False,
     consent: Consent = Consent(),
     record: RecordOption = None,
     report: Annotated[
         bool,
-        typer.Option(help="Measure the nets of finished runs and write report.html into them."),
+        Option(help="Measure the nets of finished runs and write report.html into them."),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -148,9 +147,9 @@ def sweep(
 def raise_exit(result: Mapping[str, Any]) -> None:
     """End the command where a sweep was stopped or runs failed."""
     if result["stopped"]:
-        raise typer.Exit(BAD_INPUT)
+        raise Exit(BAD_INPUT)
     if any(row["state"] != "done" for row in result["runs"]):
-        raise typer.Exit(SOME_FAILED)
+        raise Exit(SOME_FAILED)
 
 
 def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
@@ -179,8 +178,19 @@ def _runs(
         if not sys.stdin.isatty():
             what = f"makes {runs:,} runs with {seeds:,} seeds each"
             raise UserError(what, where="--axis", remedy="Give --yes if that is meant")
-        typer.confirm(asked, abort=True, err=True)
+        _confirm(asked)
     return make_runs(tables, axes, overrides, zipped=zipped, source=str(path))
+
+
+def _confirm(question: str) -> None:
+    """Go on where the user says yes.
+
+    Raises:
+        Stopped: they do not.
+    """
+    tell(f"{question} [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Stopped
 
 
 def make_executor(

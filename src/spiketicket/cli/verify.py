@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -21,20 +21,21 @@ from spiketicket.cli.options import (
 )
 from spiketicket.errors import UserError
 from spiketicket.machine.output import say_json, shown
+from spiketicket.progress import NullReporter, Reporter
 from spiketicket.recipe.consent import Consent
 
 
 @with_consent
 def verify(
-    ticket: Annotated[Path, typer.Argument(help="A .ticket file.")],
+    ticket: Annotated[Path, Argument(help="A .ticket file.")],
     *,
     root: RootOption = "",
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Search again by its recipe and compare the bytes.")
+        bool, Option("--rerun", help="Search again by its recipe and compare the bytes.")
     ] = False,
     runs: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--runs", metavar="DIR", help="rerun: where to keep the search, to go on if stopped."
         ),
     ] = None,
@@ -56,11 +57,9 @@ def verify(
     if device is not Device.cpu:
         require_device(device)
     from spiketicket.cli.print_stated import print_checks
-    from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment.verify import Place, verify_ticket
 
-    # Without a search there is nothing to tell on the way.
-    with reporter_for(as_json=as_json or not rerun, quiet=quiet) as reporter:
+    with _reporter(rerun=rerun, as_json=as_json, quiet=quiet) as reporter:
         place = Place(
             root=root,
             device=str(device),
@@ -77,4 +76,13 @@ def verify(
     else:
         print_checks(found.checks, title=ticket.name)
     if not found.fits:
-        raise typer.Exit(SOME_FAILED)
+        raise Exit(SOME_FAILED)
+
+
+def _reporter(*, rerun: bool, as_json: bool, quiet: bool) -> AbstractContextManager[Reporter]:
+    """Without a search there is nothing to tell on the way."""
+    if not rerun:
+        return nullcontext(NullReporter())
+    from spiketicket.cli.progress import reporter_for
+
+    return reporter_for(as_json=as_json, quiet=quiet)

@@ -6,9 +6,8 @@ import os
 import platform
 from typing import Annotated
 
-import typer
-
 from spiketicket._version import __version__
+from spiketicket.cli.declare import Option
 from spiketicket.machine import cores
 from spiketicket.machine.output import say
 
@@ -17,7 +16,7 @@ _PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
 
 def version(
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Packages, devices and threads too.")
+        bool, Option("--verbose", "-v", help="Packages, devices and threads too.")
     ] = False,
 ) -> None:
     """Print the version."""

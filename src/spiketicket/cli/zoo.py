@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from spiketicket.cli.declare import Argument, Exit, Group, Option
 from spiketicket.cli.options import (
     Device,
     DeviceOption,
@@ -16,15 +15,16 @@ from spiketicket.cli.options import (
     require_device,
 )
 from spiketicket.machine.output import say, say_json
+from spiketicket.machine.sizes import file_size
 
-app = typer.Typer(help="Tickets that come with the package.", no_args_is_help=True)
-NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names them.")]
+app = Group(help="Tickets that come with the package.")
+NameArgument = Annotated[str, Argument(help="A ticket; `zoo list` names them.")]
 
 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """List the tickets, what they reach, and the recipe that makes each again."""
-    from spiketicket.cli.console import print_table, size_text
+    from spiketicket.cli.console import print_table
     from spiketicket.ticket.zoo import list_tickets
 
     tickets = list_tickets()
@@ -40,7 +40,7 @@ def list_all(as_json: JsonOption = False) -> None:
             f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}",
             f"{t.test_accuracy:.2f}",
             f"{t.density:.4g}",
-            size_text(t.file_bytes),
+            file_size(t.file_bytes),
         ]
         for t in tickets
     ]
@@ -68,13 +68,11 @@ def path(name: NameArgument) -> None:
 @app.command()
 def pull(
     repository: Annotated[
-        str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")
+        str, Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")
     ],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the files.")
-    ],
+    folder: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder of the files.")],
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit. Default: main.")
+        str | None, Option("--revision", help="Branch, tag or commit. Default: main.")
     ] = None,
     max_memory: MaxMemoryOption = "",
 ) -> None:
@@ -117,4 +115,4 @@ def evaluate(
     else:
         print_evaluation(shown, title=name)
     if not reached:
-        raise typer.Exit(1)
+        raise Exit(1)

@@ -8,10 +8,11 @@ from spiketicket._version import __version__
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
 from spiketicket.machine.files import explained, write_atomic, write_json
+from spiketicket.machine.sizes import file_size
 from spiketicket.machine.typed import typed
 from spiketicket.recipe.shapes import encoder_words
 from spiketicket.report.markup import element, joined
-from spiketicket.report.numbers import count, percent, signed, size
+from spiketicket.report.numbers import count, percent, signed
 from spiketicket.report.page import document, rendered
 from spiketicket.report.parts import Part
 from spiketicket.report.tables import Cell, Table
@@ -98,7 +99,7 @@ def comparison_table(found: Compared) -> Table:
                 Cell(f"{c.epochs:.4g}", c.epochs),
                 Cell(count(c.sample_passes), c.sample_passes),
                 Cell(f"{c.wall_s:.1f}", c.wall_s),
-                Cell(size(row.file_bytes), row.file_bytes),
+                Cell(file_size(row.file_bytes), row.file_bytes),
             )
         )
     each = _BUDGETS[found.budget]

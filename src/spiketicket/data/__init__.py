@@ -12,7 +12,7 @@ but by :func:`get_dataset`. No torch is needed for any of this; batches are made
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from spiketicket.data import store
 from spiketicket.data.download import GetReport, fetch
@@ -29,7 +29,10 @@ from spiketicket.data.types import (
     Survey,
 )
 from spiketicket.errors import UserError
-from spiketicket.recipe import DataConfig, registry
+from spiketicket.recipe import registry
+
+if TYPE_CHECKING:
+    from spiketicket.recipe import DataConfig
 
 __all__ = [
     "CheckReport",

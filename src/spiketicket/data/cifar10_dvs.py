@@ -32,9 +32,10 @@ from spiketicket.data.event_set import EventSet
 from spiketicket.data.recordings import Parts, Recording, TimedConfig
 from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
+from spiketicket.events.published import SENSORS, is_transposed
 from spiketicket.recipe import Seed
 
-SENSOR = (128, 128)
+SENSOR = SENSORS["cifar10_dvs"]
 CLASSES = (
     "airplane",
     "automobile",
@@ -75,11 +76,6 @@ class Config(TimedConfig):
     """Fraction of each class that is the test part."""
     split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
-
-
-def transposed(path: Path) -> bool:
-    """Whether a recording's rows and columns are exchanged, as in the official files."""
-    return path.suffix == ".aedat"
 
 
 def _find(config: Config, folder: Path, notes: list[str]) -> Parts:
@@ -129,7 +125,8 @@ def _listed(folder: Path, label: int, suffix: str) -> list[Recording]:
     if not found:
         raise UserError(f"holds no recording (*{suffix})", where=str(folder), remedy=INFO.obtain)
     return [
-        Recording(path=path, label=label, transposed=transposed(path)) for *_, path in sorted(found)
+        Recording(path=path, label=label, transposed=is_transposed(INFO.name, path))
+        for *_, path in sorted(found)
     ]
 
 

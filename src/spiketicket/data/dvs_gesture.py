@@ -36,9 +36,10 @@ from spiketicket.data.event_set import EventSet
 from spiketicket.data.recordings import Parts, Recording, TimedConfig
 from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
+from spiketicket.events.published import SENSORS
 from spiketicket.machine.bounded import read_regular
 
-SENSOR = (128, 128)
+SENSOR = SENSORS["dvs_gesture"]
 CLASSES = (
     "hand_clapping",
     "right_hand_wave",

@@ -36,7 +36,7 @@ from spiketicket.data.recordings import survey as survey_parts
 from spiketicket.data.types import Dataset, DatasetInfo, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, known_suffixes
-from spiketicket.events.frames import Side
+from spiketicket.events.frame_config import Side
 from spiketicket.recipe import Inside, Microseconds, Seed
 
 INFO = DatasetInfo(

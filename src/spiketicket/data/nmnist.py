@@ -18,8 +18,9 @@ from spiketicket.data.event_set import EventSet
 from spiketicket.data.recordings import Parts, Recording, RecordingConfig
 from spiketicket.data.types import DatasetInfo
 from spiketicket.errors import UserError
+from spiketicket.events.published import SENSORS
 
-SENSOR = (34, 34)
+SENSOR = SENSORS["nmnist"]
 CLASSES = tuple("0123456789")
 _PARTS = {"train": "Train", "test": "Test"}
 

@@ -22,7 +22,8 @@ from spiketicket.data.types import Samples, Survey
 from spiketicket.errors import UserError
 from spiketicket.events import Events, TimeUnit, read_events, read_spans, read_stretches
 from spiketicket.events.cache import cached, source_digest
-from spiketicket.events.frames import FrameConfig, narrow, to_frames
+from spiketicket.events.frame_config import FrameConfig
+from spiketicket.events.frames import narrow, to_frames
 from spiketicket.recipe import DataConfig
 
 MEAN, STD = 0.0, 1 / 255

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.data.types import Dataset, Samples
 from spiketicket.errors import UserError
-from spiketicket.recipe import DataConfig
 from spiketicket.streams import Stream
+
+if TYPE_CHECKING:
+    from spiketicket.recipe import DataConfig
 
 
 def training_split(dataset: Dataset, config: DataConfig, seed: int) -> tuple[Samples, Samples]:

@@ -8,11 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spiketicket.data.recordings import Reading, RecordingConfig, frame_config
 from spiketicket.errors import UserError, argument
-from spiketicket.events import Events
-from spiketicket.events.frames import FrameConfig, to_frames
-from spiketicket.recipe import parse_data, registry
+from spiketicket.events import Events, read_events, read_stretches
+from spiketicket.events.frames import Framing, PlainFraming, to_frames
+from spiketicket.recipe import registry
 
 Shown = tuple[str, NDArray[Any], Events]
 """Title, frames [T, C, H, W] and events of a recording."""
@@ -40,21 +39,33 @@ def recordings_of(
             raise UserError(
                 "is for samples of a dataset, not for a file", where=argument(name), value=given
             )
-    # A file is read and framed as one of event_folder is.
+    return _file(Path(target), settings)
+
+
+def _file(path: Path, settings: Sequence[str]) -> list[Shown]:
+    """The recordings in a file, read and framed as one of event_folder is."""
+    if not settings:  # what recipes are read with need not be installed
+        return [_shown(path.name, read_events(path), PlainFraming())]
+    from spiketicket.data.recordings import frame_config
+    from spiketicket.recipe import parse_data
+
     config: Any = parse_data("event_folder", "", settings)
     if config.window_us is not None:
         raise UserError("is for a dataset: a file is shown whole", where="data.window_us")
-    reading, path = Reading(config.sensor, config.time_unit), Path(target)
+    framing, how = frame_config(config), {"sensor": config.sensor, "time_unit": config.time_unit}
     if not config.split_at_reset:
-        return [_shown(path.name, reading.whole(path), config)]
-    found = reading.stretches(path)
+        return [_shown(path.name, read_events(path, **how), framing)]
+    found = read_stretches(path, **how)
     return [
-        _shown(f"{path.name}, part {number} of {len(found)}", events, config)
+        _shown(f"{path.name}, part {number} of {len(found)}", events, framing)
         for number, events in enumerate(found, 1)
     ]
 
 
 def _sample(name: str, index: str, part: str, root: str, settings: Sequence[str]) -> Shown:
+    from spiketicket.data.recordings import RecordingConfig, frame_config
+    from spiketicket.recipe import parse_data
+
     config = parse_data(name, root, settings)
     choice: Any = registry.load("data", name)
     if not hasattr(choice, "recording"):
@@ -63,11 +74,11 @@ def _sample(name: str, index: str, part: str, root: str, settings: Sequence[str]
     if not index.isdigit():
         raise UserError("must be a whole number", where=f"{name}:INDEX", value=index)
     events, file = choice.recording(config, int(index), part)
-    return _shown(f"{name}: {file}", events, config)
+    framing = frame_config(config) if isinstance(config, RecordingConfig) else PlainFraming()
+    return _shown(f"{name}: {file}", events, framing)
 
 
-def _shown(title: str, events: Events, config: Any) -> Shown:
-    framing = frame_config(config) if isinstance(config, RecordingConfig) else FrameConfig()
+def _shown(title: str, events: Events, framing: Framing) -> Shown:
     frames = to_frames(events, framing)
     width, height = events.sensor
     facts = f"{len(events):,} events in {events.duration_us / 1000:,.1f} ms, {width}x{height}"

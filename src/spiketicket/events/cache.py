@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -190,6 +189,8 @@ def _sound(arrays: Arrays) -> Arrays:
 @contextlib.contextmanager
 def _locked(entry: Path) -> Iterator[None]:
     """Hold the entry for this process; the lock ends with the process, however it ends."""
+    import filelock
+
     if os.environ.get(CACHE_VARIABLE):  # it may be meant for several people
         entry.parent.mkdir(parents=True, exist_ok=True)
     else:
@@ -205,6 +206,8 @@ def _beside(entry: Path, what: str) -> Path:
 
 def _remove_dead(entry: Path) -> None:
     """Remove what killed builds left, of this entry, whose lock is held, and of all others."""
+    import filelock
+
     for left in entry.parent.glob(".*.tmp"):
         other = left.with_name(left.name[1 : -len(".tmp")])
         if other == entry:

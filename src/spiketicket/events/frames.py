@@ -12,10 +12,10 @@ rows likewise.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
@@ -23,33 +23,70 @@ from spiketicket.events.filters import filtered
 from spiketicket.events.types import EventArray, Events
 from spiketicket.machine.bounded import need_memory
 from spiketicket.machine.typed import typed
-from spiketicket.recipe import Microseconds, Section
+
+if TYPE_CHECKING:
+    from spiketicket.events.frame_config import FrameConfig
+
+__all__ = ["FrameConfig", "Frames", "Framing", "PlainFraming", "narrow", "to_frames"]
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
 
 _MOST = 65535
-Side = Annotated[int, Interval(ge=1, le=65536)]
 
 
-class FrameConfig(Section):
-    """How a recording becomes frames."""
+@runtime_checkable
+class Framing(Protocol):
+    """How a recording becomes frames: a :class:`FrameConfig`, or a :class:`PlainFraming`."""
 
-    steps: Annotated[int, Interval(ge=1, le=4096)] = 16
-    """Number of frames, T."""
+    @property
+    def steps(self) -> int:
+        """Number of frames, T."""
+
+    @property
+    def by(self) -> Literal["time", "count"]:
+        """Frames of equal duration, or frames of an equal number of events."""
+
+    @property
+    def values(self) -> Literal["sum", "binary"]:
+        """Each pixel's number of events, or 1 where there was any."""
+
+    @property
+    def height(self) -> int | None:
+        """Rows of a frame; None is the sensor's."""
+
+    @property
+    def width(self) -> int | None:
+        """Columns of a frame; None is the sensor's."""
+
+    @property
+    def hot_pixel(self) -> float | None:
+        """Remove pixels with more than this many times the median pixel's events."""
+
+    @property
+    def denoise_us(self) -> int | None:
+        """Remove events that no event near them preceded by at most this long."""
+
+    @property
+    def merge_polarity(self) -> bool:
+        """One channel for all events."""
+
+    @property
+    def channels(self) -> int:
+        """C: 2, or 1 with merged polarities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainFraming:
+    """The fields of a :class:`FrameConfig` as they are, for who has checked them."""
+
+    steps: int = 16
     by: Literal["time", "count"] = "time"
-    """Frames of equal duration, or frames of an equal number of events."""
     values: Literal["sum", "binary"] = "sum"
-    """Each pixel's number of events, or 1 where there was any."""
-    height: Side | None = None
-    """Rows of a frame, at most the sensor's; None is the sensor's."""
-    width: Side | None = None
-    """Columns of a frame, at most the sensor's; None is the sensor's."""
+    height: int | None = None
+    width: int | None = None
     merge_polarity: bool = False
-    """One channel for all events in place of two: OFF, ON."""
-    hot_pixel: Annotated[float, Ge(1)] | None = None
-    """Remove pixels with more than this many times the median pixel's events; None keeps all."""
-    denoise_us: Microseconds | None = None
-    """Remove events that no event near them preceded by at most this long; None keeps all."""
+    hot_pixel: float | None = None
+    denoise_us: int | None = None
 
     @property
     def channels(self) -> int:
@@ -57,10 +94,17 @@ class FrameConfig(Section):
         return 1 if self.merge_polarity else 2
 
 
+def __getattr__(name: str) -> Any:
+    """``FrameConfig``, which needs pydantic, when it is first used."""
+    if name != "FrameConfig":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from spiketicket.events.frame_config import FrameConfig
+
+    return FrameConfig
+
+
 @typed
-def to_frames(
-    events: Events, config: FrameConfig, span_us: tuple[int, int] | None = None
-) -> Frames:
+def to_frames(events: Events, config: Framing, span_us: tuple[int, int] | None = None) -> Frames:
     """Count the events of a recording in frames, [T, C, H, W].
 
     C is 2 (0: OFF, 1: ON), or 1 with ``merge_polarity``. The type depends on the configuration

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.files import check_place, write_bytes
@@ -35,6 +33,8 @@ def add_record(path: Path, new: Mapping[str, Any]) -> None:
     Raises:
         UserError: as :func:`check_record`.
     """
+    import filelock
+
     check_record(path)
     same = (new["hash"], new["device"])
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):

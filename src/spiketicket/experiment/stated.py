@@ -11,18 +11,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.errors import NO_TORCH, UserError
+from spiketicket.errors import NO_TORCH, UserError, missing_package
 from spiketicket.experiment.record import without_root
 from spiketicket.methods.densities import kept_counts
-from spiketicket.recipe import Recipe, as_written, parse_recipe
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket, TicketLayer
 from spiketicket.ticket.drawn_signs import signs_searched
+
+if TYPE_CHECKING:
+    from spiketicket.recipe import Recipe
 
 State = Literal["fits", "does not fit", "not checked"]
 _SCOPES: Final = {
@@ -78,7 +80,10 @@ def stated_recipe(ticket: Ticket) -> Recipe | None:
 
     Raises:
         UserError: it is no recipe of this version, or PyTorch is not installed.
+        ModuleNotFoundError: what recipes are read with is not installed.
     """
+    from spiketicket.recipe import as_written, parse_recipe
+
     found = ticket.metadata.get("recipe")
     return (
         parse_recipe(as_written(without_root(found)), "recipe") if isinstance(found, dict) else None
@@ -95,6 +100,10 @@ def recipe_check(ticket: Ticket) -> Check:
         missing = next((line for line in str(error).splitlines() if NO_TORCH in line), "")
         text = NO_TORCH if missing else str(error).splitlines()[0]
         return Check(name, "not checked" if missing else "does not fit", text)
+    except ModuleNotFoundError as error:
+        if missing_package(error) is None:
+            raise
+        return Check(name, "not checked", NO_TORCH)  # it brings what else is missing
     if recipe is None:
         return Check(name, "not checked", "there is no recipe in it")
     if stated != recipe.hash:

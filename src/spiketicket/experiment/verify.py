@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spiketicket.data import place as _data_place
 from spiketicket.errors import NO_TORCH, UserError, argument
 from spiketicket.experiment.stated import (
     Check,
@@ -159,7 +158,9 @@ def _rerun(ticket: Ticket, path: Path, place: Place) -> Check:
         return Check(name, "not checked", "it names no recipe and seed to search with")
     if registry.is_custom(recipe.model.name) and recipe.model.name != place.consent.network:
         return Check(name, "not checked", f"its recipe is of a network {recipe.model.name}")
-    if root := place.root or _data_place.recorded(path):
+    from spiketicket.data import place as data_place
+
+    if root := place.root or data_place.recorded(path):
         data = recipe.data.model_copy(update={"root": root})
         recipe = recipe.model_copy(update={"data": data})
     try:

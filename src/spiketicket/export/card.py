@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from spiketicket.machine.sizes import file_size
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import TicketSummary
 from spiketicket.ticket.drawn_signs import signs_searched
@@ -88,7 +89,7 @@ def _facts(
         ("condition", metadata.get("condition")),
         ("network", network.get("name")),
         ("weights kept", f"{sizes.kept:,} of {sizes.size:,} ({100 * sizes.density:.4g} %)"),
-        ("file", f"{sizes.file_bytes:,} bytes; as dense float32 {sizes.dense_bytes:,}"),
+        ("file", f"{file_size(sizes.file_bytes)}; as dense float32 {sizes.dense_bytes:,}"),
         ("recipe", recipe.get("name")),
         ("recipe hash", recipe_hash),
         ("seed", metadata.get("seed")),

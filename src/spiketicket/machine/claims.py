@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from spiketicket.errors import SpikeTicketError, UserError, argument
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.files import (
@@ -86,6 +84,8 @@ def claimed(
         InUseError: another process works in it.
         UserError: it cannot be written.
     """
+    import filelock
+
     suffix, held = (f"-{part}", folder / part) if part else ("", folder)
     lock = filelock.FileLock(folder / f".claim{suffix}", timeout=wait_s)
     holder = folder / f"{_HOLDER}{suffix}"

@@ -1,6 +1,6 @@
 """The one place that writes to people: filtered lines on standard output and standard error.
 
-Tables and bars, which need ``rich``, are made on the consoles of :func:`console`. What is written
+Bars, which need ``rich``, are made on the consoles of :func:`console`. What is written
 never fails for its characters: see :func:`prepare`.
 """
 
@@ -10,10 +10,11 @@ import codecs
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,6 +36,7 @@ _SIMPLER = {
     "—": "-",
     "µ": "u",
     "→": "->",
+    "─": "-",
     "≤": "<=",
     "≥": ">=",
     "·": "-",
@@ -134,8 +136,30 @@ def fail(*problems: str) -> None:
         tell(f"error: and {len(problems) - _MOST_LINES} more")
 
 
+def is_terminal() -> bool:
+    """Whether standard output is read by a person."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def has_styles() -> bool:
+    """Whether standard output shows bold letters."""
+    return is_terminal() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int:
+    """Columns of standard output: the terminal's, or many where there is none."""
+    return shutil.get_terminal_size().columns if is_terminal() else _WIDTH_IN_A_FILE
+
+
+def write(lines: Iterable[str]) -> None:
+    """Lines on standard output that are safe to show as they are: see :func:`shown`."""
+    if sys.stdout is not None:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+    _last["said"] = time.monotonic()
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and bars go: as wide as the terminal, or wide where there is none."""
+    """Where bars go: as wide as the terminal, or wide where there is none."""
     from rich.console import Console
 
     _last["said"] = time.monotonic()

@@ -16,11 +16,11 @@ import stat
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
 
 def user_cache() -> Path | None:
     """This package's folder in the user's cache folder; None where this user has no home."""
+    import platformdirs
+
     try:
         folder = platformdirs.user_cache_path("spiketicket")
     except (RuntimeError, KeyError):  # as Path.home() says it

@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.private import why_not_private
@@ -136,6 +134,8 @@ def require_recipe(recipe: Any) -> None:
 
 def config_file() -> Path:
     """Where the user's own settings are."""
+    import platformdirs
+
     return platformdirs.user_config_path("spiketicket") / "config.toml"
 
 

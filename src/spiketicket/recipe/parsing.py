@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from spiketicket.errors import UNSET, RecipeError, UserError, argument, did_you_mean
 from spiketicket.recipe import registry
-from spiketicket.recipe.toml import parse_toml
+from spiketicket.recipe.toml import toml_value
 
 R = TypeVar("R", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
@@ -232,15 +232,6 @@ def _nearest_key(model: type[BaseModel], path: KeyPath) -> str:
         model = inner
     known = sorted(model.model_fields)
     return did_you_mean(path[-1], known, listed="") or f"Known: {', '.join(known)}"
-
-
-def toml_value(text: str) -> Any:
-    """A TOML value; what is none is taken as a text, so that bare words work."""
-    try:
-        parsed = parse_toml(f"value = {text}")
-    except ValueError:
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:

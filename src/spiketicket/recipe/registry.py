@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, cast
 
-from spiketicket.errors import NO_TORCH, UserError, did_you_mean
+from spiketicket.errors import UserError, did_you_mean, missing_package
 
 FAMILIES: Final = {
     "data": "dataset",
@@ -111,9 +111,9 @@ def _module(family: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if told := missing_package(error):
+            raise UserError(told) from error
         missing = (error.name or "").partition(".")[0]
-        if missing == "torch":
-            raise UserError(NO_TORCH) from error
         if missing in ("", _PACKAGE):
             raise
         raise UserError(

@@ -58,3 +58,12 @@ def _check_values(tables: dict[str, Any]) -> None:
         if not level:
             return
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value; what is none is taken as a text, so that bare words work."""
+    try:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from spiketicket.experiment.schemas import Compared, Operations
+from spiketicket.machine.sizes import file_size
 from spiketicket.report.numbers import (
     between,
     count,
     percent,
     share,
     signed,
-    size,
     spread,
 )
 from spiketicket.report.runs import Row, Run
@@ -147,7 +147,7 @@ def size_table(run: Run) -> Table:
                 Cell(f"{f.parameters:,.0f}", f.parameters),
                 Cell("yes" if f.binary else "no"),
                 Cell("yes" if f.bn_affine else "no"),
-                Cell(size(f.file_bytes), f.file_bytes),
+                Cell(file_size(f.file_bytes), f.file_bytes),
                 Cell(f"{f.trained_epochs:g}", f.trained_epochs),
             )
         )
@@ -188,7 +188,7 @@ def _ladder_table(run: Run) -> Table:
                 _pruned(f.net_density),
                 *(_operations(f.operations.get(group)) for group in _GROUPS),
                 _operations(_total(f.operations)),
-                Cell(size(f.file_bytes), f.file_bytes),
+                Cell(file_size(f.file_bytes), f.file_bytes),
                 Cell(f"{f.trained_epochs:g}", f.trained_epochs),
             )
         )
