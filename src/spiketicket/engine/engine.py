@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,9 @@ from spiketicket.engine import library, reference
 from spiketicket.engine.compile import compile_ticket, normalisation
 from spiketicket.engine.tuning import drawn_inputs
 from spiketicket.errors import UserError
+from spiketicket.machine.above import Drawn, brief
 from spiketicket.machine.typed import need, typed
-from spiketicket.ticket import Ticket
+from spiketicket.ticket import Ticket, stated
 
 F32 = NDArray[np.float32]
 Backend = Literal["auto", "c", "numpy"]
@@ -37,7 +38,7 @@ _MOST_THREADS = 1024
 _TUNED = 8
 
 
-class Engine:
+class Engine(Drawn):
     """A ticket, ready to classify; thread safe, and may be forked.
 
     Args:
@@ -60,6 +61,8 @@ class Engine:
             where there is none, ``latency`` or ``tune`` asked of numpy, inputs to tune on that
             :meth:`run` refuses, or another value than the ones above.
     """
+
+    drawn_by: ClassVar[str] = "engine_html"
 
     @typed
     def __init__(
@@ -94,6 +97,19 @@ class Engine:
             self._net = library.Net(self.program.to_bytes(), level, latency=mode == "latency")
             if tune is not False:
                 self._net.tune(self._tuning_inputs(tune))
+
+    def __repr__(self) -> str:
+        first, *rest = self.facts().items()
+        lines = [f"{first[0]}: {first[1]}", *(f"{key}: {brief(words)}" for key, words in rest)]
+        return "<Engine " + "\n  ".join(lines) + ">"
+
+    def facts(self) -> dict[str, str]:
+        """What it takes, what its ticket states, and what computes: at most five lines."""
+        takes = "images" if self.program.frames == 1 else "recordings of frames"
+        sides = "x".join(map(str, self.input_shape))
+        told = {k: v for k, v in stated(self.metadata).items() if k != "seed"}
+        runs = f"{self.backend}, {self.threads} thread{'s' * (self.threads != 1)}, {self.mode}"
+        return {"of": f"{takes} {sides}, {self.program.classes} classes", **told, "runs on": runs}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -83,3 +83,8 @@ def __getattr__(name: str) -> Any:
 
     owners = (read, section, training, sections)
     return getattr(next(owner for owner in owners if name in vars(owner)), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were used or not."""
+    return sorted(__all__)

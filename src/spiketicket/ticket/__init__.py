@@ -33,10 +33,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from spiketicket.machine.above import Drawn, brief
 from spiketicket.machine.bounded import max_memory as allowed_memory
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.files import write_atomic
@@ -60,6 +61,7 @@ from spiketicket.ticket.layer import (
 )
 from spiketicket.ticket.schema import check_metadata
 from spiketicket.ticket.summary import LayerSummary, TicketSummary, summarise
+from spiketicket.verdict.outcomes import in_words
 
 __all__ = [
     "FORMAT_VERSION",
@@ -78,7 +80,7 @@ Signs = Literal["auto", "raw", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ticket:
+class Ticket(Drawn):
     """Everything a ticket file holds. Two tickets are equal when their digests are.
 
     Args:
@@ -91,6 +93,8 @@ class Ticket:
 
     Raises TicketError.
     """
+
+    drawn_by: ClassVar[str] = "ticket_html"
 
     layers: tuple[TicketLayer, ...]
     tensors: Mapping[str, codec.Array] = field(default_factory=dict)
@@ -130,7 +134,11 @@ class Ticket:
 
     def __repr__(self) -> str:
         kept, size = (sum(getattr(x, key) for x in self.layers) for key in ("kept", "size"))
-        return f"<Ticket: {kept:,} of {size:,} weights kept, layers {len(self.layers)}>"
+        share = f" ({100 * kept / size:.3g} %)" if size else ""
+        many = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+        first = f"Ticket: {kept:,} of {size:,} weights{share} kept in {many}"
+        told = [f"{key}: {brief(words)}" for key, words in stated(self.metadata).items()]
+        return "\n  ".join([f"<{first}", *told]) + ">"
 
     @property
     def stage(self) -> str:
@@ -264,6 +272,31 @@ class Ticket:
                 "the ticket names no seed to draw its signs", where="seed", value=seed
             )
         return int(seed or 0)
+
+
+def stated(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What a ticket's maker states of it, in at most four entries; of any program, so that what is
+    of another kind is left out.
+    """
+
+    def name(key: str) -> str:
+        table = metadata.get(key)
+        found = table.get("name") if isinstance(table, Mapping) else table
+        return found if isinstance(found, str) else ""
+
+    found = {"network": " on ".join(filter(None, (name("network"), name("data"))))}
+    accuracy = metadata.get("accuracy")
+    kinds = ("test", "validation")
+    rates = {k: accuracy.get(k) for k in kinds} if isinstance(accuracy, Mapping) else {}
+    found["accuracy"] = ", ".join(
+        f"{kind} {rate:.2f} %" for kind, rate in rates.items() if isinstance(rate, int | float)
+    )
+    seed = metadata.get("seed")
+    found["seed"] = str(seed) if type(seed) is int else ""
+    verdict = metadata.get("verdict")
+    outcome = verdict.get("outcome") if isinstance(verdict, Mapping) else None
+    found["verdict"] = in_words(outcome) if isinstance(outcome, str) else ""
+    return {key: words for key, words in found.items() if words}
 
 
 def stage_in(metadata: Mapping[str, Any]) -> str:
