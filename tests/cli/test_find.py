@@ -88,7 +88,7 @@ def test_a_budget_that_is_no_time_is_named(spike: Run, budget: str) -> None:
 def test_a_file_goes_before_a_packaged_name(
     spike: Run, fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.recipe.named import packaged_recipes
 
     monkeypatch.chdir(tmp_path)
     text = packaged_recipes()["digits-binw"].read_text()

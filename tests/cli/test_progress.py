@@ -319,9 +319,9 @@ def test_the_reporter_fits_the_output() -> None:
 
 
 def test_a_run_tells_its_plan_and_what_it_kept(tmp_path: Path, one_thread: None) -> None:
-    from spiketicket.cli.options import packaged_recipes
     from spiketicket.experiment import find
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import packaged_recipes
 
     class Heard(NullReporter):
         def __init__(self) -> None:

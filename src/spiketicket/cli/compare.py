@@ -33,7 +33,6 @@ from spiketicket.cli.options import (
     TuneOption,
     Where,
     WorkersOption,
-    recipe_path,
     settings_of,
     with_consent,
     with_controls,
@@ -169,9 +168,9 @@ def _entries(
     budget: Budget,
 ) -> list[Entry]:
     from spiketicket.compare import make_entries
-    from spiketicket.recipe import recipe_tables
+    from spiketicket.recipe import given_tables
 
-    path = recipe_path(recipe)
+    tables, source = given_tables(recipe)
     try:
         densities = [float(text) for text in density.split(",")]
     except ValueError:
@@ -181,14 +180,14 @@ def _entries(
         ) from None
     names = [name.strip() for name in methods.split(",")]
     return make_entries(
-        recipe_tables(path),
+        tables,
         names,
         densities,
         seeds,
         overrides=overrides,
         method_options=options or (),
         budget=budget.value,
-        source=str(path),
+        source=source,
     )
 
 

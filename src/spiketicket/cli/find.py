@@ -21,7 +21,6 @@ from spiketicket.cli.options import (
     SetOption,
     ThreadsOption,
     TuneOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -78,7 +77,7 @@ def find(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    made = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    made = load_recipe(recipe, settings_of(overrides, tune))
     loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning

@@ -35,7 +35,6 @@ from spiketicket.cli.options import (
     TuneOption,
     Where,
     WorkersOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -167,11 +166,10 @@ def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
 def _runs(
     recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
 ) -> list[Run]:
-    from spiketicket.recipe import recipe_tables
+    from spiketicket.recipe import given_tables
     from spiketicket.sweep.axes import count, make_runs, parse_axes
 
-    path = recipe_path(recipe)
-    tables = recipe_tables(path)
+    tables, source = given_tables(recipe)
     axes = parse_axes(axis, overrides)
     runs, seeds = count(axes, zipped=zipped)
     if runs * seeds >= _MANY and not yes:
@@ -180,7 +178,7 @@ def _runs(
             what = f"makes {runs:,} runs with {seeds:,} seeds each"
             raise UserError(what, where="--axis", remedy="Give --yes if that is meant")
         typer.confirm(asked, abort=True, err=True)
-    return make_runs(tables, axes, overrides, zipped=zipped, source=str(path))
+    return make_runs(tables, axes, overrides, zipped=zipped, source=source)
 
 
 def make_executor(

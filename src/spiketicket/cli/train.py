@@ -16,7 +16,6 @@ from spiketicket.cli.options import (
     SetOption,
     ThreadsOption,
     TuneOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -43,7 +42,7 @@ def train(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    loaded = load_recipe(recipe, settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for

@@ -42,7 +42,7 @@ class Engine(Drawn):
     """A ticket, ready to classify; thread safe, and may be forked.
 
     Args:
-        ticket: a ticket or the path of its file.
+        ticket: a ticket, the path of its file, or its name in the zoo.
         threads: of the processor, that compute.
         mode: ``throughput`` gives each thread images of its own, the fastest for a batch;
             ``latency`` lets all threads work on one image, the fastest for that one. The answer is

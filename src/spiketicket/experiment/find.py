@@ -6,6 +6,7 @@ is described in :mod:`spiketicket.experiment.folder`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +26,14 @@ from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage, halved, stage_of
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
-from spiketicket.recipe import Recipe
+from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
 
 
 @typed
 def find(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     seeds: int = 1,
     runs_dir: Path | str = "runs",
@@ -42,8 +44,12 @@ def find(
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
     budget: str | None = None,
+    **settings: Any,
 ) -> FindResult:
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
+
+    ``recipe``, ``overrides`` and ``settings`` are those of :func:`spiketicket.load_recipe`:
+    ``find("digits-binw", train={"epochs": 3})``.
 
     A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
     processes share every training, see :mod:`spiketicket.machine.workers`. A custom network, and
@@ -59,6 +65,7 @@ def find(
             a loss that is not a number, no consent, a budget that is too small.
     """
     consent = Consent(network, options, trust_options)
+    recipe = load_recipe(recipe, overrides, **settings)
     if budget is not None:
         recipe = planned(
             recipe,
@@ -80,7 +87,7 @@ def find(
 
 @typed
 def planned(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
     budget: str,
     *,
     seeds: int = 1,
@@ -101,6 +108,7 @@ def planned(
         UserError: no such time, one epoch does not fit, or as :func:`find`.
     """
     seconds_in(budget, "budget")
+    recipe = load_recipe(recipe)
     recipe.repetitions(seeds)
     consent = Consent(network, options, trust_options)
     with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
@@ -112,7 +120,8 @@ def planned(
 
 @typed
 def train_dense(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
@@ -121,12 +130,14 @@ def train_dense(
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    **settings: Any,
 ) -> StageOutcome:
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
 
     Raises:
         UserError: as :func:`find`.
     """
+    recipe = load_recipe(recipe, overrides, **settings)
     consent = Consent(network, options, trust_options)
     with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
         folder = RunFolder.of(recipe, runs_dir)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spiketicket.recipe.read import (
         as_written,
+        given_tables,
         load_recipe,
         parse_data,
         parse_recipe,
@@ -64,6 +65,7 @@ __all__ = [
     "VerdictConfig",
     "WeightOptimizerConfig",
     "as_written",
+    "given_tables",
     "load_recipe",
     "parse_data",
     "parse_recipe",

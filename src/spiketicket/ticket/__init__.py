@@ -71,6 +71,7 @@ __all__ = [
     "TicketError",
     "TicketLayer",
     "TicketSummary",
+    "as_ticket",
     "describe",
     "read_metadata",
 ]
@@ -195,12 +196,15 @@ class Ticket(Drawn):
         max_bytes: int = MAX_FILE_BYTES,
         max_memory: int | None = None,
     ) -> Ticket:
-        """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason.
+        """Read and check a file of at most ``max_bytes``, or a ticket of the zoo by its name.
+
+        Raises TicketError with the reason.
 
         That takes at most ``max_memory`` bytes; None is SPIKETICKET_MAX_MEMORY, or 4 GiB. What
         the file declares is compared with it, and with the network it names, before it is read.
         """
         max_memory = allowed_memory() if max_memory is None else max_memory
+        path = _named(path)
         with codec.located(path):
             file, size = open_regular(path)
             with file:
@@ -310,6 +314,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Reads the header alone, so it does not notice damage in the arrays. Raises TicketError.
     """
+    path = _named(path)
     with codec.located(path):
         file, size = open_regular(path)
         with file:
@@ -325,11 +330,24 @@ def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
     if isinstance(source, Ticket):
         content = source.to_bytes()
         return summarise(*codec.read_header_from(io.BytesIO(content), len(content)), len(content))
+    source = _named(source)
     with codec.located(source):
         file, size = open_regular(source)
         with file:
             metadata, sizes = codec.read_header_from(file, size)
             return summarise(checked(metadata), sizes, size)
+
+
+@typed
+def as_ticket(source: Ticket | str | os.PathLike[str]) -> Ticket:
+    """A ticket by itself, by its file, or by its name in the zoo. Raises TicketError."""
+    return source if isinstance(source, Ticket) else Ticket.load(source)
+
+
+def _named(source: str | os.PathLike[str]) -> Path:
+    from spiketicket.ticket.zoo import ticket_path  # which reads tickets itself
+
+    return ticket_path(source)
 
 
 def _own_tensor(key: object, given: object, taken: set[str]) -> codec.Array:
