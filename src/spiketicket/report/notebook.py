@@ -22,6 +22,7 @@ from spiketicket.verdict.intervals import Estimate, wilson_interval
 if TYPE_CHECKING:
     from spiketicket.data.types import Dataset, Samples
     from spiketicket.engine import Engine
+    from spiketicket.engine.classified import Classified
     from spiketicket.ticket import Ticket, TicketLayer
 
 _MOST_ROWS = 40
@@ -133,6 +134,14 @@ def _sentences(verdict: object) -> list[Markup]:
 def engine_html(engine: Engine) -> Markup:
     """What it takes and states."""
     return element("div", element("b", "Engine"), facts_table(engine.facts()))
+
+
+def classified_html(found: Classified) -> Markup:
+    """Its classes with their shares."""
+    rows = [(brief(s.name), f"{100 * s.probability:.1f} %", f"{s.logit:.3f}") for s in found]
+    return element(
+        "div", element("p", brief(found.input)), table(("class", "share", "logit"), rows)
+    )
 
 
 def samples_html(samples: Samples) -> Markup:
