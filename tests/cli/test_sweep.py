@@ -12,10 +12,10 @@ from rich.console import Console
 from typer.testing import Result
 
 import spiketicket.sweep
-from spiketicket.cli.print_sweep import finished_line, running_table
 from spiketicket.errors import UserError
 from spiketicket.sweep import Local, RayCluster, SweepResult
 from spiketicket.sweep.axes import make_runs, parse_axes
+from spiketicket.sweep.display import finished_line, running_table
 from spiketicket.sweep.plan import Task
 from spiketicket.sweep.progress import Pace, View
 from spiketicket.sweep.worker import Beat, Outcome

@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from spiketicket._version import __version__
-from spiketicket.cli.alive import alive
 from spiketicket.cli.guard import EXPECTED, SOME_FAILED, said, told_notes
 from spiketicket.cli.wording import speak_of
+from spiketicket.machine.alive import alive
 from spiketicket.machine.output import fail, say, tell
 
 # command -> its file, and the function or the group of commands in it

@@ -128,15 +128,16 @@ def compare(
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
 
-    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import print_sweep
+    from spiketicket.compare.methods import sweep_name
     from spiketicket.experiment.record import check_record
     from spiketicket.recipe.consent import given
     from spiketicket.sweep import run_runs
+    from spiketicket.sweep.display import observer_for
 
     if record is not None:
         check_record(record)
-    told = json.dumps([[run.folder, list(run.seeds)] for run in made])
-    name = f"compare-{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    name = sweep_name(Path(recipe).stem, entries)
     shown = observer_for(as_json=as_json, quiet=quiet)
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spiketicket.cli.alive import alive
 from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.cli.wording import speak_of
 from spiketicket.errors import UserError
+from spiketicket.machine.alive import alive
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.machine.output import fail, note, say, say_json, say_whole, shown, tell
 

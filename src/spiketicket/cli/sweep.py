@@ -109,8 +109,9 @@ def sweep(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )
 
-    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import print_sweep
     from spiketicket.sweep import run_runs
+    from spiketicket.sweep.display import observer_for
 
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)

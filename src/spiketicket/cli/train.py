@@ -45,8 +45,8 @@ def train(
     loaded = load_recipe(recipe, settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
-    from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import conclude, find
+    from spiketicket.experiment.display import reporter_for
     from spiketicket.experiment.record import add_record, check_record
     from spiketicket.machine.workers import is_first
 
@@ -59,6 +59,7 @@ def train(
             device=where,
             threads=threads,
             reporter=reporter,
+            progress=False,
             **vars(consent),
         )
     if not is_first():

@@ -56,7 +56,7 @@ def verify(
     if device is not Device.cpu:
         require_device(device)
     from spiketicket.cli.print_stated import print_checks
-    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment.display import reporter_for
     from spiketicket.experiment.verify import Place, verify_ticket
 
     # Without a search there is nothing to tell on the way.

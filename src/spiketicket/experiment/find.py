@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from spiketicket.data import training_split
 from spiketicket.experiment.conclude import FindResult, concluded
+from spiketicket.experiment.display import reporting
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_seed
@@ -39,11 +40,12 @@ def find(
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
     budget: str | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> FindResult:
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
@@ -56,6 +58,9 @@ def find(
     the arguments of its function, must be named here too, as the recipe names them:
     ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
     :mod:`spiketicket.recipe.consent`.
+
+    The run shows itself, as a bar on a terminal and as lines elsewhere, unless ``progress`` is
+    False; ``reporter``, or each of a list, is told besides.
 
     With a ``budget``, such as ``"60m"``, epochs, time steps and batch size are those that
     :func:`planned` chooses.
@@ -75,9 +80,11 @@ def find(
             device=device,
             threads=threads,
             reporter=reporter,
+            progress=progress,
             **vars(consent),
         )
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("find", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         folder, chosen = RunFolder.of(recipe, runs_dir), recipe.repetitions(seeds)
         _check_splits(experiment, chosen)
         _tell_plan(experiment.stages, folder, chosen, context, recipe)
@@ -94,10 +101,11 @@ def planned(
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    progress: bool = True,
 ) -> Recipe:
     """A recipe with epochs, time steps and batch size of which one stage takes at most ``budget``.
 
@@ -111,7 +119,8 @@ def planned(
     recipe = load_recipe(recipe)
     recipe.repetitions(seeds)
     consent = Consent(network, options, trust_options)
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("find", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         plan = time_plan(experiment, budget, runs_dir, seeds, context)
         for line in plan.lines:
             context.reporter.message(line)
@@ -126,10 +135,11 @@ def train_dense(
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    progress: bool = True,
     **settings: Any,
 ) -> StageOutcome:
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
@@ -139,7 +149,8 @@ def train_dense(
     """
     recipe = load_recipe(recipe, overrides, **settings)
     consent = Consent(network, options, trust_options)
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("train", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         folder = RunFolder.of(recipe, runs_dir)
         dense = stage_of(recipe, "dense")
         _tell_plan([dense], folder, [recipe.seed], context, recipe)
@@ -152,12 +163,12 @@ def _begun(
     consent: Consent,
     device: str,
     threads: int | None,
-    reporter: Reporter | None,
+    listening: AbstractContextManager[Reporter],
 ) -> Iterator[tuple[Experiment, Context]]:
     """The data read and everything checked that can be before training."""
-    with given(consent), fixed(), joined(device) as workers:
+    with given(consent), fixed(), joined(device) as workers, ExitStack() as stack:
         require_recipe(recipe)
-        listener = reporter if reporter is not None and workers.first else NullReporter()
+        listener = stack.enter_context(listening) if workers.first else NullReporter()
         context = Context(device=device, threads=threads, reporter=listener, workers=workers)
         yield prepare_experiment(recipe, context), context
 

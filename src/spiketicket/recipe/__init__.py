@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         placed_root,
         read_tables,
         recipe_tables,
+        setting_texts,
         to_dict,
         to_toml,
     )
@@ -72,6 +73,7 @@ __all__ = [
     "placed_root",
     "read_tables",
     "recipe_tables",
+    "setting_texts",
     "to_dict",
     "to_toml",
 ]

@@ -53,13 +53,25 @@ def load_recipe(
         RecipeError: it does not describe a valid recipe; every mistake is listed.
         TypeError: an argument of another kind, or a keyword that is no section of a recipe.
     """
+    texts = setting_texts(overrides, settings)
+    if isinstance(recipe, Recipe) and not texts:
+        return recipe
+    tables, source = given_tables(recipe)
+    return parse_recipe(tables, source=source, overrides=texts)
+
+
+def setting_texts(
+    overrides: Sequence[str] | Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[str]:
+    """Overrides and settings by keyword, as :func:`load_recipe` takes them, as texts.
+
+    Raises:
+        TypeError: a keyword that is no section of a recipe, or a value that none can hold.
+    """
     for name in settings:
         if name not in Recipe.model_fields:
             raise TypeError(_no_setting(name))
-    if isinstance(recipe, Recipe) and not overrides and not settings:
-        return recipe
-    tables, source = given_tables(recipe)
-    return parse_recipe(tables, source=source, overrides=override_texts(overrides, settings))
+    return override_texts(overrides, settings)
 
 
 def given_tables(
