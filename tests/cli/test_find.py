@@ -21,7 +21,8 @@ def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any)
     ((recipe, given),) = fake_run.calls
     assert recipe.name == "digits-binw"
     assert given.pop("reporter") is not None
-    expected = {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", "threads": None}
+    shown = {"threads": None, "progress": False}
+    expected = {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", **shown}
     assert given == {**expected, **NO_NETWORK}
 
 

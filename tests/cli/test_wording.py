@@ -69,7 +69,9 @@ def commands(group: object = None, path: str = "") -> Iterator[tuple[str, set[st
 
 @pytest.mark.slow
 def test_every_argument_in_a_message_is_an_option_of_a_command() -> None:
-    every = set().union(*(options for _, options in commands()), {"--resize", "--split-at-reset"})
+    every = set().union(
+        *(options for _, options in commands()), {"--resize", "--split-at-reset", "--top"}
+    )
     named = {
         str(node.args[0].value)
         for _, tree in library()
