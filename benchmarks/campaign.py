@@ -43,7 +43,7 @@ from typing import Any
 
 import filelock
 
-from spiketicket.cli.progress import LineReporter
+from spiketicket.experiment.display import LineReporter
 from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import concluded, stage_record
 from spiketicket.experiment.find import planned

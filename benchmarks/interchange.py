@@ -18,7 +18,7 @@ import torch
 
 import spiketicket
 from spiketicket.cli.export_torch import export_module, export_nir, export_onnx, export_pt2
-from spiketicket.cli.options import packaged_recipes
+from spiketicket.recipe.named import packaged_recipes
 from spiketicket.experiment.provenance import machine
 
 ROOT = Path(__file__).parent.parent

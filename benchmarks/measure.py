@@ -50,7 +50,7 @@ def main() -> None:
 def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
 
-    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.data import load_dataset
     from spiketicket.data.batches import ordered_batches, to_tensors
     from spiketicket.experiment.setup import Experiment

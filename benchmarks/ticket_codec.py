@@ -44,7 +44,7 @@ def main() -> None:
 
 def ticket(zeros: float) -> Any:
     """A VGG-9 ticket with random masks of exactly this share of zeros in every layer."""
-    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.methods.building import build_network
     from spiketicket.methods.masks import kept_count
     from spiketicket.models.blocks import DataShape

@@ -11,6 +11,7 @@ from spiketicket._version import __version__ as __version__
 from spiketicket.machine import cores
 
 if TYPE_CHECKING:
+    from spiketicket.compare.methods import compare_methods
     from spiketicket.engine.engine import Engine
     from spiketicket.experiment.attach import Search, attach
     from spiketicket.experiment.evaluate import evaluate_ticket
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from spiketicket.experiment.whiten import whiten
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
     from spiketicket.recipe import load_recipe
+    from spiketicket.sweep import sweep_recipe
     from spiketicket.ticket import Ticket, read_metadata
 
 
@@ -32,6 +34,7 @@ _HOME = {
     "Search": "experiment.attach",
     "Ticket": "ticket",
     "attach": "experiment.attach",
+    "compare_methods": "compare.methods",
     "evaluate_ticket": "experiment.evaluate",
     "find": "experiment.find",
     "from_ticket": "models.of_ticket",
@@ -41,6 +44,7 @@ _HOME = {
     "remove_masks": "models.of_ticket",
     "reset_state": "experiment.search",
     "search": "experiment.search",
+    "sweep_recipe": "sweep",
     "train_dense": "experiment.find",
     "whiten": "experiment.whiten",
 }
@@ -50,6 +54,7 @@ __all__ = [
     "Search",
     "Ticket",
     "attach",
+    "compare_methods",
     "evaluate_ticket",
     "find",
     "from_ticket",
@@ -59,6 +64,7 @@ __all__ = [
     "remove_masks",
     "reset_state",
     "search",
+    "sweep_recipe",
     "train_dense",
     "whiten",
 ]
@@ -69,3 +75,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were used or not."""
+    return sorted([*__all__, "__version__"])

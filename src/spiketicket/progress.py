@@ -86,6 +86,59 @@ class NullReporter(Reporter):
     """Listens and says nothing."""
 
 
+def together(reporters: Sequence[Reporter]) -> Reporter:
+    """One reporter for several, which are told in order."""
+    return reporters[0] if len(reporters) == 1 else _Several(tuple(reporters))
+
+
+class _Several(Reporter):
+    """Hands everything on."""
+
+    def __init__(self, reporters: tuple[Reporter, ...]) -> None:
+        self._reporters = reporters
+
+    def stage_started(self, stage: str, seed: int, epochs: int, steps_per_epoch: int) -> None:
+        for each in self._reporters:
+            each.stage_started(stage, seed, epochs, steps_per_epoch)
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_s: float
+    ) -> None:
+        for each in self._reporters:
+            each.step(epoch, step, loss, accuracy, images_per_s)
+
+    def epoch_finished(
+        self,
+        epoch: int,
+        train_loss: float,
+        train_accuracy: float,
+        val_accuracy: float,
+        seconds: float,
+    ) -> None:
+        for each in self._reporters:
+            each.epoch_finished(epoch, train_loss, train_accuracy, val_accuracy, seconds)
+
+    def stage_finished(self, stage: str, summary: str) -> None:
+        for each in self._reporters:
+            each.stage_finished(stage, summary)
+
+    def message(self, text: str) -> None:
+        for each in self._reporters:
+            each.message(text)
+
+    def run_planned(self, stages: Sequence[PlannedStage]) -> None:
+        for each in self._reporters:
+            tell_plan(each, stages)
+
+    def stage_resumed(self, epoch: int) -> None:
+        for each in self._reporters:
+            tell_resumed(each, epoch)
+
+    def doing(self, what: str) -> None:
+        for each in self._reporters:
+            tell_doing(each, what)
+
+
 def tell_plan(reporter: Reporter, stages: Sequence[PlannedStage]) -> None:
     """Call ``run_planned`` of a reporter that has it."""
     _call(reporter, "run_planned", stages)

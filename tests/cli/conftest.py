@@ -11,7 +11,6 @@ from command import Result, spiketicket
 from judged import judged
 
 import spiketicket.experiment as _experiment
-from spiketicket.cli import find as find_command
 from spiketicket.verdict.rules import StageScores
 
 Run = Callable[..., Result]
@@ -68,7 +67,9 @@ class FakeRun:
                 reporter.stage_finished("ticket", "97.00% on the test set")
         if self.error is not None:
             raise self.error
-        return types.SimpleNamespace(to_dict=lambda: answer, folder=Path("runs/x"))
+        folder = Path("runs/x")
+        report = lambda **_: folder / "report.html"  # noqa: E731
+        return types.SimpleNamespace(to_dict=lambda: answer, folder=folder, report=report)
 
     def find(self, recipe: Any, **given: Any) -> Any:
         control = {**ARM, "stage": "dense", "title": "dense, trained", "density": 1.0}
@@ -114,5 +115,4 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     monkeypatch.setattr(_experiment, "find", fake, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "spiketicket.experiment.evaluate", fake)
     monkeypatch.setattr(_experiment, "evaluate", fake, raising=False)
-    monkeypatch.setattr(find_command, "_report", lambda folder, *rest: folder / "report.html")
     return fake

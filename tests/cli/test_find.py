@@ -21,7 +21,8 @@ def test_find_without_a_recipe_takes_the_packaged_one(spike: Run, fake_run: Any)
     ((recipe, given),) = fake_run.calls
     assert recipe.name == "digits-binw"
     assert given.pop("reporter") is not None
-    expected = {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", "threads": None}
+    shown = {"threads": None, "progress": False}
+    expected = {"seeds": 1, "runs_dir": Path("runs"), "device": "cpu", **shown}
     assert given == {**expected, **NO_NETWORK}
 
 
@@ -88,7 +89,7 @@ def test_a_budget_that_is_no_time_is_named(spike: Run, budget: str) -> None:
 def test_a_file_goes_before_a_packaged_name(
     spike: Run, fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.recipe.named import packaged_recipes
 
     monkeypatch.chdir(tmp_path)
     text = packaged_recipes()["digits-binw"].read_text()

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from spiketicket.cli import alive as _alive
-from spiketicket.cli import progress
-from spiketicket.cli.alive import EVERY_S, Pulse, alive, described_by
-from spiketicket.cli.print_sweep import _Lines
-from spiketicket.cli.progress import BarReporter, LineReporter, reporter_for
-from spiketicket.cli.whole import Whole
+from spiketicket.experiment import display as progress
+from spiketicket.experiment.display import BarReporter, LineReporter, reporter_for
+from spiketicket.experiment.whole import Whole
+from spiketicket.machine import alive as _alive
 from spiketicket.machine import output as _streams
+from spiketicket.machine.alive import EVERY_S, Pulse, alive, described_by
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_doing, tell_plan
+from spiketicket.sweep.display import _Lines
 from spiketicket.sweep.progress import View
 
 PLAN = [
@@ -256,14 +256,11 @@ def test_the_thread_beats_unless_it_is_to_be_silent(
     told = list[str]()
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setattr(_alive, "EVERY_S", 0.01)
-    monkeypatch.setattr(
-        Pulse.__init__, "__defaults__", (*Pulse.__init__.__defaults__[:2], told.append)
-    )
     monkeypatch.setitem(_streams._last, "said", 0.0)
     import threading
     import time
 
-    with alive("eval", silent=silent):
+    with alive("eval", silent=silent, tell=told.append):
         until = time.monotonic() + 5
         while not told and time.monotonic() < until and not silent and rank == "0":
             time.sleep(0.01)
@@ -319,9 +316,9 @@ def test_the_reporter_fits_the_output() -> None:
 
 
 def test_a_run_tells_its_plan_and_what_it_kept(tmp_path: Path, one_thread: None) -> None:
-    from spiketicket.cli.options import packaged_recipes
     from spiketicket.experiment import find
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import packaged_recipes
 
     class Heard(NullReporter):
         def __init__(self) -> None:

@@ -12,10 +12,10 @@ from command import Result
 from rich.console import Console
 
 import spiketicket.sweep
-from spiketicket.cli.print_sweep import finished_line, running_table
 from spiketicket.errors import UserError
 from spiketicket.sweep import Local, RayCluster, SweepResult
 from spiketicket.sweep.axes import make_runs, parse_axes
+from spiketicket.sweep.display import finished_line, running_table
 from spiketicket.sweep.plan import Task
 from spiketicket.sweep.progress import Pace, View
 from spiketicket.sweep.worker import Beat, Outcome
@@ -121,7 +121,7 @@ def test_reports_are_written_of_finished_runs_where_asked_for(
 def test_a_sweeps_name_is_of_what_was_asked_for_not_of_the_recipes_text(
     spike: Run, fake: Any, tmp_path: Path
 ) -> None:
-    from spiketicket.cli.options import packaged_recipes
+    from spiketicket.recipe.named import packaged_recipes
 
     mine = tmp_path / "mine.toml"
     text = packaged_recipes()["digits-binw"].read_text()

@@ -22,8 +22,8 @@ from doc_blocks import (
     script_of,
 )
 
-from spiketicket.cli.options import packaged_recipes
 from spiketicket.recipe import load_recipe, parse_recipe, read_tables
+from spiketicket.recipe.named import packaged_recipes
 from spiketicket.ticket import zoo
 
 # Blocks that are not run here, by page and first line, and where they are proven instead.

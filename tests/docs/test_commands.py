@@ -15,9 +15,10 @@ from command import spiketicket
 from doc_blocks import PAGES, ROOT, Command, all_commands, expanded, key_of, spans_of
 
 from spiketicket.cli import app
-from spiketicket.cli.options import DEFAULT_RECIPE, recipe_path
+from spiketicket.cli.options import DEFAULT_RECIPE
 from spiketicket.cli.parse import parse
 from spiketicket.recipe import load_recipe, parse_data, read_tables
+from spiketicket.recipe.named import recipe_path
 from spiketicket.ticket import zoo
 
 COMMANDS = all_commands()

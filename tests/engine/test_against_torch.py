@@ -221,8 +221,8 @@ def test_batch_norm_is_folded_bit_for_bit():
 def test_a_trained_ticket_of_the_digits(tmp_path):
     """Trained for seconds, through the whole command's code, and compared on the test set."""
     from spiketicket import Ticket, find, load_recipe
-    from spiketicket.cli.options import recipe_path
     from spiketicket.data.of_ticket import find_test_data
+    from spiketicket.recipe.named import recipe_path
 
     recipe = load_recipe(
         recipe_path("digits-binw"),

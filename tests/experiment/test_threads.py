@@ -6,13 +6,13 @@ import pytest
 import torch
 from recipes import varied
 
-from spiketicket.cli.options import packaged_recipes
 from spiketicket.experiment import threads
 from spiketicket.experiment.find import find, train_dense
 from spiketicket.machine import cores, parallel
 from spiketicket.models.blocks import DataShape
 from spiketicket.recipe import load_recipe, parse_recipe, to_dict
 from spiketicket.recipe.consent import Consent, given
+from spiketicket.recipe.named import packaged_recipes
 
 pytestmark = pytest.mark.slow
 

@@ -21,10 +21,10 @@ from fuzz_guard import limited
 from fuzz_tickets import helper, printed
 from hypothesis import strategies as st
 
-from spiketicket.cli.options import packaged_recipes
 from spiketicket.events import read_events
 from spiketicket.events.frames import FrameConfig, to_frames
 from spiketicket.recipe import load_recipe, read_tables, to_toml
+from spiketicket.recipe.named import packaged_recipes
 from spiketicket.report.writing import write_report
 
 EVENTS = [(1000 + 7 * i, i % 128, 5 * i % 128, i % 2) for i in range(40)]

@@ -310,7 +310,7 @@ def test_load_recipe_from_a_file(tmp_path: Path) -> None:
         (b"a = 1\na = 2", "is not valid TOML"),
         (b"\xff\xfe", "is not a UTF-8 text file"),
         (b"a=" + b"[" * 100_000, "is not valid TOML"),
-        (None, "cannot be read: No such file"),
+        (None, "no such recipe file"),
     ],
 )
 def test_files_that_are_no_recipe(tmp_path: Path, content: bytes | None, text: str) -> None:

@@ -61,8 +61,8 @@ def command(runs):
 
 @pytest.fixture(scope="module")
 def made():
-    from spiketicket.cli.options import packaged_recipes
     from spiketicket.recipe import read_tables
+    from spiketicket.recipe.named import packaged_recipes
 
     tables = read_tables(packaged_recipes()["digits-binw"])
     return make_runs(tables, parse_axes(["ticket.density=0.2,0.3"]), SETTINGS)

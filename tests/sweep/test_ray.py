@@ -128,8 +128,8 @@ def cluster(tmp_path):
 
 
 def make(settings):
-    from spiketicket.cli.options import packaged_recipes
     from spiketicket.recipe import read_tables
+    from spiketicket.recipe.named import packaged_recipes
 
     tables = read_tables(packaged_recipes()["digits-binw"])
     return make_runs(tables, parse_axes(AXES), settings)

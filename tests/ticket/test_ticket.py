@@ -528,9 +528,11 @@ def test_save_replaces_and_names_a_missing_folder(tmp_path):
     assert names(tmp_path) == ["a.ticket"]
 
 
-def test_a_ticket_is_shown_in_a_line():
-    assert (
-        repr(small())
-        == f"<Ticket: {sum(x.kept for x in small().layers)} of 64 weights kept, layers 2>"
-    )
+def test_a_ticket_is_shown_in_a_few_lines():
+    kept = sum(layer.kept for layer in small().layers)
+    assert repr(small()).split("\n") == [
+        f"<Ticket: {kept} of 64 weights ({100 * kept / 64:.3g} %) kept in 2 layers",
+        "  network: convnet",
+        "  accuracy: validation 97.25 %>",
+    ]
     assert repr(small().layers[0]) == "<TicketLayer z.conv: 3x2x3x3 binary, 20 of 54 kept>"

@@ -2,15 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 from command import spiketicket
 
-from spiketicket import load_recipe
-from spiketicket.cli.options import packaged_recipes
+from spiketicket import Engine, load_recipe
 from spiketicket.data import load_dataset, make_config
 from spiketicket.errors import UserError
 from spiketicket.experiment.evaluate import evaluate_ticket
-from spiketicket.ticket import TicketError, describe, read_metadata, zoo
+from spiketicket.recipe.named import packaged_recipes
+from spiketicket.ticket import Ticket, TicketError, as_ticket, describe, read_metadata, zoo
+from spiketicket.ticket.zoo import find_ticket
 
 TICKETS = zoo.list_tickets()
 HERE = [t for t in TICKETS if t.data == "digits"]
@@ -90,3 +92,22 @@ def test_a_ticket_whose_data_is_not_here_says_so(monkeypatch):
     done = run("eval", "nmnist1k-vgg")
     assert done.exit_code == 2
     assert "nmnist" in done.stderr
+
+
+def test_a_ticket_of_the_zoo_is_found_by_its_name(tmp_path, monkeypatch):
+    shipped = find_ticket("digits-binw")
+    wanted = Ticket.load(shipped.path)
+    monkeypatch.chdir(tmp_path)
+    assert Ticket.load("digits-binw") == wanted
+    assert as_ticket(wanted) is wanted
+    assert read_metadata("digits-binw")["digest"] == wanted.digest()
+    assert describe("digits-binw").kept == describe(wanted).kept
+    x = np.zeros((1, 1, 8, 8), np.uint8)
+    one = Engine("digits-binw", backend="numpy").run(x)
+    assert np.array_equal(one, Engine(wanted, backend="numpy").run(x))
+    with pytest.raises(TicketError, match=r"Did you mean digits-binw\?"):
+        Ticket.load("digits-bin")
+    with pytest.raises(TicketError, match="No such file"):
+        Ticket.load("digits-bin.ticket")
+    Ticket(()).save("digits-binw")  # a file is preferred
+    assert Ticket.load("digits-binw").layers == ()

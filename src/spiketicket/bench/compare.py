@@ -25,6 +25,7 @@ from spiketicket.errors import UserError, argument
 from spiketicket.machine import cores as _cores
 from spiketicket.machine import processor
 from spiketicket.ticket import Ticket, describe
+from spiketicket.ticket.zoo import ticket_path
 
 FORMAT = 1
 BASES = ("onnxruntime-int8", "torch-fp32")
@@ -100,7 +101,7 @@ def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _
     """Compare the peers on a ticket; times are milliseconds per image.
 
     Args:
-        path: the ticket file.
+        path: the ticket file, or its name in the zoo.
         plan: what to compare.
         root: folder with the data the ticket was made for.
         say: is told what is going on, a line each.
@@ -109,7 +110,7 @@ def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _
         TicketError: the file is no sound ticket, or not of a network of this package.
         UserError: the data is missing, or is not the data the ticket was made for.
     """
-    started, path = time.perf_counter(), Path(path).absolute()
+    started, path = time.perf_counter(), ticket_path(path).absolute()
     ticket = Ticket.load(path)
     load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     most = max(plan.images, *plan.batches)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, NoReturn
 
 from spiketicket._version import __version__
-from spiketicket.cli.alive import alive
 from spiketicket.cli.declare import Command, Exit, Group, Stopped
 from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said, told_notes
 from spiketicket.cli.helping import help_of_command, help_of_group, help_of_groups
 from spiketicket.cli.parse import HELP, HelpWanted, MisuseError, parse, usage
 from spiketicket.cli.wording import speak_of
 from spiketicket.errors import did_you_mean
+from spiketicket.machine.alive import alive
 from spiketicket.machine.output import fail, say, say_whole, tell
 
 PROGRAM: Final = "spiketicket"

@@ -32,7 +32,6 @@ from spiketicket.cli.options import (
     TuneOption,
     Where,
     WorkersOption,
-    recipe_path,
     settings_of,
     with_consent,
     with_controls,
@@ -125,15 +124,16 @@ def compare(
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
         return
 
-    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import print_sweep
+    from spiketicket.compare.methods import sweep_name
     from spiketicket.experiment.record import check_record
     from spiketicket.recipe.consent import given
     from spiketicket.sweep import run_runs
+    from spiketicket.sweep.display import observer_for
 
     if record is not None:
         check_record(record)
-    told = json.dumps([[run.folder, list(run.seeds)] for run in made])
-    name = f"compare-{Path(recipe).stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    name = sweep_name(Path(recipe).stem, entries)
     shown = observer_for(as_json=as_json, quiet=quiet)
     with stoppable(), redirect_stdout(sys.stderr), shown as observer:
         result = run_runs(
@@ -165,9 +165,9 @@ def _entries(
     budget: Budget,
 ) -> list[Entry]:
     from spiketicket.compare import make_entries
-    from spiketicket.recipe import recipe_tables
+    from spiketicket.recipe import given_tables
 
-    path = recipe_path(recipe)
+    tables, source = given_tables(recipe)
     try:
         densities = [float(text) for text in density.split(",")]
     except ValueError:
@@ -177,14 +177,14 @@ def _entries(
         ) from None
     names = [name.strip() for name in methods.split(",")]
     return make_entries(
-        recipe_tables(path),
+        tables,
         names,
         densities,
         seeds,
         overrides=overrides,
         method_options=options or (),
         budget=budget.value,
-        source=str(path),
+        source=source,
     )
 
 

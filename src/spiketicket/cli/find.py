@@ -20,7 +20,6 @@ from spiketicket.cli.options import (
     SetOption,
     ThreadsOption,
     TuneOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -33,7 +32,6 @@ from spiketicket.recipe.consent import Consent
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from spiketicket.progress import Reporter
     from spiketicket.recipe import Recipe
     from spiketicket.sweep import Executor, Observer
 
@@ -76,16 +74,16 @@ def find(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    made = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    made = load_recipe(recipe, settings_of(overrides, tune))
     loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning
-    from spiketicket.cli.print_sweep import observer_for
-    from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import find as run
+    from spiketicket.experiment.display import reporter_for
     from spiketicket.experiment.record import add_record, check_record
     from spiketicket.machine.workers import is_first
     from spiketicket.sweep import Local
+    from spiketicket.sweep.display import observer_for
 
     if record is not None:
         check_record(record)
@@ -100,6 +98,7 @@ def find(
                 device=where,
                 threads=threads if beside is None else beside.threads,
                 reporter=reporter,
+                progress=False,
                 **vars(consent),
             )
     if beside is not None:
@@ -120,6 +119,7 @@ def find(
             device=where,
             threads=threads,
             reporter=reporter,
+            progress=False,
             **vars(consent),
         )
     if not is_first():
@@ -133,7 +133,7 @@ def find(
         print_find(result)
     if report:
         with reporter_for(as_json=as_json, quiet=quiet) as reporter:
-            page = _report(found.folder, loaded, where, reporter)
+            page = found.report(device=where, reporter=reporter)
         if not as_json:
             say(f"report   {page}")
     if not as_json:
@@ -172,19 +172,3 @@ def _side_by_side(
     problems = [result.stopped, *(error for row in result.rows for error in row["errors"])]
     if told := next(filter(None, problems), ""):
         raise UserError(told)
-
-
-def _report(folder: Path, recipe: Recipe, device: str, reporter: Reporter) -> Path:
-    from spiketicket.experiment.folder import RunFolder
-    from spiketicket.experiment.measure import measure_run
-    from spiketicket.recipe.registry import is_custom
-    from spiketicket.report.writing import write_report
-
-    if is_custom(recipe.model.name):
-        reporter.message("operations and energy are counted of this package's networks alone")
-    else:
-        for line in measure_run(
-            folder, root=recipe.data.root, device=device, reporter=reporter
-        ).failed:
-            reporter.message(line)
-    return write_report([folder], RunFolder(folder).report).output

@@ -63,7 +63,7 @@ def measure(
     where = require_device(device)
 
     from spiketicket.cli.print_measure import print_measured
-    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment.display import reporter_for
     from spiketicket.experiment.record import check_record
     from spiketicket.machine.files import check_place, write_bytes
     from spiketicket.measure.energy import DEFAULT, find_table

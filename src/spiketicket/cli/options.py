@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument, Option
-from spiketicket.errors import NO_TORCH, UserError, did_you_mean
+from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.machine.output import note
 from spiketicket.recipe.consent import Consent
-from spiketicket.recipe.registry import SHIPPED
 
 if TYPE_CHECKING:
     from spiketicket.recipe import Recipe
@@ -158,27 +157,6 @@ def with_consent(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(overrides: list[str] | None, tune: Tune | None) -> list[str]:
     """What ``--set`` and ``--tune`` change of a recipe, as ``section.key=value`` texts."""
     return [*(overrides or ()), *([f"train.tune={tune}"] if tune else [])]
-
-
-def packaged_recipes() -> dict[str, Path]:
-    """The recipes that come with the package, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
-
-
-def recipe_path(text: str) -> Path:
-    """The file a person means by ``text``: a path, or else the name of a packaged recipe.
-
-    Raises:
-        UserError: there is no such file and no such name.
-    """
-    path = Path(text)
-    if path.exists():
-        return path
-    packaged = packaged_recipes()
-    if text in packaged:
-        return packaged[text]
-    remedy = did_you_mean(path.stem, packaged, "Recipes in the package")
-    raise UserError("no such recipe file", where=text, remedy=remedy)
 
 
 def with_controls(recipe: Recipe, controls: str | None) -> Recipe:

@@ -42,7 +42,9 @@ def pack(
     from spiketicket.machine.files import write_bytes
     from spiketicket.ticket import Ticket, describe
     from spiketicket.ticket.codec import located
+    from spiketicket.ticket.zoo import ticket_path
 
+    ticket = ticket_path(ticket)
     loaded, before = Ticket.load(ticket), ticket.stat().st_size
     with located(ticket):
         content = loaded.to_bytes(signs=signs.value)

@@ -110,8 +110,9 @@ def reproduce(
         show_plan(planned.runs, runs, carrier, executor, as_json=as_json)
         return
 
-    from spiketicket.cli.print_sweep import observer_for, print_sweep
-    from spiketicket.cli.progress import reporter_for
+    from spiketicket.cli.print_sweep import print_sweep
+    from spiketicket.experiment.display import reporter_for
+    from spiketicket.sweep.display import observer_for
 
     try:
         with stoppable(), observer_for(as_json=as_json, quiet=quiet) as observer:

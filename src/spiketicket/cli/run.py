@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spiketicket.cli.inputs import Reader, Sample
     from spiketicket.engine import Engine
-
-_BATCH_VALUES = 1 << 22
-_BATCH = 256
+    from spiketicket.engine.inputs import Reader, Sample
 
 
 @dataclass(kw_only=True)
@@ -114,7 +111,7 @@ def run(
     A file that cannot be read is named, the others go on. Ends with 1 where some inputs failed,
     with 2 where all did.
     """
-    from spiketicket.cli.inputs import reader_for
+    from spiketicket.engine.inputs import reader_for
 
     with warnings.catch_warnings(record=True, action="always") as told:
         engine = _engine(ticket, threads, level, backend, latency=latency, tune=tune)
@@ -156,10 +153,10 @@ def _batches(
     inputs: Sequence[Path], reader: Reader, engine: Engine, outcome: _Outcome
 ) -> Iterator[list[Sample]]:
     """Samples, as many at once as take little memory."""
-    from spiketicket.cli.inputs import expand
+    from spiketicket.engine.classified import batch_size
+    from spiketicket.engine.inputs import expand
 
-    p = engine.program
-    most = max(1, min(_BATCH, _BATCH_VALUES // (p.frames * p.channels * p.height * p.width)))
+    most = batch_size(engine)
     batch: list[Sample] = []
     for found in expand(inputs, reader.suffixes):
         try:
@@ -181,31 +178,16 @@ def _batches(
 
 
 def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
-    import numpy as np
+    from spiketicket.engine.classified import classified, stacked
 
-    x = np.stack([sample.x for sample in batch]).reshape(len(batch), *engine.input_shape)
-    logits = engine.run(x)
     if outcome.timed is None:
-        outcome.timed = x
+        outcome.timed = stacked(engine, batch)
     outcome.count += len(batch)
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares = powers / powers.sum(axis=1, keepdims=True)
-    best = np.argsort(-logits, axis=1, kind="stable")[:, : outcome.top]
-    for sample, row, share, order in zip(batch, logits, shares, best, strict=True):
-        classes = [
-            {
-                "class": engine.classes[i],
-                "index": int(i),
-                "logit": float(row[i]),
-                "probability": float(share[i]),
-            }
-            for i in order
-        ]
+    for found in classified(engine, batch, outcome.top):
         if outcome.as_json:
-            outcome.results.append({"input": sample.name, "classes": classes})
+            outcome.results.append(found.to_dict())
         else:
-            said = ", ".join(f"{c['class']} {100 * c['probability']:.1f} %" for c in classes)
-            say(f"{sample.name}: {said}")
+            say(f"{found.input}: {found}")
 
 
 def _print_plan(steps: Sequence[dict[str, Any]]) -> None:

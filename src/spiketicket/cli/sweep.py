@@ -34,7 +34,6 @@ from spiketicket.cli.options import (
     TuneOption,
     Where,
     WorkersOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -109,8 +108,9 @@ def sweep(
         executor, workers=workers, address=address, cpus=cpus, gpus=gpus, device=device
     )
 
-    from spiketicket.cli.print_sweep import observer_for, print_sweep
+    from spiketicket.cli.print_sweep import print_sweep
     from spiketicket.sweep import run_runs
+    from spiketicket.sweep.display import observer_for
 
     if dry_run:
         show_plan(made, runs, carrier, executor, consent, as_json=as_json)
@@ -166,11 +166,10 @@ def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
 def _runs(
     recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
 ) -> list[Run]:
-    from spiketicket.recipe import recipe_tables
+    from spiketicket.recipe import given_tables
     from spiketicket.sweep.axes import count, make_runs, parse_axes
 
-    path = recipe_path(recipe)
-    tables = recipe_tables(path)
+    tables, source = given_tables(recipe)
     axes = parse_axes(axis, overrides)
     runs, seeds = count(axes, zipped=zipped)
     if runs * seeds >= _MANY and not yes:
@@ -179,7 +178,7 @@ def _runs(
             what = f"makes {runs:,} runs with {seeds:,} seeds each"
             raise UserError(what, where="--axis", remedy="Give --yes if that is meant")
         _confirm(asked)
-    return make_runs(tables, axes, overrides, zipped=zipped, source=str(path))
+    return make_runs(tables, axes, overrides, zipped=zipped, source=source)
 
 
 def _confirm(question: str) -> None:

@@ -16,7 +16,6 @@ from spiketicket.cli.options import (
     SetOption,
     ThreadsOption,
     TuneOption,
-    recipe_path,
     require_device,
     settings_of,
     with_consent,
@@ -43,11 +42,11 @@ def train(
     from spiketicket.recipe import load_recipe
 
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    loaded = load_recipe(recipe, settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
-    from spiketicket.cli.progress import reporter_for
     from spiketicket.experiment import conclude, find
+    from spiketicket.experiment.display import reporter_for
     from spiketicket.experiment.record import add_record, check_record
     from spiketicket.machine.workers import is_first
 
@@ -60,6 +59,7 @@ def train(
             device=where,
             threads=threads,
             reporter=reporter,
+            progress=False,
             **vars(consent),
         )
     if not is_first():

@@ -83,6 +83,6 @@ def _reporter(*, rerun: bool, as_json: bool, quiet: bool) -> AbstractContextMana
     """Without a search there is nothing to tell on the way."""
     if not rerun:
         return nullcontext(NullReporter())
-    from spiketicket.cli.progress import reporter_for
+    from spiketicket.experiment.display import reporter_for
 
     return reporter_for(as_json=as_json, quiet=quiet)

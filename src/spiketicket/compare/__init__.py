@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from spiketicket.compare.entries import Entry, make_entries
 from spiketicket.compare.found import Compared, collect
+from spiketicket.compare.methods import compare_methods
 from spiketicket.compare.writing import write_comparison
 
-__all__ = ["Compared", "Entry", "collect", "make_entries", "write_comparison"]
+__all__ = ["Compared", "Entry", "collect", "compare_methods", "make_entries", "write_comparison"]

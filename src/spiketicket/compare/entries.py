@@ -9,6 +9,7 @@ from typing import Any, Literal
 from spiketicket.errors import RecipeError, UserError, argument
 from spiketicket.machine.typed import typed
 from spiketicket.recipe import parse_recipe, registry
+from spiketicket.recipe.named import override_texts
 from spiketicket.sweep import Run
 
 Budget = Literal["each", "total"]
@@ -30,8 +31,8 @@ def make_entries(
     densities: Sequence[float],
     seeds: int,
     *,
-    overrides: Sequence[str] = (),
-    method_options: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    method_options: Sequence[str] | Mapping[str, Any] = (),
     budget: Budget = "each",
     source: str = "recipe",
 ) -> list[Entry]:
@@ -43,8 +44,9 @@ def make_entries(
         tables: the recipe's TOML.
         methods, densities: each once.
         seeds: repetitions, counted from the recipe's seed.
-        overrides: ``section.key=value`` texts for every run; not of ``[ticket]``.
-        method_options: ``method.key=value`` texts for one method's ``[ticket]`` section.
+        overrides: for every run, as of :func:`spiketicket.load_recipe`; not of ``[ticket]``.
+        method_options: ``method.key=value`` texts for one method's ``[ticket]`` section, or a
+            mapping: ``{"imp": {"rounds": 3}}``.
         budget: see :class:`~spiketicket.methods.pruning.PruningConfig`.
         source: says in errors where the tables came from.
 
@@ -52,6 +54,7 @@ def make_entries(
         RecipeError: one line for every mistake in any of the recipes.
         UserError: a method that is unknown, is not for this comparison, or is given twice.
     """
+    overrides, method_options = override_texts(overrides), override_texts(method_options)
     _check(methods, densities, overrides, method_options)
     found: list[Entry] = []
     problems: dict[str, None] = {}

@@ -14,9 +14,11 @@ from spiketicket.experiment.conclude import is_finished
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.results import filled_result, read_table, required_result
 from spiketicket.experiment.schemas import RunResult, StageResult
+from spiketicket.machine.above import brief
 from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of
 from spiketicket.recipe import Recipe, to_dict
+from spiketicket.report.notebook import Figures
 from spiketicket.report.numbers import Spread, spread
 from spiketicket.verdict.comparison import strongest
 
@@ -70,6 +72,41 @@ class Compared:
     rows: tuple[Row, ...]
     missing: tuple[str, ...]
     machine: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        told = [f"{len(self.rows)} runs of {len(self.methods)} methods: {', '.join(self.methods)}"]
+        if self.missing:
+            told.append(f"not finished: {', '.join(self.missing)}")
+        lines = [f"Compared {brief(self.recipe.name)}", *map(brief, told)]
+        return "<" + "\n  ".join(lines) + ">"
+
+    def _repr_html_(self) -> str:
+        from spiketicket.compare.writing import comparison_html
+
+        return comparison_html(self)
+
+    @property
+    def verdict(self) -> dict[str, str]:
+        """The outcome by method and density: ``"imp at 0.2"``."""
+        return {f"{row.method} at {row.asked:g}": row.outcome for row in self.rows}
+
+    def plot(self) -> Figures:
+        """Accuracy against density and against the cost of the search, as figures that a notebook
+        shows; ``save(folder)`` writes them.
+        """
+        from spiketicket.compare.figures import figures
+
+        return Figures(figures(self))
+
+    def report(self, folder: Path | str) -> Path:
+        """Write the page of the comparison with its figures into a folder; returns the page.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        from spiketicket.compare.writing import write_comparison
+
+        return write_comparison(self, Path(folder))[0]
 
     @property
     def methods(self) -> tuple[str, ...]:

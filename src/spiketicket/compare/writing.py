@@ -7,11 +7,14 @@ from pathlib import Path
 from spiketicket._version import __version__
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared
+from spiketicket.machine.above import brief
 from spiketicket.machine.files import explained, write_atomic, write_json
 from spiketicket.machine.sizes import file_size
 from spiketicket.machine.typed import typed
 from spiketicket.recipe.shapes import encoder_words
 from spiketicket.report.markup import element, joined
+from spiketicket.report.notebook import picture
+from spiketicket.report.notebook import table as plain_table
 from spiketicket.report.numbers import count, percent, signed
 from spiketicket.report.page import document, rendered
 from spiketicket.report.parts import Part
@@ -110,6 +113,19 @@ def comparison_table(found: Compared) -> Table:
     if any(len(row.accuracy) == 1 for row in found.rows):
         note += " One seed: no verdict."
     return Table(name="comparison", columns=columns, rows=tuple(rows), words=2, note=note)
+
+
+def comparison_html(found: Compared) -> str:
+    """What a notebook shows of a comparison: its table and its figures."""
+    shown = comparison_table(found)
+    rows = [[cell.text for cell in row] for row in shown.rows]
+    return element(
+        "div",
+        element("p", element("b", f"{brief(found.recipe.name)}: methods compared")),
+        plain_table(shown.columns, rows),
+        element("p", shown.note),
+        *map(picture, figures(found)),
+    )
 
 
 def _page(found: Compared) -> str:

@@ -43,9 +43,9 @@ class TicketData:
 
 
 def find_test_data(
-    ticket: Ticket, path: Path | str, *, root: str = "", dataset: Dataset | None = None
+    ticket: Ticket, path: Path | str | None, *, root: str = "", dataset: Dataset | None = None
 ) -> TicketData:
-    """What the ticket read from ``path`` is to be tested on.
+    """What the ticket read from ``path``, or from no file, is to be tested on.
 
     The data lies below ``root``, else where the run that the ticket lies in says, of which a
     warning tells, else where SPIKETICKET_DATA says. ``dataset`` is the data where it is loaded
@@ -55,7 +55,7 @@ def find_test_data(
         TicketError: the ticket does not say.
         UserError: the data is missing, or is not the data the ticket was made for.
     """
-    meta = ticket.metadata
+    meta, where = ticket.metadata, "ticket" if path is None else str(path)
     try:
         options = {k: v for k, v in meta["data"]["config"].items() if k != "root"}
         config = make_config(**options)
@@ -71,18 +71,18 @@ def find_test_data(
         key = ".".join(("data.config", *map(str, first["loc"])))
         why = first["msg"].removeprefix("Value error, ")
         what = f"does not say how it is to be tested: {key} {why}"
-        raise TicketError(what, where=str(path), value=first["input"]) from error
+        raise TicketError(what, where=where, value=first["input"]) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         what = f"does not say how it is to be tested: {why}"
-        raise TicketError(what, where=str(path)) from error
+        raise TicketError(what, where=where) from error
     if dataset is None:
-        root = root or place.told(Path(path))
+        root = root or ("" if path is None else place.told(Path(path)))
         dataset = load_dataset(config.model_copy(update={"root": root}))
     if dataset.checksum != checksum or not len(mean) == len(std) == len(dataset.mean):
         raise UserError(
             f"the data {dataset.name} here is not the data the ticket was made for",
-            where=str(path),
+            where=where,
             value=dataset.checksum[:16],
             remedy=f"The ticket names checksum {checksum[:16]}",
         )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.errors import UserError
+from spiketicket.machine.above import Drawn, brief
 
 Progress = Callable[[str, int, int], None]
 """Called during a download with (file name, bytes so far, bytes in all or 0 when unknown)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(Drawn):
     """Images, or the frames of recordings, and their classes.
 
     ``x`` is uint8 [N, C, H, W] for images, uint8 or uint16 [N, T, C, H, W] for frames; ``y`` is
@@ -25,6 +26,8 @@ class Samples:
     as those of one recording: a split has a group on one side only. Raises UserError for any other
     type or shape, and when there is no sample.
     """
+
+    drawn_by: ClassVar[str] = "samples_html"
 
     x: NDArray[np.uint8] | NDArray[np.uint16]
     y: NDArray[np.int64]
@@ -49,6 +52,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.y)
 
+    def __repr__(self) -> str:
+        classes = int(self.y.max()) + 1
+        return f"<Samples: {len(self):,} {kind_of(self.x)}, classes 0 to {classes - 1}>"
+
     def take(self, indices: NDArray[np.int64]) -> Samples:
         """The samples at ``indices`` (int64 [n]), in that order, copied."""
         groups = None if self.groups is None else self.groups[indices]
@@ -60,7 +67,7 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dataset:
+class Dataset(Drawn):
     """Training and test samples with all that is needed to use them and to cite them.
 
     ``mean`` and ``std`` have one value per channel: of the training pixels scaled to 0..1, to be
@@ -71,6 +78,8 @@ class Dataset:
 
     Raises UserError when the parts do not fit together: image shapes, channels, classes.
     """
+
+    drawn_by: ClassVar[str] = "dataset_html"
 
     name: str
     train: Samples
@@ -96,6 +105,14 @@ class Dataset:
             raise UserError(what, where=self.name, value=self.std)
         self._check_classes()
         object.__setattr__(self, "checksum", self._digest())
+
+    def __repr__(self) -> str:
+        train, test = len(self.train), len(self.test)
+        return (
+            f"<Dataset {brief(self.name)}: {train:,} training and {test:,} test"
+            f" {kind_of(self.train.x)}\n"
+            f"  {len(self.classes)} classes: {brief(', '.join(self.classes))}>"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -130,6 +147,13 @@ class Dataset:
                 digest.update(f"\0{part}.{kind}:{array.dtype.str}:{array.shape}\0".encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def kind_of(x: NDArray[np.generic]) -> str:
+    """What an array of samples holds: images or frames, of which size and type."""
+    sides = "x".join(map(str, x.shape[1:]))
+    what = "images" if x.ndim == 4 else "recordings of frames"
+    return f"{what} {sides}, {x.dtype}"
 
 
 @dataclass(frozen=True, kw_only=True)

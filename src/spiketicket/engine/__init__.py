@@ -20,3 +20,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.engine"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were used or not."""
+    return sorted(__all__)

@@ -13,17 +13,19 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.engine import library, reference
+from spiketicket.engine.classified import Classified, all_classified
 from spiketicket.engine.compile import compile_ticket, normalisation
 from spiketicket.engine.tuning import drawn_inputs
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
+from spiketicket.machine.above import Drawn, brief
 from spiketicket.machine.typed import need, typed
-from spiketicket.ticket import Ticket
+from spiketicket.ticket import Ticket, stated
 
 F32 = NDArray[np.float32]
 Backend = Literal["auto", "c", "numpy"]
@@ -37,11 +39,11 @@ _MOST_THREADS = 1024
 _TUNED = 8
 
 
-class Engine:
+class Engine(Drawn):
     """A ticket, ready to classify; thread safe, and may be forked.
 
     Args:
-        ticket: a ticket or the path of its file.
+        ticket: a ticket, the path of its file, or its name in the zoo.
         threads: of the processor, that compute.
         mode: ``throughput`` gives each thread images of its own, the fastest for a batch;
             ``latency`` lets all threads work on one image, the fastest for that one. The answer is
@@ -60,6 +62,8 @@ class Engine:
             where there is none, ``latency`` or ``tune`` asked of numpy, inputs to tune on that
             :meth:`run` refuses, or another value than the ones above.
     """
+
+    drawn_by: ClassVar[str] = "engine_html"
 
     @typed
     def __init__(
@@ -95,6 +99,19 @@ class Engine:
             if tune is not False:
                 self._net.tune(self._tuning_inputs(tune))
 
+    def __repr__(self) -> str:
+        first, *rest = self.facts().items()
+        lines = [f"{first[0]}: {first[1]}", *(f"{key}: {brief(words)}" for key, words in rest)]
+        return "<Engine " + "\n  ".join(lines) + ">"
+
+    def facts(self) -> dict[str, str]:
+        """What it takes, what its ticket states, and what computes: at most five lines."""
+        takes = "images" if self.program.frames == 1 else "recordings of frames"
+        sides = "x".join(map(str, self.input_shape))
+        told = {k: v for k, v in stated(self.metadata).items() if k != "seed"}
+        runs = f"{self.backend}, {self.threads} thread{'s' * (self.threads != 1)}, {self.mode}"
+        return {"of": f"{takes} {sides}, {self.program.classes} classes", **told, "runs on": runs}
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Of one sample: ``(C, H, W)``, or ``(T, C, H, W)`` of frames."""
@@ -128,6 +145,46 @@ class Engine:
         """The class of each sample, int64 ``[N]``; ``x`` as in :meth:`run`."""
         classes: NDArray[np.int64] = self.run(x).argmax(axis=1)
         return classes
+
+    @typed
+    def classify(
+        self,
+        x: Any,
+        *,
+        top: int = 3,
+        resize: bool = False,
+        time_unit: Literal["s", "ms", "us", "ns"] | None = None,
+        split_at_reset: bool = False,
+    ) -> Classified | list[Classified]:
+        """The ``top`` classes of what a person has, best first, with their scores.
+
+        Pixels are normalised and recordings are framed as the ticket says, as by
+        ``spiketicket run``.
+
+        Args:
+            x: of a picture its path, a picture of Pillow, or an array or tensor of pixels, uint8 or
+                floats from 0 to 1: [H, W], [H, W, C] or [C, H, W]. Of a recording its path,
+                :class:`spiketicket.events.Events`, or its frames [T, C, H, W] as :meth:`run` takes
+                them. Or a list of them, a batch [N, ...], or a folder: the answer is a list then,
+                as it is for recordings that are cut into windows, or at resets.
+            top: how many classes.
+            resize: whether pictures are cut and scaled to the ticket's size.
+            time_unit: of times in ``.npz`` and ``.npy`` files; None is the recipe's.
+            split_at_reset: whether recordings whose clock was reset are cut into several.
+
+        Raises:
+            UserError: a file that cannot be read, another size, values that are no pixels, or an
+                option that is not for such inputs.
+            TypeError: an object that is none of these.
+        """
+        from spiketicket.engine.inputs import reader_for, samples_of
+
+        if top < 1:
+            raise UserError("must be a whole number from 1 on", where=argument("top"), value=top)
+        reader = reader_for(self, resize=resize, time_unit=time_unit, split=split_at_reset)
+        samples, many = samples_of(reader, x)
+        found = all_classified(self, samples, top)
+        return found if many else found[0]
 
     def plan(self, x: NDArray[Any] | None = None) -> list[dict[str, Any]]:
         """How every step is computed, in order: ``op`` (joined ops with a plus), ``name`` (its

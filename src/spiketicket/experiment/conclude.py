@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from spiketicket.errors import UserError
 from spiketicket.experiment.answers import answers_file
@@ -16,16 +16,21 @@ from spiketicket.experiment.results import read_result, write_result
 from spiketicket.experiment.schemas import RunResult
 from spiketicket.experiment.seed import held_briefly, run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.machine.above import Drawn, brief, notebook
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.parallel import fixed
 from spiketicket.methods.stages import condition, stages_of, ticket_of
+from spiketicket.progress import Reporter
 from spiketicket.recipe import Recipe, to_dict
 from spiketicket.ticket import Ticket
+from spiketicket.verdict.outcomes import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindResult:
+class FindResult(Drawn):
     """The outcome of :func:`find`; see :meth:`to_dict` for what it holds."""
+
+    drawn_by: ClassVar[str] = "find_html"
 
     recipe: Recipe
     folder: Path
@@ -40,6 +45,59 @@ class FindResult:
     def ticket_stage(self) -> tuple[StageOutcome, ...]:
         """The ticket's stage, one per seed."""
         return self.stages[ticket_of(stages_of(self.recipe)).name]
+
+    def __repr__(self) -> str:
+        first = f"FindResult {brief(self.recipe.name)}: {in_words(self.verdict['outcome'])}"
+        words = [str(sentence) for sentence in self.verdict["sentences"][:1]]
+        seeds = ", ".join(map(str, self.seeds))
+        lines = [first, *map(brief, words), f"seeds {brief(seeds)}, folder {brief(self.folder)}"]
+        return "<" + "\n  ".join(lines) + ">"
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket of the first seed, with the verdict in it; ``tickets`` has the files of all.
+
+        Raises:
+            TicketError: its file cannot be read.
+        """
+        return Ticket.load(self.tickets[0])
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for every epoch of every stage and seed: ``stage``, ``seed``, ``epoch`` from 0,
+        ``loss`` and ``accuracy`` of the training, ``validation_loss`` and ``validation_accuracy``;
+        accuracies are fractions. ``pandas.DataFrame`` takes it.
+        """
+        return [
+            {"stage": name, "seed": outcome.seed, **epoch}
+            for name, outcomes in self.stages.items()
+            for outcome in outcomes
+            for epoch in outcome.facts["history"]
+        ]
+
+    def plot(self) -> Any:
+        """The figures of the run: training curves, and the differences that the verdict rests on.
+
+        A list of :class:`spiketicket.report.figures.canvas.Figure` that a notebook shows;
+        ``save(folder)`` writes them as SVG with their data as CSV.
+        """
+        return notebook("run_figures", [self.folder])
+
+    def report(
+        self,
+        output: Path | str | None = None,
+        *,
+        device: str = "cpu",
+        reporter: Reporter | None = None,
+    ) -> Path:
+        """Measure the run's nets, write its page, and return that; by default into its folder.
+
+        Raises:
+            UserError: the page cannot be written, or the data is missing.
+        """
+        where = None if output is None else Path(output)
+        found: Path = notebook("run_report", self.folder, self.recipe, where, device, reporter)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: verdict, and for every stage its accuracies in percent, a value per seed."""

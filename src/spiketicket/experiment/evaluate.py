@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from spiketicket.data.of_ticket import find_test_data
 from spiketicket.experiment.outcome import FLIPPED
 from spiketicket.machine.typed import typed
 from spiketicket.models.of_ticket import from_ticket
-from spiketicket.ticket import Ticket
+from spiketicket.ticket import Ticket, as_ticket
 from spiketicket.ticket.codec import of_file
+from spiketicket.ticket.zoo import ticket_path
 from spiketicket.training.evaluate import evaluate
 
 
@@ -20,7 +23,8 @@ from spiketicket.training.evaluate import evaluate
 class EvalResult:
     """Accuracy of a ticket file, beside what the file itself states (percent)."""
 
-    ticket: Path
+    ticket: Path | None
+    """Its file, where it was read from one."""
     dataset: str
     test_count: int
     test_accuracy: float
@@ -38,7 +42,7 @@ class EvalResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able facts, in the order to show them."""
         return {
-            "ticket": str(self.ticket),
+            "ticket": None if self.ticket is None else str(self.ticket),
             "dataset": self.dataset,
             "test_count": self.test_count,
             "test_accuracy": self.test_accuracy,
@@ -60,7 +64,7 @@ def is_reached(measured: float, stated: float, count: int) -> bool:
 
 @typed
 def evaluate_ticket(
-    path: Path | str,
+    ticket: Ticket | str | os.PathLike[str],
     *,
     root: str = "",
     device: str = "cpu",
@@ -69,7 +73,8 @@ def evaluate_ticket(
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
 ) -> EvalResult:
-    """Load a ticket and measure it on the test set it names, in float32.
+    """Measure a ticket, its file, or one of the zoo by its name, on the test set it names, in
+    float32.
 
     With ``flip`` it is measured a second time, with test-time flip; that is never what a ticket
     states.
@@ -81,15 +86,16 @@ def evaluate_ticket(
         TicketError: the file is no sound ticket, or not of a network of this package.
         UserError: the data is missing, or is not the data the ticket was made for.
     """
-    ticket = Ticket.load(path)
-    with of_file(path):
+    path = None if isinstance(ticket, Ticket) else ticket_path(ticket)
+    ticket = as_ticket(ticket if path is None else path)
+    with nullcontext() if path is None else of_file(path):
         model = from_ticket(ticket, network=network, options=options, trust_options=trust_options)
     data = find_test_data(ticket, path, root=root)
     result = evaluate(model.to(device), data.batches(device))
     both = evaluate(model, data.batches(device), flip=True) if flip else None
     name, count = data.dataset.name, len(data.dataset.test)
     return EvalResult(
-        ticket=Path(path),
+        ticket=path,
         dataset=name,
         test_count=count,
         test_accuracy=100 * result.accuracy,

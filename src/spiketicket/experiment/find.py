@@ -6,13 +6,15 @@ is described in :mod:`spiketicket.experiment.folder`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from spiketicket.data import training_split
 from spiketicket.experiment.conclude import FindResult, concluded
+from spiketicket.experiment.display import reporting
 from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_seed
@@ -25,31 +27,40 @@ from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage, halved, stage_of
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
-from spiketicket.recipe import Recipe
+from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
 
 
 @typed
 def find(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     seeds: int = 1,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
     budget: str | None = None,
+    progress: bool = True,
+    **settings: Any,
 ) -> FindResult:
     """Search a ticket and train its controls, for seeds ``recipe.seed .. recipe.seed + seeds - 1``.
+
+    ``recipe``, ``overrides`` and ``settings`` are those of :func:`spiketicket.load_recipe`:
+    ``find("digits-binw", train={"epochs": 3})``.
 
     A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
     processes share every training, see :mod:`spiketicket.machine.workers`. A custom network, and
     the arguments of its function, must be named here too, as the recipe names them:
     ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
     :mod:`spiketicket.recipe.consent`.
+
+    The run shows itself, as a bar on a terminal and as lines elsewhere, unless ``progress`` is
+    False; ``reporter``, or each of a list, is told besides.
 
     With a ``budget``, such as ``"60m"``, epochs, time steps and batch size are those that
     :func:`planned` chooses.
@@ -59,6 +70,7 @@ def find(
             a loss that is not a number, no consent, a budget that is too small.
     """
     consent = Consent(network, options, trust_options)
+    recipe = load_recipe(recipe, overrides, **settings)
     if budget is not None:
         recipe = planned(
             recipe,
@@ -68,9 +80,11 @@ def find(
             device=device,
             threads=threads,
             reporter=reporter,
+            progress=progress,
             **vars(consent),
         )
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("find", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         folder, chosen = RunFolder.of(recipe, runs_dir), recipe.repetitions(seeds)
         _check_splits(experiment, chosen)
         _tell_plan(experiment.stages, folder, chosen, context, recipe)
@@ -80,17 +94,18 @@ def find(
 
 @typed
 def planned(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
     budget: str,
     *,
     seeds: int = 1,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    progress: bool = True,
 ) -> Recipe:
     """A recipe with epochs, time steps and batch size of which one stage takes at most ``budget``.
 
@@ -101,9 +116,11 @@ def planned(
         UserError: no such time, one epoch does not fit, or as :func:`find`.
     """
     seconds_in(budget, "budget")
+    recipe = load_recipe(recipe)
     recipe.repetitions(seeds)
     consent = Consent(network, options, trust_options)
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("find", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         plan = time_plan(experiment, budget, runs_dir, seeds, context)
         for line in plan.lines:
             context.reporter.message(line)
@@ -112,23 +129,28 @@ def planned(
 
 @typed
 def train_dense(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
     threads: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | Sequence[Reporter] | None = None,
     network: str = "",
     options: Mapping[str, Any] | None = None,
     trust_options: bool = False,
+    progress: bool = True,
+    **settings: Any,
 ) -> StageOutcome:
     """Train only the dense net of a recipe, in the same run folder as :func:`find` would.
 
     Raises:
         UserError: as :func:`find`.
     """
+    recipe = load_recipe(recipe, overrides, **settings)
     consent = Consent(network, options, trust_options)
-    with _begun(recipe, consent, device, threads, reporter) as (experiment, context):
+    listening = reporting("train", progress=progress, reporter=reporter)
+    with _begun(recipe, consent, device, threads, listening) as (experiment, context):
         folder = RunFolder.of(recipe, runs_dir)
         dense = stage_of(recipe, "dense")
         _tell_plan([dense], folder, [recipe.seed], context, recipe)
@@ -141,12 +163,12 @@ def _begun(
     consent: Consent,
     device: str,
     threads: int | None,
-    reporter: Reporter | None,
+    listening: AbstractContextManager[Reporter],
 ) -> Iterator[tuple[Experiment, Context]]:
     """The data read and everything checked that can be before training."""
-    with given(consent), fixed(), joined(device) as workers:
+    with given(consent), fixed(), joined(device) as workers, ExitStack() as stack:
         require_recipe(recipe)
-        listener = reporter if reporter is not None and workers.first else NullReporter()
+        listener = stack.enter_context(listening) if workers.first else NullReporter()
         context = Context(device=device, threads=threads, reporter=listener, workers=workers)
         yield prepare_experiment(recipe, context), context
 

@@ -40,6 +40,7 @@ from spiketicket.methods.stages import stages_of, ticket_of
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.ticket import Ticket, TicketError, read_metadata
+from spiketicket.ticket.zoo import ticket_path
 
 _TOLERATED_POINTS = 1.0
 """A device that rounds otherwise may decide a few images otherwise."""
@@ -85,7 +86,7 @@ def measure_ticket(
     No code of a custom network is run: such tickets are refused.
 
     Args:
-        path: the ticket.
+        path: the ticket's file, or its name in the zoo.
         images: how many of the first test images; "all"; None is 256, or all of a smaller set.
         root: folder with the data.
         device: where to compute.
@@ -97,6 +98,7 @@ def measure_ticket(
         UserError: the data is missing or not that of the ticket, or there are fewer images than
             asked for.
     """
+    path = ticket_path(path)
     ticket = Ticket.load(path)
     model = network_of(ticket, path).to(device)
     data = find_test_data(ticket, path, root=root, dataset=dataset)
@@ -105,7 +107,7 @@ def measure_ticket(
         model,
         data,
         images=image_count(images, data.dataset),
-        path=Path(path),
+        path=path,
         device=device,
     )
 

@@ -8,11 +8,12 @@ net = spiketicket.load_into(MyNet(), spiketicket.Ticket.load("my.ticket"))
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import ValidationError
@@ -21,24 +22,53 @@ from torch import nn
 from spiketicket.errors import UserError
 from spiketicket.experiment import custom, search_key
 from spiketicket.experiment.custom import Logits, Weights
+from spiketicket.experiment.display import reporting
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.loader import Loader
 from spiketicket.experiment.results import read_result, write_result
+from spiketicket.machine.above import notebook
+from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.typed import typed
 from spiketicket.methods.method import require_density
+from spiketicket.methods.scene import Prepared
+from spiketicket.methods.stages import Stage
 from spiketicket.methods.states import save_plain
 from spiketicket.models.custom import mean_over_time, reset_state
 from spiketicket.models.of_ticket import to_ticket
 from spiketicket.models.probe import copied
-from spiketicket.progress import NullReporter, Reporter
-from spiketicket.recipe import ModelConfig, TrainConfig
+from spiketicket.progress import PlannedStage, Reporter, tell_plan
+from spiketicket.recipe import MethodConfig, ModelConfig, TrainConfig
 from spiketicket.ticket import Ticket
 from spiketicket.training.evaluate import Evaluation, evaluate
 from spiketicket.training.forward import autocast
-from spiketicket.training.loop import Training, Validate, fit
+from spiketicket.training.loop import Fitted, Training, Validate, fit
 
-__all__ = ["reset_state", "search"]
+__all__ = ["Searched", "reset_state", "search"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Searched(Ticket):
+    """The ticket of a search, with how the search went.
+
+    ``history`` has a row for every epoch of every training: ``stage``, ``seed``, ``epoch`` from 0,
+    ``loss`` and ``accuracy``, and with a validation ``validation_loss`` and
+    ``validation_accuracy``; accuracies are fractions.
+    """
+
+    drawn_by: ClassVar[str] = "searched_html"
+
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def ticket(self) -> Ticket:
+        """The ticket alone, as it is saved."""
+        metadata = {k: v for k, v in self.metadata.items() if k != "format_version"}
+        return Ticket(self.layers, self.tensors, metadata)
+
+    def plot(self) -> Any:
+        """The training curves, as figures that a notebook shows; ``save(folder)`` writes them."""
+        return notebook("history_figures", "search", self.history)
 
 
 @typed
@@ -59,8 +89,9 @@ def search(
     logits: Logits | None = None,
     leave: tuple[str, ...] = (),
     folder: Path | str | None = None,
-    reporter: Reporter | None = None,
-) -> Ticket:
+    reporter: Reporter | Sequence[Reporter] | None = None,
+    progress: bool = True,
+) -> Searched:
     """Find a ticket in a copy of ``model``; the model itself is left as it is.
 
     The weights of its layers are drawn anew, from ``seed``. To search in a training loop of your
@@ -93,8 +124,11 @@ def search(
         folder: keeps checkpoints there, in a folder per training, so that a stopped search can be
             run again with the same arguments and goes on. A call with others is refused with what
             differs; to tell the data, one pass is made through the first epoch and the validation.
-        reporter: is told of every epoch, see :class:`spiketicket.progress.Reporter`; without one
-            the search says nothing until it is done.
+        reporter: is told of every epoch, see :class:`spiketicket.progress.Reporter`; or several.
+        progress: whether the search shows itself, as a bar on a terminal and as lines elsewhere.
+
+    Returns:
+        The ticket, which also has the ``history`` of the search, and ``plot()``.
 
     Raises:
         UserError: no layer to search, a network that a search would not do justice to (see
@@ -104,18 +138,7 @@ def search(
     custom.require_weights(weights)
     leave = tuple(sorted(set(leave), key=str))  # in any order it is the same search
     config = custom.method_config(method, density, options, where="search")
-    rate = {} if lr is None else {"lr": lr}
-    try:
-        train = TrainConfig.model_validate(
-            {
-                "epochs": epochs,
-                "batch_size": 1,
-                "precision": precision,
-                config.trains: rate,
-            }
-        )
-    except ValidationError as error:
-        raise custom.wrong_settings(error, method, where="search") from error
+    train = _schedule(config, epochs, precision, lr)
     to_logits = logits or mean_over_time
     batches = Loader(source=loader, where="loader", seed=seed)
     net = copied(model)
@@ -146,13 +169,17 @@ def search(
         made.timesteps = config.timesteps  # type: ignore[assignment]
         return made
 
-    with _folder(folder) as place, custom.giving_logits(net, to_logits):
+    history: list[dict[str, Any]] = []
+    shown = reporting("search", progress=progress, reporter=reporter)
+    with _folder(folder) as place, custom.giving_logits(net, to_logits), shown as listener:
         key = ""
         if asked is not None:
             key = search_key.settled(place, asked | search_key.of_start(net, batches, judged))
+        tell_plan(listener, [PlannedStage(s.name, seed, _scheduled(s)) for s in stages])
         for stage in stages:
             own, last = SeedFolder(place).stage(stage.name), stage is stages[-1]
             if not last and _is_done(own, key):
+                history += _rows(stage.name, seed, _logged(own.log))
                 continue
             with explained(own.path, "folder"):
                 own.path.mkdir(exist_ok=True)
@@ -180,15 +207,57 @@ def search(
                 check,
                 config=scene.train,
                 training=training,
-                reporter=reporter or NullReporter(),
+                reporter=listener,
             )
+            history += _rows(stage.name, seed, fitted.history)
+            listener.stage_finished(stage.name, _summary(fitted))
             if not last:
-                write_bytes(own.weights, save_plain(made.trainee.model))
-                write_result(own.result, {"key": key, "search": dict(made.finish())})
-                own.checkpoint.unlink()
+                _keep(own, made, key)
     accuracy = None if validation is None else 100 * fitted.validation
     said = custom.metadata(model, config, weights=weights, seed=seed, validation=accuracy)
-    return to_ticket(made.trainee.model, said)
+    found = to_ticket(made.trainee.model, said)
+    return Searched(found.layers, found.tensors, said, tuple(history))
+
+
+def _schedule(config: MethodConfig, epochs: int, precision: str, lr: float | None) -> TrainConfig:
+    rate = {} if lr is None else {"lr": lr}
+    settings = {"epochs": epochs, "batch_size": 1, "precision": precision, config.trains: rate}
+    try:
+        return TrainConfig.model_validate(settings)
+    except ValidationError as error:
+        raise custom.wrong_settings(error, config.name, where="search") from error
+
+
+def _keep(own: StageFolder, made: Prepared, key: str) -> None:
+    """Leave what later trainings read."""
+    write_bytes(own.weights, save_plain(made.trainee.model))
+    write_result(own.result, {"key": key, "search": dict(made.finish())})
+    own.checkpoint.unlink()
+
+
+def _scheduled(stage: Stage) -> int:
+    """The epochs of a training of a search, at most."""
+    most = stage.train.epochs if stage.train is not None else 0
+    return min(stage.stops_after or most, most)
+
+
+def _summary(fitted: Fitted) -> str:
+    if math.isnan(fitted.validation):
+        return f"{fitted.epochs:g} epochs trained"
+    return f"{100 * fitted.validation:.2f}% on the validation set"
+
+
+def _rows(stage: str, seed: int, epochs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"stage": stage, "seed": seed, **epoch} for epoch in epochs]
+
+
+def _logged(path: Path) -> list[dict[str, Any]]:
+    """The epochs of a training that was done before; none where its log is gone or damaged."""
+    try:
+        lines = read_regular(path).decode().splitlines()
+        return [dict(parse_json(line, constants=True)) for line in lines]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _is_done(folder: StageFolder, key: str) -> bool:

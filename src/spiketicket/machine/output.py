@@ -158,6 +158,19 @@ def write(lines: Iterable[str]) -> None:
     _last["said"] = time.monotonic()
 
 
+def in_notebook() -> bool:
+    """Whether what is printed goes to a notebook's cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def print_line(text: str) -> None:
+    """A line for a notebook's cell, where standard error has the colour of a failure."""
+    say(text)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where bars go: as wide as the terminal, or wide where there is none."""
     from rich.console import Console

@@ -54,11 +54,8 @@ def read_picture(
     try:
         file, _ = open_regular(path)
         with file, warnings.catch_warnings(record=True, action="always") as warned:
-            image = _upright(file, path, told)
-            image = image.convert("RGB" if channels == 3 else "L")
-            size = image.size
-            if resize:
-                image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+            image = _opened(file, path, told)
+            pixels = _fitted(image, (channels, height, width), resize=resize, where=str(path))
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -72,10 +69,39 @@ def read_picture(
         for warning in warned
         if not issubclass(warning.category, Image.DecompressionBombWarning)
     ]
+    return pixels
+
+
+def picture_pixels(
+    image: Image.Image,
+    shape: tuple[int, int, int],
+    *,
+    resize: bool,
+    where: str = "picture",
+    notes: list[str] | None = None,
+) -> NDArray[np.uint8]:
+    """A picture of Pillow as :func:`read_picture` gives one from a file, uint8 of ``shape``, which
+    is (channels, height, width).
+
+    Raises:
+        UserError: as :func:`read_picture`.
+    """
+    told = [] if notes is None else notes
+    return _fitted(_upright(image, where, told), shape, resize=resize, where=where)
+
+
+def _fitted(
+    image: Image.Image, shape: tuple[int, int, int], *, resize: bool, where: str
+) -> NDArray[np.uint8]:
+    channels, height, width = shape
+    image = image.convert("RGB" if channels == 3 else "L")
+    size = image.size
+    if resize:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     if image.size != (width, height):
         raise UserError(
             f"must be {width} pixels wide and {height} high",
-            where=str(path),
+            where=where,
             value=f"{size[0]}x{size[1]}",
             remedy=f"Use {argument('resize', True)} to cut and scale pictures to this size",
         )
@@ -83,8 +109,8 @@ def read_picture(
     return pixels.transpose(2, 0, 1)
 
 
-def _upright(file: BinaryIO, path: Path, notes: list[str]) -> Image.Image:
-    """The picture in a file, turned as it says, on black where it was transparent."""
+def _opened(file: BinaryIO, path: Path, notes: list[str]) -> Image.Image:
+    """The picture in a file, upright."""
     where = str(path)
     kind = kind_of(file)
     if kind and kind not in READ:
@@ -93,18 +119,23 @@ def _upright(file: BinaryIO, path: Path, notes: list[str]) -> Image.Image:
     if (bits := bits_of(file, kind)) > 8:
         raise _too_deep(f"{bits} bits per channel", where)
     with Image.open(file, formats=READ) as opened:
-        _check_opened(opened, where)
-        if opened.format == "MPO":
-            notes.append("several pictures in one JPEG (MPO): the first is read")
-        if opened.mode == "CMYK":
-            notes.append("CMYK is turned to RGB without its colour profile")
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-            image = Image.alpha_composite(black, image)
-        image.load()
-        return image
+        return _upright(opened, where, notes)
+
+
+def _upright(opened: Image.Image, where: str, notes: list[str]) -> Image.Image:
+    """A picture turned as it says, on black where it was transparent."""
+    _check_opened(opened, where)
+    if opened.format == "MPO":
+        notes.append("several pictures in one JPEG (MPO): the first is read")
+    if opened.mode == "CMYK":
+        notes.append("CMYK is turned to RGB without its colour profile")
+    image: Image.Image = ImageOps.exif_transpose(opened)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    image.load()
+    return image
 
 
 def _check_opened(opened: Image.Image, where: str) -> None:

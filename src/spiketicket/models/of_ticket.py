@@ -6,6 +6,7 @@ the registry and loads it. Both sides hold the same float32 numbers, so the logi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import registry
 from spiketicket.recipe.consent import Consent, given
 from spiketicket.recipe.shapes import FILTERS
-from spiketicket.ticket import Ticket, TicketError, TicketLayer
+from spiketicket.ticket import Ticket, TicketError, TicketLayer, as_ticket
 from spiketicket.ticket.admission import MISFIT, check_weights
 from spiketicket.ticket.schema import check_network
 
@@ -42,8 +43,12 @@ def to_ticket(model: nn.Module, metadata: Mapping[str, Any]) -> Ticket:
 
 
 @typed
-def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> nn.Module:
+def load_into(
+    model: nn.Module, ticket: Ticket | str | os.PathLike[str], *, keep_mask: bool = False
+) -> nn.Module:
     """Put a ticket's weights into a plain network of the same shapes, in place; returns it.
+
+    ``ticket`` may be its path or its name in the zoo.
 
     Without ``keep_mask`` the network is a plain one, and an optimizer fills the zeros. With it
     they are held: each layer of the ticket computes with its weight times the mask, by
@@ -56,6 +61,7 @@ def load_into(model: nn.Module, ticket: Ticket, *, keep_mask: bool = False) -> n
         TicketError: the ticket is for another network (names what differs), or the filters of its
             encoder are no numbers.
     """
+    ticket = as_ticket(ticket)
     ours = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     state = ticket.state()
     theirs = {k: tuple(v.shape) for k, v in state.items()}
@@ -119,7 +125,7 @@ def _unpickled(kind: type[nn.Module], state: dict[str, Any], mask: Tensor) -> nn
 
 @typed
 def from_ticket(
-    ticket: Ticket,
+    ticket: Ticket | str | os.PathLike[str],
     kernel: Kernel = "auto",
     *,
     network: str = "",
@@ -127,6 +133,8 @@ def from_ticket(
     trust_options: bool = False,
 ) -> nn.Module:
     """A plain PyTorch model in evaluation mode, without any parametrization.
+
+    ``ticket`` may be its path or its name in the zoo.
 
     ``network`` is the name of the custom network, ``module:function``, and ``options``
     are the arguments that its function is called with. A ticket alone is not believed: it could
@@ -137,6 +145,7 @@ def from_ticket(
         TicketError: its network is unknown, was not one of this package, or does not fit; what
             you named is not what it states.
     """
+    ticket = as_ticket(ticket)
     check_network(ticket.metadata)
     if name := custom_name(ticket):
         if network != name:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spiketicket.recipe.read import (
         as_written,
+        given_tables,
         load_recipe,
         parse_data,
         parse_recipe,
         placed_root,
         read_tables,
         recipe_tables,
+        setting_texts,
         to_dict,
         to_toml,
     )
@@ -64,12 +66,14 @@ __all__ = [
     "VerdictConfig",
     "WeightOptimizerConfig",
     "as_written",
+    "given_tables",
     "load_recipe",
     "parse_data",
     "parse_recipe",
     "placed_root",
     "read_tables",
     "recipe_tables",
+    "setting_texts",
     "to_dict",
     "to_toml",
 ]
@@ -83,3 +87,8 @@ def __getattr__(name: str) -> Any:
 
     owners = (read, section, training, sections)
     return getattr(next(owner for owner in owners if name in vars(owner)), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they were used or not."""
+    return sorted(__all__)

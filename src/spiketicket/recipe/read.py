@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import tomli_w
 
-from spiketicket.errors import UserError, argument
+from spiketicket.errors import UserError, argument, did_you_mean
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.typed import typed
 from spiketicket.recipe import registry
+from spiketicket.recipe.named import override_texts, recipe_path
 from spiketicket.recipe.parsing import build, build_section
 from spiketicket.recipe.section import Section
 from spiketicket.recipe.sections import (
@@ -22,6 +24,7 @@ from spiketicket.recipe.sections import (
     Recipe,
 )
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
+from spiketicket.recipe.training import TrainConfig
 
 _CHOICES: dict[str, tuple[str, type[Section]]] = {
     "data": ("data", DataConfig),
@@ -32,14 +35,68 @@ _CHOICES: dict[str, tuple[str, type[Section]]] = {
 
 
 @typed
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a TOML recipe; ``overrides`` are ``section.key=value`` texts that replace its values.
+def load_recipe(
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    **settings: Any,
+) -> Recipe:
+    """A recipe by its file, by the name of one in the package, from tables, or from another one.
+
+    Args:
+        recipe: so; a file is preferred to a name.
+        overrides: replace its values: ``section.key=value`` texts, or a mapping,
+            ``{"train.epochs": 3}`` or ``{"train": {"epochs": 3}}``.
+        settings: the same by keyword: ``load_recipe("digits-binw", train={"epochs": 3}, seed=1)``.
 
     Raises:
-        UserError: the file cannot be read or is not TOML.
+        UserError: no such recipe, or its file cannot be read or is not TOML.
         RecipeError: it does not describe a valid recipe; every mistake is listed.
+        TypeError: an argument of another kind, or a keyword that is no section of a recipe.
     """
-    return parse_recipe(recipe_tables(path), source=str(path), overrides=overrides)
+    texts = setting_texts(overrides, settings)
+    if isinstance(recipe, Recipe) and not texts:
+        return recipe
+    tables, source = given_tables(recipe)
+    return parse_recipe(tables, source=source, overrides=texts)
+
+
+def setting_texts(
+    overrides: Sequence[str] | Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[str]:
+    """Overrides and settings by keyword, as :func:`load_recipe` takes them, as texts.
+
+    Raises:
+        TypeError: a keyword that is no section of a recipe, or a value that none can hold.
+    """
+    for name in settings:
+        if name not in Recipe.model_fields:
+            raise TypeError(_no_setting(name))
+    return override_texts(overrides, settings)
+
+
+def given_tables(
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+) -> tuple[dict[str, Any], str]:
+    """The tables of what :func:`load_recipe` takes, and where they are from, for messages.
+
+    Raises:
+        UserError: no such recipe, or as :func:`read_tables`.
+    """
+    if isinstance(recipe, Recipe):
+        # without its defaults, which are another section's where a name is replaced
+        return recipe.model_dump(mode="json", exclude_unset=True), recipe.name
+    if isinstance(recipe, Mapping):
+        return dict(recipe), "recipe"
+    path = recipe_path(recipe)
+    return recipe_tables(path), str(path)
+
+
+def _no_setting(name: str) -> str:
+    known = [*Recipe.model_fields]
+    remedy = did_you_mean(name, known, "A recipe has")
+    if name in TrainConfig.model_fields:
+        remedy = f"Did you mean train={{{name!r}: ...}}?"
+    return f"unexpected keyword argument {name!r}. {remedy}"
 
 
 def recipe_tables(path: str | Path) -> dict[str, Any]:
@@ -97,13 +154,17 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 
 @typed
 def parse_recipe(
-    data: Mapping[str, Any], source: str = "recipe", overrides: Sequence[str] = ()
+    data: Mapping[str, Any],
+    source: str = "recipe",
+    overrides: Sequence[str] | Mapping[str, Any] = (),
 ) -> Recipe:
-    """Build a recipe from nested tables; ``source`` says in errors where they came from.
+    """Build a recipe from nested tables; ``source`` says in errors where they came from, and
+    ``overrides`` are as in :func:`load_recipe`.
 
     Raises:
         RecipeError: one line for every mistake, in the tables and in the overrides.
     """
+    overrides = override_texts(overrides)
     return build(Recipe, _CHOICES, data, source, overrides)
 
 

@@ -136,10 +136,15 @@ def _write_figures(
         for part in parts:
             for item in part.items:
                 if isinstance(item, Figure | Table):
-                    _write_item(folder / name, item)
+                    write_item(folder / name, item)
 
 
-def _write_item(folder: Path, item: Figure | Table) -> None:
+def write_item(folder: Path, item: Figure | Table) -> list[Path]:
+    """Write a figure as SVG and its data, or a table's, as CSV; returns the files.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     stem = _stem(item.name)  # a part of it may be of a stranger's run folder
     files = {f"{stem}.csv": item.csv}
     if isinstance(item, Figure):
@@ -148,6 +153,7 @@ def _write_item(folder: Path, item: Figure | Table) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content.encode())
+    return [folder / name for name in files]
 
 
 def _stem(label: str) -> str:

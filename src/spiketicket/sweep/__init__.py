@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from spiketicket.errors import UserError, argument
 from spiketicket.experiment.conclude import is_finished
@@ -25,13 +26,14 @@ from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.record import add_record, check_record
 from spiketicket.experiment.results import filled_result
 from spiketicket.experiment.schemas import RunResult
+from spiketicket.machine.above import Drawn, brief, notebook
 from spiketicket.machine.claims import claimed
 from spiketicket.machine.files import explained, is_disk_full, read_json, refuse_link, write_json
 from spiketicket.machine.typed import typed
 from spiketicket.methods.stages import stages_of, ticket_of
-from spiketicket.recipe import Recipe
+from spiketicket.recipe import Recipe, given_tables, setting_texts
 from spiketicket.recipe.consent import Consent, given, require_recipe
-from spiketicket.sweep.axes import Run
+from spiketicket.sweep.axes import Run, make_runs, parse_axes
 from spiketicket.sweep.driver import Driver, TaskState
 from spiketicket.sweep.executor import Executor
 from spiketicket.sweep.local import Local
@@ -49,12 +51,13 @@ __all__ = [
     "SweepResult",
     "run_runs",
     "run_sweep",
+    "sweep_recipe",
 ]
 _SAVE_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepResult:
+class SweepResult(Drawn):
     """What became of a sweep.
 
     ``rows`` has one for every run: ``name``, ``hash``, ``folder``, ``axes``, ``seeds``, ``state``
@@ -63,11 +66,47 @@ class SweepResult:
     ``stopped`` says why not all was tried.
     """
 
+    drawn_by: ClassVar[str] = "sweep_html"
+
     name: str
     folder: Path
     rows: tuple[Mapping[str, Any], ...]
     failed: tuple[Mapping[str, Any], ...]
     stopped: str = ""
+
+    def __repr__(self) -> str:
+        states = [row["state"] for row in self.rows]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        told = [f"stopped: {brief(self.stopped)}"] if self.stopped else []
+        lines = [f"SweepResult {brief(self.name)}: {counts}", *told, f"folder {brief(self.folder)}"]
+        return "<" + "\n  ".join(lines) + ">"
+
+    @property
+    def verdict(self) -> dict[str, str]:
+        """The outcome of every finished run, by the name of its folder."""
+        return {Path(r["folder"]).name: r["outcome"] for r in self.rows if r["state"] == "done"}
+
+    def plot(self) -> Any:
+        """The accuracy of the finished runs over what differs between them, as figures that a
+        notebook shows; see :meth:`FindResult.plot`.
+        """
+        return notebook("run_figures", self._finished())
+
+    def report(self, output: Path | str | None = None) -> Path:
+        """Write one page of all finished runs, and return it; by default into the sweep's folder.
+
+        Raises:
+            UserError: no run is finished, or the page cannot be written.
+        """
+        where = self.folder / "report.html" if output is None else Path(output)
+        found: Path = notebook("runs_report", self._finished(), where)
+        return found
+
+    def _finished(self) -> list[Path]:
+        found = [Path(row["folder"]) for row in self.rows if row["state"] == "done"]
+        if not found:
+            raise UserError("no run is finished", where=str(self.folder))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -78,6 +117,54 @@ class SweepResult:
             "runs": list(self.rows),
             "failed": list(self.failed),
         }
+
+
+@typed
+def sweep_recipe(
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    axes: Sequence[str] | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    zipped: bool = False,
+    runs_dir: Path | str = "runs",
+    workers: int = 1,
+    executor: Executor | None = None,
+    name: str = "",
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> SweepResult:
+    """Do what ``find`` does for every combination of some values, as ``spiketicket sweep``.
+
+    sweep_recipe("digits-binw", {"ticket.density": [0.5, 0.2], "seed": range(3)}, workers=2)
+
+    Args:
+        recipe, overrides, settings: those of :func:`spiketicket.load_recipe`.
+        axes: keys of the recipe, each with its values; ``seed`` is for repetitions. Or
+            ``section.key=values`` texts, as on the command line.
+        zipped: take the axes' values together, not their product.
+        runs_dir, name, retry_failed: as in :func:`run_runs`.
+        workers: processes on this machine; or an ``executor``, such as :class:`RayCluster`.
+        observer: is told what happens; without one the sweep shows itself, as a table on a terminal
+            and as lines elsewhere, unless ``progress`` is False.
+
+    Raises:
+        UserError: as :func:`run_runs`.
+        RecipeError: a recipe or an axis makes no sense.
+    """
+    from spiketicket.sweep.display import observing
+
+    if executor is not None and workers != 1:
+        raise UserError("is for no executor", where=argument("workers"), value=workers)
+    tables, source = given_tables(recipe)
+    texts = setting_texts(overrides, settings)
+    made = make_runs(tables, parse_axes(axes, texts), texts, zipped=zipped, source=source)
+    carrier = executor or Local(workers)
+    with observing(progress, observer) as listener:
+        return run_runs(
+            made, runs_dir, carrier, name=name, retry_failed=retry_failed, observer=listener
+        )
 
 
 def run_sweep(

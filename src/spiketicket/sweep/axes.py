@@ -17,8 +17,9 @@ from functools import cached_property
 from typing import Any
 
 from spiketicket.errors import RecipeError, UserError, argument
-from spiketicket.machine.typed import typed
+from spiketicket.machine.typed import need, typed
 from spiketicket.recipe import Recipe, parse_recipe
+from spiketicket.recipe.named import override_texts
 from spiketicket.recipe.parsing import OVERRIDES
 
 SEED = "seed"
@@ -52,16 +53,21 @@ class Run:
 
 
 @typed
-def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis]:
+def parse_axes(
+    texts: Sequence[str] | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> list[Axis]:
     """The axes, checked against each other and against ``overrides``.
+
+    ``texts`` are ``section.key=values``, with commas between them, or a mapping of lists:
+    ``{"ticket.density": [0.5, 0.2]}``.
 
     Raises:
         RecipeError: one line for every axis that makes no sense.
     """
     axes: list[Axis] = []
     problems: list[str] = []
-    taken = {_keys(text): OVERRIDES for text in overrides}
-    for text in texts:
+    taken = {_keys(text): OVERRIDES for text in override_texts(overrides)}
+    for text in _axis_texts(texts):
         try:
             axis = _axis(text)
             _check_clash(axis.key, taken)
@@ -73,6 +79,21 @@ def parse_axes(texts: Sequence[str], overrides: Sequence[str] = ()) -> list[Axis
     if problems:
         raise RecipeError(problems)
     return axes
+
+
+def _axis_texts(axes: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Axes as texts; of a mapping, each value as TOML."""
+    if not isinstance(axes, Mapping):
+        return list(axes)
+    texts = []
+    for key, values in axes.items():
+        if isinstance(values, str):  # as on the command line
+            texts.append(f"{key}={values}")
+            continue
+        need(f"axes {key}", values, Sequence)
+        given = [override_texts({key: value})[0].partition("=")[2] for value in values]
+        texts.append(f"{key}={','.join(given)}")
+    return texts
 
 
 def count(axes: Sequence[Axis], *, zipped: bool) -> tuple[int, int]:
@@ -104,7 +125,7 @@ def count(axes: Sequence[Axis], *, zipped: bool) -> tuple[int, int]:
 def make_runs(
     tables: Mapping[str, Any],
     axes: Sequence[Axis],
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     zipped: bool = False,
     source: str = "recipe",
@@ -120,6 +141,7 @@ def make_runs(
     """
     count(axes, zipped=zipped)
     seeds = _seeds(axes)
+    overrides = override_texts(overrides)
     first = () if seeds is None else (f"seed={seeds[0]}",)
     found: dict[str, Run] = {}
     problems: dict[str, None] = {}

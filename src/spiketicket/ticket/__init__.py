@@ -33,10 +33,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from spiketicket.machine.above import Drawn, brief
 from spiketicket.machine.bounded import max_memory as allowed_memory
 from spiketicket.machine.bounded import open_regular
 from spiketicket.machine.files import write_atomic
@@ -60,6 +61,7 @@ from spiketicket.ticket.layer import (
 )
 from spiketicket.ticket.schema import check_metadata
 from spiketicket.ticket.summary import LayerSummary, TicketSummary, summarise
+from spiketicket.verdict.outcomes import in_words
 
 __all__ = [
     "FORMAT_VERSION",
@@ -69,6 +71,7 @@ __all__ = [
     "TicketError",
     "TicketLayer",
     "TicketSummary",
+    "as_ticket",
     "describe",
     "read_metadata",
 ]
@@ -78,7 +81,7 @@ Signs = Literal["auto", "raw", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ticket:
+class Ticket(Drawn):
     """Everything a ticket file holds. Two tickets are equal when their digests are.
 
     Args:
@@ -91,6 +94,8 @@ class Ticket:
 
     Raises TicketError.
     """
+
+    drawn_by: ClassVar[str] = "ticket_html"
 
     layers: tuple[TicketLayer, ...]
     tensors: Mapping[str, codec.Array] = field(default_factory=dict)
@@ -130,7 +135,11 @@ class Ticket:
 
     def __repr__(self) -> str:
         kept, size = (sum(getattr(x, key) for x in self.layers) for key in ("kept", "size"))
-        return f"<Ticket: {kept:,} of {size:,} weights kept, layers {len(self.layers)}>"
+        share = f" ({100 * kept / size:.3g} %)" if size else ""
+        many = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+        first = f"Ticket: {kept:,} of {size:,} weights{share} kept in {many}"
+        told = [f"{key}: {brief(words)}" for key, words in stated(self.metadata).items()]
+        return "\n  ".join([f"<{first}", *told]) + ">"
 
     @property
     def stage(self) -> str:
@@ -187,12 +196,15 @@ class Ticket:
         max_bytes: int = MAX_FILE_BYTES,
         max_memory: int | None = None,
     ) -> Ticket:
-        """Read and check a file of at most ``max_bytes``. Raises TicketError with the reason.
+        """Read and check a file of at most ``max_bytes``, or a ticket of the zoo by its name.
+
+        Raises TicketError with the reason.
 
         That takes at most ``max_memory`` bytes; None is SPIKETICKET_MAX_MEMORY, or 4 GiB. What
         the file declares is compared with it, and with the network it names, before it is read.
         """
         max_memory = allowed_memory() if max_memory is None else max_memory
+        path = _named(path)
         with codec.located(path):
             file, size = open_regular(path)
             with file:
@@ -266,6 +278,31 @@ class Ticket:
         return int(seed or 0)
 
 
+def stated(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What a ticket's maker states of it, in at most four entries; of any program, so that what is
+    of another kind is left out.
+    """
+
+    def name(key: str) -> str:
+        table = metadata.get(key)
+        found = table.get("name") if isinstance(table, Mapping) else table
+        return found if isinstance(found, str) else ""
+
+    found = {"network": " on ".join(filter(None, (name("network"), name("data"))))}
+    accuracy = metadata.get("accuracy")
+    kinds = ("test", "validation")
+    rates = {k: accuracy.get(k) for k in kinds} if isinstance(accuracy, Mapping) else {}
+    found["accuracy"] = ", ".join(
+        f"{kind} {rate:.2f} %" for kind, rate in rates.items() if isinstance(rate, int | float)
+    )
+    seed = metadata.get("seed")
+    found["seed"] = str(seed) if type(seed) is int else ""
+    verdict = metadata.get("verdict")
+    outcome = verdict.get("outcome") if isinstance(verdict, Mapping) else None
+    found["verdict"] = in_words(outcome) if isinstance(outcome, str) else ""
+    return {key: words for key, words in found.items() if words}
+
+
 def stage_in(metadata: Mapping[str, Any]) -> str:
     """The stage that a ticket's metadata name, as :attr:`Ticket.stage`."""
     return str(metadata.get("stage", metadata.get("arm", "ticket")))
@@ -277,6 +314,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Reads the header alone, so it does not notice damage in the arrays. Raises TicketError.
     """
+    path = _named(path)
     with codec.located(path):
         file, size = open_regular(path)
         with file:
@@ -292,11 +330,24 @@ def describe(source: Ticket | str | os.PathLike[str]) -> TicketSummary:
     if isinstance(source, Ticket):
         content = source.to_bytes()
         return summarise(*codec.read_header_from(io.BytesIO(content), len(content)), len(content))
+    source = _named(source)
     with codec.located(source):
         file, size = open_regular(source)
         with file:
             metadata, sizes = codec.read_header_from(file, size)
             return summarise(checked(metadata), sizes, size)
+
+
+@typed
+def as_ticket(source: Ticket | str | os.PathLike[str]) -> Ticket:
+    """A ticket by itself, by its file, or by its name in the zoo. Raises TicketError."""
+    return source if isinstance(source, Ticket) else Ticket.load(source)
+
+
+def _named(source: str | os.PathLike[str]) -> Path:
+    from spiketicket.ticket.zoo import ticket_path  # which reads tickets itself
+
+    return ticket_path(source)
 
 
 def _own_tensor(key: object, given: object, taken: set[str]) -> codec.Array:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
 import numpy as np
 
 from spiketicket.errors import UNSET
+from spiketicket.machine.above import Drawn, brief
 from spiketicket.ticket import codec
 from spiketicket.ticket import drawn_signs as draws
 from spiketicket.ticket.codec import TicketError
@@ -22,7 +23,7 @@ _NONE: codec.Array = np.empty(0, np.bool_)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TicketLayer:
+class TicketLayer(Drawn):
     """One pruned layer, whose weight is alpha * sign * mask, or value * mask.
 
     Args:
@@ -36,6 +37,8 @@ class TicketLayer:
 
     The arrays are copied and made read-only. Raises TicketError for anything else.
     """
+
+    drawn_by: ClassVar[str] = "layer_html"
 
     name: str
     shape: tuple[int, ...]
@@ -68,7 +71,8 @@ class TicketLayer:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))
         return (
-            f"<TicketLayer {self.name}: {shape} {self.kind}, {self.kept:,} of {self.size:,} kept>"
+            f"<TicketLayer {brief(self.name)}: {shape} {self.kind},"
+            f" {self.kept:,} of {self.size:,} kept>"
         )
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spiketicket.report.figures.canvas import WIDTH, Figure, drawing, px, text
+from spiketicket.report.figures.canvas import WIDTH, Figure, brief, drawing, px, text
 from spiketicket.report.figures.recording import coloured, full_count, image
 from spiketicket.report.markup import Markup, element, joined
 from spiketicket.report.sample import Sample
@@ -56,6 +57,28 @@ def pictures(sample: Sample, stage: str) -> Figure:
         svg=drawing(lines * (height + 22), joined(parts), label=title),
         columns=("image", "class", "patch_row", "patch_column"),
         rows=tuple(rows),
+    )
+
+
+def first_pictures(images: NDArray[Any], classes: Sequence[str]) -> Figure:
+    """At most 8 images ``[N, C, H, W]``, or recordings of frames ``[N, T, C, H, W]``, with their
+    classes in words.
+    """
+    frames = images[:8] if images.ndim == 5 else images[:8, None]
+    height = _SIDE * frames.shape[3] / frames.shape[4]
+    parts: list[Markup] = []
+    for m, pixels in enumerate(frames):
+        x, y = (m % _COLUMNS) * (_SIDE + _GAP), (m // _COLUMNS) * (height + 22)
+        parts.append(image(colours(pixels), x, y, _SIDE, height))
+        parts.append(text(x, y + height + 13, brief(classes[m], 14), "small dim"))
+    lines = -(-len(frames) // _COLUMNS)
+    return Figure(
+        name="samples",
+        title="The first samples",
+        caption="Sum of the frames: blue brighter, red darker." if images.ndim == 5 else "",
+        svg=drawing(lines * (height + 22), joined(parts), label="The first samples"),
+        columns=("sample", "class"),
+        rows=tuple(enumerate(classes[: len(frames)])),
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,6 +74,28 @@ def find_ticket(name: str) -> ZooTicket:
     ticket = known[name]
     require_digest(ticket.path, ticket.sha256)
     return ticket
+
+
+def ticket_path(source: str | os.PathLike[str]) -> Path:
+    """The file a person means: a path, or else the name of a ticket of the zoo.
+
+    Raises:
+        TicketError: a bare name of neither a file nor a ticket, or as :func:`find_ticket`.
+    """
+    place = os.fspath(source)
+    path = Path(place)
+    if "\0" in place or path.name != place or path.suffix or path.is_file():
+        return path
+    known = {ticket.name for ticket in list_tickets()}
+    if place in known:
+        return find_ticket(place).path
+    if not path.exists():
+        raise TicketError(
+            "is neither a file nor a ticket of the zoo",
+            where=place,
+            remedy=did_you_mean(place, sorted(known), "In the zoo"),
+        )
+    return path
 
 
 def require_digest(path: Path, sha256: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from spiketicket.machine import output
+from spiketicket.machine.durations import duration
 
 EVERY_S = 25.0
 """Nobody waits longer than half a minute for a line, a busy processor included."""
@@ -46,7 +47,9 @@ class Pulse:
 
 
 @contextmanager
-def alive(command: str, *, silent: bool) -> Iterator[None]:
+def alive(
+    command: str, *, silent: bool, tell: Callable[[str], None] = output.tell
+) -> Iterator[None]:
     """Say now and then that a command is at work; of several processes, the first one does."""
     if silent or os.environ.get("RANK", "0") != "0":
         yield
@@ -54,11 +57,9 @@ def alive(command: str, *, silent: bool) -> Iterator[None]:
     began, over = time.monotonic(), threading.Event()
 
     def describe() -> str:
-        from spiketicket.cli.whole import duration
-
         return f"{command}: at work, {duration(time.monotonic() - began)} so far"
 
-    pulse = Pulse(describe)
+    pulse = Pulse(describe, tell=tell)
 
     def run() -> None:
         wait = EVERY_S

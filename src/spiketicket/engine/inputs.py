@@ -1,13 +1,17 @@
-"""The samples a person names for ``spiketicket run``: pictures, recordings, folders of them."""
+"""The samples a person gives to classify: pictures, recordings, arrays, folders of them.
+
+``spiketicket run`` and :meth:`spiketicket.Engine.classify` read them here.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +34,22 @@ class Reader(Protocol):
     """Reads the samples of one file; ``suffixes`` are what a folder is searched for."""
 
     suffixes: tuple[str, ...]
+    several: bool
+    """Whether one file may hold several samples."""
 
     def read(self, path: Path) -> Iterator[Sample]:
         """The samples in a file. UserError: it cannot be read as one."""
         ...
 
+    def take(self, given: Any, name: str) -> Iterator[Sample] | None:
+        """The samples in an object; None where it is of another kind. UserError: as there."""
+        ...
+
 
 class Pictures:
     """Pictures of the size a ticket was made for, or brought to it."""
+
+    several = False
 
     def __init__(self, shape: Sequence[int], *, resize: bool) -> None:
         from spiketicket.machine import pictures
@@ -58,6 +70,26 @@ class Pictures:
         notes: list[str] = []
         x = read_picture(path, channels, height, width, resize=self._resize, notes=notes)
         yield Sample(str(path), x, tuple(notes))
+
+    def take(self, given: Any, name: str) -> Iterator[Sample] | None:
+        """A picture of Pillow, or pixels: uint8, or floats from 0 to 1, with or without channels,
+        which come first or last.
+        """
+        from PIL import Image
+
+        from spiketicket.machine.pictures import picture_pixels
+
+        if not isinstance(given, Image.Image):
+            pixels = _pixels(given, name)
+            if pixels is None or pixels.shape == tuple(self._shape):
+                return None if pixels is None else iter([Sample(name, pixels)])
+            given = Image.fromarray(_channels_last(pixels, name))
+        channels, height, width = self._shape
+        notes: list[str] = []
+        x = picture_pixels(
+            given, (channels, height, width), resize=self._resize, where=name, notes=notes
+        )
+        return iter([Sample(name, x, tuple(notes))])
 
 
 class Recordings:
@@ -82,7 +114,8 @@ class Recordings:
             raise _no_framing()
         if "steps" not in fields or (self._framing.steps, self._framing.channels) != shape[:2]:
             raise _no_framing()
-        self._size = tuple(shape[2:])
+        self._shape, self._size = tuple(shape), tuple(shape[2:])
+        self.several = self._split or self._window_us is not None
 
     def read(self, path: Path) -> Iterator[Sample]:
         """One sample, or one a window where the recipe cuts recordings into windows."""
@@ -98,28 +131,47 @@ class Recordings:
             name = f"{path} part {number} of {len(found)}" if len(found) > 1 else str(path)
             yield from self._samples(path, name, events)
 
-    def _samples(self, path: Path, called: str, events: Any) -> Iterator[Sample]:
+    def take(self, given: Any, name: str) -> Iterator[Sample] | None:
+        """A recording, or its frames as an engine takes them."""
+        import numpy as np
+
+        from spiketicket.events.types import Events
+
+        if isinstance(given, Events):
+            return self._samples(None, name, given)
+        if not isinstance(given, np.ndarray):
+            return None
+        if given.shape != self._shape:
+            raise UserError(
+                f"frames must have the shape {list(self._shape)}",
+                where=name,
+                value=list(given.shape),
+                remedy="Give the recording itself, which is framed as the ticket says",
+            )
+        return iter([Sample(name, given)])
+
+    def _samples(self, path: Path | None, called: str, events: Any) -> Iterator[Sample]:
         from spiketicket.events.frames import narrow, to_frames
         from spiketicket.events.published import is_transposed
         from spiketicket.events.types import Events
 
-        if is_transposed(self._name, path):
+        if path is not None and is_transposed(self._name, path):
             data = events.data.copy()
             data["x"], data["y"] = events.y, events.x
             events = Events(data, events.height, events.width, events.notes)
-        for name, part, span in self._windows(path, called, events):
+        for name, part, span in self._windows(called, events):
             frames = narrow(to_frames(part, self._framing, span))
             if frames.shape[2:] != self._size:
                 raise UserError(
                     f"its frames must be {self._size[1]} wide and {self._size[0]} high",
-                    where=str(path),
+                    where=called,
                     value=f"{frames.shape[3]}x{frames.shape[2]}",
                     remedy="The ticket was made for recordings of another sensor",
                 )
             yield Sample(name, frames, events.notes)
 
     def _windows(
-        self, path: Path, called: str, events: Any
+        self, called: str, events: Any
     ) -> Iterator[tuple[str, Any, tuple[int, int] | None]]:
         length = self._window_us
         if length is None:
@@ -133,7 +185,7 @@ class Recordings:
         if not count:
             raise UserError(
                 f"is shorter than one window of {length} us",
-                where=str(path),
+                where=called,
                 value=events.duration_us,
             )
         for start in range(first, first + count * length, length):
@@ -156,17 +208,105 @@ def reader_for(
     config = table.get("config")
     events = engine.program.frames > 1 or (isinstance(config, dict) and "steps" in config)
     if not events:
-        for option, given in (("--time-unit", time_unit), ("--split-at-reset", split)):
+        for name, given in (("time_unit", time_unit), ("split_at_reset", split)):
             if given:
                 what = "is for recordings, and this ticket classifies pictures"
-                raise UserError(what, where=option, remedy="Leave it out")
+                raise UserError(what, where=argument(name), remedy="Leave it out")
         return Pictures(engine.input_shape, resize=resize)
     if resize:
         what = "recordings are not resized: their frames have the size of the recipe"
-        raise UserError(what, where="--resize", remedy="Leave it out")
+        raise UserError(what, where=argument("resize"), remedy="Leave it out")
     p = engine.program
     shape = (p.frames, p.channels, p.height, p.width)
     return Recordings(table, shape, time_unit, split=split)
+
+
+def samples_of(reader: Reader, given: Any, where: str = "x") -> tuple[list[Sample], bool]:
+    """The samples in what a person gives, and whether they are a list and not one.
+
+    That is a path, a picture of Pillow, an array or tensor, a recording, a list of them, a batch,
+    or a folder. Recordings that are cut are lists.
+
+    Raises:
+        UserError: one cannot be read, or nothing is given.
+        TypeError: it is none of these.
+    """
+    import numpy as np
+
+    if isinstance(given, str | os.PathLike):
+        return _of_path(reader, Path(given))
+    if isinstance(given, list | tuple):
+        found = [
+            sample
+            for index, each in enumerate(given)
+            for sample in samples_of(reader, each, f"{where}[{index}]")[0]
+        ]
+        return found, True
+    if type(given).__module__.partition(".")[0] == "torch" and hasattr(given, "detach"):
+        given = given.detach().cpu().numpy()
+    batch = 5 if isinstance(reader, Recordings) else 4
+    if isinstance(given, np.ndarray) and given.ndim == batch:
+        return samples_of(reader, list(given), where)
+    taken = reader.take(given, where)
+    if taken is None:
+        words = "a recording or its frames" if isinstance(reader, Recordings) else "a picture"
+        what = f"must be {words}, as a path, an object, an array or a tensor, or a list of them"
+        raise TypeError(str(UserError(what, where=where, value=type(given).__name__)))
+    return list(taken), reader.several
+
+
+def _of_path(reader: Reader, path: Path) -> tuple[list[Sample], bool]:
+    found: list[Sample] = []
+    for file in expand([path], reader.suffixes):
+        if isinstance(file, UserError):
+            raise file
+        try:
+            found += reader.read(file)
+        except OSError as error:
+            raise UserError(error.strerror or str(error), where=str(file)) from error
+    return found, reader.several or path.is_dir()
+
+
+def _pixels(given: Any, name: str) -> NDArray[np.uint8] | None:
+    """An array as pixels, uint8; None where it is no array.
+
+    Raises:
+        UserError: values that are no pixels.
+    """
+    import numpy as np
+
+    if not isinstance(given, np.ndarray):
+        return None
+    if given.dtype == np.uint8:
+        return given
+    if given.dtype.kind != "f":
+        what = "must be uint8, or floats from 0 to 1"
+        raise UserError(what, where=name, value=str(given.dtype))
+    if given.size and not (given.min() >= 0 and given.max() <= 1):  # NaN is not, either
+        raise UserError(
+            "floats must be from 0 to 1, the pixels divided by 255",
+            where=name,
+            value=[float(given.min()), float(given.max())],
+            remedy="Values that are normalised already are for Engine.run and Engine.predict",
+        )
+    return np.asarray(np.rint(given.astype(np.float64) * 255), np.uint8)
+
+
+def _channels_last(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """Pixels as Pillow takes them: [H, W], or [H, W, 3], or [H, W, 4] with transparency."""
+    import numpy as np
+
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if not pixels.size or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)):
+        raise UserError(
+            "must be a picture: [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4 channels",
+            where=name,
+            value=list(pixels.shape),
+        )
+    return np.ascontiguousarray(pixels)
 
 
 def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | UserError]:

@@ -1,24 +1,43 @@
-"""Reporters of the command line: a bar on a terminal, lines elsewhere, or nothing.
+"""How a run shows itself while it goes on: a bar on a terminal, lines elsewhere, or nothing.
 
-All of it goes to standard error, so that standard output holds the result alone.
+All of it goes to standard error, so that standard output holds the result alone; in a notebook the
+lines go into the cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from spiketicket.cli.alive import described_by
-from spiketicket.cli.whole import Whole
 from spiketicket.errors import plain
-from spiketicket.machine.output import console, shown, tell
-from spiketicket.progress import NullReporter, PlannedStage, Reporter
+from spiketicket.experiment.whole import Whole
+from spiketicket.machine.alive import alive, described_by
+from spiketicket.machine.output import console, in_notebook, print_line, shown, tell
+from spiketicket.progress import NullReporter, PlannedStage, Reporter, together
 
 _WIDE = 130
+
+
+@contextmanager
+def reporting(
+    command: str, *, progress: bool, reporter: Reporter | Sequence[Reporter] | None
+) -> Iterator[Reporter]:
+    """The reporter of a call from Python: those given, beside what shows itself."""
+    given = [reporter] if isinstance(reporter, Reporter) else list(reporter or ())
+    if not progress:
+        yield together(given)
+    elif in_notebook():
+        lines = LineReporter(print_line)
+        with alive(command, silent=False, tell=print_line), described_by(lines.whole.line):
+            yield together([lines, *given])
+    else:
+        display = reporter_for(as_json=False, quiet=False)
+        with alive(command, silent=False), display as shown_:
+            yield together([shown_, *given])
 
 
 @contextmanager
@@ -52,9 +71,12 @@ def _bars(console: Console) -> bars.Progress:
 class QuietReporter(NullReporter):
     """Prints what a person should know, and no progress."""
 
+    def __init__(self, write: Callable[[str], None] = tell) -> None:
+        self._write = write
+
     def message(self, text: str) -> None:
         """One line."""
-        tell(text)
+        self._write(text)
 
 
 class LineReporter(QuietReporter):
@@ -63,7 +85,8 @@ class LineReporter(QuietReporter):
     ``whole`` says how far the run is, for the lines between.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], None] = tell) -> None:
+        super().__init__(write)
         self.whole = Whole()
         self._running = ("", 0)
 

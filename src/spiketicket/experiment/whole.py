@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from spiketicket.machine.durations import duration
 from spiketicket.progress import PlannedStage
 
 
@@ -172,12 +173,3 @@ class Whole:
 
     def _done_here(self) -> float:
         return self._done() - self._first
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, to the second below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
