@@ -110,7 +110,8 @@ static bool neuron_parameters(const Op *o) {
         return refuse(o, "a neuron without a membrane has no reset");
     for (int k = 8; k < 13; k++)
         if (!isfinite(as_float(w[k]))) return refuse(o, "a parameter is not a finite number");
-    if (w[5] == NEURON_LIF && (w[6] == 1 || w[6] == 2) && as_float(w[9]) == 0) return refuse(o, "tau must not be 0");
+    if (w[5] == NEURON_LIF && (w[6] == 1 || w[6] == 2) && as_float(w[9]) == 0)
+        return refuse(o, "tau must not be 0");
     return true;
 }
 
@@ -313,7 +314,8 @@ static bool concat(Op *o) {
     for (int k = 0; k < 3; k++) {
         const Reg *r = o->in[k];
         if (!r) continue;
-        if (!values(r) || r->h != x->h || r->w != x->w || (r->s != 1 && steps != 1 && r->s != steps))
+        if (!values(r) || r->h != x->h || r->w != x->w ||
+            (r->s != 1 && steps != 1 && r->s != steps))
             return refuse(o, "the inputs do not fit each other");
         if (r->s > steps) steps = r->s;
         if (r->most > most) most = r->most;
@@ -322,7 +324,9 @@ static bool concat(Op *o) {
         whole = whole && spikes_or_whole(r);
     }
     if (channels > 65536) return refuse(o, "the output is too large");
-    o->out = (Reg){.kind = spikes ? KIND_SPK : whole ? KIND_INT : KIND_F32,
+    o->out = (Reg){.kind = spikes  ? KIND_SPK
+                           : whole ? KIND_INT
+                                   : KIND_F32,
                    .s = steps,
                    .c = (uint32_t)channels,
                    .h = x->h,

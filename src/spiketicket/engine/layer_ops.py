@@ -217,9 +217,7 @@ class Neuron(Op):
             # a longer input than T is refused here, a shorter one is repeated
             common_steps([*given, Value(kind=Kind.SPK, steps=steps, channels=1)])
             return replace(x, kind=Kind.SPK, steps=steps, largest=1)
-        refuse(
-            self.strict or self.late or self.keep, "a neuron without a membrane has no reset"
-        )
+        refuse(self.strict or self.late or self.keep, "a neuron without a membrane has no reset")
         s = common_steps(given)
         if self.kind is NeuronKind.STEP:
             return replace(x, kind=Kind.SPK, steps=s, largest=1)
