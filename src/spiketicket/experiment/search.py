@@ -24,6 +24,7 @@ from spiketicket.experiment.custom import Logits, Weights
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.loader import Loader
 from spiketicket.experiment.results import read_result, write_result
+from spiketicket.experiment.traced import with_graph_or_reason
 from spiketicket.machine.files import explained, write_bytes
 from spiketicket.machine.typed import typed
 from spiketicket.methods.method import require_density
@@ -188,7 +189,8 @@ def search(
                 own.checkpoint.unlink()
     accuracy = None if validation is None else 100 * fitted.validation
     said = custom.metadata(model, config, weights=weights, seed=seed, validation=accuracy)
-    return to_ticket(made.trainee.model, said)
+    ticket = to_ticket(made.trainee.model, said)
+    return with_graph_or_reason(ticket, model, batches.first(), to_logits)
 
 
 def _is_done(folder: StageFolder, key: str) -> bool:

@@ -89,6 +89,9 @@ _MODEL = _Model(
 NETWORK = Table(
     {
         "name": Text(plain=True),
+        # of a custom network: its layers, which the engine reads, or why it has none
+        "graph": Table({"ops": Items(Table(), 16384)}),
+        "untraced": Text(MAX_TEXT),
         "args": Table(
             {
                 "model": _MODEL,
