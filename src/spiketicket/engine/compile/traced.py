@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ def compile_graph(ticket: Ticket, graph: object, lut: Lut) -> Program:
 _WHERE = "network.graph"
 
 
+@dataclass(frozen=True)
+class _Given:
+    """An op of the graph that is to be added: its place, its layer, what it reads, its settings."""
+
+    index: int
+    name: str
+    inputs: list[int]
+    table: Table
+
+
 class _Compiler:
     """Adds one op after the other; an op that became part of the one before it is skipped."""
 
@@ -89,7 +100,7 @@ class _Compiler:
                 what = f"reads {_OPS[kind]} registers"
                 raise TicketError(what, where=f"{_WHERE}.ops[{index}]", value=inputs)
             name = table.name("name")
-            made = getattr(self, f"_{kind}")(index, name, inputs, table)
+            made = getattr(self, f"_{kind}")(_Given(index, name, inputs, table))
             table.done()
             self.registers.setdefault(index + 1, made)
         return self.builder.program()
@@ -100,17 +111,17 @@ class _Compiler:
         found = readers[0] if len(readers) == 1 else None
         return found if found is not None and self.records[found][0] == kind else None
 
-    def _at(self, inputs: Sequence[int]) -> list[int]:
-        return [self.registers[i] for i in inputs]
+    def _at(self, of: _Given) -> list[int]:
+        return [self.registers[i] for i in of.inputs]
 
-    def _synapse(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        bias = table.flag("bias", False)
-        weight, stride, pad = self.net.weight(name), 1, 0
-        flatten = table.flag("flatten", False)
+    def _synapse(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        bias = of.table.flag("bias", False)
+        weight, stride, pad = self.net.weight(of.name), 1, 0
+        flatten = of.table.flag("flatten", False)
         if not flatten:
-            weight, stride, pad = _convolution(table, weight, self.builder.value(x))
-        last, pool, norm, eps = index, 1, "", 1e-5
+            weight, stride, pad = _convolution(of.table, weight, self.builder.value(x))
+        last, pool, norm, eps = of.index, 1, "", 1e-5
         if (pooling := self._only_reader(last, "maxpool")) is not None:
             pool = _side_by_side(self.records[pooling][2])
             last = pooling if pool > 1 else last
@@ -120,7 +131,7 @@ class _Compiler:
             settings.done()
             last = normed
         made = self.net.synapse(
-            name,
+            of.name,
             x,
             norm=norm,
             eps=eps,
@@ -136,36 +147,36 @@ class _Compiler:
         self.registers[last + 1] = made
         return made
 
-    def _norm(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        a, b = self.net.affine(name, table.number("eps", 1e-5))
+    def _norm(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        a, b = self.net.affine(of.name, of.table.number("eps", 1e-5))
         return self._diagonal(x, (1, 1), a=a, b=b)
 
-    def _neuron(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        kind = NEURONS[table.text("kind", tuple(NEURONS))]
-        flags = {key: table.flag(key, False) for key in ("soft", "strict", "late", "keep")}
+    def _neuron(self, of: _Given) -> int:
+        kind = NEURONS[of.table.text("kind", tuple(NEURONS))]
+        flags = {key: of.table.flag(key, False) for key in ("soft", "strict", "late", "keep")}
         numbers = {
-            key: table.number(key, 1.0 if key == "tau" else 0.0)
+            key: of.table.number(key, 1.0 if key == "tau" else 0.0)
             for key in ("decay", "tau", "v_threshold", "v_reset", "v_rest")
         }
-        charge = table.whole("charge", 0, low=0, high=4)
+        charge = of.table.whole("charge", 0, low=0, high=4)
         return self.builder.add(
             ops.Neuron,
-            *self._at(inputs),
-            name=name,
+            *self._at(of),
+            name=of.name,
             kind=kind,
             charge=charge,
             **flags,
             **numbers,
         )
 
-    def _leak(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        own, rate = table.flag("own", False), table.number("rate")
-        return self.builder.add(ops.Leak, *self._at(inputs), name=name, own=own, rate=rate)
+    def _leak(self, of: _Given) -> int:
+        own, rate = of.table.flag("own", False), of.table.number("rate")
+        return self.builder.add(ops.Leak, *self._at(of), name=of.name, own=own, rate=rate)
 
-    def _maxpool(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        kernel, stride, padding = _window(table)
+    def _maxpool(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        kernel, stride, padding = _window(of.table)
         given = self.builder.value(x)
         squares = [len({*pair}) == 1 for pair in (kernel, stride, padding)]
         if all(squares):
@@ -173,16 +184,16 @@ class _Compiler:
         if not given.whole or given.largest > 1:
             raise TicketError(
                 "is a maximum over windows that are no squares, of numbers other than spikes",
-                where=f"{_WHERE}.ops[{index}]",
+                where=f"{_WHERE}.ops[{of.index}]",
                 remedy="Pool after the neuron, or in squares",
             )
         # of spikes the maximum is whether there is one
         counts = self._averaged(x, kernel, stride, padding, alpha=1.0)
         return self.builder.add(ops.Neuron, counts, kind=NeuronKind.STEP, v_threshold=0.5)
 
-    def _avgpool(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        kernel, stride, padding = _window(table)
+    def _avgpool(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        kernel, stride, padding = _window(of.table)
         return self._averaged(x, kernel, stride, padding, alpha=1.0 / math.prod(kernel))
 
     def _averaged(
@@ -217,31 +228,34 @@ class _Compiler:
             ops.Synapse, x, signs=_grown(signs, grow), alpha=alpha, **parameters
         )
 
-    def _vote(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        size, channels = table.whole("size", low=1, high=MAX_SIDE), self.builder.value(x).channels
+    def _vote(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        size, channels = (
+            of.table.whole("size", low=1, high=MAX_SIDE),
+            self.builder.value(x).channels,
+        )
         if channels % size:
             raise TicketError("does not divide the channels", where=f"{_WHERE}.size", value=size)
         _require_size(channels // size, channels, 1, 1)
         signs = np.repeat(np.eye(channels // size, dtype=np.int8), size, axis=1)
         return self.builder.add(ops.Synapse, x, signs=signs[:, :, None, None], alpha=1.0 / size)
 
-    def _scale(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        (x,) = self._at(inputs)
-        return self._diagonal(x, (1, 1), alpha=table.number("factor"))
+    def _scale(self, of: _Given) -> int:
+        (x,) = self._at(of)
+        return self._diagonal(x, (1, 1), alpha=of.table.number("factor"))
 
-    def _add(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        return self.builder.add(ops.Add, *self._at(inputs))
+    def _add(self, of: _Given) -> int:
+        return self.builder.add(ops.Add, *self._at(of))
 
-    def _concat(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        return self.builder.add(ops.Concat, *self._at(inputs))
+    def _concat(self, of: _Given) -> int:
+        return self.builder.add(ops.Concat, *self._at(of))
 
-    def _mask(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        return self.builder.add(ops.Mask, *self._at(inputs))
+    def _mask(self, of: _Given) -> int:
+        return self.builder.add(ops.Mask, *self._at(of))
 
-    def _mean(self, index: int, name: str, inputs: list[int], table: Table) -> int:
-        time, positions = table.flag("time"), table.flag("positions")
-        return self.builder.add(ops.Mean, *self._at(inputs), time=time, positions=positions)
+    def _mean(self, of: _Given) -> int:
+        time, positions = of.table.flag("time"), of.table.flag("positions")
+        return self.builder.add(ops.Mean, *self._at(of), time=time, positions=positions)
 
 
 _OPS: Mapping[str, int] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -71,9 +71,9 @@ def apply(recorder: Recorder, func: Any, args: Sequence[Any], kwargs: Mapping[st
         recorder._paused = False
     given = [*_flat(args), *_flat(kwargs.values())]
     followed = [f for f in (recorder.of(value) for value in given) if f is not None]
-    if not followed or not any(isinstance(t, Tensor) for t in _flat([output])):
-        if not followed or name != "__iter__":
-            return output
+    gives = name == "__iter__" or any(isinstance(t, Tensor) for t in _flat([output]))
+    if not followed or not gives:
+        return output
     try:
         broken = next((f for f in followed if f.problem), None)
         found = broken or _rule(recorder, name, args, kwargs, output)
@@ -236,7 +236,7 @@ def _pooled(kind: str, *, flat: bool) -> Rule:
         pair = _flat_pair if flat else _pair
         kernel = pair(call.get("kernel_size"))
         stride = call.get("stride")
-        stride = kernel if stride is None or stride == [] or stride == () else pair(stride)
+        stride = pair(stride) if isinstance(stride, int) or stride else kernel
         given = call.get("padding", 0)
         padding = (0, _flat_pair(given)[1]) if flat else _pair(given)
         if flat and kind == "avgpool" and (voted := _vote(call, kernel, stride, padding)):
@@ -249,21 +249,25 @@ def _pooled(kind: str, *, flat: bool) -> Rule:
         counted = bool(call.get("count_include_pad", True)) or padding == (0, 0)
         if kind == "avgpool" and not counted:
             raise UnknownStepError("averages without the padding; known is count_include_pad=True")
-        return _pool(call, kind, kernel, stride, padding, bool(call.get("ceil_mode", False)), flat)
+        windows = _Windows(kernel, stride, padding, bool(call.get("ceil_mode", False)))
+        return _pool(call, kind, windows, flat=flat)
 
     return rule
 
 
-def _pool(
-    call: Call,
-    kind: str,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    ceil: bool,
-    flat: bool,
-) -> Followed:
+@dataclass(frozen=True)
+class _Windows:
+    """Of a pooling, by height and width."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    ceil: bool = False
+
+
+def _pool(call: Call, kind: str, windows: _Windows, *, flat: bool) -> Followed:
     recorder, x = call.recorder, call.x
+    kernel, stride, padding = windows.kernel, windows.stride, windows.padding
     if kind == "maxpool":
         x = call.whole()
     shape = recorder.nodes[x.node].shape
@@ -273,7 +277,7 @@ def _pool(
     if not ends_with(x.axes, (wanted[0], wanted[2]) if flat else wanted):
         raise UnknownStepError("pools over other axes than height and width")
     sides = list(zip(shape[1:], kernel, stride, padding, strict=True))
-    if ceil and any((n + 2 * p - k) % s for n, k, s, p in sides):
+    if windows.ceil and any((n + 2 * p - k) % s for n, k, s, p in sides):
         raise UnknownStepError("pools windows that are cut off (ceil_mode)")
     after = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sides)
     made = (shape[0], int(after[0]), int(after[1]))
@@ -322,7 +326,7 @@ def _adaptive(*, flat: bool) -> Rule:
         if any(w < 1 or n % w for w, n in zip(asked, shape[1:], strict=True)):
             raise UnknownStepError("averages windows of different sizes")
         kernel = (shape[1] // asked[0], shape[2] // asked[1])
-        return _pool(call, "avgpool", kernel, kernel, (0, 0), False, flat)
+        return _pool(call, "avgpool", _Windows(kernel, kernel), flat=flat)
 
     return rule
 
@@ -340,7 +344,7 @@ def _dropout(call: Call) -> Followed:
 
 
 def block(
-    recorder: Recorder, layer: Any, path: str, x: Followed, steps: int, reading: Reading
+    recorder: Recorder, layer: Any, path: str, x: Followed, *, steps: int, reading: Reading
 ) -> Followed:
     """A block of ``models/blocks.py``: synapse, BatchNorm, neuron, pooling."""
     if x.step is not None:
@@ -614,7 +618,7 @@ def _add(call: Call) -> Followed:
         if _is_zero(constant):
             return cast("Followed", x or y)
         raise UnknownStepError("adds a constant")
-    if (later := _over_steps(call.recorder, x, y)) is not None:
+    if (later := _over_steps(x, y)) is not None:
         return later
     x, y = call.recorder.whole(x), call.recorder.whole(y)
     shapes = [call.recorder.nodes[f.node].shape for f in (x, y)]
@@ -624,7 +628,7 @@ def _add(call: Call) -> Followed:
     return replace(_together(x, y), node=node)
 
 
-def _over_steps(recorder: Recorder, x: Followed, y: Followed) -> Followed | None:
+def _over_steps(x: Followed, y: Followed) -> Followed | None:
     """The sum of two steps of one layer, which is a part of its sum over time."""
     if x.node != y.node or x.axes != y.axes or x.factor != 1.0 or y.factor != 1.0:
         return None

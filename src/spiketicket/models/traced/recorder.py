@@ -350,7 +350,10 @@ class Recorder(TorchFunctionMode):
             if find(axes, "T") is not None:
                 raise UnknownStepError("is given all steps where it takes one")
             if step not in (None, cell.calls):
-                raise UnknownStepError(f"is given step {step} in its call {cell.calls}")
+                raise UnknownStepError(
+                    f"is given step {step} in its call {cell.calls}: recurrent connections are not"
+                    " known"
+                )
             step = cell.calls
         if cell.source not in (-1, x.node):
             raise UnknownStepError("is given another layer's output in a later call")
@@ -409,7 +412,9 @@ class Recorder(TorchFunctionMode):
 
         try:
             reading = neurons.read(block.neuron)
-            made = functions.block(self, block, path, self.whole(x), int(given[1]), reading)
+            made = functions.block(
+                self, block, path, self.whole(x), steps=int(given[1]), reading=reading
+            )
         except (UnknownNeuronError, UnknownStepError, AxesError) as error:
             made = self.unknown(str(error))
         self.follow(output, made)
