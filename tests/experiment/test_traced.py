@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from custom_networks import PUBLISHED, images
+from plain_c import run_c
 from torch import nn
 
 import spiketicket
@@ -16,6 +17,7 @@ from spiketicket.engine.compile import compile_ticket
 from spiketicket.errors import UserError
 from spiketicket.experiment.exactness import compare_spikes
 from spiketicket.experiment.traced import with_graph
+from spiketicket.export.c import export_c
 from spiketicket.models.custom import mean_over_time, reset_state
 from spiketicket.models.probe import copied
 from spiketicket.models.traced import traced
@@ -79,6 +81,15 @@ def test_published_networks_are_searched_and_run_by_the_engine(name, tmp_path):
     ticket = spiketicket.Ticket.load(tmp_path / "own.ticket")
     found = require_equal(spiketicket.load_into(make(), ticket), ticket, x, batch)
     assert found.different == 0 or found.rounding
+    program = compile_ticket(ticket)
+    export_c(program, tmp_path / "c", "net")
+    given = x.movedim(batch, 0).numpy()
+    shape = (len(given), program.frames, program.channels, program.height, program.width)
+    made = run_c(tmp_path / "c", program, given.reshape(shape))
+    engine = spiketicket.Engine(ticket)
+    wanted = engine.run(given.reshape(len(given), *engine.input_shape))
+    assert np.array_equal(made, wanted)
+    assert len(set(wanted.argmax(1))) > 1, "the network says the same of everything"
 
 
 # ---- neurons of four libraries, [T, B, ...] and step by step
@@ -121,7 +132,7 @@ def norse_box(reset="reset_value", **settings):
 
 
 WHOLE = {
-    "own": lambda: plain_lif(),
+    "own": plain_lif,
     "own soft": lambda: plain_lif(v_reset="soft", decay=0.8),
     "own rest": lambda: plain_lif(v_reset=-0.3, decay_input=True, decay=0.2),
     "IF": lambda: jelly("IFNode", "m"),
@@ -147,7 +158,7 @@ STATES = {
     "Leaky": lambda: torch_leaky(beta=0.8),
     "Synaptic": lambda: torch_leaky("Synaptic", alpha=0.4, beta=0.9),
     "norse LIF": lambda: norse("LIFCell"),
-    "norse box": lambda: norse_box(),
+    "norse box": norse_box,
     "norse box soft": lambda: norse_box("reset_subtract"),
     "norse IAF": lambda: norse("IAFCell"),
 }

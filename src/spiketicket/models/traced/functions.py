@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from spiketicket.models.traced.axes import (
     Axes,
     AxesError,
+    Axis,
     axis,
     ends_with,
     features,
@@ -352,7 +353,7 @@ def block(
     synapse, shape = layer.synapse, recorder.nodes[x.node].shape
     if isinstance(synapse, nn.Conv2d):
         sides = zip(shape[1:], synapse.kernel_size, synapse.stride, synapse.padding, strict=True)
-        after = tuple((n + 2 * int(p) - k) // s + 1 for n, k, s, p in sides)
+        after = tuple((n + 2 * int(cast("int", p)) - k) // s + 1 for n, k, s, p in sides)
         made = (synapse.out_channels, after[0], after[1])
         parameters: dict[str, Any] = {
             "stride": list(synapse.stride),
@@ -390,7 +391,7 @@ def block(
 def _halved(recorder: Recorder, kind: str, node: int) -> tuple[int, tuple[int, int, int]]:
     given = recorder.nodes[node]
     made = (given.shape[0], given.shape[1] // 2, given.shape[2] // 2)
-    window = {"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}
+    window: dict[str, Any] = {"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}
     spikes = given.spikes and kind == "maxpool"
     return recorder.add(kind, node, shape=made, spikes=spikes, **window), made
 
@@ -476,7 +477,8 @@ def _getitem(call: Call) -> Any:
     if Ellipsis in keys:
         at = keys.index(Ellipsis)
         keys[at : at + 1] = [slice(None)] * (len(call.x.axes) - used)
-    axes, step, given = [], call.x.step, iter(call.x.axes)
+    axes: list[Axis] = []
+    step, given = call.x.step, iter(call.x.axes)
     for k in keys:
         if k is None:
             axes.append(())
@@ -497,7 +499,7 @@ def _select(call: Call) -> Followed:
     return replace(call.x, axes=tuple(axes), step=_picked(call, one, index, call.x.step))
 
 
-def _picked(call: Call, one: Axes | Any, index: int, step: int | None) -> int | None:
+def _picked(call: Call, one: Axis, index: int, step: int | None) -> int | None:
     roles = [role for role, _ in one]
     if not roles:
         return step
@@ -669,7 +671,7 @@ def _masked(call: Call, x: Followed, y: Followed) -> Followed:
 
 def _divided(call: Call) -> Followed:
     number = call.args[1]
-    if call.recorder.of(number) is not None or call.x is None or call.get("rounding_mode"):
+    if call.recorder.of(number) or not call.recorder.of(call.args[0]) or call.get("rounding_mode"):
         raise UnknownStepError("divides by a layer")
     if isinstance(number, Tensor) and number.numel() != 1:
         raise UnknownStepError("divides by a tensor")
