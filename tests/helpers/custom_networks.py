@@ -200,11 +200,12 @@ def images(count=24, side=28):
 
 
 def recordings(count=24, side=32, steps=5):
-    """Frames of events ``[T, B, 2, H, W]`` as pictures move: the change of brightness, by sign."""
+    """Counts of events ``[T, B, 2, H, W]`` as pictures move: the change of brightness, by sign."""
     x, y = images(count, side)
     moved = torch.stack([torch.roll(x[:, 0], t, -1) for t in range(steps + 1)])
     change = moved[1:] - moved[:-1]
-    return torch.stack([(change > 0.2).float(), (change < -0.2).float()], 2), y
+    counts = [(sign * change.clamp(-1, 1) * 10).clamp(min=0).floor() for sign in (1, -1)]
+    return torch.stack(counts, 2), y
 
 
 PUBLISHED = {
