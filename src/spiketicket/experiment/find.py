@@ -11,9 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from spiketicket.data import training_split
+from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import FindResult, concluded
+from spiketicket.experiment.custom import Logits
 from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.given import given_recipe
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
@@ -24,6 +29,7 @@ from spiketicket.machine.parallel import fixed
 from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage, halved, stage_of
+from spiketicket.models.given import NETWORK
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
@@ -31,8 +37,14 @@ from spiketicket.recipe.consent import Consent, given, require_recipe
 
 @typed
 def find(
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
+    model: nn.Module | None = None,
+    train: Any = None,
+    test: Any = None,
+    classes: tuple[str, ...] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    logits: Logits | None = None,
     seeds: int = 1,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
@@ -51,13 +63,42 @@ def find(
     ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
     :mod:`spiketicket.recipe.consent`.
 
-    With a ``budget``, such as ``"60m"``, epochs, time steps and batch size are those that
-    :func:`planned` chooses.
+    In place of a recipe, a network and samples of your own can be given:
+
+        result = spiketicket.find(model=MyNet(), train=(x, y), test=(x_test, y_test))
+
+    Args:
+        recipe: what to do; or
+        model: a network, which is left as it is; its weights are drawn anew.
+        train: ``(x, y)``: uint8 images ``[N, C, H, W]`` or frames ``[N, T, C, H, W]`` of uint8 or
+            uint16 as arrays or tensors, floats from 0 to 1 in place of bytes, and whole numbers
+            ``[N]``; a data set whose items are such pairs; or ``spiketicket.data.Samples``.
+            They are normalised by the mean and spread of the training pixels.
+        test: the same. Used once per stage, at its end.
+        classes: their names; numbers where there are none.
+        settings: further settings of the recipe, by section:
+            ``{"ticket": {"density": 0.3}, "train": {"epochs": 20}}``.
+        logits: makes ``[B, classes]`` of what the model returns, as of :func:`spiketicket.search`.
+        budget: such as ``"60m"``: epochs, time steps and batch size are those that :func:`planned`
+            chooses.
 
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
-            a loss that is not a number, no consent, a budget that is too small.
+            a loss that is not a number, no consent, a budget that is too small, a recipe and a
+            model at once, or samples that are none.
     """
+    if model is not None:
+        if recipe is not None or network:
+            raise UserError("give a recipe or a model, not both", where="find")
+        recipe, options = given_recipe(
+            model, train, test, classes=classes, settings=settings, logits=logits
+        )
+        network = NETWORK
+    elif recipe is None:
+        remedy = "find(load_recipe(...)), or find(model=..., train=..., test=...)"
+        raise UserError(
+            "needs a recipe, or a model with train and test", where="find", remedy=remedy
+        )
     consent = Consent(network, options, trust_options)
     if budget is not None:
         recipe = planned(

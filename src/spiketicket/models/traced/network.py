@@ -213,12 +213,12 @@ def has_graph(ticket: Ticket) -> bool:
 def _over_time(layer: Any, x: Tensor) -> Tensor:
     """A layer without a state, applied to all steps in one call."""
     y: Tensor = layer(x.flatten(0, 1))
-    return y.unflatten(0, x.shape[:2])
+    return torch.unflatten(y, 0, x.shape[:2])
 
 
 def _flat_over_time(layer: Any, x: Tensor) -> Tensor:
     y: Tensor = layer(x.flatten(0, 1).flatten(1))
-    return y.unflatten(0, x.shape[:2])[..., None, None]
+    return torch.unflatten(y, 0, x.shape[:2])[..., None, None]
 
 
 def _fire(neuron: Any, *parts: Tensor) -> Tensor:
@@ -246,7 +246,7 @@ def _synapse(op: Mapping[str, Any], arrays: Mapping[str, Any]) -> nn.Module:
         layer = nn.Conv2d(
             weight.shape[1] * op["groups"],
             weight.shape[0],
-            tuple(weight.shape[2:]),
+            (weight.shape[2], weight.shape[3]),
             tuple(op["stride"]),
             tuple(op["padding"]),
             tuple(op["dilation"]),
