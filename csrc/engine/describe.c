@@ -60,5 +60,8 @@ Neuron neuron_of(const Program *p, uint32_t i) {
                     .tau = as_float(w[9]),
                     .v_threshold = as_float(w[10]),
                     .v_reset = as_float(w[11]),
-                    .v_rest = as_float(w[12])};
+                    .v_rest = as_float(w[12]),
+                    .strict = w[13],
+                    .late = w[14],
+                    .keep = w[15]};
 }

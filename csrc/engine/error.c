@@ -14,8 +14,8 @@ bool fail(const Error *e, const char *format, ...) {
 }
 
 const char *op_name(uint32_t opcode) {
-    static const char *const names[OP_COUNT] = {"?",    "SYNAPSE",   "NEURON",   "MAXPOOL", "ADD",
-                                                "MEAN", "ATTENTION", "TOKENSUM", "MASK",    "SCORE",
-                                                "TOPK", "GATHER",    "CONSTIDS", "ZEROFILL"};
+    static const char *const names[OP_COUNT] = {
+        "?",    "SYNAPSE", "NEURON", "MAXPOOL", "ADD",      "MEAN",     "ATTENTION", "TOKENSUM",
+        "MASK", "SCORE",   "TOPK",   "GATHER",  "CONSTIDS", "ZEROFILL", "LEAK",      "CONCAT"};
     return opcode < OP_COUNT ? names[opcode] : "?";
 }

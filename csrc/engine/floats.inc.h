@@ -259,9 +259,46 @@ INLINE void fire_as(const float *z, size_t stride, uint32_t steps, size_t n, con
     }
 }
 
+/* The neurons that the loops above have no copy for: every choice is made anew at every step. */
+static void fire_any(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
+                     uint64_t *out, size_t words) {
+    const F none = {0}, threshold = none + p->v_threshold, reset = none + p->v_reset;
+    for (size_t at = 0; at < n; at += FLOATS) {
+        const size_t m = n - at < FLOATS ? n - at : FLOATS;
+        F v = none + p->v_rest;
+        I fired = {0};
+        for (uint32_t t = 0; t < steps; t++) {
+            float some[FLOATS] = {0};
+            memcpy(some, z + t * stride + at, m * sizeof *some);
+            F u = load_floats(some);
+            const F above = v - p->v_rest;
+            switch (p->charge) {
+            case 0: u = v * p->decay + u; break;
+            case 1: u = (v - above / p->tau) + u; break;
+            case 2: u = v + (u - above) / p->tau; break;
+            case 3: u = v + (u - above) * p->decay; break;
+            default: u = (v - above * p->decay) + u;
+            }
+            F after = reset;
+            if (p->soft) after = u - threshold;
+            if (p->late) u = select_floats(fired, after, u);
+            if (p->strict) fired = u > threshold;
+            else fired = u >= threshold;
+            v = u;
+            if (p->soft) after = u - threshold;
+            if (!p->late && !p->keep) v = select_floats(fired, after, u);
+            uint64_t *word = out + t * words + at / 64;
+            if (at % 64 == 0) *word = 0;
+            *word |= (lanes_of(fired) & tail_mask(m)) << at % 64;
+        }
+    }
+}
+
 static void fire(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
                  uint64_t *out, size_t words) {
     if (p->kind == NEURON_STEP) fire_as(z, stride, steps, n, p, NEURON_STEP, 0, false, out, words);
+    else if (p->charge > 2 || p->strict || p->late || p->keep)
+        fire_any(z, stride, steps, n, p, out, words);
     else if (p->charge == 0 && !p->soft) fire_as(z, stride, steps, n, p, 0, 0, false, out, words);
     else if (p->charge == 0) fire_as(z, stride, steps, n, p, 0, 0, true, out, words);
     else if (p->charge == 1) fire_as(z, stride, steps, n, p, 0, 1, p->soft, out, words);

@@ -31,6 +31,8 @@ enum {
     OP_GATHER,
     OP_CONSTIDS,
     OP_ZEROFILL,
+    OP_LEAK,
+    OP_CONCAT,
     OP_COUNT
 };
 enum { NEURON_LIF, NEURON_STEP, NEURON_RELU, NEURON_SIGN };
@@ -49,7 +51,7 @@ typedef struct {
 } Reg;
 
 typedef struct {
-    uint32_t kind, charge, soft;
+    uint32_t kind, charge, soft, strict, late, keep;
     float decay, tau, v_threshold, v_reset, v_rest;
 } Neuron;
 

@@ -55,14 +55,7 @@ static void op_add(const Plain *p) {
 static void op_neuron(const Plain *p) {
     const st_net *net = p->net;
     const Reg *out = p->out;
-    const Neuron n = {.kind = p->w[5],
-                      .charge = p->w[6],
-                      .soft = p->w[7],
-                      .decay = as_float(p->w[8]),
-                      .tau = as_float(p->w[9]),
-                      .v_threshold = as_float(p->w[10]),
-                      .v_reset = as_float(p->w[11]),
-                      .v_rest = as_float(p->w[12])};
+    const Neuron n = neuron_of(&net->p, p->op);
     const float *z = p->room;
     size_t s = p->in[0]->s;
     if (p->in[1]) {
@@ -147,8 +140,45 @@ static void op_mean(const Plain *p) {
             }
 }
 
+static void op_leak(const Plain *p) {
+    const Reg *in = p->in[0], *out = p->out;
+    const bool own = p->w[5] != 0;
+    const float rate = as_float(p->w[6]), *x = plain_in(p, 0);
+    float *to = p->to;
+    const size_t n = positions(out), step = out->c * n;
+    for (size_t t = 0; t < out->s; t++)
+        for (size_t i = p->first * n; i < p->last * n; i++) {
+            const float before = t ? to[(t - 1) * step + i] : 0;
+            const float kept = own ? before + rate * before : before * rate;
+            to[t * step + i] = kept + x[(in->s == 1 ? 0 : t * step) + i];
+        }
+}
+
+/* Registers of other channels than its own: one unit does them all. */
+static void op_concat(const Plain *p) {
+    const Reg *out = p->out;
+    float *to = plain_out(p);
+    const size_t n = positions(out);
+    for (size_t k = 0, at = 0; k < 3; k++) {
+        const Reg *r = p->in[k];
+        if (!r) continue;
+        const float *x = p->data[k];
+        if (r->kind != KIND_F32) {
+            channels_to_float(p->net->k, r, p->data[k], 0, r->c, p->x[k]);
+            x = p->x[k];
+        }
+        const size_t values = r->c * n;
+        for (size_t t = 0; t < out->s; t++)
+            memcpy(to + (t * out->c + at) * n, x + (r->s == 1 ? 0 : t) * values, values * 4);
+        at += r->c;
+    }
+    Plain all = *p;
+    all.first = 0, all.last = out->c;
+    plain_pack(&all);
+}
+
 static bool by_channels(uint32_t opcode) {
-    return opcode != OP_SCORE && opcode != OP_TOPK && opcode != OP_CONSTIDS;
+    return opcode != OP_SCORE && opcode != OP_TOPK && opcode != OP_CONSTIDS && opcode != OP_CONCAT;
 }
 
 static void run_plain(const st_net *net, const Step *step, const Context *c, const Share *share) {
@@ -156,8 +186,10 @@ static void run_plain(const st_net *net, const Step *step, const Context *c, con
         [OP_NEURON] = op_neuron, [OP_MAXPOOL] = op_maxpool,     [OP_ADD] = op_add,
         [OP_MEAN] = op_mean,     [OP_ATTENTION] = op_attention, [OP_TOKENSUM] = op_tokensum,
         [OP_MASK] = op_mask,     [OP_SCORE] = op_score,         [OP_TOPK] = op_topk,
-        [OP_GATHER] = op_gather, [OP_CONSTIDS] = op_constids,   [OP_ZEROFILL] = op_zerofill};
+        [OP_GATHER] = op_gather, [OP_CONSTIDS] = op_constids,   [OP_ZEROFILL] = op_zerofill,
+        [OP_LEAK] = op_leak,     [OP_CONCAT] = op_concat};
     Plain p = {.net = net,
+               .op = step->first,
                .w = op_words(&net->p, step->first),
                .out = &net->p.regs[step->out],
                .to = reg_out(net, c, step->out)};

@@ -6,6 +6,7 @@
 
 typedef struct {
     const st_net *net;
+    uint32_t op;
     const uint32_t *w;
     const Reg *in[3], *out;
     const void *data[3];

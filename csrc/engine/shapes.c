@@ -103,10 +103,15 @@ static bool synapse(Op *o) {
 static bool neuron_parameters(const Op *o) {
     const uint32_t *w = o->w;
     if (w[5] > NEURON_SIGN) return refuse(o, "unknown kind of neuron");
-    if (w[6] > 2 || w[7] > 1) return refuse(o, "unknown charge or reset");
+    if (w[6] > 4 || w[7] > 1) return refuse(o, "unknown charge or reset");
+    if (w[13] > 1 || w[14] > 1 || w[15] > 1 || (w[14] && w[15]))
+        return refuse(o, "unknown kind of firing or reset");
+    if (w[5] != NEURON_LIF && (w[13] || w[14] || w[15]))
+        return refuse(o, "a neuron without a membrane has no reset");
     for (int k = 8; k < 13; k++)
         if (!isfinite(as_float(w[k]))) return refuse(o, "a parameter is not a finite number");
-    if (w[5] == NEURON_LIF && w[6] && as_float(w[9]) == 0) return refuse(o, "tau must not be 0");
+    if (w[5] == NEURON_LIF && (w[6] == 1 || w[6] == 2) && as_float(w[9]) == 0)
+        return refuse(o, "tau must not be 0");
     return true;
 }
 
@@ -289,6 +294,47 @@ static bool zerofill(Op *o) {
     return true;
 }
 
+static bool leak(Op *o) {
+    const Reg *x = o->in[0];
+    const uint32_t T = o->p->head.T;
+    if (!x || !values(x)) return refuse(o, "needs numbers as input");
+    if (o->w[5] > 1) return refuse(o, "unknown form");
+    if (!isfinite(as_float(o->w[6]))) return refuse(o, "a parameter is not a finite number");
+    if (x->s != 1 && x->s != T) return refuse(o, "the input must have 1 or T steps");
+    o->out = (Reg){.kind = KIND_F32, .s = T, .c = x->c, .h = x->h, .w = x->w};
+    return true;
+}
+
+static bool concat(Op *o) {
+    const Reg *x = o->in[0];
+    if (!x || !o->in[1]) return refuse(o, "needs two or three inputs");
+    uint64_t channels = 0;
+    uint32_t steps = 1, most = 0;
+    bool spikes = true, whole = true;
+    for (int k = 0; k < 3; k++) {
+        const Reg *r = o->in[k];
+        if (!r) continue;
+        if (!values(r) || r->h != x->h || r->w != x->w ||
+            (r->s != 1 && steps != 1 && r->s != steps))
+            return refuse(o, "the inputs do not fit each other");
+        if (r->s > steps) steps = r->s;
+        if (r->most > most) most = r->most;
+        channels += r->c;
+        spikes = spikes && r->kind == KIND_SPK;
+        whole = whole && spikes_or_whole(r);
+    }
+    if (channels > 65536) return refuse(o, "the output is too large");
+    o->out = (Reg){.kind = spikes  ? KIND_SPK
+                           : whole ? KIND_INT
+                                   : KIND_F32,
+                   .s = steps,
+                   .c = (uint32_t)channels,
+                   .h = x->h,
+                   .w = x->w,
+                   .most = whole ? most : 0};
+    return true;
+}
+
 static const struct {
     bool (*infer)(Op *);
     int inputs;
@@ -297,7 +343,7 @@ static const struct {
     [OP_ADD] = {add, 2},           [OP_MEAN] = {mean, 1},     [OP_ATTENTION] = {attention, 3},
     [OP_TOKENSUM] = {tokensum, 2}, [OP_MASK] = {mask, 2},     [OP_SCORE] = {score, 2},
     [OP_TOPK] = {topk, 1},         [OP_GATHER] = {gather, 2}, [OP_CONSTIDS] = {constids, 0},
-    [OP_ZEROFILL] = {zerofill, 2}};
+    [OP_ZEROFILL] = {zerofill, 2}, [OP_LEAK] = {leak, 1},     [OP_CONCAT] = {concat, 3}};
 
 bool infer_op(Program *p, uint32_t i, const Error *e) {
     Op o = {.p = p, .i = i, .w = op_words(p, i), .e = e};

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spiketicket.experiment.evaluate import evaluate_ticket
     from spiketicket.experiment.find import find, train_dense
     from spiketicket.experiment.search import reset_state, search
+    from spiketicket.experiment.traced import with_graph
     from spiketicket.experiment.whiten import whiten
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
     from spiketicket.recipe import load_recipe
@@ -47,6 +48,7 @@ _HOME = {
     "sweep_recipe": "sweep",
     "train_dense": "experiment.find",
     "whiten": "experiment.whiten",
+    "with_graph": "experiment.traced",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "sweep_recipe",
     "train_dense",
     "whiten",
+    "with_graph",
 ]
 
 

@@ -129,7 +129,7 @@ def test_the_engine_strides_as_the_network_does_and_refuses_averages(strided):
     import numpy as np
 
     from spiketicket.engine.compile import compile_ticket
-    from spiketicket.export.exactness import compare
+    from spiketicket.experiment.exactness import compare
 
     ticket = Ticket.load(strided)
     x = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)

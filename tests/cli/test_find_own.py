@@ -1,7 +1,8 @@
-"""``find`` on a custom network: whole, though its operations cannot be counted."""
+"""``find`` on a custom network: whole, its operations counted where its layers are known."""
 
 import sys
 
+import pytest
 from command import spiketicket
 
 from spiketicket.cli.print_result import print_meaning
@@ -35,16 +36,19 @@ batch_size = 64
 """
 
 
-def test_ends_well_and_writes_a_report(tmp_path, monkeypatch):
-    (tmp_path / "ownnet_of_the_test.py").write_text(NET)
+@pytest.mark.parametrize("known", [True, False])
+def test_ends_well_and_writes_a_report(tmp_path, monkeypatch, known):
+    net = NET if known else NET.replace("nn.ReLU()", "nn.Tanh()")
+    (tmp_path / "ownnet_of_the_test.py").write_text(net)
     (tmp_path / "own.toml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     done = spiketicket("find", "own.toml", "--network", "ownnet_of_the_test:build")
     sys.modules.pop("ownnet_of_the_test", None)
     assert done.exit_code == 0, done.output
-    assert "counted of this package's networks alone" in done.output
+    assert ("operations and energy are not counted" in done.output) is not known
     (page,) = tmp_path.glob("runs/own-*/report.html")
+    assert len([*tmp_path.glob("runs/own-*/seed-0/ticket/measure.json")]) == known
     assert "random mask" in page.read_text()
 
 

@@ -144,7 +144,7 @@ MORE = """
 import numpy as np
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.engine.compile import __file__ as place, compile_ticket
-from spiketicket.export.exactness import compare_models
+from spiketicket.experiment.exactness import compare_models
 from spiketicket.ticket import Ticket
 
 for command in (["eval"], ["measure"], ["export", "--to", "torch", "-o", "plain"]):

@@ -109,17 +109,21 @@ class Maker:
         kind = LIF if self.chance(0.7) else STEP if spiking else r.choice((STEP, RELU, SIGN))
         plain = self.chance(0.6)
         reset = 0.0 if plain or self.chance(0.5) else self.number(-0.5, 0.5)
+        resets = {}
+        if kind == LIF and self.chance(0.3):
+            resets = {"strict": self.chance(0.5), r.choice(("late", "keep")): self.chance(0.6)}
         return self.b.add(
             ops.Neuron,
             *inputs,
             kind=ops.NeuronKind(kind),
-            charge=0 if plain else int(r.integers(0, 3)),
+            charge=0 if plain else int(r.integers(0, 5)),
             soft=not plain and self.chance(0.4),
             decay=0.5 if plain else float(r.choice((0.0, 0.2, 0.5, 0.99))),
             tau=float(r.choice((2.0, 1.25, 100.0))),
             v_threshold=self.number(0.25, 1.25),
             v_reset=reset,
             v_rest=reset,
+            **resets,
         )
 
     def spikes(self, src=None, cout=None, kernel=None):
@@ -149,6 +153,18 @@ class Maker:
             self.h = self.neuron(branch, self.h)
         else:
             self.h = self.b.add(ops.Add, self.neuron(branch), self.h)
+
+    def leak(self):
+        form = self.chance(0.5)
+        rate = float(self.r.choice((-0.25, -1.0) if form else (0.5, 0.9, 1.0)))
+        leaky = self.b.add(ops.Leak, self.layer(), own=form, rate=rate)
+        self.h = self.neuron(leaky) if self.chance(0.7) else leaky
+
+    def concat(self):
+        parts = [self.h, self.spikes(kernel=(1, 1))]
+        if self.chance(0.5):
+            parts.append(self.layer(kernel=(1, 1)))
+        self.h = self.b.add(ops.Concat, *parts)
 
     def attention(self):
         q, k, v = (self.spikes(cout=4, kernel=(1, 1)) for _ in range(3))
@@ -211,7 +227,8 @@ def make(seed):
         m.fill()
     for _ in range(int(m.r.integers(1, 4))):
         try:
-            m.r.choice((m.conv_block, m.conv_block, m.residual, m.attention, m.tokens))()
+            blocks = (m.conv_block, m.conv_block, m.residual, m.attention, m.tokens)
+            m.r.choice((*blocks, m.leak, m.concat))()
         except ProgramError:
             break  # this block does not fit here; what there is makes a program
     m.head()

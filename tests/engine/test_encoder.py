@@ -7,7 +7,7 @@ import torch
 from spiketicket.engine import Engine, ops, reference
 from spiketicket.engine.compile import compile_ticket
 from spiketicket.errors import UserError
-from spiketicket.export.exactness import compare_models
+from spiketicket.experiment.exactness import compare_models
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.recipe.shapes import DataShape
 from spiketicket.ticket import Ticket, TicketError

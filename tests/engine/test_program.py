@@ -33,6 +33,10 @@ def small():
     x = b.add(ops.Synapse, image, signs=signs(8, 3, 3, 3), alpha=0.4, pad=1, **affine)
     x = b.add(ops.MaxPool, b.add(ops.Neuron, x, name="first", **lif), k=2, stride=2)
     x = b.add(ops.Add, x, x)
+    x = b.add(ops.Concat, b.add(ops.Synapse, x, signs=signs(4, 8, 1, 1)), x)
+    x = b.add(ops.Leak, b.add(ops.Synapse, x, signs=signs(8, 12, 1, 1)), rate=0.5)
+    late = b.add(ops.Neuron, x, **lif, charge=4, soft=True, strict=True, late=True)
+    x = b.add(ops.Add, late, late)
     q, k, v = (
         b.add(ops.Neuron, b.add(ops.Synapse, x, signs=signs(8, 8, 1, 1, seed=i), alpha=0.3), **lif)
         for i in range(3)
@@ -79,7 +83,7 @@ def test_the_layout_is_the_one_stated():
 def test_every_op_comes_back():
     program = small()
     assert {type(op) for op in program.ops} == set(ops.OPS)
-    assert [op.code for op in ops.OPS] == list(range(1, 14))
+    assert [op.code for op in ops.OPS] == list(range(1, 16))
     content = program.to_bytes()
     again = Program.from_bytes(content)
     assert again.to_bytes() == content

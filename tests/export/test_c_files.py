@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from command import spiketicket as run
 from places import DOCS
+from plain_c import run_c
 
-from spiketicket.engine.ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
+from spiketicket.engine import reference
+from spiketicket.engine.ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse, TokenSum
 from spiketicket.engine.program import Builder
 from spiketicket.export.c import ExportError, export_c
+from spiketicket.export.c.chain import read_chain
 from spiketicket.export.c.coding import encode_layer, encode_rows
 from spiketicket.ticket import Ticket, TicketLayer
 
@@ -113,15 +116,29 @@ def much_padding(b: Builder) -> int:
         (much_padding, "second", "half its kernel"),
     ],
 )
-def test_refused_by_name(
+def test_no_chain_by_name_and_plain_instead(
     make: Callable[[Builder], int], where: str, what: str, tmp_path: Path
 ) -> None:
     b = builder()
     program = finish(b, make(b))
     with pytest.raises(ExportError, match=what) as caught:
-        export_c(program, tmp_path / "out", "net")
+        read_chain(program)
     assert re.search(where, caught.value.where)
     assert caught.value.remedy
+    made = export_c(program, tmp_path / "out", "net")
+    assert re.search(what, made.plain)
+    shape = (4, program.frames, program.channels, program.height, program.width)
+    x = np.random.default_rng(0).integers(0, 16, shape, dtype=np.uint8)
+    assert (run_c(tmp_path / "out", program, x) == reference.run(program, x)).all()
+
+
+def test_an_op_without_c_is_refused_by_name(tmp_path: Path) -> None:
+    b = builder()
+    x = lif(b, conv(b, 0, "stem"))
+    program = finish(b, b.add(TokenSum, x, x, name="product", scale=1.0))
+    with pytest.raises(ExportError, match="TokenSum is nothing") as caught:
+        export_c(program, tmp_path / "out", "net")
+    assert caught.value.where == "product"
     assert not (tmp_path / "out").exists()
 
 
@@ -253,7 +270,10 @@ def test_command(tmp_path: Path) -> None:
 
 def test_command_refuses(tmp_path: Path) -> None:
     ticket, out = ticket_file(tmp_path, decay=0.25), tmp_path / "out"
-    for more, text in (([], "decay must be 0.5"), (["--name", "no-name"], "C name")):
+    result = run("export", str(ticket), "--to", "c", "-o", str(tmp_path / "plain"))
+    assert result.exit_code == 0
+    assert "decay must be 0.5" in " ".join(result.stdout.split())
+    for more, text in ((["--name", "no-name"], "C name"),):
         result = run("export", str(ticket), "--to", "c", "-o", str(out), *more)
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")

@@ -14,10 +14,10 @@ from torch import nn
 
 from spiketicket.engine.compile import compile_ticket
 from spiketicket.errors import UserError
+from spiketicket.experiment.exactness import compare
 from spiketicket.experiment.find import find
 from spiketicket.experiment.stated import density_check, weights_check
 from spiketicket.export.card import model_card
-from spiketicket.export.exactness import compare
 from spiketicket.methods.score_search import weight_start
 from spiketicket.methods.signed_supermask import Config, SignedSupermask
 from spiketicket.methods.stages import stages_of

@@ -142,6 +142,7 @@ def _facts(made: Exported) -> dict[str, object]:
         "weight_bytes": sizes.weight_bytes,
         "ram_bytes": sizes.ram_bytes,
         "float_layers": list(sizes.float_layers),
+        "plain": made.plain,
     }
 
 
@@ -150,12 +151,14 @@ def _print(made: Exported) -> None:
 
     sizes = made.sizes
     flash, weights = size_text(sizes.flash_bytes), size_text(sizes.weight_bytes)
-    floats = ", ".join(sizes.float_layers)
+    floats = f"near thresholds, in {', '.join(sizes.float_layers)}" if sizes.float_layers else ""
+    if made.plain:
+        floats = f"everywhere, and each layer by itself, since {made.plain}"
     facts = [
         ("files", ", ".join(str(path) for path in made.files)),
         ("flash", f"{flash} of tables, {weights} of them weights; the code comes on top"),
         ("RAM", size_text(sizes.ram_bytes)),
-        ("float code", f"near thresholds, in {floats}" if floats else "none"),
+        ("float code", floats or "none"),
     ]
     facts += [("note", f"{path} was there and is left as it is") for path in made.kept]
     print_facts(facts, title="export")

@@ -216,6 +216,10 @@ class Engine(Drawn):
     def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
         if type(x) is not np.ndarray:
             need("x", x, np.ndarray)
+        if [n for n in x.shape[1:] if n > 1] == [n for n in self.input_shape if n > 1] and len(
+            x.shape
+        ) < 1 + len(self.input_shape):
+            x = x.reshape(len(x), *self.input_shape)  # [N, F] and [N, C, L] of a custom network
         if x.ndim != 1 + len(self.input_shape) or x.shape[1:] != self.input_shape:
             raise UserError(
                 f"must have the shape [N, {', '.join(map(str, self.input_shape))}]",

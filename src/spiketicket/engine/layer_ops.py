@@ -181,7 +181,9 @@ class Neuron(Op):
     """A neuron on one input, or on the float32 sum of two.
 
     ``charge`` 0: ``v*decay + z``; 1: ``v - (v - v_rest)/tau + z``; 2: ``v + (z - (v -
-    v_rest))/tau``. The parameters are rounded to float32.
+    v_rest))/tau``; 3 and 4: as 2 and 1, times ``decay`` in place of divided by ``tau``. ``strict``:
+    fires above the threshold, not at it. ``late``: the reset comes after the next step's charge.
+    ``keep``: there is none. The parameters are rounded to float32.
     """
 
     code: ClassVar[int] = 2
@@ -195,6 +197,9 @@ class Neuron(Op):
     v_threshold: float = 0.0
     v_reset: float = 0.0
     v_rest: float = 0.0
+    strict: bool = False
+    late: bool = False
+    keep: bool = False
 
     def __post_init__(self) -> None:
         for name in ("decay", "tau", "v_threshold", "v_reset", "v_rest"):
@@ -206,11 +211,13 @@ class Neuron(Op):
         if len(given) == 2:
             refuse(x.shape[1:] != given[1].shape[1:], "a neuron's two inputs differ in shape")
         if self.kind is NeuronKind.LIF:
-            refuse(self.charge > 2, "charge must be 0, 1 or 2", self.charge)
-            refuse(self.charge > 0 and self.tau == 0, "tau must not be 0", self.tau)
+            refuse(self.charge > 4, "charge must be from 0 to 4", self.charge)
+            refuse(self.charge in (1, 2) and self.tau == 0, "tau must not be 0", self.tau)
+            refuse(self.late and self.keep, "a reset that does not happen cannot be late")
             # a longer input than T is refused here, a shorter one is repeated
             common_steps([*given, Value(kind=Kind.SPK, steps=steps, channels=1)])
             return replace(x, kind=Kind.SPK, steps=steps, largest=1)
+        refuse(self.strict or self.late or self.keep, "a neuron without a membrane has no reset")
         s = common_steps(given)
         if self.kind is NeuronKind.STEP:
             return replace(x, kind=Kind.SPK, steps=s, largest=1)
@@ -218,7 +225,8 @@ class Neuron(Op):
 
     def words(self, data: DataWriter) -> list[int]:
         floats = (self.decay, self.tau, self.v_threshold, self.v_reset, self.v_rest)
-        return [int(self.kind), self.charge, int(self.soft), *map(float_word, floats)]
+        numbers = [int(self.kind), self.charge, int(self.soft), *map(float_word, floats)]
+        return [*numbers, int(self.strict), int(self.late), int(self.keep)]
 
     @classmethod
     def read(
@@ -227,6 +235,8 @@ class Neuron(Op):
         kind, charge, soft = words[:3]
         refuse(kind > 3 or soft > 1, "an unknown neuron", (kind, soft))
         decay, tau, v_threshold, v_reset, v_rest = map(word_float, words[3:8])
+        strict, late, keep = words[8:11]
+        refuse(max(strict, late, keep) > 1, "an unknown reset", (strict, late, keep))
         return cls(
             out=out,
             inputs=inputs,
@@ -238,6 +248,60 @@ class Neuron(Op):
             v_threshold=v_threshold,
             v_reset=v_reset,
             v_rest=v_rest,
+            strict=bool(strict),
+            late=bool(late),
+            keep=bool(keep),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Leak(Op):
+    """A leaky sum over the steps: ``y = y*rate + z``, or, ``own``, ``(y + rate*y) + z``."""
+
+    code: ClassVar[int] = 14
+
+    own: bool = False
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", rounded(self.rate))
+
+    def infer(self, given: Sequence[Value], steps: int) -> Value:
+        (x,) = given
+        refuse(x.kind is Kind.IDS, "token ids cannot be summed")
+        common_steps([x, Value(kind=Kind.SPK, steps=steps, channels=1)])
+        return replace(x, kind=Kind.F32, steps=steps, largest=0)
+
+    def words(self, data: DataWriter) -> list[int]:
+        return [int(self.own), float_word(self.rate)]
+
+    @classmethod
+    def read(
+        cls, out: int, inputs: tuple[int, ...], words: list[int], data: DataReader, given: Value
+    ) -> Self:
+        refuse(words[0] > 1, "an unknown leaky sum", words[0])
+        return cls(out=out, inputs=inputs, own=bool(words[0]), rate=word_float(words[1]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Numbers):
+    """The channels of two or three registers, one register after the other."""
+
+    code: ClassVar[int] = 15
+    arity: ClassVar[tuple[int, int]] = (2, 3)
+
+    def infer(self, given: Sequence[Value], steps: int) -> Value:
+        kinds = {v.kind for v in given}
+        refuse(Kind.IDS in kinds, "token ids cannot be joined")
+        sides = {(v.height, v.width) for v in given}
+        refuse(len(sides) > 1, "what is joined differs in height or width", sorted(sides))
+        kind = Kind.SPK if kinds == {Kind.SPK} else Kind.F32 if Kind.F32 in kinds else Kind.INT
+        return replace(
+            given[0],
+            kind=kind,
+            steps=common_steps(given),
+            channels=sum(v.channels for v in given),
+            largest=0 if kind is Kind.F32 else max(v.largest for v in given),
         )
 
 

@@ -7,7 +7,16 @@ reverse. What an op computes is in ``reference.py``.
 
 from __future__ import annotations
 
-from spiketicket.engine.layer_ops import Add, MaxPool, Mean, Neuron, NeuronKind, Synapse
+from spiketicket.engine.layer_ops import (
+    Add,
+    Concat,
+    Leak,
+    MaxPool,
+    Mean,
+    Neuron,
+    NeuronKind,
+    Synapse,
+)
 from spiketicket.engine.op import Op
 from spiketicket.engine.token_ops import (
     Attention,
@@ -25,8 +34,10 @@ __all__ = [
     "OPS",
     "Add",
     "Attention",
+    "Concat",
     "ConstIds",
     "Gather",
+    "Leak",
     "Mask",
     "MaxPool",
     "Mean",
@@ -55,5 +66,7 @@ OPS: tuple[type[Op], ...] = (
     Gather,
     ConstIds,
     ZeroFill,
+    Leak,
+    Concat,
 )
 """In the order of their codes, from 1 on."""

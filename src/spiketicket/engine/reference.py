@@ -193,11 +193,30 @@ def _lif(op: ops.Neuron, z: F32, steps: int) -> Array:
     spikes = np.empty((len(z), steps, *z.shape[2:]), np.uint8)
     for step in range(steps):
         u = _charge(op, v, z[:, step if z.shape[1] > 1 else 0])
+        if op.late and step:
+            u = np.where(spikes[:, step - 1] > 0, u - threshold if op.soft else reset, u)
         above = u - threshold
-        fired = above >= 0
+        fired = above > 0 if op.strict else above >= 0
         spikes[:, step] = fired
-        v = np.where(fired, above if op.soft else reset, u)
+        v = u if op.late or op.keep else np.where(fired, above if op.soft else reset, u)
     return spikes
+
+
+def _leak(op: ops.Leak, inputs: Sequence[Array], value: Value) -> F32:
+    x, rate = inputs[0].astype(np.float32, copy=False), np.float32(op.rate)
+    out = np.empty((len(x), *value.shape), np.float32)
+    y = np.zeros_like(out[:, 0])
+    for step in range(value.steps):
+        kept = y + rate * y if op.own else y * rate
+        y = kept + x[:, step if x.shape[1] > 1 else 0]
+        out[:, step] = y
+    return out
+
+
+def _concat(op: ops.Concat, inputs: Sequence[Array], value: Value) -> Array:
+    dtype = _DTYPES[value.kind]
+    whole = [np.broadcast_to(x, (len(x), value.steps, *x.shape[2:])) for x in inputs]
+    return np.concatenate([x.astype(dtype, copy=False) for x in whole], axis=2)
 
 
 def _charge(op: ops.Neuron, v: F32, z: F32) -> F32:
@@ -206,7 +225,11 @@ def _charge(op: ops.Neuron, v: F32, z: F32) -> F32:
         return cast("F32", v * decay + z)
     if op.charge == 1:
         return cast("F32", (v - (v - rest) / tau) + z)
-    return cast("F32", v + (z - (v - rest)) / tau)
+    if op.charge == 2:
+        return cast("F32", v + (z - (v - rest)) / tau)
+    if op.charge == 3:
+        return cast("F32", v + (z - (v - rest)) * decay)
+    return cast("F32", (v - (v - rest) * decay) + z)
 
 
 def _max_pool(op: ops.MaxPool, inputs: Sequence[Array], value: Value) -> Array:
@@ -333,4 +356,6 @@ _APPLY: dict[type[Op], Callable[[Any, Sequence[Array], Value], Array]] = {
     ops.TopK: _top_k,
     ops.Gather: _gather,
     ops.ZeroFill: _zero_fill,
+    ops.Leak: _leak,
+    ops.Concat: _concat,
 }

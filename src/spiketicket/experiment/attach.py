@@ -19,18 +19,21 @@ from typing import Any, cast
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from spiketicket.errors import UserError
 from spiketicket.experiment import custom
 from spiketicket.experiment.custom import Logits, Weights
 from spiketicket.experiment.folder import SeedFolder
 from spiketicket.experiment.loader import Loader
+from spiketicket.experiment.traced import with_graph_or_reason
 from spiketicket.machine.typed import typed
 from spiketicket.methods.method import require_density
 from spiketicket.methods.score_search import PopupWeight, ScoreConfig, ramp_epochs
 from spiketicket.methods.usable import require_searchable
 from spiketicket.models.custom import LEFT, mean_over_time
 from spiketicket.models.of_ticket import to_ticket
+from spiketicket.models.probe import copied
 from spiketicket.models.prunable import TrainedWeight, is_left
 from spiketicket.recipe import MethodConfig, TrainConfig
 from spiketicket.ticket import Ticket
@@ -57,7 +60,10 @@ class Search:
         weights: Weights,
         seed: int,
         steps_per_epoch: int,
+        logits: Logits = mean_over_time,
+        batch: tuple[Tensor, Tensor] | None = None,
     ) -> None:
+        self._logits, self._batch = logits, batch
         self.model, self.config, self.weights, self.seed = model, config, weights, seed
         self._trainee, self._steps_per_epoch, self._updates = trainee, steps_per_epoch, 0
         first = self._layers()[0]
@@ -104,7 +110,10 @@ class Search:
         said = custom.metadata(
             self.model, self.config, weights=self.weights, seed=self.seed, validation=validation
         )
-        return to_ticket(self.model, said)
+        made = to_ticket(self.model, said)
+        if self._batch is None:
+            return made
+        return with_graph_or_reason(made, _plain(self.model), self._batch, self._logits)
 
     def _layers(self) -> list[Any]:
         """The parametrizations that the search has put on the network."""
@@ -224,7 +233,25 @@ def attach(
         with custom.giving_logits(model, to_logits):
             trainee = custom.prepare(stages[0], scene).trainee
     per_epoch = steps_per_epoch or 1
-    return Search(model, trainee, config, weights=weights, seed=seed, steps_per_epoch=per_epoch)
+    return Search(
+        model,
+        trainee,
+        config,
+        weights=weights,
+        seed=seed,
+        steps_per_epoch=per_epoch,
+        logits=to_logits,
+        batch=None if data is None else data.first(),
+    )
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """A copy of an attached network without what is attached."""
+    made = copied(model)
+    for layer in made.modules():
+        if "weight" in getattr(layer, "parametrizations", {}):
+            parametrize.remove_parametrizations(layer, "weight")
+    return made
 
 
 @contextmanager

@@ -12,10 +12,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from spiketicket.data import training_split
+from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import FindResult, concluded
+from spiketicket.experiment.custom import Logits
 from spiketicket.experiment.display import reporting
 from spiketicket.experiment.folder import RunFolder
+from spiketicket.experiment.given import given_recipe
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
@@ -26,6 +31,7 @@ from spiketicket.machine.parallel import fixed
 from spiketicket.machine.typed import typed
 from spiketicket.machine.workers import joined
 from spiketicket.methods.stages import Stage, halved, stage_of
+from spiketicket.models.given import NETWORK
 from spiketicket.progress import NullReporter, PlannedStage, Reporter, tell_plan
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.recipe.consent import Consent, given, require_recipe
@@ -33,9 +39,14 @@ from spiketicket.recipe.consent import Consent, given, require_recipe
 
 @typed
 def find(
-    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str],
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
+    model: nn.Module | None = None,
+    train: Any = None,
+    test: Any = None,
+    classes: tuple[str, ...] | None = None,
+    logits: Logits | None = None,
     seeds: int = 1,
     runs_dir: Path | str = "runs",
     device: str = "cpu",
@@ -62,15 +73,53 @@ def find(
     The run shows itself, as a bar on a terminal and as lines elsewhere, unless ``progress`` is
     False; ``reporter``, or each of a list, is told besides.
 
-    With a ``budget``, such as ``"60m"``, epochs, time steps and batch size are those that
-    :func:`planned` chooses.
+    In place of a recipe, a network and samples of your own can be given:
+
+        result = spiketicket.find(model=MyNet(), train=(x, y), test=(x_test, y_test))
+
+    Args:
+        recipe: what to do; or
+        overrides: replace its values, or those that a model's recipe has:
+            ``{"ticket.density": 0.3, "train.epochs": 20}``.
+        model: a network, which is left as it is; its weights are drawn anew.
+        train: ``(x, y)``: uint8 images ``[N, C, H, W]`` or frames ``[N, T, C, H, W]`` of uint8 or
+            uint16 as arrays or tensors, floats from 0 to 1 in place of bytes, and whole numbers
+            ``[N]``; a data set whose items are such pairs; or ``spiketicket.data.Samples``.
+            They are normalised by the mean and spread of the training pixels. Without a model it
+            is a section of the recipe, as ``settings`` are.
+        test: the same. Used once per stage, at its end.
+        classes: their names; numbers where there are none.
+        logits: makes ``[B, classes]`` of what the model returns, as of :func:`spiketicket.search`.
+        budget: such as ``"60m"``: epochs, time steps and batch size are those that :func:`planned`
+            chooses.
 
     Raises:
         UserError: missing data, a full or read-only disk, a seed in use by another process,
-            a loss that is not a number, no consent, a budget that is too small.
+            a loss that is not a number, no consent, a budget that is too small, a recipe and a
+            model at once, or samples that are none.
     """
+    if model is not None:
+        if recipe is not None or network:
+            raise UserError("give a recipe or a model, not both", where="find")
+        recipe, options = given_recipe(
+            model,
+            train,
+            test,
+            classes=classes,
+            overrides=overrides,
+            settings=settings,
+            logits=logits,
+        )
+        network = NETWORK
+    elif recipe is None or any(given is not None for given in (test, classes, logits)):
+        remedy = "find(load_recipe(...)), or find(model=..., train=..., test=...)"
+        raise UserError(
+            "needs a recipe, or a model with train and test", where="find", remedy=remedy
+        )
+    else:
+        own = settings if train is None else {**settings, "train": train}
+        recipe = load_recipe(recipe, overrides, **own)
     consent = Consent(network, options, trust_options)
-    recipe = load_recipe(recipe, overrides, **settings)
     if budget is not None:
         recipe = planned(
             recipe,

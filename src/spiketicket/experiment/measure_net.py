@@ -20,6 +20,7 @@ from spiketicket.measure.files import FORMAT, Measured
 from spiketicket.measure.observe import observed
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.models.of_ticket import custom_name, from_ticket
+from spiketicket.models.traced.network import has_graph
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket, TicketError
 from spiketicket.ticket.codec import of_file
@@ -32,10 +33,11 @@ def network_of(ticket: Ticket, path: Path | str) -> nn.Module:
     """The network of the ticket of a file, whose operations can be counted.
 
     Raises:
-        TicketError: it is a custom one.
+        TicketError: it is a custom one, and its ticket does not hold its graph.
     """
     with of_file(path):
-        require_counted(custom_name(ticket))
+        if not has_graph(ticket):
+            require_counted(custom_name(ticket))
         return from_ticket(ticket)
 
 
@@ -47,7 +49,8 @@ def require_counted(network: str, where: str = "") -> None:
     """
     if is_custom(network):
         raise TicketError(
-            "operations and energy are counted of this package's networks alone",
+            "operations and energy are counted of this package's networks, and of those whose"
+            " layers the ticket holds",
             where=where,
             value=network,
             remedy="Test such a ticket with `spiketicket eval`, naming its network",

@@ -26,6 +26,7 @@ from spiketicket.experiment.display import reporting
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.loader import Loader
 from spiketicket.experiment.results import read_result, write_result
+from spiketicket.experiment.traced import with_graph_or_reason
 from spiketicket.machine.above import notebook
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.files import explained, write_bytes
@@ -216,7 +217,8 @@ def search(
     accuracy = None if validation is None else 100 * fitted.validation
     said = custom.metadata(model, config, weights=weights, seed=seed, validation=accuracy)
     found = to_ticket(made.trainee.model, said)
-    return Searched(found.layers, found.tensors, said, tuple(history))
+    found = with_graph_or_reason(found, model, batches.first(), to_logits)
+    return Searched(found.layers, found.tensors, found.metadata, tuple(history))
 
 
 def _schedule(config: MethodConfig, epochs: int, precision: str, lr: float | None) -> TrainConfig:

@@ -62,7 +62,7 @@ def of_call(settings: Mapping[str, Any], logits: Any, net: nn.Module) -> Parts:
 def of_start(net: nn.Module, batches: Loader, validation: Loader | None) -> Parts:
     """The tensors the training begins with, and what it is fed with."""
     return {
-        **_of_state(net),
+        **of_state(net),
         **_of_batches(batches, "loader"),
         **_of_batches(validation, "validation"),
     }
@@ -83,7 +83,7 @@ def _of_network(net: nn.Module) -> Parts:
     return {f"network.{name}": _of_module(module) for name, module in names}
 
 
-def _of_state(net: nn.Module) -> Parts:
+def of_state(net: nn.Module) -> Parts:
     """Every tensor but the weights that are drawn anew, of which it is the shape."""
     drawn = {f"{name}.weight".removeprefix(".") for name in prunable(net)}
     tensors = [*net.named_parameters(), *net.named_buffers()]

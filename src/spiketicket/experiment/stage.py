@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from spiketicket.data.batches import ordered_batches
 from spiketicket.errors import UserError
 from spiketicket.experiment.facts import counted_operations, net_facts, training_facts
 from spiketicket.experiment.folder import SeedFolder, StageFolder
@@ -18,6 +19,7 @@ from spiketicket.experiment.provenance import machine, metadata
 from spiketicket.experiment.results import required_result, write_result
 from spiketicket.experiment.schemas import FinishedStage
 from spiketicket.experiment.setup import Context, Experiment
+from spiketicket.experiment.traced import with_graph_or_reason
 from spiketicket.experiment.train import evaluated, trained
 from spiketicket.experiment.tuning import Before, trial_seconds, tuned, without_times
 from spiketicket.machine.bounded import read_regular
@@ -25,11 +27,15 @@ from spiketicket.machine.files import explained, read_json, write_bytes, write_j
 from spiketicket.methods.scene import Prepared
 from spiketicket.methods.stages import Stage
 from spiketicket.methods.states import save_plain
+from spiketicket.models.custom import mean_over_time
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.progress import tell_doing
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket
 from spiketicket.training.loop import Fitted
+
+_TRACED = 8
+"""Test samples that a custom network is called with to find its layers."""
 
 
 def run_stage(
@@ -153,6 +159,8 @@ def _test(
     bare = to_ticket(prepared.trainee.model, {})
     stated = metadata(experiment, stage, prepared, seed)
     model = _plain(experiment, Ticket(bare.layers, bare.tensors, stated))
+    if is_custom(experiment.recipe.model.name):
+        stated = _with_layers(experiment, Ticket(bare.layers, bare.tensors, stated), model)
     test = evaluated(model, experiment.test, experiment)
     accuracy = {
         "test": 100 * test.accuracy,
@@ -178,6 +186,15 @@ def _test(
         "file_bytes": folder.ticket.stat().st_size,
         **counted,
     }
+
+
+def _with_layers(experiment: Experiment, ticket: Ticket, model: nn.Module) -> dict[str, Any]:
+    """What a custom network's ticket states, with the layers of its network."""
+    dataset = experiment.dataset
+    count = _TRACED + (dataset.frames == _TRACED)  # so that no axis is taken for another
+    x, y = (part[:count] for part in experiment.test)
+    batch = next(ordered_batches(x, y, dataset.mean, dataset.std, count))
+    return dict(with_graph_or_reason(ticket, model, batch, mean_over_time).metadata)
 
 
 def _plain(experiment: Experiment, ticket: Ticket) -> nn.Module:

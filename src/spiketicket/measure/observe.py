@@ -41,6 +41,7 @@ from spiketicket.measure.pairs import (
 )
 from spiketicket.models.blocks import Watched
 from spiketicket.models.encoder import InputEncoder
+from spiketicket.models.traced.network import TracedNeuron
 from spiketicket.models.transformer import SpikingTransformer
 from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.neurons.lif import LIF
@@ -51,7 +52,7 @@ from spiketicket.neurons.step import Step
 from spiketicket.recipe.shapes import ENCODER
 
 SYNAPSES = (nn.Conv2d, nn.Linear, SpikingProduct, SpikeDrivenProduct)
-NEURONS = (LIF, Step, ReLU, Sign, Quantised)
+NEURONS = (LIF, Step, ReLU, Sign, Quantised, TracedNeuron)
 
 
 @dataclass(kw_only=True)
@@ -117,7 +118,7 @@ class _Neurons:
     active: list[int] = field(default_factory=list)
 
     def count(self, output: Tensor, images: int) -> None:
-        spiking = isinstance(self.module, LIF | Step)
+        spiking = _kind(self.module) in ("lif", "step")
         ones = output if spiking else output.ne(0).float()
         # First over each image, where a float32 sum is exact, then over images.
         active = count(ones, tuple(range(2, output.dim()))).sum(1).tolist()
@@ -132,10 +133,10 @@ class _Neurons:
         return NeuronActivity(
             name=name,
             group=self.group,
-            kind=type(self.module).__name__.lower(),
+            kind=_kind(self.module),
             size=self.size,
             rate=tuple(rate * steps if computed == 1 else rate),
-            updates=float(self.size * computed) if isinstance(self.module, LIF) else 0.0,
+            updates=float(self.size * computed) if _kind(self.module) == "lif" else 0.0,
             bits=_bits_of(self.module),
             outputs=self.outputs,
             active=sum(self.active),
@@ -261,7 +262,13 @@ def watched(
 def _bits_of(neuron: nn.Module) -> int:
     if isinstance(neuron, Quantised):
         return neuron.config.bits
-    return 0 if isinstance(neuron, ReLU) else 1
+    return 0 if _kind(neuron) == "relu" else 1
+
+
+def _kind(neuron: nn.Module) -> str:
+    if isinstance(neuron, TracedNeuron):
+        return neuron.kind
+    return type(neuron).__name__.lower()
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:

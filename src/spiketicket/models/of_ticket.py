@@ -20,6 +20,7 @@ from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.encoder import build_model, encoder_of
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
+from spiketicket.models.traced.network import has_graph, traced_network
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import registry
 from spiketicket.recipe.consent import Consent, given
@@ -136,7 +137,8 @@ def from_ticket(
 
     ``ticket`` may be its path or its name in the zoo.
 
-    ``network`` is the name of the custom network, ``module:function``, and ``options``
+    A custom network whose ticket holds its graph (see :func:`spiketicket.with_graph`) is made of
+    that, without its own code. Else ``network`` is its name, ``module:function``, and ``options``
     are the arguments that its function is called with. A ticket alone is not believed: it could
     name any function on this machine, so both must be what it states. ``trust_options`` takes the
     arguments that it states.
@@ -147,6 +149,8 @@ def from_ticket(
     """
     ticket = as_ticket(ticket)
     check_network(ticket.metadata)
+    if not network and has_graph(ticket):
+        return traced_network(ticket)
     if name := custom_name(ticket):
         if network != name:
             raise TicketError(

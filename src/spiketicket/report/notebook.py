@@ -28,7 +28,7 @@ from spiketicket.report.numbers import between, percent, share, spread
 from spiketicket.report.runs import Run, Stage
 from spiketicket.report.summary import several
 from spiketicket.report.writing import write_item, write_report
-from spiketicket.ticket import stated
+from spiketicket.ticket import TicketError, stated
 from spiketicket.verdict.intervals import Estimate, wilson_interval
 from spiketicket.verdict.outcomes import in_words
 
@@ -238,12 +238,14 @@ def run_report(
     from spiketicket.experiment.measure import measure_run
 
     listener = reporter or NullReporter()
-    if is_custom(recipe.model.name):
-        listener.message("operations and energy are counted of this package's networks alone")
-    else:
+    try:
         found = measure_run(folder, root=recipe.data.root, device=device, reporter=listener)
         for line in found.failed:
             listener.message(line)
+    except TicketError as error:
+        if not is_custom(recipe.model.name):
+            raise
+        listener.message(f"operations and energy are not counted: {error}")
     return write_report([folder], output or RunFolder(folder).report).output
 
 

@@ -86,9 +86,43 @@ _MODEL = _Model(
         **dict.fromkeys(("attention", "activation", "step", "ranking", "execution"), _WORD),
     }
 )
+_PAIR = Items(Whole(0, 65536), 2)
+_OP = Table(
+    {
+        "op": Text(20, pattern=r"[a-z]+"),
+        "name": Text(500, pattern=r"\w+(\.\w+)*(#\d+)?"),
+        "in": Items(Whole(0, 16384), 2),
+        "kind": Text(20, pattern=r"[a-z]+"),
+        **dict.fromkeys(("stride", "padding", "dilation", "kernel"), _PAIR),
+        **dict.fromkeys(("groups", "size"), Whole(1, 65536)),
+        "charge": Whole(0, 4),
+        **dict.fromkeys(
+            ("flatten", "bias", "soft", "strict", "late", "keep", "own", "time", "positions"),
+            Flag(),
+        ),
+        **dict.fromkeys(
+            ("decay", "tau", "v_threshold", "v_reset", "v_rest", "rate", "factor", "eps"),
+            Number(-1e30, 1e30),
+        ),
+    }
+)
+GRAPH = Table(
+    {
+        "version": Whole(1, 65536),
+        "steps": Whole(1, 64),
+        "frames": _FRAMES,
+        **dict.fromkeys(("channels", "height", "width"), _SIDE),
+        "classes": _CLASSES,
+        "ops": Items(_OP, 16384),
+    }
+)
+"""The layers of a custom network, as ``models/traced`` writes them."""
 NETWORK = Table(
     {
         "name": Text(plain=True),
+        # of a custom network: its layers, which the engine reads, or why it has none
+        "graph": GRAPH,
+        "untraced": Text(MAX_TEXT),
         "args": Table(
             {
                 "model": _MODEL,

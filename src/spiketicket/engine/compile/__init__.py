@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spiketicket.engine.compile.net import Net
 from spiketicket.engine.compile.settings import Table, read_neuron
+from spiketicket.engine.compile.traced import compile_graph
 from spiketicket.engine.program import MAX_STEPS, Program
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import DataShape, Encoder
@@ -40,6 +41,9 @@ def compile_ticket(ticket: Ticket) -> Program:
         TicketError: it names no network of this package, or its arrays do not fit.
         UserError: the network does something that has no program; says what and what to do.
     """
+    network = ticket.metadata.get("network")
+    if isinstance(network, dict) and network.get("graph") is not None:
+        return compile_graph(ticket, network["graph"], lambda channels: _table(ticket, channels))
     name, args = _network(ticket)
     neuron = read_neuron(Table(args.get("neuron"), "neuron"))
     shape = _shape(Table(args.get("shape"), "network.args.shape"))
@@ -91,6 +95,12 @@ def _network(ticket: Ticket) -> tuple[str, Mapping[str, Any]]:
     name = network.get("name") if isinstance(network, dict) else None
     args = network.get("args") if isinstance(network, dict) else None
     known = supported_networks()
+    if isinstance(network, dict) and isinstance(reason := network.get("untraced"), str):
+        raise TicketError(
+            f"its network cannot be run without PyTorch: {reason}",
+            value=name,
+            remedy="Change that layer, or run it with spiketicket.load_into(model, ticket)",
+        )
     if not isinstance(args, dict) or name not in known:
         raise TicketError(
             "its network cannot be run without PyTorch",

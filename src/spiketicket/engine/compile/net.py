@@ -81,12 +81,17 @@ class Net:
         pad: int = 0,
         flatten: bool = False,
         pool: int = 1,
+        eps: float = float(_EPSILON),
+        weight: dict[str, Any] | None = None,
+        bias: bool = True,
     ) -> int:
         """A convolution or linear layer, with the BatchNorm ``norm`` after it.
 
-        ``pool`` is a side of the windows whose maximum is taken before BatchNorm.
+        ``pool`` is a side of the windows whose maximum is taken before BatchNorm, which adds
+        ``eps`` to variances. ``weight`` is another form of the layer's own; without ``bias`` the
+        layer's is left out.
         """
-        a, b = self._affine(norm) if norm else (None, None)
+        a, b = self.affine(norm, eps) if norm else (None, None)
         return self.builder.add(
             ops.Synapse,
             x,
@@ -97,8 +102,8 @@ class Net:
             pool=pool,
             a=a,
             b=b,
-            bias=self._maybe(f"{name}.bias"),
-            **self._weight(name),
+            bias=self._maybe(f"{name}.bias") if bias else None,
+            **(self.weight(name) if weight is None else weight),
         )
 
     def fire(self, neuron: NeuronSettings, name: str, *inputs: int) -> int:
@@ -149,7 +154,8 @@ class Net:
         layer = self._layers.get(name)
         return layer is None or len(layer.shape) == 4
 
-    def _weight(self, name: str) -> dict[str, Any]:
+    def weight(self, name: str) -> dict[str, Any]:
+        """A layer's weight with four axes, as :class:`spiketicket.engine.ops.Synapse` takes it."""
         layer = self._layers.get(name)
         if layer is None:
             return _ternary_or_float(_four_axes(self._tensor(f"{name}.weight"), name))
@@ -158,13 +164,13 @@ class Net:
             return {"signs": _four_axes(layer.signs, name), "alpha": layer.alpha}
         return _ternary_or_float(_four_axes(layer.weight(), name))
 
-    def _affine(self, name: str) -> tuple[F32, F32]:
+    def affine(self, name: str, eps: float = float(_EPSILON)) -> tuple[F32, F32]:
         """BatchNorm as ``a*y + b``, in the very float32 operations of ``models/blocks.py``."""
         mean, var = self._tensor(f"{name}.running_mean"), self._tensor(f"{name}.running_var")
         self._unused.discard(f"{name}.num_batches_tracked")
         weight, bias = self._maybe(f"{name}.weight"), self._maybe(f"{name}.bias")
         with np.errstate(invalid="ignore", divide="ignore"):
-            a = np.float32(1) / np.sqrt(var + _EPSILON)
+            a = np.float32(1) / np.sqrt(var + np.float32(eps))
         if weight is not None:
             a = a * weight
         b = -mean * a
@@ -183,8 +189,10 @@ class Net:
 
 
 def _four_axes(weight: NDArray[Any], name: str) -> NDArray[Any]:
-    if weight.ndim not in (2, 4):
+    if weight.ndim not in (2, 3, 4):
         raise TicketError("is no convolution and no linear layer", where=name, value=weight.shape)
+    if weight.ndim == 3:  # along one axis, which is the width
+        return weight[:, :, None, :]
     return weight if weight.ndim == 4 else weight[:, :, None, None]
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal, NoReturn
 from spiketicket.engine.ops import NeuronKind
 from spiketicket.ticket import TicketError
 
+_MAX_NAME = 500
+
 
 class Table:
     """A table of settings: every key is read once, by its type and range, or refused.
@@ -65,6 +67,38 @@ class Table:
         if type(value) is not bool:
             self._refuse(key, "must be true or false", value)
         return value
+
+    def items(self, key: str, most: int) -> list[Any]:
+        """A list of at most ``most`` values of any kind."""
+        value = self._take(key, None)
+        if not isinstance(value, list) or len(value) > most:
+            self._refuse(key, f"must be a list of at most {most} entries", value)
+        return value
+
+    def wholes(self, key: str, *, low: int, high: int, most: int) -> list[int]:
+        """A list of whole numbers."""
+        value = self.items(key, most)
+        if not all(type(v) is int and low <= v <= high for v in value):
+            self._refuse(key, f"must be whole numbers from {low} to {high}", value)
+        return value
+
+    def pair(self, key: str, *, low: int, high: int) -> list[int]:
+        """Two whole numbers, of height and width."""
+        value = self.wholes(key, low=low, high=high, most=2)
+        if len(value) != 2:
+            self._refuse(key, "must be two whole numbers", value)
+        return value
+
+    def name(self, key: str) -> str:
+        """A text of at most 500 characters; empty where it is not there."""
+        value = self._table.pop(key, "")
+        if not isinstance(value, str) or len(value) > _MAX_NAME:
+            self._refuse(key, f"must be a text of at most {_MAX_NAME} characters", None)
+        return value
+
+    def peek(self, key: str) -> object:
+        """A value as it stands there; it is still to be read."""
+        return self._table.get(key)
 
     def reset(self) -> float | Literal["soft"]:
         """The neuron's ``v_reset``."""

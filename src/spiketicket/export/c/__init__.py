@@ -17,8 +17,10 @@ from pathlib import Path
 
 from spiketicket.engine.program import Program
 from spiketicket.export.c.chain import ExportError, read_chain
+from spiketicket.export.c.header import Sizes
 from spiketicket.export.c.names import c_name, check_name
-from spiketicket.export.c.writer import Sizes, write_source
+from spiketicket.export.c.plain import write_plain
+from spiketicket.export.c.writer import write_source
 from spiketicket.export.staged import staged
 from spiketicket.machine.files import write_bytes
 from spiketicket.machine.typed import typed
@@ -34,6 +36,9 @@ class Exported:
     sizes: Sizes
     kept: tuple[Path, ...] = ()
     """Files of a user that were there and were left as they are."""
+    plain: str = ""
+    """Why the network is not written as packed layers but op by op, which takes more memory and
+    time; empty where it is packed."""
 
 
 @typed
@@ -61,7 +66,14 @@ def export_c(
         raise ExportError(
             f"must be {program.classes} names, one an output", where="classes", value=len(named)
         )
-    made = write_source(read_chain(program), name, named)
+    plain = ""
+    try:
+        chain = read_chain(program)
+    except ExportError as error:
+        plain = f"{error.where}: {error.what}"
+        made = write_plain(program, name, named)
+    else:
+        made = write_source(chain, name, named)
     texts = {f"{name}.h": made.header, f"{name}.c": made.source}
     example = folder / "main.c"
     kept = (example,) if _is_users(example, made.main.encode("ascii")) else ()
@@ -71,7 +83,7 @@ def export_c(
     with staged(*files) as place:
         for file, text in texts.items():
             write_bytes(place / file, text.encode("ascii"), "folder")
-    return Exported(files, made.sizes, kept)
+    return Exported(files, made.sizes, kept, plain)
 
 
 def _is_users(path: Path, content: bytes) -> bool:

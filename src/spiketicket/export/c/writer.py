@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from spiketicket._version import __version__
 from spiketicket.export.c.chain import Chain, Layer
 from spiketicket.export.c.example import example
-from spiketicket.export.c.names import name_array
+from spiketicket.export.c.header import Facts, Sizes, header, layout
 from spiketicket.export.c.pixels import End, encoder_part, first_layer, readout
-from spiketicket.export.c.source import define, number
+from spiketicket.export.c.source import define
 from spiketicket.export.c.tables import LayerTables, Map, Types, layer_tables, place_maps, types_of
 from spiketicket.export.c.thresholds import plane_thresholds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Bytes by what the files declare; the code itself comes on top of the flash."""
-
-    weight_bytes: int
-    table_bytes: int
-    ram_bytes: int
-    float_layers: tuple[str, ...]
-    """Layers in which some sums are decided in float32, or all of whose sums are float32."""
-
-    @property
-    def flash_bytes(self) -> int:
-        """Constant tables."""
-        return self.weight_bytes + self.table_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +30,9 @@ class Source:
 
 def write_source(chain: Chain, name: str, classes: Sequence[str]) -> Source:
     """The files, named ``name``; ``classes`` are the names of its outputs."""
+    program = chain.program
     maps, words = place_maps(chain)
-    steps = chain.program.steps
+    steps = program.steps
     planes = tuple(plane_thresholds(layer, steps) for layer in chain.layers[1:])
     types = types_of(planes)
     tables = tuple(
@@ -62,7 +47,7 @@ def write_source(chain: Chain, name: str, classes: Sequence[str]) -> Source:
     return Source(
         header=_header(chain, name, sizes, classes),
         source=_source(chain, name, (macros, _types(chain, types), tables, ends, encoder)),
-        main=example(name, *_kinds(chain), _layout(chain), whole=chain.readout.whole),
+        main=example(name, *_kinds(chain), layout(program), whole=chain.readout.whole),
         sizes=sizes,
     )
 
@@ -141,59 +126,14 @@ def _types(chain: Chain, types: Types) -> str:
 
 
 def _header(chain: Chain, name: str, sizes: Sizes, classes: Sequence[str]) -> str:
-    program, upper = chain.program, name.upper()
     pixel, logit = _kinds(chain)
-    facts = {
-        "STEPS": program.steps,
-        "FRAMES": program.frames,
-        "CHANNELS": program.channels,
-        "HEIGHT": program.height,
-        "WIDTH": program.width,
-        "PIXELS": program.frames * program.channels * program.height * program.width,
-        "CLASSES": program.classes,
-    }
-    macros = "".join(define(f"{upper}_{key}", value) for key, value in facts.items())
+    facts = Facts(
+        title=_title(chain), exactness=_exactness(sizes), pixel=pixel, logit=logit, traced=True
+    )
+    scale = None
     if chain.readout.whole:
         scale = float(chain.readout.affine.alpha) / chain.readout.divisor
-        macros += "/* A logit times this is the logit of the network. */\n"
-        macros += define(f"{upper}_LOGIT_SCALE", number(scale))
-    return f"""\
-/* {_title(chain)}
- *
- * Constant tables: {sizes.flash_bytes} bytes of flash, {sizes.weight_bytes} of them weights; the \
-code comes on top.
- * Static buffers: {sizes.ram_bytes} bytes of RAM. Stack: a few hundred bytes.
- * {_exactness(sizes)}
- * The functions share the buffers: one call at a time. */
-#ifndef {upper}_H
-#define {upper}_H
-#include <stdint.h>
-
-{macros}
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-/* Logits of one image, {_layout(chain)}. */
-void {name}_run(const {pixel} *image, {logit} *logits);
-
-/* The class of one image, from 0: the first one with the largest logit. */
-int {name}_classify(const {pixel} *image);
-
-#ifdef {upper}_TRACE
-/* To be written by you. Called for every row of spikes, layers counted from 0, before pooling: bit
- * x % 32 of word x / 32 is column x. */
-void {name}_trace(unsigned layer, unsigned step, unsigned channel, unsigned row,
-                  const uint32_t *bits);
-#endif
-
-#ifdef __cplusplus
-}}
-#endif
-
-/* Names of the classes, UTF-8. They take flash in the files that use them, and in no others. */
-{name_array(name, classes)}#endif
-"""
+    return header(chain.program, name, sizes, classes, replace(facts, scale=scale))
 
 
 def _title(chain: Chain) -> str:
@@ -202,15 +142,6 @@ def _title(chain: Chain) -> str:
         f"A spiking network of {len(chain.layers)} layers and a classifier, {program.steps} time "
         f"steps.\n * Written by spiketicket {__version__}."
     )
-
-
-def _layout(chain: Chain) -> str:
-    frames = (
-        "[frame][channel][row][column]" if chain.program.frames > 1 else "[channel][row][column]"
-    )
-    if chain.program.lut is None:
-        return f"{frames}, normalised as in training"
-    return f"{frames}, bytes as in the data set"
 
 
 def _exactness(sizes: Sizes) -> str:

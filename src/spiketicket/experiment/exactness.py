@@ -10,7 +10,7 @@ added up. Any other difference is a mistake.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -106,11 +106,22 @@ def _chosen(model: Any, given: Tensor) -> Array | None:
     return None if ids is None else ids.numpy()
 
 
+def compare_spikes(
+    program: Program, x: NDArray[np.float32], spikes: Mapping[str, Tensor], logits: Array
+) -> Agreement:
+    """As :func:`compare_models`, of what a network gave to ``x``.
+
+    ``spikes`` are the outputs of its neurons by their names in the program, ``[T, B, C, H, W]``;
+    ``logits`` are ``[B, classes]``.
+    """
+    return _Comparison(program, x, spikes, None).result(logits)
+
+
 class _Comparison:
     """Goes through a program, putting the network's own spikes in place of the program's."""
 
     def __init__(
-        self, program: Program, x: Array, seen: dict[str, Tensor], ids: Array | None
+        self, program: Program, x: Array, seen: Mapping[str, Tensor], ids: Array | None
     ) -> None:
         self._program, self._seen, self._ids = program, seen, ids
         self._known: dict[int, Array] = {0: x}
@@ -136,7 +147,10 @@ class _Comparison:
         )
 
     def _neuron(self, op: ops.Neuron, ours: Array, value: Value) -> Array:
-        theirs = _as_register(self._seen[self._program.names[op.out]], value, self._samples)
+        name = self._program.names.get(op.out, "")
+        if name not in self._seen:
+            return ours  # one that the network has no neuron for
+        theirs = _as_register(self._seen[name], value, self._samples)
         self._counts["neuron_steps"] += ours.size
         if op.kind is ops.NeuronKind.RELU:
             _, size = self._exact(op.inputs[0])
@@ -231,12 +245,15 @@ def _distance(op: ops.Neuron, z: Array, fired: Array) -> Array:
         current = z[:, step if z.shape[1] > 1 else 0]
         if op.charge == 0:
             u = v * decay + current
-        elif op.charge == 1:
-            u = v - (v - rest) / tau + current
+        elif op.charge in (1, 4):
+            u = v - (v - rest) * (decay if op.charge == 4 else 1 / tau) + current
         else:
-            u = v + (current - (v - rest)) / tau
+            u = v + (current - (v - rest)) * (decay if op.charge == 3 else 1 / tau)
+        if op.late and step:
+            u = np.where(fired[:, step - 1] > 0, u - threshold if op.soft else reset, u)
         distance[:, step] = np.abs(u - threshold)
-        v = np.where(fired[:, step] > 0, u - threshold if op.soft else reset, u)
+        kept = op.late or op.keep
+        v = u if kept else np.where(fired[:, step] > 0, u - threshold if op.soft else reset, u)
     return distance
 
 
