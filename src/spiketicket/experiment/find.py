@@ -42,7 +42,7 @@ def find(
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
-    model: nn.Module | None = None,
+    model: nn.Module | Mapping[str, Any] | None = None,
     train: Any = None,
     test: Any = None,
     classes: tuple[str, ...] | None = None,
@@ -81,7 +81,8 @@ def find(
         recipe: what to do; or
         overrides: replace its values, or those that a model's recipe has:
             ``{"ticket.density": 0.3, "train.epochs": 20}``.
-        model: a network, which is left as it is; its weights are drawn anew.
+        model: a network, which is left as it is; its weights are drawn anew. A mapping is a section
+            of the recipe, as ``settings`` are.
         train: ``(x, y)``: uint8 images ``[N, C, H, W]`` or frames ``[N, T, C, H, W]`` of uint8 or
             uint16 as arrays or tensors, floats from 0 to 1 in place of bytes, and whole numbers
             ``[N]``; a data set whose items are such pairs; or ``spiketicket.data.Samples``.
@@ -98,6 +99,8 @@ def find(
             a loss that is not a number, no consent, a budget that is too small, a recipe and a
             model at once, or samples that are none.
     """
+    if isinstance(model, Mapping):
+        model, settings = None, {**settings, "model": model}
     if model is not None:
         if recipe is not None or network:
             raise UserError("give a recipe or a model, not both", where="find")
