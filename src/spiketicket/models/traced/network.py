@@ -121,7 +121,7 @@ class TracedNetwork(nn.Module):
             self._last_use.update(dict.fromkeys(inputs, index))
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = x if x.dim() == 5 else x.reshape(1, len(x), *self.shape)
+        frames = x if x.dim() == 5 else x.reshape(1, x.shape[0], *self.shape)
         known: dict[int, Tensor] = {0: frames}
         out = frames
         for index, (path, compute, inputs) in enumerate(self._plan):
@@ -130,7 +130,7 @@ class TracedNetwork(nn.Module):
             for i in inputs:
                 if self._last_use[i] == index:
                     known.pop(i, None)
-            if out.numel() > len(x) * _MOST_VALUES:
+            if out.is_meta and out.numel() > x.shape[0] * _MOST_VALUES:
                 raise TicketError("is too large a layer", where=f"{_WHERE}.ops[{index}]")
             known[index + 1] = out
         return out[0].flatten(1)
