@@ -24,7 +24,8 @@ static bool on_planes(const Layer *l) {
     const Neuron *n = &l->neuron;
     if (!l->fires || l->steps > PLANE_STEPS) return false;
     return n->kind == NEURON_STEP ||
-           (n->charge == 0 && !n->soft && !n->strict && !n->late && !n->keep && n->decay == 0.5f && n->v_reset == 0 && n->v_rest == 0);
+           (n->charge == 0 && !n->soft && !n->strict && !n->late && !n->keep && n->decay == 0.5f &&
+            n->v_reset == 0 && n->v_rest == 0);
 }
 
 /* 2x2 windows that lie inside of a word, of a map without a rest. */

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", ["plif_net", "dvs_gesture_net"])
 def test_onnx_runtime_computes_what_the_network_computes(name, tmp_path):
-    make, data, batch = PUBLISHED[name]
+    make, data, _ = PUBLISHED[name]
     torch.manual_seed(0)
     net, (x, y) = make(), data(8)
     for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):

@@ -9,6 +9,7 @@ from spiketicket.measure.observe import NEURONS, observed, watched
 from spiketicket.measure.traces import potentials, trace
 from spiketicket.models import convnet, resconv6, resnet19, sdt, spikformer, vgg9
 from spiketicket.models.blocks import Block, DataShape, fire
+from spiketicket.models.traced.network import TracedNeuron
 from spiketicket.neurons import lif, native, quantised, relu, sign, step
 
 SMALL = {"dim": 16, "depth": 1, "heads": 2, "timesteps": 3}
@@ -239,7 +240,8 @@ def test_residual_sums_are_units(images):
 def test_every_neuron_is_known():
     kinds = {type(m) for name in NETS for m in build(name).modules()}
     assert {lif.LIF, step.Step} <= kinds
-    assert set(NEURONS) == {lif.LIF, step.Step, relu.ReLU, sign.Sign, quantised.Quantised}
+    own = {lif.LIF, step.Step, relu.ReLU, sign.Sign, quantised.Quantised}
+    assert set(NEURONS) == own | {TracedNeuron}
 
 
 @pytest.mark.parametrize("name", ["convnet", "resnet19", "spikformer pool 2", "sdt"])
