@@ -110,7 +110,6 @@ def test_a_package_that_is_missing_is_told(tiny: Path, monkeypatch: pytest.Monke
         (("--batch", "1,x"), "--batch: must be numbers"),
         (("--batch", "0"), "--batch: must be numbers"),
         (("--threads", "4096"), "--threads: this process may use"),
-        (("--images", "99999"), "the test set has 360 images"),
     ],
 )
 def test_bad_options_say_what_to_do(tiny: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -235,3 +234,17 @@ def test_weights_have_seven_bits_where_pairs_of_products_overflow(
     assert not has_dot_products()
     monkeypatch.setattr(processor, "features", lambda: "avx2 avx512_vnni")
     assert has_dot_products()
+
+
+@pytest.mark.slow
+def test_fewer_images_than_asked_for_are_all_there_are() -> None:
+    from spiketicket.bench.compare import _filled
+    from spiketicket.bench.samples import load_samples
+    from spiketicket.ticket.zoo import find_ticket
+
+    path = find_ticket("digits-binw").path
+    found = load_samples(Ticket.load(path), path, count=1000)
+    assert len(found.images) == len(found.logits) == 360
+    whole = _filled(found.images, 1000)
+    assert len(whole) == 1000
+    assert (whole[360:720] == found.images).all()

@@ -308,7 +308,7 @@ def test_load_recipe_from_a_file(tmp_path: Path) -> None:
     [
         (b"name = ", "is not valid TOML"),
         (b"a = 1\na = 2", "is not valid TOML"),
-        (b"\xff\xfe", "is not a UTF-8 text file"),
+        (b"\xff\xfea", "is not a text file in UTF-8, or in UTF-16 with a byte order mark"),
         (b"a=" + b"[" * 100_000, "is not valid TOML"),
         (None, "no such recipe file"),
     ],
@@ -439,3 +439,11 @@ def test_packaged_recipes_load() -> None:
 def test_no_torch_for_recipes() -> None:
     code = "import sys, spiketicket.recipe; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_recipe_in_any_encoding_that_says_which_it_is(tmp_path: Path, encoding: str) -> None:
+    text = (registry.SHIPPED / "digits-binw.toml").read_text("utf-8") + "\n# Müller\n"
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    (tmp_path / "r.toml").write_bytes((mark + text).encode(encoding))
+    assert load_recipe(tmp_path / "r.toml") == load_recipe(registry.SHIPPED / "digits-binw.toml")

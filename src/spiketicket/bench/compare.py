@@ -54,7 +54,8 @@ class Plan:
         peers: names, or none for all.
         rounds: turns of every peer.
         turn_s: seconds a turn takes at least.
-        images: test images that logits are compared on; raised to the largest batch.
+        images: test images that logits are compared on; raised to the largest batch, and at most
+            all that there are.
     """
 
     batches: tuple[int, ...] = (1, 32)
@@ -115,6 +116,8 @@ def compare(path: Path | str, plan: Plan, *, root: str = "", say: Say = lambda _
     load = os.getloadavg() if hasattr(os, "getloadavg") else ()
     most = max(plan.images, *plan.batches)
     checked = load_samples(ticket, path, count=most, root=root)
+    if len(checked.images) < most:
+        say(f"all {len(checked.images)} test images, which are fewer than {most}")
     groups = []
     for batch in plan.batches:
         for threads in plan.threads:
@@ -156,9 +159,10 @@ class _Group:
     ) -> None:
         self._path, self._plan, self._folder, self._say = path, plan, folder, say
         self._batch, self._threads = batch, threads
-        whole = len(checked.images) // batch * batch
-        self._expected: Array = checked.logits[:whole]
-        np.save(folder / "images.npy", checked.images[:whole])
+        images, logits = _filled(checked.images, batch), _filled(checked.logits, batch)
+        whole = len(images) // batch * batch
+        self._expected: Array = logits[:whole]
+        np.save(folder / "images.npy", images[:whole])
         np.save(folder / "calibration.npy", _filled(checked.calibration, batch))
 
     def measured(self) -> Result:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from spiketicket.bench.job import Array
 from spiketicket.data.of_ticket import find_test_data
-from spiketicket.errors import UserError, argument
 from spiketicket.models.of_ticket import from_ticket
 from spiketicket.ticket import Ticket
 from spiketicket.ticket.codec import of_file
@@ -34,22 +33,16 @@ class Checked:
 
 
 def load_samples(ticket: Ticket, path: Path, *, count: int, root: str = "") -> Checked:
-    """The first ``count`` test images of the data a ticket was made for.
+    """The first ``count`` test images of the data a ticket was made for, or all where it has fewer.
 
     Raises:
         TicketError: the ticket does not name its data, or no network of this package.
-        UserError: the data is missing, is other data, or has fewer test images.
+        UserError: the data is missing, or is other data.
     """
     with of_file(path):
         model = from_ticket(ticket, kernel="eager")
     data = find_test_data(ticket, path, root=root)
-    if len(data.dataset.test) < count:
-        raise UserError(
-            f"the test set has {len(data.dataset.test)} images",
-            where=argument("images"),
-            value=count,
-            remedy="Ask for fewer, or a smaller batch",
-        )
+    count = min(count, len(data.dataset.test))
     images, logits = [], []
     with torch.inference_mode():
         for x, _ in data.batches("cpu", count):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from spiketicket.cli.declare import Argument, Exit, Option
+from spiketicket.cli.declare import Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -14,13 +14,14 @@ from spiketicket.cli.options import (
     MaxMemoryOption,
     QuietOption,
     RootOption,
+    TicketArgument,
     require_device,
 )
 from spiketicket.machine.output import say_whole, tell
 
 
 def bench(
-    ticket: Annotated[Path, Argument(help="A .ticket file.")],
+    ticket: TicketArgument,
     *,
     batch: Annotated[str, Option("--batch", metavar="N,N...", help="Images a call.")] = "1,32",
     threads: Annotated[

@@ -40,10 +40,16 @@ class Stopped(Exception):  # noqa: N818 - no error: the user's wish
 
 
 class Argument:
-    """A value by its place; a list takes all that are there."""
+    """A value by its place; a list takes all that are there. ``read`` makes it of a text."""
 
-    def __init__(self, *, help: str, metavar: str = "") -> None:  # noqa: A002 - as elsewhere
-        self.help, self.metavar = help, metavar
+    def __init__(
+        self,
+        *,
+        help: str,  # noqa: A002 - as elsewhere
+        metavar: str = "",
+        read: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.help, self.metavar, self.read = help, metavar, read
 
 
 class Option:

@@ -16,13 +16,17 @@ from spiketicket.cli.options import (
     require_device,
     with_consent,
 )
+from spiketicket.cli.places import ticket_at
 from spiketicket.machine.output import say_json
 from spiketicket.recipe.consent import Consent
 
 
 @with_consent
 def evaluate(
-    tickets: Annotated[list[Path], Argument(help="One or more .ticket files.")],
+    tickets: Annotated[
+        list[Path],
+        Argument(help="Tickets: files, names in the zoo, run folders.", read=ticket_at),
+    ],
     *,
     root: RootOption = "",
     device: DeviceOption = Device.cpu,
@@ -45,7 +49,7 @@ def evaluate(
     from spiketicket.cli.print_result import print_evaluation
     from spiketicket.experiment import evaluate
 
-    missed = 0
+    missed, results = 0, []
     for ticket in tickets:
         evaluation = evaluate.evaluate_ticket(
             ticket,
@@ -55,9 +59,8 @@ def evaluate(
             **vars(consent),
         )
         result = evaluation.to_dict()
-        if as_json:
-            say_json(result)
-        else:
+        results.append(result)
+        if not as_json:
             print_evaluation(result, title=ticket.name)
         if result.get("reached") is False:
             missed += 1
@@ -65,5 +68,7 @@ def evaluate(
                 found, stated = result["test_accuracy"], result["stated_accuracy"]
                 line = f"not reached: {found:.2f} % measured, {stated:.2f} % stated"
                 print_line(line, "bold red")
+    if as_json:  # one document: of one ticket its table, of several a list
+        say_json(results[0] if len(results) == 1 else results)
     if missed:
         raise Exit(SOME_FAILED)

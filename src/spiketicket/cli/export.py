@@ -7,11 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from spiketicket.cli.declare import Argument, Option
+from spiketicket.cli.declare import Option
 from spiketicket.cli.options import (
     JsonOption,
     MaxMemoryOption,
     RootOption,
+    TicketArgument,
     with_consent,
 )
 from spiketicket.errors import UserError
@@ -36,7 +37,7 @@ class Target(StrEnum):
 
 @with_consent
 def export(
-    ticket: Annotated[Path, Argument(help="A .ticket file.")],
+    ticket: TicketArgument,
     *,
     to: Annotated[
         Target,

@@ -21,6 +21,7 @@ from spiketicket.cli.options import (
     ThreadsOption,
     require_device,
 )
+from spiketicket.cli.places import ticket_or_folder
 from spiketicket.cli.print_measure import Row
 from spiketicket.machine.output import fail, say_whole
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 def measure(
     sources: Annotated[
         list[Path],
-        Argument(metavar="TICKET|RUN...", help=".ticket files and run folders."),
+        Argument(
+            metavar="TICKET|RUN...",
+            help="Tickets, by file or name in the zoo, and run folders.",
+            read=ticket_or_folder,
+        ),
     ],
     *,
     images: Annotated[

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument, Option
+from spiketicket.cli.places import ticket_at
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
 from spiketicket.machine.output import note
@@ -35,6 +36,10 @@ RecipeArgument = Annotated[
         metavar="RECIPE",
         help=f"A TOML file, or the name of a recipe in the package. Default: {DEFAULT_RECIPE}.",
     ),
+]
+TicketArgument = Annotated[
+    Path,
+    Argument(help="A .ticket file, a name in the zoo, or a run folder.", read=ticket_at),
 ]
 SetOption = Annotated[
     list[str] | None,

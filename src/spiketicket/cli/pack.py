@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from spiketicket.cli.declare import Argument, Option
-from spiketicket.cli.options import JsonOption, MaxMemoryOption
+from spiketicket.cli.declare import Option
+from spiketicket.cli.options import JsonOption, MaxMemoryOption, TicketArgument
 from spiketicket.machine.output import say_json
 from spiketicket.machine.sizes import file_size
 
@@ -24,7 +24,7 @@ class Signs(StrEnum):
 
 
 def pack(
-    ticket: Annotated[Path, Argument(help="A .ticket file of any format.")],
+    ticket: TicketArgument,
     output: Annotated[Path, Option("--output", "-o", help="The file to write.")],
     signs: Annotated[
         Signs,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spiketicket.cli.declare import Command, Option, Parameter
+from spiketicket.cli.declare import Argument, Command, Option, Parameter
 from spiketicket.errors import UserError, did_you_mean
 
 HELP = ("-h", "--help")
@@ -134,7 +134,8 @@ def _value(param: Parameter, text: str, where: str) -> Any:
     if param.kind is str or param.kind is Path:
         if "\0" in text:
             raise MisuseError("holds a NUL character", where=where, value=text)
-        return param.kind(text)
+        read = param.told.read if isinstance(param.told, Argument) else None
+        return (read or param.kind)(text)
     return _number(param, text, where)
 
 

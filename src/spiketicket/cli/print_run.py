@@ -17,7 +17,6 @@ from spiketicket.experiment.folder import RunFolder
 from spiketicket.experiment.results import filled_result
 from spiketicket.experiment.schemas import RunResult
 from spiketicket.machine.claims import holder_of
-from spiketicket.machine.output import say_json
 from spiketicket.report.figures.energy import stage_energy
 from spiketicket.report.load import read_run
 from spiketicket.report.numbers import count, counted, energy
@@ -27,16 +26,17 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDEST = 24
 
 
-def show_run(folder: Path, *, as_json: bool) -> None:
+def show_run(folder: Path, *, as_json: bool) -> dict[str, Any]:
     """Print a run's essence; of an unfinished one what is done, begun and missing.
+
+    With ``as_json`` nothing is printed, and the facts are returned.
 
     Raises:
         UserError: it is no run folder.
     """
     run = read_run(folder)
     if as_json:
-        say_json(_facts(run, folder))
-        return
+        return dict(_facts(run, folder))
     if run.result:
         print_find(_result(run, folder))
     else:
@@ -45,6 +45,7 @@ def show_run(folder: Path, *, as_json: bool) -> None:
     _print_cost(run)
     for note in run.notes:
         print_line(f"note     {note}")
+    return {}
 
 
 def _result(run: Run, folder: Path) -> dict[str, Any]:

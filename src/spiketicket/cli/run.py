@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
-from spiketicket.cli.options import JsonOption, MaxMemoryOption
+from spiketicket.cli.options import JsonOption, MaxMemoryOption, TicketArgument
 from spiketicket.errors import UserError
 from spiketicket.machine.output import fail, note, say, say_json, shown
 
@@ -32,7 +32,16 @@ class _Outcome:
     results: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     count: int = 0
+    labelled: int = 0
+    right: int = 0
     timed: NDArray[np.generic] | None = None
+
+    def accuracy(self) -> dict[str, dict[str, float]]:
+        """Of the inputs in folders that are named like classes; empty where there are none."""
+        if not self.labelled:
+            return {}
+        percent = 100 * self.right / self.labelled
+        return {"accuracy": {"percent": percent, "right": self.right, "count": self.labelled}}
 
     def failed(self, error: UserError) -> None:
         fail(str(error))
@@ -65,12 +74,13 @@ class Unit(StrEnum):
 
 
 def run(
-    ticket: Annotated[Path, Argument(help="A .ticket file.")],
+    ticket: TicketArgument,
     inputs: Annotated[
         list[Path],
         Argument(
             metavar="INPUT...",
-            help="Pictures, or recordings of an event camera, or folders of them.",
+            help="Pictures, or recordings of an event camera, or folders of them; - is a"
+            " picture from standard input.",
         ),
     ],
     *,
@@ -108,8 +118,8 @@ def run(
 ) -> None:
     """Classify pictures or recordings with a ticket, without PyTorch.
 
-    A file that cannot be read is named, the others go on. Ends with 1 where some inputs failed,
-    with 2 where all did.
+    Of files in folders that are named like classes the accuracy is printed. A file that cannot be
+    read is named, the others go on. Ends with 1 where some inputs failed, with 2 where all did.
     """
     from spiketicket.engine.inputs import reader_for
 
@@ -126,10 +136,14 @@ def run(
     steps = engine.plan(outcome.timed) if plan else None
     if as_json:
         report: dict[str, Any] = {"ticket": str(ticket), "backend": engine.backend}
-        report |= {"results": outcome.results, "errors": outcome.errors}
+        report |= {"results": outcome.results, "errors": outcome.errors, **outcome.accuracy()}
         say_json(report if steps is None else {**report, "plan": steps})
-    elif steps is not None:
-        _print_plan(steps)
+    else:
+        for found in outcome.accuracy().values():
+            of_all = f"{found['right']:,} of {found['count']:,} are of the class of their folder"
+            say(f"accuracy: {found['percent']:.2f} %: {of_all}")
+        if steps is not None:
+            _print_plan(steps)
     if outcome.errors:
         raise Exit(SOME_FAILED if outcome.count else BAD_INPUT)
 
@@ -165,7 +179,8 @@ def _batches(
             for number, sample in enumerate(reader.read(found)):
                 for remark in () if number else sample.notes:
                     note(f"{found}: {remark}")
-                batch.append(sample)
+                label = "" if found in inputs else found.parent.name
+                batch.append(replace(sample, label=label if label in engine.classes else ""))
                 if len(batch) == most:
                     yield batch
                     batch = []
@@ -183,9 +198,14 @@ def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
     if outcome.timed is None:
         outcome.timed = stacked(engine, batch)
     outcome.count += len(batch)
-    for found in classified(engine, batch, outcome.top):
+    answers = classified(engine, batch, outcome.top)
+    for sample, found in zip(batch, answers, strict=True):
+        if sample.label:
+            outcome.labelled += 1
+            outcome.right += found.name == sample.label
         if outcome.as_json:
-            outcome.results.append(found.to_dict())
+            label = {"label": sample.label} if sample.label else {}
+            outcome.results.append({**found.to_dict(), **label})
         else:
             say(f"{found.input}: {found}")
 

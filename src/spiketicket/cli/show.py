@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument
 from spiketicket.cli.options import JsonOption, MaxMemoryOption
+from spiketicket.cli.places import ticket_or_folder
 from spiketicket.machine.output import say_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def show(
-    places: Annotated[list[Path], Argument(help="One or more .ticket files, or run folders.")],
+    places: Annotated[
+        list[Path],
+        Argument(
+            help="Tickets, by file or name in the zoo, and run folders.", read=ticket_or_folder
+        ),
+    ],
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -23,16 +29,21 @@ def show(
 
     Of a run folder, print its verdict, stages, training curves and cost, or how far it is.
     """
-    for place in places:
-        if place.is_dir():
-            from spiketicket.cli.print_run import show_run
-
-            show_run(place, as_json=as_json)
-        else:
-            _show(place, as_json)
+    found = [_shown(place, as_json) for place in places]
+    if as_json:  # one document: of one place its table, of several a list
+        say_json(found[0] if len(found) == 1 else found)
 
 
-def _show(ticket: Path, as_json: bool) -> None:
+def _shown(place: Path, as_json: bool) -> dict[str, Any]:
+    """Print what is in a ticket or a run folder, but for JSON, which is returned."""
+    if place.is_dir():
+        from spiketicket.cli.print_run import show_run
+
+        return show_run(place, as_json=as_json)
+    return _show(place, as_json)
+
+
+def _show(ticket: Path, as_json: bool) -> dict[str, Any]:
     from spiketicket.cli.print_stated import print_misfits
     from spiketicket.experiment.stated import stated_checks
     from spiketicket.ticket import Ticket, describe, read_metadata
@@ -41,20 +52,18 @@ def _show(ticket: Path, as_json: bool) -> None:
     loaded = Ticket.load(ticket)
     summary, metadata = describe(ticket), read_metadata(ticket)
     checks = stated_checks(loaded)
-    if as_json:
-        own = {key: metadata[key] for key in ("format_version", "digest")}
-        say_json(
-            {
-                **own,
-                "summary": summary.to_dict(),
-                "checks": [check.to_dict() for check in checks],
-                "stated": {k: v for k, v in metadata.items() if k not in (*own, "layers")},
-            }
-        )
-    else:
+    if not as_json:
         _print_layers(summary)
         _print_provenance(metadata, summary, ticket)
         print_misfits(checks)
+        return {}
+    own = {key: metadata[key] for key in ("format_version", "digest")}
+    return {
+        **own,
+        "summary": summary.to_dict(),
+        "checks": [check.to_dict() for check in checks],
+        "stated": {k: v for k, v in metadata.items() if k not in (*own, "layers")},
+    }
 
 
 def _print_layers(summary: TicketSummary) -> None:

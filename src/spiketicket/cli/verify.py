@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
-from spiketicket.cli.declare import Argument, Exit, Option
+from spiketicket.cli.declare import Exit, Option
 from spiketicket.cli.guard import SOME_FAILED
 from spiketicket.cli.options import (
     Device,
@@ -16,6 +16,7 @@ from spiketicket.cli.options import (
     QuietOption,
     RootOption,
     ThreadsOption,
+    TicketArgument,
     require_device,
     with_consent,
 )
@@ -27,7 +28,7 @@ from spiketicket.recipe.consent import Consent
 
 @with_consent
 def verify(
-    ticket: Annotated[Path, Argument(help="A .ticket file.")],
+    ticket: TicketArgument,
     *,
     root: RootOption = "",
     rerun: Annotated[

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from spiketicket.errors import UserError, argument
 
@@ -28,6 +28,12 @@ class Sample:
     name: str
     x: NDArray[np.generic]
     notes: tuple[str, ...] = ()
+    label: str = ""
+    """The class whose folder its file lies in; empty where that is no class of the ticket."""
+
+
+STANDARD_INPUT = Path("-")
+"""Names a picture that is read from standard input."""
 
 
 class Reader(Protocol):
@@ -68,7 +74,8 @@ class Pictures:
 
         channels, height, width = self._shape
         notes: list[str] = []
-        x = read_picture(path, channels, height, width, resize=self._resize, notes=notes)
+        file = _standard_input() if path == STANDARD_INPUT else None
+        x = read_picture(path, channels, height, width, resize=self._resize, notes=notes, file=file)
         yield Sample(str(path), x, tuple(notes))
 
     def take(self, given: Any, name: str) -> Iterator[Sample] | None:
@@ -90,6 +97,27 @@ class Pictures:
             given, (channels, height, width), resize=self._resize, where=name, notes=notes
         )
         return iter([Sample(name, x, tuple(notes))])
+
+
+def _standard_input() -> BinaryIO:
+    """What comes in, whole, within the memory that may be used.
+
+    Raises:
+        UserError: that is nothing, or too much.
+    """
+    import io
+    import sys
+
+    from spiketicket.machine.bounded import max_memory, need_memory
+
+    stream = sys.stdin.buffer if sys.stdin is not None and not sys.stdin.isatty() else None
+    most = max_memory()
+    content = stream.read(most + 1) if stream is not None else b""
+    if not content:
+        what = "nothing comes from standard input"
+        raise UserError(what, where="-", remedy="Pipe a picture in: ... < picture.png")
+    need_memory(len(content), "standard input", "-")
+    return io.BytesIO(content)
 
 
 class Recordings:
@@ -121,6 +149,9 @@ class Recordings:
         """One sample, or one a window where the recipe cuts recordings into windows."""
         from spiketicket.events import read_events, read_stretches
 
+        if path == STANDARD_INPUT:
+            what = "a recording cannot be read from standard input"
+            raise UserError(what, where="-", remedy="Give its file")
         sensor = tuple(self._sensor) if self._sensor else None
         if not self._split:
             events = read_events(path, sensor=sensor, time_unit=self._unit)
@@ -315,7 +346,9 @@ def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | U
     What is not there, and a folder without a fitting file, comes as the error it is.
     """
     for given in inputs:
-        if given.is_dir():
+        if given == STANDARD_INPUT:
+            yield given
+        elif given.is_dir():
             found = sorted(
                 path
                 for path in given.rglob("*")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from spiketicket.data import training_split
+from spiketicket.data.batches import batch_sizes
 from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import FindResult, concluded
 from spiketicket.experiment.custom import Logits
@@ -24,6 +26,7 @@ from spiketicket.experiment.given import given_recipe
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.shared import Beside
 from spiketicket.experiment.time_plan import time_plan
 from spiketicket.experiment.tuning import FIRST, is_tuned, trial_title
 from spiketicket.machine.durations import seconds_in
@@ -64,9 +67,10 @@ def find(
     ``recipe``, ``overrides`` and ``settings`` are those of :func:`spiketicket.load_recipe`:
     ``find("digits-binw", train={"epochs": 3})``.
 
-    A finished stage is read, an interrupted one goes on from its checkpoint. Under ``torchrun`` all
-    processes share every training, see :mod:`spiketicket.machine.workers`. A custom network, and
-    the arguments of its function, must be named here too, as the recipe names them:
+    A finished stage is read, an interrupted one goes on from its checkpoint, and one that another
+    run in ``runs_dir`` has finished with the same settings is taken from there. Under ``torchrun``
+    all processes share every training, see :mod:`spiketicket.machine.workers`. A custom network,
+    and the arguments of its function, must be named here too, as the recipe names them:
     ``network="mynet:make"``, and ``options``, or ``trust_options`` to take the recipe's; see
     :mod:`spiketicket.recipe.consent`.
 
@@ -137,6 +141,7 @@ def find(
         )
     listening = reporting("find", progress=progress, reporter=reporter)
     with _begun(recipe, consent, device, threads, listening) as (experiment, context):
+        context = replace(context, adopt=Beside(Path(runs_dir), context.reporter))
         folder, chosen = RunFolder.of(recipe, runs_dir), recipe.repetitions(seeds)
         _check_splits(experiment, chosen)
         _tell_plan(experiment.stages, folder, chosen, context, recipe)
@@ -203,6 +208,7 @@ def train_dense(
     consent = Consent(network, options, trust_options)
     listening = reporting("train", progress=progress, reporter=reporter)
     with _begun(recipe, consent, device, threads, listening) as (experiment, context):
+        _check_splits(experiment, [recipe.seed])
         folder = RunFolder.of(recipe, runs_dir)
         dense = stage_of(recipe, "dense")
         _tell_plan([dense], folder, [recipe.seed], context, recipe)
@@ -226,10 +232,14 @@ def _begun(
 
 
 def _check_splits(experiment: Experiment, seeds: Sequence[int]) -> None:
-    """A split by groups that cannot be shows now, not hours later."""
-    if experiment.dataset.train.groups is not None:
-        for seed in seeds:
-            training_split(experiment.dataset, experiment.recipe.data, seed)
+    """A split, or a batch of it, that cannot be shows now, before a folder is made, and not hours
+    later.
+    """
+    recipe = experiment.recipe
+    grouped = experiment.dataset.train.groups is not None
+    for seed in seeds if grouped else seeds[:1]:
+        train, _ = training_split(experiment.dataset, recipe.data, seed)
+        batch_sizes(len(train), recipe.train.batch_size)
 
 
 def _tell_plan(

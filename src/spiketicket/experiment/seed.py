@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spiketicket.data import place as _data_place
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.experiment.folder import RunFolder, SeedFolder, write_stages
 from spiketicket.experiment.outcome import StageOutcome
 from spiketicket.experiment.results import read_table
@@ -181,5 +181,7 @@ def check_data(folder: RunFolder, experiment: Experiment) -> None:
             f"this run was made with other {data.name} data",
             where=str(folder.path),
             value=data.checksum[:16],
-            remedy=f"Give the data with checksum {known['checksum'][:16]}, or another folder",
+            remedy=f"It had the checksum {known['checksum'][:16]}. If the data was changed on"
+            f" purpose, delete {folder.path} or name another {argument('runs_dir')}; else name the"
+            f" folder of the data as it was: {argument('root')}",
         )

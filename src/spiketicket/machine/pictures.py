@@ -38,12 +38,13 @@ def read_picture(
     *,
     resize: bool,
     notes: list[str] | None = None,
+    file: BinaryIO | None = None,
 ) -> NDArray[np.uint8]:
     """One picture as uint8 [channels, height, width]; ``channels`` is 1 (grey) or 3 (RGB).
 
     With ``resize`` it is cut to the sides' ratio around its centre and scaled (bilinear, with
     antialiasing; one that has the size keeps its pixels). What is to be known about how it was
-    read is added to ``notes``.
+    read is added to ``notes``. ``file`` is its content where it is not at ``path``.
 
     Raises:
         UserError: no such picture, one that cannot be read, more than 8 bits per channel, several
@@ -52,9 +53,9 @@ def read_picture(
     """
     told = [] if notes is None else notes
     try:
-        file, _ = open_regular(path)
-        with file, warnings.catch_warnings(record=True, action="always") as warned:
-            image = _opened(file, path, told)
+        opened = file or open_regular(path)[0]
+        with opened, warnings.catch_warnings(record=True, action="always") as warned:
+            image = _opened(opened, path, told)
             pixels = _fitted(image, (channels, height, width), resize=resize, where=str(path))
     except UserError:
         raise

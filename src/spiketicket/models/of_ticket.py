@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -63,8 +63,12 @@ def load_into(
             encoder are no numbers.
     """
     ticket = as_ticket(ticket)
+    outer, model = model, _unwrapped(model)
     ours = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     state = ticket.state()
+    if ours.keys() != state.keys():  # searched in a network that was wrapped
+        bare = {_bare(k): v for k, v in state.items()}
+        state = bare if ours.keys() == bare.keys() else state
     theirs = {k: tuple(v.shape) for k, v in state.items()}
     if ours != theirs:
         keys = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
@@ -82,10 +86,34 @@ def load_into(
         raise TicketError("must be finite numbers", where=FILTERS)
     model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
     for layer in ticket.layers if keep_mask else ():
-        module = model.get_submodule(layer.name)
+        name = layer.name if f"{layer.name}.weight" in ours else _bare(layer.name)
+        module = model.get_submodule(name)
         mask = torch.from_numpy(layer.mask.copy()).to(cast("Tensor", module.weight).device)
         _hold(module, mask)
+    return outer
+
+
+_WRAPPERS: Final = ("_orig_mod", "module")
+"""Names under which torch.compile, and DataParallel and DistributedDataParallel hold a network."""
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside of those; its weights are theirs."""
+    while len(held := dict(model.named_children())) == 1 and type(model) in _wrappers():
+        (model,) = held.values()
     return model
+
+
+def _wrappers() -> tuple[type[nn.Module], ...]:
+    from torch._dynamo import OptimizedModule
+
+    return (OptimizedModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def _bare(name: str) -> str:
+    """The name of an entry without those of the wrappers before it."""
+    first, _, rest = name.partition(".")
+    return _bare(rest) if first in _WRAPPERS and rest else name
 
 
 @typed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,15 +140,17 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         UserError: the file cannot be read, is no regular one, or is not TOML within bounds.
     """
     try:
-        # Some editors put a byte order mark first.
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-        return parse_toml(text)
+        content = read_regular(path, MAX_BYTES)
+        # Some editors put a byte order mark first; PowerShell's > writes UTF-16 with one.
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return parse_toml(content.decode("utf-16" if wide else "utf-8-sig"))
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
-        raise UserError("is not a UTF-8 text file", where=str(path)) from error
+        what = "is not a text file in UTF-8, or in UTF-16 with a byte order mark"
+        raise UserError(what, where=str(path), remedy="Save it as UTF-8") from error
     except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
 

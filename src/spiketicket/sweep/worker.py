@@ -26,6 +26,7 @@ from spiketicket.experiment.folder import RunFolder, SeedFolder
 from spiketicket.experiment.measure import measure_run
 from spiketicket.experiment.seed import run_seed, run_stages
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.shared import adopt
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import Fence, InUseError, SupersededError
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
@@ -34,7 +35,6 @@ from spiketicket.progress import NullReporter
 from spiketicket.recipe import DataConfig
 from spiketicket.recipe.consent import Consent, given
 from spiketicket.sweep.plan import Task
-from spiketicket.sweep.shared import adopt
 
 _BEAT_S = 1.0
 """The least time between two reports of progress."""

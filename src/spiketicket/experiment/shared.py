@@ -8,6 +8,8 @@ Two stages with one key differ in nothing but the recipe that their files name.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from spiketicket.errors import UserError
@@ -19,9 +21,11 @@ from spiketicket.experiment.folder import (
     SAMPLE,
     TICKET,
     TIMING,
+    RunFolder,
     StageFolder,
 )
-from spiketicket.experiment.provenance import provenance, versions
+from spiketicket.experiment.keys import stage_keys
+from spiketicket.experiment.provenance import machine, provenance, versions
 from spiketicket.experiment.results import read_result, read_table, write_result
 from spiketicket.experiment.schemas import FinishedStage
 from spiketicket.experiment.setup import Experiment
@@ -31,6 +35,9 @@ from spiketicket.measure import files as _measured_file
 from spiketicket.measure import samples
 from spiketicket.measure.files import is_whole
 from spiketicket.measure.samples import UNREADABLE, drawn_sample
+from spiketicket.methods.stages import stage_of
+from spiketicket.progress import Reporter
+from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.ticket import Ticket
 from spiketicket.ticket.codec import MAX_FILE_BYTES
 
@@ -69,6 +76,64 @@ def adopt(experiment: Experiment, source: Path, folder: Path) -> bool:
     write_result(here.result, facts)
     here.checkpoint.unlink(missing_ok=True)
     return True
+
+
+_MOST_RUNS = 1000
+"""Runs that are looked at."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Takes finished stages over from the other runs in a folder, where they have the same key.
+
+    So a recipe that was changed trains only what the change concerns. Where the data lies is no
+    part of the comparison, what it is does.
+    """
+
+    runs_dir: Path
+    reporter: Reporter
+
+    def __call__(self, experiment: Experiment, name: str, seed: int, folder: Path) -> None:
+        """Put the stage into ``folder`` if a run beside has it; an unsound one is passed by."""
+        if StageFolder(folder).checkpoint.exists():
+            return  # begun here
+        for run in self._runs(name, seed, folder):
+            with contextlib.suppress(UserError):
+                if self._has_same(run, experiment, name, seed):
+                    source = run.seed(seed).stage(name).path
+                    if adopt(experiment, source, folder):
+                        title = stage_of(experiment.recipe, name).title
+                        told = f"{title}, seed {seed}: the same as in {run.path}, taken from there"
+                        self.reporter.message(told)
+                        return
+
+    def _runs(self, name: str, seed: int, folder: Path) -> Iterator[RunFolder]:
+        """Those that have finished such a stage, but for the one that ``folder`` is in."""
+        own = folder.absolute().parent.parent
+        for path in sorted(self.runs_dir.glob("*/recipe.toml"))[:_MOST_RUNS]:
+            run = RunFolder(path.parent)
+            linked = any(p.is_symlink() for p in (run.path, run.seed(seed).path))
+            if run.path.absolute() != own and not linked and run.seed(seed).stage(name).finished:
+                yield run
+
+    @staticmethod
+    def _has_same(run: RunFolder, experiment: Experiment, name: str, seed: int) -> bool:
+        there, device = load_recipe(run.recipe), experiment.device.type
+        if there.train.precision == "auto":
+            known = read_table(run.data, {"checksum": str}).get("precision")
+            if known != experiment.precision:
+                return False
+        keys = [
+            stage_keys(_unplaced(recipe), seed, device, versions())
+            for recipe in (there, experiment.recipe)
+        ]
+        timing = read_table(run.seed(seed).stage(name).timing, {"device": str})
+        same_device = timing["device"] == machine(experiment.device)["device"]
+        return same_device and keys[0].get(name) == keys[1].get(name)
+
+
+def _unplaced(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": ""})})
 
 
 _OF_THE_RECIPE = (TICKET, TIMING, RESULT, MEASURE, SAMPLE)
