@@ -155,7 +155,31 @@ def nothing(_: object) -> dict[str, object]:
     return {}
 
 
+class Tracked:
+    """Has a ``log``, as what ``wandb.init()`` returns."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict[str, float]] = []
+
+    def log(self, values: dict[str, float]) -> None:
+        self.logged.append(values)
+
+
+def notebooks(_: Path) -> dict[str, object]:
+    return {"run": Tracked()}
+
+
+def check_notebooks(names: dict[str, object]) -> None:
+    assert Path("report.html").stat().st_size
+    assert list(Path("figures").glob("*.svg"))
+    assert {"ticket, seed 0/loss", "ticket, seed 0/accuracy"} in [
+        set(x) for x in names["run"].logged
+    ]
+    assert names["classifier"].ticket_.layers
+
+
 SETUP = {
+    "docs/notebooks.md": (notebooks, check_notebooks),
     "README.md": (readme, check_readme),
     "docs/api-events.md": (events, check_events),
     "docs/api-files.md": (my_ticket, check_files),
