@@ -85,6 +85,7 @@ def test_no_fence_is_left_open() -> None:
 
 def readme(folder: Path) -> dict[str, object]:
     import torch
+    from PIL import Image
     from torch import nn
     from torch.utils.data import TensorDataset
 
@@ -92,6 +93,7 @@ def readme(folder: Path) -> dict[str, object]:
         def __init__(self) -> None:
             super().__init__(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
 
+    Image.new("L", (8, 8)).save(folder / "digit.png")
     x, y = torch.randn(130, 4, 4), torch.arange(130) % 3
     return {
         "MyNet": MyNet,
