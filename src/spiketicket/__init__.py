@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from spiketicket.compare.methods import compare_methods
     from spiketicket.engine.engine import Engine
     from spiketicket.experiment.attach import Search, attach
+    from spiketicket.experiment.classifier import TicketClassifier
     from spiketicket.experiment.evaluate import evaluate_ticket
     from spiketicket.experiment.find import find, train_dense
     from spiketicket.experiment.search import reset_state, search
+    from spiketicket.experiment.tensorboard import TensorBoard
     from spiketicket.experiment.traced import with_graph
     from spiketicket.experiment.whiten import whiten
-    from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks
+    from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks, state_dict
     from spiketicket.recipe import load_recipe
     from spiketicket.sweep import sweep_recipe
     from spiketicket.ticket import Ticket, read_metadata
@@ -33,7 +35,9 @@ if "torch" not in sys.modules:
 _HOME = {
     "Engine": "engine.engine",
     "Search": "experiment.attach",
+    "TensorBoard": "experiment.tensorboard",
     "Ticket": "ticket",
+    "TicketClassifier": "experiment.classifier",
     "attach": "experiment.attach",
     "compare_methods": "compare.methods",
     "evaluate_ticket": "experiment.evaluate",
@@ -45,6 +49,7 @@ _HOME = {
     "remove_masks": "models.of_ticket",
     "reset_state": "experiment.search",
     "search": "experiment.search",
+    "state_dict": "models.of_ticket",
     "sweep_recipe": "sweep",
     "train_dense": "experiment.find",
     "whiten": "experiment.whiten",
@@ -54,7 +59,9 @@ _HOME = {
 __all__ = [
     "Engine",
     "Search",
+    "TensorBoard",
     "Ticket",
+    "TicketClassifier",
     "attach",
     "compare_methods",
     "evaluate_ticket",
@@ -66,6 +73,7 @@ __all__ = [
     "remove_masks",
     "reset_state",
     "search",
+    "state_dict",
     "sweep_recipe",
     "train_dense",
     "whiten",

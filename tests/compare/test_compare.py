@@ -1,5 +1,6 @@
 """Methods beside each other: one dense net, whole costs, and files that say the same."""
 
+import inspect
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -9,8 +10,10 @@ from command import spiketicket
 from one_stage import stage_of
 
 from spiketicket import compare
+from spiketicket.cli.compare import compare as compare_command
 from spiketicket.compare.figures import figures
 from spiketicket.compare.found import Compared, Cost, Row
+from spiketicket.compare.methods import compare_methods
 from spiketicket.errors import RecipeError, UserError
 from spiketicket.experiment.keys import stage_keys
 from spiketicket.recipe import parse_recipe
@@ -287,3 +290,12 @@ def test_unfinished_runs_are_named(tmp_path):
         compare.collect(entries(("snip",), (0.5,), method_options=(SNIP,)), tmp_path)
     with pytest.raises(RecipeError, match=r"imp: .*rounds and share"):
         entries(("imp",), (0.5,), method_options=("imp.rounds=2", "imp.share=0.5"))
+
+
+def test_the_defaults_are_those_of_the_command():
+    command = inspect.signature(compare_command).parameters
+    given = inspect.signature(compare_methods).parameters
+    assert command["methods"].default == ",".join(given["methods"].default)
+    assert command["density"].default == ",".join(map(str, given["densities"].default))
+    assert command["seeds"].default == given["seeds"].default
+    assert command["budget"].default.value == given["budget"].default

@@ -86,6 +86,7 @@ def test_no_fence_is_left_open() -> None:
 
 def readme(folder: Path) -> dict[str, object]:
     import torch
+    from PIL import Image
     from torch import nn
     from torch.utils.data import TensorDataset
 
@@ -93,6 +94,7 @@ def readme(folder: Path) -> dict[str, object]:
         def __init__(self) -> None:
             super().__init__(nn.Flatten(), nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3))
 
+    Image.new("L", (8, 8)).save(folder / "digit.png")
     x, y = torch.randn(130, 4, 4), torch.arange(130) % 3
     return {
         "MyNet": MyNet,
@@ -156,7 +158,31 @@ def nothing(_: object) -> dict[str, object]:
     return {}
 
 
+class Tracked:
+    """Has a ``log``, as what ``wandb.init()`` returns."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict[str, float]] = []
+
+    def log(self, values: dict[str, float]) -> None:
+        self.logged.append(values)
+
+
+def notebooks(_: Path) -> dict[str, object]:
+    return {"run": Tracked()}
+
+
+def check_notebooks(names: dict[str, object]) -> None:
+    assert Path("report.html").stat().st_size
+    assert list(Path("figures").glob("*.svg"))
+    assert {"ticket, seed 0/loss", "ticket, seed 0/accuracy"} in [
+        set(x) for x in names["run"].logged
+    ]
+    assert names["classifier"].ticket_.layers
+
+
 SETUP = {
+    "docs/notebooks.md": (notebooks, check_notebooks),
     "README.md": (readme, check_readme),
     "docs/api-events.md": (events, check_events),
     "docs/api-files.md": (my_ticket, check_files),

@@ -14,6 +14,7 @@ from spiketicket.compare.found import Compared, collect
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.typed import typed
 from spiketicket.recipe import Recipe, given_tables, setting_texts
+from spiketicket.recipe.consent import Consent, given
 from spiketicket.sweep import Executor, Local, Observer, run_runs
 from spiketicket.sweep.display import observing
 
@@ -45,6 +46,9 @@ def compare_methods(
     executor: Executor | None = None,
     retry_failed: bool = False,
     observer: Observer | None = None,
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> Compared:
@@ -55,7 +59,8 @@ def compare_methods(
     Args:
         recipe, overrides, settings: those of :func:`spiketicket.load_recipe`, but for the ticket's.
         methods, densities, method_options, seeds, budget: as in :func:`make_entries`.
-        runs_dir, retry_failed: as in :func:`spiketicket.sweep.run_runs`.
+        runs_dir, retry_failed, network, options, trust_options: as in
+            :func:`spiketicket.sweep.run_runs`.
         workers: processes on this machine; or an ``executor``.
         observer: is told what happens; without one the comparison shows itself, unless ``progress``
             is False.
@@ -66,6 +71,7 @@ def compare_methods(
     """
     if executor is not None and workers != 1:
         raise UserError("is for no executor", where=argument("workers"), value=workers)
+    consent = Consent(network, options, trust_options)
     tables, source = given_tables(recipe)
     entries = make_entries(
         tables,
@@ -85,11 +91,13 @@ def compare_methods(
             name=sweep_name(Path(source).stem, entries),
             retry_failed=retry_failed,
             observer=listener,
+            **vars(consent),
         )
     if not any(row["state"] == "done" for row in result.rows):
         told = [result.stopped, *(error for row in result.rows for error in row["errors"])]
         raise UserError(next(filter(None, told), "none of the runs is finished"))
-    return collect(entries, Path(runs_dir), budget)
+    with given(consent):
+        return collect(entries, Path(runs_dir), budget)
 
 
 def sweep_name(stem: str, entries: Sequence[Entry]) -> str:

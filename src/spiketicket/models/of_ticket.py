@@ -84,7 +84,7 @@ def load_into(
         raise TicketError(what, value=shown)
     if encoder_of(model) is not None and not np.isfinite(state[FILTERS]).all():
         raise TicketError("must be finite numbers", where=FILTERS)
-    model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
+    model.load_state_dict(state_dict(ticket))
     for layer in ticket.layers if keep_mask else ():
         name = layer.name if f"{layer.name}.weight" in ours else _bare(layer.name)
         module = model.get_submodule(name)
@@ -114,6 +114,17 @@ def _bare(name: str) -> str:
     """The name of an entry without those of the wrappers before it."""
     first, _, rest = name.partition(".")
     return _bare(rest) if first in _WRAPPERS and rest else name
+
+
+@typed
+def state_dict(ticket: Ticket | str | os.PathLike[str]) -> dict[str, Tensor]:
+    """A ticket as the state dict of its network: new tensors on the CPU, pruned weights are 0.
+
+    ``model.load_state_dict(spiketicket.state_dict("my.ticket"))`` puts it into any network of the
+    same shapes; :func:`load_into` says what differs where there is another.
+    """
+    state = as_ticket(ticket).state()
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in state.items()}
 
 
 @typed

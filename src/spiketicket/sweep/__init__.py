@@ -132,6 +132,9 @@ def sweep_recipe(
     name: str = "",
     retry_failed: bool = False,
     observer: Observer | None = None,
+    network: str = "",
+    options: Mapping[str, Any] | None = None,
+    trust_options: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> SweepResult:
@@ -144,7 +147,7 @@ def sweep_recipe(
         axes: keys of the recipe, each with its values; ``seed`` is for repetitions. Or
             ``section.key=values`` texts, as on the command line.
         zipped: take the axes' values together, not their product.
-        runs_dir, name, retry_failed: as in :func:`run_runs`.
+        runs_dir, name, retry_failed, network, options, trust_options: as in :func:`run_runs`.
         workers: processes on this machine; or an ``executor``, such as :class:`RayCluster`.
         observer: is told what happens; without one the sweep shows itself, as a table on a terminal
             and as lines elsewhere, unless ``progress`` is False.
@@ -163,7 +166,15 @@ def sweep_recipe(
     carrier = executor or Local(workers)
     with observing(progress, observer) as listener:
         return run_runs(
-            made, runs_dir, carrier, name=name, retry_failed=retry_failed, observer=listener
+            made,
+            runs_dir,
+            carrier,
+            name=name,
+            retry_failed=retry_failed,
+            observer=listener,
+            network=network,
+            options=options,
+            trust_options=trust_options,
         )
 
 
