@@ -37,6 +37,7 @@ RUN = {
     "run",
     "show",
     "verify",
+    "recipe explain",
     "version",
     "data list",
     "zoo list",

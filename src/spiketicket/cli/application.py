@@ -33,6 +33,7 @@ COMMANDS = {
     "pack": ("pack", "pack"),
     "export": ("export", "export"),
     "report": ("report", "report"),
+    "recipe": ("recipe", "app"),
     "data": ("data", "app"),
     "zoo": ("zoo", "app"),
     "version": ("version", "version"),

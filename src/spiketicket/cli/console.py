@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -49,6 +50,12 @@ def print_line(text: str, style: str = "") -> None:
     """Print a line as it is, or folded between words on a terminal."""
     made = console()
     made.print(_text(text, style), soft_wrap=not made.is_terminal)
+
+
+def print_indented(text: str, indent: int = 4) -> None:
+    """Print a paragraph between words, each line of it ``indent`` columns from the left."""
+    if text:
+        console().print(Padding(_text(text), (0, 0, 0, indent), expand=False))
 
 
 def _text(text: str, style: str = "", keep: str = "") -> Text:

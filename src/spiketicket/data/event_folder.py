@@ -70,6 +70,10 @@ class Config(TimedConfig):
     split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
+    def sides_of_sensor(self) -> tuple[int, int] | None:
+        """Width and height of the sensor, where they are stated."""
+        return self.sensor
+
 
 def load(config: Config) -> Dataset:
     """Read every recording.

@@ -47,6 +47,8 @@ class Config(DataConfig):
     ``root`` is not part of a recipe's hash, ``folder`` is: name the pictures with it.
     """
 
+    side_keys = ("size",)
+
     name: Literal["image_folder"] = "image_folder"
     folder: Inside = ""
     """Path below ``root`` of the folder with the classes; empty is ``root`` itself. It does not
@@ -59,6 +61,10 @@ class Config(DataConfig):
     """Fraction of each class that becomes the test part where there is no train/ and test/."""
     split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
+
+    def stated_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a sample."""
+        return self.channels, self.size, self.size
 
 
 def load(config: Config) -> Dataset:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import numpy as np
 from annotated_types import Ge, Interval, Lt
@@ -32,11 +32,25 @@ MEAN, STD = 0.0, 1 / 255
 class RecordingConfig(DataConfig, FrameConfig):
     """Framing, and what is done to training frames at random beside ``pad_crop`` and ``flip``."""
 
+    camera: ClassVar[tuple[int, int] | None] = None
+    """Width and height of the sensor, where it is always the same."""
+    side_keys = ("height", "width")
+
     drop_events: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability with which each event of a training sample is left out, drawn anew each time."""
     jitter_events: Annotated[float, Interval(ge=0, le=1)] = 0.0
     """Largest change of an event's time in training, either way, as a share of a frame's duration;
     drawn anew each time."""
+
+    def stated_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of a frame, where the settings alone say them."""
+        width, height = self.sides_of_sensor() or (None, None)
+        height, width = self.height or height, self.width or width
+        return None if height is None or width is None else (self.channels, height, width)
+
+    def sides_of_sensor(self) -> tuple[int, int] | None:
+        """Width and height of the sensor, where they are known."""
+        return self.camera
 
     @model_validator(mode="after")
     def _events_are_counted(self) -> RecordingConfig:

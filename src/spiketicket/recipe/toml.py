@@ -58,3 +58,14 @@ def _check_values(tables: dict[str, Any]) -> None:
         if not level:
             return
     raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+
+
+def toml_text(value: object) -> str:
+    """A value as a TOML file has it; tables in one line."""
+    import tomli_w
+
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_text(value[key])}' for key in value)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_text(item) for item in value)}]"
+    return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")
