@@ -132,7 +132,7 @@ class Reading:
 
 
 Parts = Mapping[str, Sequence[Recording]]
-"""The recordings of ``train`` and of ``test``."""
+"""The recordings of ``train`` and of ``test``, and of ``val`` where there is one."""
 
 _NEVER: Final = 2**63 - 1
 """Behind the time of any event."""
@@ -283,7 +283,9 @@ def one(parts: Parts, index: int, part: str, reading: Reading) -> tuple[Events, 
     Raises:
         UserError: there are not as many samples.
     """
-    rows = parts[part]
+    rows = parts.get(part)
+    if rows is None:
+        raise UserError("is no part of this data set", where="part", value=part)
     if not 0 <= index < len(rows):
         raise UserError(
             f"must be from 0 to {len(rows) - 1}, the {part} samples", where="index", value=index
@@ -294,7 +296,8 @@ def one(parts: Parts, index: int, part: str, reading: Reading) -> tuple[Events, 
 
 def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
     """Read every recording of a data set by itself: how long, how many events, which are broken."""
-    durations, counts, broken, notes = [], [], [], 0
+    durations, counts, broken = [], [], []
+    noted, remarks = 0, Notes()
     for path in sorted({r.path for rows in parts.values() for r in rows}):
         try:
             found = reading.stretches(path) if split else [reading.whole(path)]
@@ -303,5 +306,6 @@ def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
             continue
         durations.append(sum(events.duration_us for events in found))
         counts.append(sum(len(events) for events in found))
-        notes += bool(found[0].notes)
-    return Survey(tuple(durations), tuple(counts), tuple(broken), notes)
+        noted += bool(found[0].notes)
+        remarks += [(path.name, note) for note in found[0].notes]
+    return Survey(tuple(durations), tuple(counts), tuple(broken), noted, tuple(alike(remarks)))

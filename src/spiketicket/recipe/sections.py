@@ -57,7 +57,8 @@ class DataConfig(Section):
     """Folder with the files; empty means the one named by SPIKETICKET_DATA. A relative one is
     relative to the recipe's file, or to the working directory where no file gave it."""
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """Fraction of the training samples held out for every choice made before the test."""
+    """Fraction of the training samples held out for every choice made before the test; not read
+    where the data set has a validation split of its own (``val/`` in a folder of yours)."""
     pad_crop: Annotated[int, Interval(ge=0, le=32)] = 0
     """Pixels of padding for random crops; 0 turns them off."""
     pad_mode: Annotated[Literal["zeros", "reflect"], LATER] = "zeros"
