@@ -19,6 +19,7 @@ from spiketicket.machine.output import fail, say, tell
 
 # command -> its file, and the function or the group of commands in it
 COMMANDS = {
+    "init": ("init", "init"),
     "find": ("find", "find"),
     "train": ("train", "train"),
     "sweep": ("sweep", "sweep"),
