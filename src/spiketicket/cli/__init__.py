@@ -39,7 +39,8 @@ def _do(arguments: list[str]) -> int:
         return run(arguments[1:])
     from spiketicket.cli.application import COMMANDS, make_app
 
-    make_app((first,) if first in COMMANDS else tuple(COMMANDS))()
+    chosen = (first,) if first in COMMANDS else tuple(COMMANDS)
+    make_app(chosen)(prog_name="spiketicket")
     return 0
 
 

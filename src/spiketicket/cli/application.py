@@ -13,32 +13,43 @@ from typer.core import TyperCommand, TyperGroup
 
 from spiketicket._version import __version__
 from spiketicket.cli.alive import alive
+from spiketicket.cli.examples import EXAMPLES
 from spiketicket.cli.guard import EXPECTED, SOME_FAILED, said, told_notes
 from spiketicket.cli.wording import speak_of
 from spiketicket.machine.output import fail, say, tell
 
-# command -> its file, and the function or the group of commands in it
-COMMANDS = {
-    "init": ("init", "init"),
-    "find": ("find", "find"),
-    "train": ("train", "train"),
-    "sweep": ("sweep", "sweep"),
-    "compare": ("compare", "compare"),
-    "reproduce": ("reproduce", "reproduce"),
-    "run": ("application", "run"),
-    "eval": ("eval", "evaluate"),
-    "measure": ("measure", "measure"),
-    "bench": ("bench", "bench"),
-    "show": ("show", "show"),
-    "verify": ("verify", "verify"),
-    "pack": ("pack", "pack"),
-    "export": ("export", "export"),
-    "report": ("report", "report"),
-    "recipe": ("recipe", "app"),
-    "data": ("data", "app"),
-    "zoo": ("zoo", "app"),
-    "version": ("version", "version"),
+GROUPS = {
+    "First steps": {
+        "init": ("init", "init"),
+        "find": ("find", "find"),
+        "show": ("show", "show"),
+        "report": ("report", "report"),
+        "recipe": ("recipe", "app"),
+    },
+    "Measure and compare": {
+        "eval": ("eval", "evaluate"),
+        "measure": ("measure", "measure"),
+        "verify": ("verify", "verify"),
+        "bench": ("bench", "bench"),
+        "train": ("train", "train"),
+        "sweep": ("sweep", "sweep"),
+        "compare": ("compare", "compare"),
+        "reproduce": ("reproduce", "reproduce"),
+    },
+    "Ship": {
+        "run": ("application", "run"),
+        "export": ("export", "export"),
+        "pack": ("pack", "pack"),
+        "zoo": ("zoo", "app"),
+    },
+    "Data": {"data": ("data", "app")},
+    "This program": {
+        "completion": ("completion", "completion"),
+        "version": ("version", "version"),
+    },
 }
+"""Group of the help -> command -> its file, and the function or the group of commands in it."""
+COMMANDS = {name: place for group in GROUPS.values() for name, place in group.items()}
 
 # it reads its own arguments
 _SETTINGS = {
@@ -86,6 +97,11 @@ class GuardedGroup(TyperGroup):
             tell("stopped")
             code = SOME_FAILED
         sys.exit(code if isinstance(code, int) else 0)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order of the help."""
+        order = list(COMMANDS)
+        return sorted(super().list_commands(ctx), key=order.index)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -136,6 +152,20 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
+def print_help_of_run() -> None:
+    """The help of ``run``, whose own parser starts faster, as the other commands have it."""
+    from spiketicket.cli.run import as_command
+
+    shown = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    shown.command(
+        "run",
+        cls=LivingCommand,
+        epilog=_example("run"),
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(as_command())
+    shown(["--help"], prog_name="spiketicket run", standalone_mode=False)
+
+
 def make_app(commands: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
     """The command line with some of its commands; only their files are imported."""
     made = typer.Typer(
@@ -143,18 +173,35 @@ def make_app(commands: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
         cls=GuardedGroup,
         help="Find a lottery ticket inside a spiking neural network, test if it wins, ship it.",
         no_args_is_help=True,
+        epilog=_example("find"),
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.callback()(_root)
+    panels = {name: group for group, names in GROUPS.items() for name in names}
     for name in commands:
         file, attribute = COMMANDS[name]
         command = getattr(importlib.import_module(f"spiketicket.cli.{file}"), attribute)
         if isinstance(command, typer.Typer):
             for part in command.registered_commands:
                 part.cls = LivingCommand
-            made.add_typer(command, name=name)
+                below = part.name or getattr(part.callback, "__name__", "")
+                part.epilog = _example(f"{name} {below}")
+            first = next(text for key, text in EXAMPLES.items() if key.startswith(f"{name} "))
+            made.add_typer(
+                command, name=name, rich_help_panel=panels[name], epilog=f"Example: {first}"
+            )
         else:
-            made.command(name, cls=LivingCommand, context_settings=_SETTINGS.get(name))(command)
+            made.command(
+                name,
+                cls=LivingCommand,
+                context_settings=_SETTINGS.get(name),
+                rich_help_panel=panels[name],
+                epilog=_example(name),
+            )(command)
     return made
+
+
+def _example(command: str) -> str:
+    return f"Example: {EXAMPLES[command]}"

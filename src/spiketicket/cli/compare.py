@@ -168,10 +168,10 @@ def _entries(
     options: list[str] | None,
     budget: Budget,
 ) -> list[Entry]:
+    path = recipe_path(recipe)
     from spiketicket.compare import make_entries
     from spiketicket.recipe import recipe_tables
 
-    path = recipe_path(recipe)
     try:
         densities = [float(text) for text in density.split(",")]
     except ValueError:

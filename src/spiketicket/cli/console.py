@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
-from rich.padding import Padding
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,31 +32,62 @@ def print_table(
         table.add_column(name, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
-    console().print(table)
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table; where no terminal sets a width it is as wide as its longest words need."""
+    made = console()
+    if not made.is_terminal:
+        least = Measurement.get(made, made.options, table).minimum
+        made.width = max(made.width, least)
+    made.print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
-    """Print name and value, one a line."""
+    """Print name and value, one a line; a long value goes on below itself, between its words.
+
+    A word is never broken: a path or a digest can be copied.
+    """
     if title:
         print_line(title, "bold")
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(_text(name), _text(value))
-    console().print(table)
+    shown_facts = [(_plain(name), _plain(value)) for name, value in facts]
+    made = console()
+    indent = 2 + max((len(name) for name, _ in shown_facts), default=0)
+    for name, value in shown_facts:
+        first, *more = _wrapped(value, made.width - indent - 1) or [""]
+        line = Text(f" {name}".ljust(indent + 1), "dim")
+        made.print(line.append(first, "not dim"), soft_wrap=True)
+        for part in more:
+            made.print(Text(" " * (indent + 1) + part), soft_wrap=True)
 
 
 def print_line(text: str, style: str = "") -> None:
-    """Print a line as it is, or folded between words on a terminal."""
+    """Print a line, folded between words on a terminal, else as it is: it may hold a command."""
     made = console()
     made.print(_text(text, style), soft_wrap=not made.is_terminal)
 
 
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 20),
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    )
+
+
 def print_indented(text: str, indent: int = 4) -> None:
     """Print a paragraph between words, each line of it ``indent`` columns from the left."""
-    if text:
-        console().print(Padding(_text(text), (0, 0, 0, indent), expand=False))
+    made = console()
+    for part in _wrapped(_plain(text), made.width - indent):
+        made.print(Text(" " * indent + part), soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    return cut(shown(text), LONGEST)
 
 
 def _text(text: str, style: str = "", keep: str = "") -> Text:

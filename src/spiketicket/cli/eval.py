@@ -15,6 +15,7 @@ from spiketicket.cli.options import (
     MaxMemoryOption,
     RootOption,
     require_device,
+    require_there,
     with_consent,
 )
 from spiketicket.machine.output import say_json
@@ -40,6 +41,7 @@ def evaluate(
     On another processor a spike at the threshold may fall otherwise: below means by more than
     half a point or one sample.
     """
+    require_there(*tickets)
     where = require_device(device)
 
     from spiketicket.cli.console import print_line

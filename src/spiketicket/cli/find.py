@@ -77,8 +77,9 @@ def find(
     """
     from spiketicket.recipe import load_recipe
 
+    path = recipe_path(recipe)
     where = require_device(device)
-    made = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    made = load_recipe(path, settings_of(overrides, tune))
     loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning

@@ -21,6 +21,7 @@ from spiketicket.cli.options import (
     RootOption,
     ThreadsOption,
     require_device,
+    require_there,
 )
 from spiketicket.cli.print_measure import Row
 from spiketicket.machine.output import fail, say_whole
@@ -61,6 +62,7 @@ def measure(
     is measured, and what was found is written into its folder. Ends with 1 where a run has tickets
     that cannot be measured; the others are.
     """
+    require_there(*sources)
     where = require_device(device)
 
     from spiketicket.cli.print_measure import print_measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,7 +14,7 @@ from spiketicket.cli.guard import BAD_INPUT, EXPECTED, SOME_FAILED, said
 from spiketicket.cli.wording import speak_of
 from spiketicket.errors import UserError
 from spiketicket.machine.bounded import DEFAULT_MEMORY, set_max_memory
-from spiketicket.machine.output import fail, note, say, say_json, say_whole, shown, tell
+from spiketicket.machine.output import fail, note, say, say_json, shown, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str]) -> int:
 
     argparse reads them: typer alone would take longer to start than the classifier.
     """
+    if {"-h", "--help"} & set(arguments):
+        from spiketicket.cli.application import print_help_of_run
+
+        print_help_of_run()
+        return 0
     parser = _parser()
     speak_of({option for action in parser._actions for option in action.option_strings})
     options = parser.parse_args(arguments)
@@ -66,12 +71,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Usage and the mistake."""
-        tell(" ".join(self.format_usage().split()))
-        fail(message)
+        tell(f"Usage: {self.prog} [OPTIONS] TICKET INPUT...")
+        fail(f"{message}. See {self.prog} --help")
         raise SystemExit(BAD_INPUT)
-
-    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ARG002
-        say_whole(message.rstrip("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "others go on.",
         epilog="Ends with 1 where some inputs failed, with 2 where all did.",
         allow_abbrev=False,
+        add_help=False,
     )
     add = parser.add_argument
     add("ticket", type=Path, metavar="TICKET", help="a .ticket file")
@@ -126,6 +129,42 @@ def _parser() -> argparse.ArgumentParser:
     add("--plan", action="store_true", help="show how each layer is computed, and its time")
     add("--json", action="store_true", dest="as_json", help="print JSON and nothing else")
     return parser
+
+
+def as_command() -> Callable[..., None]:
+    """A function with the arguments and options of ``run``, for its help alone."""
+    import inspect
+    from typing import Annotated
+
+    import typer
+
+    parser, parameters = _parser(), []
+    for action in parser._actions:
+        about: dict[str, Any] = {"help": action.help, "show_default": False}
+        flag = action.nargs == 0
+        if not action.option_strings:
+            made: Any = typer.Argument(metavar=action.metavar, **about)
+            default: Any = inspect.Parameter.empty
+            if action.nargs:
+                made = typer.Argument(metavar=f"{action.metavar}...", **about)
+        else:
+            metavar = "|".join(action.choices) if action.choices else action.metavar
+            metavar = None if flag else str(metavar)
+            made = typer.Option(*action.option_strings, metavar=metavar, **about)
+            default = False if flag else ""
+        kind: Any = bool if flag else str
+        annotation: Any = Annotated[kind, made]
+        kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(
+            inspect.Parameter(action.dest, kinds, default=default, annotation=annotation)
+        )
+
+    def command(**given: Any) -> None:
+        del given
+
+    command.__doc__ = f"{parser.description}\n\n{parser.epilog}"
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
 
 
 def _count(text: str) -> int:

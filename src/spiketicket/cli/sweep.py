@@ -167,10 +167,10 @@ def _write_reports(rows: Sequence[dict[str, Any]]) -> None:
 def _runs(
     recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
 ) -> list[Run]:
+    path = recipe_path(recipe)
     from spiketicket.recipe import recipe_tables
     from spiketicket.sweep.axes import count, make_runs, parse_axes
 
-    path = recipe_path(recipe)
     tables = recipe_tables(path)
     axes = parse_axes(axis, overrides)
     runs, seeds = count(axes, zipped=zipped)

@@ -42,8 +42,9 @@ def train(
     """Train the dense net of a recipe and test it once, at the end."""
     from spiketicket.recipe import load_recipe
 
+    path = recipe_path(recipe)
     where = require_device(device)
-    loaded = load_recipe(recipe_path(recipe), settings_of(overrides, tune))
+    loaded = load_recipe(path, settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.cli.progress import reporter_for

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LONGEST = 4000
 """Characters of a line; more of it is cut."""
 _MOST_LINES = 100
-_WIDTH_IN_A_FILE = 240
+_WIDTH_IN_A_FILE = 80
 _FLUSH_S = 1.0
 _SIMPLER = {
     "±": "+-",
@@ -135,14 +135,16 @@ def fail(*problems: str) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and bars go: as wide as the terminal, or wide where there is none."""
+    """Where tables and bars go: as wide as the terminal, or else as COLUMNS says, or 80."""
     from rich.console import Console
 
     _last["said"] = time.monotonic()
     made = Console(highlight=False, stderr=stderr)
     if made.is_terminal:
         return made
-    return Console(highlight=False, stderr=stderr, width=_WIDTH_IN_A_FILE)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
+    return Console(highlight=False, stderr=stderr, width=width or _WIDTH_IN_A_FILE)
 
 
 def close(code: int) -> int:
