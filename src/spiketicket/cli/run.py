@@ -143,10 +143,9 @@ def as_command() -> Callable[..., None]:
         about: dict[str, Any] = {"help": action.help, "show_default": False}
         flag = action.nargs == 0
         if not action.option_strings:
-            made: Any = typer.Argument(metavar=action.metavar, **about)
+            several = "..." if action.nargs else ""
+            made: Any = typer.Argument(metavar=f"{action.metavar}{several}", **about)
             default: Any = inspect.Parameter.empty
-            if action.nargs:
-                made = typer.Argument(metavar=f"{action.metavar}...", **about)
         else:
             metavar = "|".join(action.choices) if action.choices else action.metavar
             metavar = None if flag else str(metavar)
