@@ -122,9 +122,19 @@ def did_you_mean(name: object, known: Iterable[str], listed: str = "Known", most
     ``listed`` stands before the list; there is none where it is empty.
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name)[:_LONGEST_VALUE], names, n=most, cutoff=0.5)
-    asked = [f"Did you mean {' or '.join(near)}?"] if near else []
-    return " ".join([*asked, f"{listed}: {', '.join(names) or 'none'}"] if listed else asked)
+    told = asked(nearest(name, names, most))
+    whole = f"{listed}: {', '.join(names) or 'none'}" if listed else ""
+    return " ".join(filter(None, (told, whole)))
+
+
+def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0.5) -> list[str]:
+    """Those of the ``known`` names that are spelled most alike to a wrong one."""
+    return difflib.get_close_matches(str(name)[:_LONGEST_VALUE], [*known], n=most, cutoff=cutoff)
+
+
+def asked(names: Sequence[str]) -> str:
+    """``"Did you mean a or b?"``; "" without names."""
+    return f"Did you mean {' or '.join(names)}?" if names else ""
 
 
 def _shown(value: object) -> str:

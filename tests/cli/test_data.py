@@ -94,3 +94,30 @@ def test_check_of_recordings_shows_them_and_names_a_broken_one(
     assert result.exit_code == 2
     assert "1.bin" in result.stdout
     assert "1.bin" in result.stderr
+
+
+def test_check_says_what_is_in_a_folder_and_why_it_is_remarkable(
+    spike: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIKETICKET_CACHE", str(tmp_path / "cache"))
+    mine = tmp_path / "mine"
+    for part, count in (("train", 3), ("val", 2), ("test", 1)):
+        for label, name in enumerate(("left", "right")):
+            for i in range(count):
+                last = 3000 + 100 * (len(part) + 10 * i + 100 * label)
+                recording(mine / part / name / f"{i}.bin", last)
+    one_sided = mine / "train" / "left" / "0.bin"
+    one_sided.write_bytes(bytes([1, 2, 0x80, 0, 9, 3, 4, 0x80, 1, 0]))
+    copied = mine / "test" / "right" / "0.bin"
+    copied.write_bytes((mine / "train" / "right" / "1.bin").read_bytes())
+    (mine / "notes.txt").write_text("mine")
+    options = ("--root", str(mine), "--set", "data.sensor=[34, 34]")
+    told = json.loads(spike("data", "check", "event_folder", *options, "--json").stdout)
+    assert told["validation_counts"] == [2, 2]
+    assert told["train_counts"] == [3, 3]
+    output = " ".join(spike("data", "check", "event_folder", *options).stdout.split())
+    assert "left 3 2 1 right 3 2 1" in output
+    assert "validation samples 4" in output
+    assert "remark 0.bin: all 2 events are ON" in output
+    assert f"left out, as it is not in train, test, val: {mine / 'notes.txt'}" in output
+    assert "equal bytes: 1 file is in train and in test, first" in output

@@ -124,7 +124,11 @@ def test_quiet_still_says_what_matters(spike: Run, fake_run: Any) -> None:
 
 
 @pytest.mark.parametrize("command", [["find"], ["train"], ["eval", "a.ticket"]], ids=" ".join)
-def test_json_is_all_there_is(spike: Run, fake_run: Any, command: list[str]) -> None:
+def test_json_is_all_there_is(
+    spike: Run, fake_run: Any, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.ticket").touch()
     result = spike(*command, "--json")
     assert isinstance(json.loads(result.stdout), dict)
     assert result.stderr == ""
@@ -139,6 +143,7 @@ def test_train_prints_the_dense_net(spike: Run, fake_run: Any) -> None:
 
 
 def test_eval_prints_the_accuracy(spike: Run, fake_run: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.ticket").touch()
     result = spike("eval", str(tmp_path / "a.ticket"), "--root", "/data")
     assert "97.25 %" in result.stdout
     options = {"root": "/data", "device": "cpu", "flip": False, **NO_NETWORK}

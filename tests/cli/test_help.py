@@ -1,16 +1,28 @@
 """Help comes without PyTorch; how soon, benchmarks/start.py says."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from command import Result
+
+from spiketicket.cli import app
+from spiketicket.cli.application import GROUPS
+from spiketicket.cli.completion import words
+from spiketicket.cli.console import print_facts
+from spiketicket.cli.declare import Group
+from spiketicket.cli.parse import parse
 
 pytestmark = pytest.mark.slow
 
 
 COMMANDS = [
+    "init",
+    "recipe",
+    "completion",
     "find",
     "train",
     "sweep",
@@ -70,3 +82,121 @@ def test_version(spike: Callable[..., Result]) -> None:
     verbose = spike("version", "--verbose").output
     for word in ("python", "torch", "numpy", "threads", "cuda", "engine", "neurons"):
         assert word in verbose
+
+
+def commands() -> list[str]:
+    return [name for name in words() if name]
+
+
+@pytest.mark.parametrize("command", ["", *commands()])
+def test_every_help_fits_80_columns_and_has_an_example(
+    spike: Callable[..., Result], command: str
+) -> None:
+    shown = spike(*command.split(), "--help").output
+    assert max(map(len, shown.splitlines())) <= 80
+    _, _, example = " ".join(shown.split()).partition("Examples: ")
+    assert example.startswith(f"spiketicket {command}".strip())
+
+
+def examples() -> list[str]:
+    made = app.commands.values()
+    every = [part for c in made for part in (c.commands.values() if isinstance(c, Group) else [c])]
+    return [example for command in every for example in command.examples]
+
+
+@pytest.mark.parametrize("example", examples())
+def test_an_example_is_understood(example: str) -> None:
+    program, first, *rest = shlex.split(example.partition(" > ")[0])
+    assert program == "spiketicket"
+    command = app.command(first)
+    if isinstance(command, Group):
+        command, rest = command.commands[rest[0]], rest[1:]
+    assert isinstance(parse(command, rest), dict)
+
+
+def test_the_help_has_groups_in_their_order(spike: Callable[..., Result]) -> None:
+    shown = spike("--help").output
+    places = [shown.index(f"\n{group}") for group in GROUPS]
+    assert places == sorted(places)
+
+
+def test_python_m() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "spiketicket", "version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("spiketicket ")
+    wrong = subprocess.run(
+        [sys.executable, "-m", "spiketicket", "version", "-x"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("Usage: spiketicket version")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "find nowhere.toml",
+        "train nowhere.toml",
+        "sweep nowhere.toml --axis seed=0,1",
+        "compare nowhere.toml --methods imp --density 0.5",
+        "eval nowhere.ticket",
+        "measure nowhere.ticket",
+        "bench nowhere.ticket",
+        "verify nowhere.ticket",
+        "show nowhere.ticket",
+        "run nowhere.ticket x.png",
+        "export nowhere.ticket --to onnx -o out",
+        "export nowhere.ticket --to c -o out",
+        "pack nowhere.ticket -o out.ticket",
+        "report nowhere",
+        "init --images nowhere",
+    ],
+)
+def test_a_missing_file_is_told_before_pytorch_is_there(line: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from spiketicket.cli import main
+sys.argv = ["spiketicket", *{line.split()!r}]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 2, end.code
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stderr.startswith("error: ")
+    assert "nowhere" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_is_refused_as_the_others_are(spike: Callable[..., Result]) -> None:
+    for command in ("run", "eval"):
+        lines = spike(command).stderr.splitlines()
+        assert lines[0].startswith(f"Usage: spiketicket {command} [OPTIONS] ")
+        assert lines[1].startswith("error: ")
+        assert lines[1].endswith(f". See spiketicket {command} --help")
+
+
+def test_tables_and_facts_fit_80_columns_where_there_is_no_terminal(
+    spike: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for line in ("data list", "zoo list", "data check digits", "recipe explain train"):
+        shown = spike(*line.split()).output.splitlines()
+        assert max(len(text.rstrip()) for text in shown) <= 80, line
+    monkeypatch.setenv("COLUMNS", "200")
+    assert max(map(len, spike("zoo", "list").output.splitlines())) > 100
+
+
+def test_a_word_is_never_broken_in_a_list_of_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    digest, path = "0123456789abcdef" * 8, "a/" * 60 + "x"
+    print_facts([("digest", digest), ("note", f"left out, as it is not a picture: {path}")])
+    shown = capsys.readouterr().out
+    assert digest in shown
+    assert path in shown
+    assert " note    left out, as it is not a picture:\n" in shown

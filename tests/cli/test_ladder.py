@@ -74,8 +74,9 @@ def result() -> dict[str, Any]:
 
 
 def test_every_stage_is_a_row_with_what_it_keeps(
-    result: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    result: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
     print_find(result)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "x: spiking spikformer, keep 0.69, seeds 0, 1" in lines

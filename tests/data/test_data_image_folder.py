@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spiketicket.data import Dataset, check_dataset, load_dataset, make_config
+from spiketicket.data import Dataset, check_dataset, load_dataset, make_config, training_split
 from spiketicket.errors import UserError
 
 
@@ -221,3 +222,84 @@ def test_pictures_that_are_all_the_same(tmp_path: Path) -> None:
         for number in range(5):
             picture(tmp_path / name / f"{number}.png", (7, 7, 7))
     assert "all pixels of all training pictures are the same" in load_error(tmp_path)
+
+
+@pytest.fixture
+def three_parts(two_parts: Path) -> Path:
+    for number in (7, 8):
+        for name in ("a", "b"):
+            picture(two_parts / "val" / name / f"{number}.png", (number, 50, 2))
+    return two_parts
+
+
+def test_val_is_the_validation_split(three_parts: Path) -> None:
+    dataset = load(three_parts)
+    for seed in (0, 1):
+        config = make_config("image_folder", validation=0.5)
+        train, validation = training_split(dataset, config, seed)
+        assert np.array_equal(train.x, dataset.train.x)
+        assert validation.x[:, 0, 0, 0].tolist() == [7, 8, 7, 8]
+        assert validation.y.tolist() == [0, 0, 1, 1]
+    assert "val/ is the validation split; data.validation is not read" in dataset.notes
+    before = dataset.checksum
+    picture(three_parts / "val" / "a" / "7.png", (9, 50, 2))
+    assert load(three_parts).checksum != before
+
+
+def test_a_class_that_val_lacks_is_named(three_parts: Path) -> None:
+    for part in ("train", "test"):
+        picture(three_parts / part / "c" / "1.png", (1, 2, 3))
+    assert load_error(three_parts).endswith("val: has no folder for c, which train has")
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        ({"train": "Train", "test": "Test"}, "Rename Test to test and Train to train"),
+        ({"train": "training"}, "Rename training to train"),
+        ({"test": "testing"}, "Rename testing to test"),
+        ({"val": "validation"}, "Rename validation to val"),
+    ],
+)
+def test_a_part_of_another_name_is_told_to_be_renamed(
+    three_parts: Path, names: dict[str, str], remedy: str
+) -> None:
+    for part, name in names.items():
+        (three_parts / part).rename(three_parts / name)
+    error = load_error(three_parts)
+    assert error.startswith(f"{three_parts}: has parts that are not called")
+    assert error.endswith(remedy)
+
+
+def test_a_class_may_be_called_like_a_part(one_level: Path) -> None:
+    (one_level / "cat").rename(one_level / "Test")
+    assert load(one_level).classes == ("Test", "dog")
+
+
+def test_train_and_val_alone(three_parts: Path) -> None:
+    (three_parts / "test").rename(three_parts.parent / "away")
+    assert load_error(three_parts).endswith("Rename val to test, or add test/")
+
+
+def test_what_is_left_out_is_told_with_its_reason(three_parts: Path) -> None:
+    (three_parts / "extra").mkdir()
+    (three_parts / "train" / "labels.csv").write_text("a,b")
+    notes = load(three_parts).notes
+    assert f"left out, as it is not in train, test, val: {three_parts / 'extra'}" in notes
+    where = three_parts / "train" / "labels.csv"
+    assert f"left out, as it is not in the folder of a class: {where}" in notes
+
+
+def test_a_check_names_copies_with_the_first_pair(tmp_path: Path) -> None:
+    for index, place in enumerate(("train/a/1", "train/a/2", "train/b/1", "test/a/1", "test/b/1")):
+        picture(tmp_path / f"{place}.png", (40 * index, 1, 2))
+    config = make_config("image_folder", root=str(tmp_path), size=8)
+    assert check_dataset(config).notes == ()
+    shutil.copy(tmp_path / "train" / "a" / "2.png", tmp_path / "test" / "b" / "2.png")
+    shutil.copy(tmp_path / "train" / "a" / "1.png", tmp_path / "test" / "a" / "1.png")
+    first = tmp_path / "train" / "a" / "1.png", tmp_path / "test" / "a" / "1.png"
+    second = tmp_path / "train" / "a" / "2.png", tmp_path / "test" / "b" / "2.png"
+    assert sorted(check_dataset(config).notes) == [
+        f"equal bytes: 1 file has two labels, first {second[0]} and {second[1]}",
+        f"equal bytes: 2 files are in train and in test, first {first[0]} and {first[1]}",
+    ]

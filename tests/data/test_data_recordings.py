@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spiketicket.data import carve, check_dataset, load_dataset, training_split
+from spiketicket.data import carve, check_dataset, load_dataset, make_config, training_split
 from spiketicket.data.augment import thin
 from spiketicket.data.types import Samples
 from spiketicket.data.view import recordings_of
@@ -341,7 +341,7 @@ def test_the_unit_of_times_is_a_setting_that_is_hashed_only_where_it_is_set(plai
 def test_settings_at_their_defaults_leave_recipes_and_tickets_as_they_were(name):
     sections = {
         "name": "a",
-        "model": {"name": "convnet"},
+        "model": {"name": "convnet", "timesteps": make_config(name).steps},
         "neuron": {"name": "lif"},
         "ticket": {"name": "edge_popup", "density": 0.5},
         "train": {"epochs": 1, "batch_size": 8, "tune": "off"},

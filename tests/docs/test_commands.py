@@ -37,6 +37,7 @@ RUN = {
     "run",
     "show",
     "verify",
+    "recipe explain",
     "version",
     "data list",
     "zoo list",
@@ -45,6 +46,7 @@ RUN = {
 }
 # Not run here, for a reason; understood all the same.
 NOT_RUN = {
+    "init": "data that is not shipped; tests/cli/test_init.py",
     "find": "trains for minutes, but for the quickstart's toy; tests/cli/test_find.py",
     "train": "trains for minutes; tests/cli/test_find.py",
     "sweep": "trains for hours; tests/sweep",

@@ -70,7 +70,7 @@ def test_the_drawing_of_the_layers_is_the_import_contract():
     assert [sorted(layer.split(" | ")) for layer in contract] == [sorted(r) for r in rows.values()]
     package = ROOT / "src" / "spiketicket"
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
-    loose = {path.stem for path in package.glob("*.py")} - {"__init__", "_version"}
+    loose = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__", "_version"}
     drawn = {name.partition(".")[2] for row in rows.values() for name in row}
     assert folders | loose == drawn
     assert loose == {"streams", "progress", "errors"}

@@ -219,5 +219,5 @@ def test_the_shipped_recipe_of_cifar10_searches_it():
     recipe = load_recipe(SHIPPED / "cifar10.toml")
     assert (recipe.model.name, recipe.model.timesteps) == ("resconv6", 4)
     assert (recipe.model.encoder, recipe.ticket.name) == ("whiten", "signed_supermask")
-    assert recipe.train.epochs == 8
+    assert recipe.train.epochs == 12
     assert recipe.train.timestep_ramp == ((5, 1), (1, 2))

@@ -199,7 +199,7 @@ def test_all_errors_at_once() -> None:
         "r.toml: model.timesteps: must be >= 1 (got 0)",
         "r.toml: seed: must be >= 0 (got -1)",
         "r.toml: ticket.density: must be <= 1 (got 1.5)",
-        "r.toml: train.batch_size: is missing",
+        "r.toml: train.batch_size: is missing. For example batch_size = 64",
         "r.toml: train.epochs: must be a whole number (got 'three')",
         "r.toml: train.precision: must be 'auto', 'fp32' or 'bf16' (got 'fp8')",
         "r.toml: train.scores.lrr: unknown key. Did you mean lr?",
@@ -232,7 +232,7 @@ def test_all_errors_at_once() -> None:
         ("neuron=5", "must be a table (got 5)"),
         ("neuron.name=lyf", "unknown name (got 'lyf'). Known: lif relu"),
         ("verdict.confidence=1", "must be < 1 (got 1)"),
-        ("ticket.dense=1", "unknown key. Did you mean density?"),
+        ("ticket.dense=1", "unknown key. Did you mean controls.dense or density?"),
         ("seed.x=1", "seed is not a table"),
     ],
 )
@@ -271,12 +271,35 @@ def test_an_override_cannot_bring_a_second_key() -> None:
 
 def test_missing_sections() -> None:
     assert problems({"name": "x"}) == [
-        f"r.toml: {section}: is missing"
-        for section in ("data", "model", "neuron", "ticket", "train")
+        'r.toml: data: is missing. Add [data] with name = "image_folder"',
+        'r.toml: model: is missing. Add [model] with name = "vgg9"',
+        'r.toml: neuron: is missing. Add [neuron] with name = "lif"',
+        'r.toml: ticket: is missing. Add [ticket] with name = "edge_popup" and density = 0.2',
+        "r.toml: train: is missing. Add [train] with epochs = 20 and batch_size = 64",
     ]
     assert problems({**tables(), "data": {}}) == [
-        "r.toml: data.name: is missing. It says which choice to take"
+        'r.toml: data.name: is missing. For example name = "image_folder"'
     ]
+    assert problems({**tables(), "ticket": {"name": "search"}}) == [
+        "r.toml: ticket.density: is missing. For example density = 0.2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("train.lr=1", "train.scores.lr or train.weights.lr"),
+        ("density=0.5", "ticket.density"),
+        ("train.density=0.5", "ticket.density"),
+        ("model.epochs=3", "train.epochs"),
+        ("train.momentum=0.5", "train.scores.momentum or train.weights.momentum or bn_momentum"),
+        ("verdict.regrow=true", None),  # of this file's own method, which no other section knows
+    ],
+)
+def test_a_key_of_another_section_is_named(override: str, meant: str | None) -> None:
+    (line,) = problems(tables(), override)
+    asked = f"Did you mean {meant}?" if meant else "Known: "
+    assert line.startswith(f"`overrides` {override.partition('=')[0]}: unknown key. {asked}")
 
 
 def test_a_ramp_leaves_epochs_for_the_full_net() -> None:

@@ -29,10 +29,12 @@ class Listed(NamedTuple):
 
 GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
     "First steps": {
+        "init": Listed("init", "init", ("spiketicket init --images photos -o photos.toml",)),
         "find": Listed("find", "find", ("spiketicket find digits-binw --seeds 5 --workers 2",)),
         "show": Listed("show", "show", ("spiketicket show my.ticket",)),
         "run": Listed("run", "run", ("spiketicket run my.ticket picture.png --top 3",)),
         "report": Listed("report", "report", ("spiketicket report runs/*",)),
+        "recipe": Listed("recipe", "app"),
     },
     "Measure and compare": {
         "verify": Listed("verify", "verify", ("spiketicket verify my.ticket --root ~/data",)),
@@ -55,6 +57,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
     },
     "Data and installation": {
         "data": Listed("data", "app"),
+        "completion": Listed("completion", "completion", ("spiketicket completion bash",)),
         "version": Listed("version", "version", ("spiketicket version --verbose",)),
     },
 }

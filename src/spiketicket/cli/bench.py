@@ -16,6 +16,7 @@ from spiketicket.cli.options import (
     RootOption,
     TicketArgument,
     require_device,
+    require_there,
 )
 from spiketicket.machine.output import say_whole, tell
 
@@ -48,6 +49,7 @@ def bench(
     Every peer runs in a process of its own on pinned cores, and only if its logits are those of
     the ticket's PyTorch model. The exit code is 1 if one failed or computed something else.
     """
+    require_there(ticket)
     require_device(Device.cpu)
 
     from spiketicket.bench.compare import Plan, compare, failures

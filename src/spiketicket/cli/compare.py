@@ -164,10 +164,11 @@ def _entries(
     options: list[str] | None,
     budget: Budget,
 ) -> list[Entry]:
-    from spiketicket.compare import make_entries
     from spiketicket.recipe import given_tables
 
     tables, source = given_tables(recipe)
+    from spiketicket.compare import make_entries
+
     try:
         densities = [float(text) for text in density.split(",")]
     except ValueError:

@@ -34,7 +34,7 @@ def print_table(
     widths = _fitted(_widths([head, *body]), output.width() - 1)
     output.write([""])
     output.write(_styled(line, "bold") for line in _lines(head, widths, left))
-    output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1) + 1)])
+    output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1))])
     for row in body:
         output.write(_lines(row, widths, left))
     output.write([""])
@@ -48,7 +48,7 @@ def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
     names, values = _widths(rows) or (0, 0)
     room = max(output.width() - 1 - names - _GAP, _NARROWEST)
     for name, value in rows:
-        first, *others = _folded(value, min(values, room)) or [""]
+        first, *others = _folded(value, min(values, room), whole=True) or [""]
         space = " " * (names - _wide(name) + _GAP)
         output.write([f" {_styled(name, 'dim')}{space}{first}".rstrip()])
         output.write(f" {'':{names + _GAP}}{line}" for line in others)
@@ -59,6 +59,12 @@ def print_line(text: str, style: str = "") -> None:
     whole = _text(text)
     lines = _folded(whole, output.width()) if output.is_terminal() else [whole]
     output.write(_styled(line, style) for line in lines or [""])
+
+
+def print_indented(text: str, indent: int = 4) -> None:
+    """Print a paragraph between words, each line of it ``indent`` columns from the left."""
+    for line in _folded(_text(text), max(output.width() - indent, _NARROWEST)) or [""]:
+        output.write([f"{'':{indent}}{line}"])
 
 
 def size_text(count: float | None) -> str:
@@ -125,8 +131,10 @@ def _lines(row: Sequence[str], widths: Sequence[int], left: int) -> Iterator[str
         yield f" {(' ' * _GAP).join(cells)}".rstrip()
 
 
-def _folded(text: str, width: int) -> list[str]:
-    """Lines of at most ``width`` columns, between words where that is possible."""
+def _folded(text: str, width: int, *, whole: bool = False) -> list[str]:
+    """Lines of at most ``width`` columns, between words where that is possible; ``whole`` words
+    are never broken, so that a path or a digest can be copied.
+    """
     lines: list[str] = []
     for given in text.split("\n"):
         if _wide(given) <= width:
@@ -140,8 +148,8 @@ def _folded(text: str, width: int) -> list[str]:
                 continue
             if line:
                 lines.append(line)
-            *whole, line = _pieces(word, width)
-            lines += whole
+            *pieces, line = [word] if whole else _pieces(word, width)
+            lines += pieces
         lines.append(line)
     return lines
 

@@ -19,10 +19,11 @@ app = Group(help="List, check and get datasets.")
 
 
 class Part(StrEnum):
-    """Samples to train with, or to test with."""
+    """Samples to train with, to test with, or of a validation split that lies in val/."""
 
     train = "train"
     test = "test"
+    val = "val"
 
 
 SplitOption = Annotated[
@@ -35,7 +36,7 @@ SplitOption = Annotated[
 NameArgument = Annotated[str, Argument(help="A dataset; `data list` names them.")]
 
 
-@app.command("list")
+@app.command("list", examples=("spiketicket data list",))
 def list_all(as_json: JsonOption = False) -> None:
     """List the datasets, their licences and how to get them."""
     from spiketicket.cli.console import print_table
@@ -50,7 +51,7 @@ def list_all(as_json: JsonOption = False) -> None:
         print_table(("name", "dataset", "licence", "how to get it"), rows, left=4)
 
 
-@app.command()
+@app.command(examples=("spiketicket data check image_folder --root pictures",))
 def check(
     name: NameArgument,
     root: RootOption = "",
@@ -73,7 +74,7 @@ def check(
         raise Exit(2)
 
 
-@app.command()
+@app.command(examples=("spiketicket data view recording.dat -o recording.svg",))
 def view(
     target: Annotated[
         str,
@@ -115,7 +116,7 @@ def view(
         say(str(here))
 
 
-@app.command()
+@app.command(examples=("spiketicket data get cifar10 --root data",))
 def get(name: NameArgument, root: RootOption = "") -> None:
     """Download a dataset's official files, check them, and leave those that are there alone."""
     from spiketicket.data import console_progress, get_dataset
@@ -144,15 +145,39 @@ def _print_report(report: CheckReport) -> None:
     if not report.ok:
         fail(str(report.problem))
         return
+    _print_classes(report)
     facts = [
         ("classes", str(len(report.classes))),
         ("shape", " x ".join(str(side) for side in report.shape)),
         ("train samples", f"{sum(report.train_counts):,}"),
+        *_validation(report),
         ("test samples", f"{sum(report.test_counts):,}"),
         ("imbalance", f"{report.imbalance:.3g} (largest class over smallest)"),
         ("checksum", report.checksum),
     ]
     print_facts([*facts, *(("note", remark) for remark in report.notes)], title=report.name)
+
+
+def _validation(report: CheckReport) -> list[tuple[str, str]]:
+    if not report.validation_counts:
+        return []
+    return [("validation samples", f"{sum(report.validation_counts):,} (of val/, not drawn)")]
+
+
+def _print_classes(report: CheckReport) -> None:
+    from spiketicket.cli.console import print_table
+
+    parts = {
+        "train": report.train_counts,
+        "val": report.validation_counts,
+        "test": report.test_counts,
+    }
+    shown = {name: counts for name, counts in parts.items() if counts}
+    rows = [
+        [name, *(f"{counts[index]:,}" for counts in shown.values())]
+        for index, name in enumerate(report.classes)
+    ]
+    print_table(("class", *shown), rows, title=f"{report.name}: samples of each class")
 
 
 def _recordings(survey: Survey) -> list[tuple[str, str]]:
@@ -167,6 +192,7 @@ def _recordings(survey: Survey) -> list[tuple[str, str]]:
     if rates:
         facts.append(("rate", _spread([r / 1000 for r in rates], " thousand events per second")))
     facts.append(("read with a remark", f"{survey.noted:,}"))
+    facts += [("remark", line) for line in survey.remarks]
     facts.append(("broken", f"{len(survey.broken):,}"))
     return [*facts, *(("broken file", line) for line in survey.broken[:20])]
 

@@ -14,6 +14,7 @@ from spiketicket.cli.options import (
     MaxMemoryOption,
     RootOption,
     require_device,
+    require_there,
     with_consent,
 )
 from spiketicket.cli.places import ticket_at
@@ -43,6 +44,7 @@ def evaluate(
     On another processor a spike at the threshold may fall otherwise: below means by more than
     half a point or one sample.
     """
+    require_there(*tickets)
     where = require_device(device)
 
     from spiketicket.cli.console import print_line

@@ -13,6 +13,7 @@ from spiketicket.cli.options import (
     MaxMemoryOption,
     RootOption,
     TicketArgument,
+    require_there,
     with_consent,
 )
 from spiketicket.errors import UserError
@@ -88,6 +89,7 @@ def export(
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
         return
+    require_there(ticket)
     from spiketicket.cli import export_torch as made
 
     stem = name or ticket.stem

@@ -73,8 +73,8 @@ def find(
     """
     from spiketicket.recipe import load_recipe
 
-    where = require_device(device)
     made = load_recipe(recipe, settings_of(overrides, tune))
+    where = require_device(device)
     loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning

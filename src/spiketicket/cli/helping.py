@@ -25,9 +25,14 @@ def help_of_command(path: str, command: Command) -> str:
     parts += _section("Arguments", [(p.metavar, _told(p)) for p in params if not p.opts])
     options = [(_names(p), _told(p)) for p in params if p.opts]
     parts += _section("Options", [*options, (", ".join(HELP), "Show this help.")])
-    if command.examples:
-        parts += ["\n".join(["Examples:", *(f"  {line}" for line in command.examples)])]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_examples([command])])
+
+
+def _examples(commands: Iterable[Command | Group]) -> list[str]:
+    """The examples of the first command that has some."""
+    given = (each.examples for each in commands if isinstance(each, Command) and each.examples)
+    found = next(given, ())
+    return ["\n".join(["Examples:", *(f"  {line}" for line in found)])] if found else []
 
 
 def help_of_group(path: str, group: Group, *, more: Iterable[Row] = ()) -> str:
@@ -45,14 +50,15 @@ def help_of_groups(
 ) -> str:
     """The same with commands under several headings; ``names`` are those of the groups, by id."""
     parts = [f"Usage: {path} [OPTIONS] COMMAND ...", *_paragraphs(text)]
-    for title, commands in groups.items():
+    listed = {title: list(commands) for title, commands in groups.items()}
+    for title, commands in listed.items():
         rows = []
         for each in commands:
             name = each.name if isinstance(each, Command) else (names or {})[id(each)]
             rows.append((name, each.help.partition("\n")[0]))
         parts += _section(title, rows)
     parts += _section("Options", [*more, (", ".join(HELP), "Show this help.")])
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_examples(each for part in listed.values() for each in part)])
 
 
 def _names(param: Parameter) -> str:

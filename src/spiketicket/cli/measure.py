@@ -20,6 +20,7 @@ from spiketicket.cli.options import (
     RootOption,
     ThreadsOption,
     require_device,
+    require_there,
 )
 from spiketicket.cli.places import ticket_or_folder
 from spiketicket.cli.print_measure import Row
@@ -65,6 +66,7 @@ def measure(
     is measured, and what was found is written into its folder. Ends with 1 where a run has tickets
     that cannot be measured; the others are.
     """
+    require_there(*sources)
     where = require_device(device)
 
     from spiketicket.cli.print_measure import print_measured

@@ -199,6 +199,16 @@ def require_device(device: Device) -> str:
     return str(device)
 
 
+def require_there(*paths: Path) -> None:
+    """Refuse files that are not there before PyTorch, which takes seconds, is imported.
+
+    Raises:
+        OSError: one is not, with its name.
+    """
+    for path in paths:
+        path.stat()
+
+
 class Where(StrEnum):
     """What carries the runs out."""
 

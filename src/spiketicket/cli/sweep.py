@@ -167,9 +167,10 @@ def _runs(
     recipe: str, axis: Sequence[str], overrides: Sequence[str], *, zipped: bool, yes: bool
 ) -> list[Run]:
     from spiketicket.recipe import given_tables
-    from spiketicket.sweep.axes import count, make_runs, parse_axes
 
     tables, source = given_tables(recipe)
+    from spiketicket.sweep.axes import count, make_runs, parse_axes
+
     axes = parse_axes(axis, overrides)
     runs, seeds = count(axes, zipped=zipped)
     if runs * seeds >= _MANY and not yes:

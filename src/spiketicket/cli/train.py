@@ -41,8 +41,8 @@ def train(
     """Train the dense net of a recipe and test it once, at the end."""
     from spiketicket.recipe import load_recipe
 
-    where = require_device(device)
     loaded = load_recipe(recipe, settings_of(overrides, tune))
+    where = require_device(device)
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.experiment import conclude, find

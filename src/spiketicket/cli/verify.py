@@ -18,6 +18,7 @@ from spiketicket.cli.options import (
     ThreadsOption,
     TicketArgument,
     require_device,
+    require_there,
     with_consent,
 )
 from spiketicket.errors import UserError
@@ -55,6 +56,7 @@ def verify(
     if not rerun and (runs or threads):
         option = "--runs" if runs else "--threads"
         raise UserError("goes with --rerun only", where=option, value=str(runs or threads))
+    require_there(ticket)
     if device is not Device.cpu:
         require_device(device)
     from spiketicket.cli.print_stated import print_checks

@@ -21,7 +21,7 @@ app = Group(help="Tickets that come with the package.")
 NameArgument = Annotated[str, Argument(help="A ticket; `zoo list` names them.")]
 
 
-@app.command("list")
+@app.command("list", examples=("spiketicket zoo list",))
 def list_all(as_json: JsonOption = False) -> None:
     """List the tickets, what they reach, and the recipe that makes each again."""
     from spiketicket.cli.console import print_table
@@ -57,7 +57,7 @@ def list_all(as_json: JsonOption = False) -> None:
     print_table(columns, rows, left=5)
 
 
-@app.command()
+@app.command(examples=("spiketicket zoo path digits-binw",))
 def path(name: NameArgument) -> None:
     """Print where a ticket's file is, once it was found unchanged."""
     from spiketicket.ticket.zoo import find_ticket
@@ -65,7 +65,7 @@ def path(name: NameArgument) -> None:
     say(str(find_ticket(name).path))
 
 
-@app.command()
+@app.command(examples=("spiketicket zoo pull user/name -o folder",))
 def pull(
     repository: Annotated[
         str, Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")
@@ -82,7 +82,7 @@ def pull(
     say(str(hub.pull(repository, folder, revision=revision)))
 
 
-@app.command("eval")
+@app.command("eval", examples=("spiketicket zoo eval digits-binw",))
 def evaluate(
     name: NameArgument,
     root: RootOption = "",

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from spiketicket.data import store
+from spiketicket.data.copies import copies
 from spiketicket.data.download import GetReport, fetch
 from spiketicket.data.progress import console_progress
 from spiketicket.data.split import carve, limit_test, training_split
@@ -117,6 +118,8 @@ def check_dataset(config: DataConfig) -> CheckReport:
         survey = getattr(_choice(config.name), "survey", None)
         seen = survey(config) if survey else None
         dataset = load_dataset(config)
+        labelled = getattr(_choice(config.name), "labelled", None)
+        twice = copies(labelled(config)) if labelled else []
     except UserError as error:
         return CheckReport(
             name=info.name, folder=folder, files=files, problem=str(error), survey=seen
@@ -130,8 +133,11 @@ def check_dataset(config: DataConfig) -> CheckReport:
         shape=dataset.shape,
         train_counts=tuple(dataset.train.counts(known).tolist()),
         test_counts=tuple(dataset.test.counts(known).tolist()),
+        validation_counts=(
+            () if dataset.validation is None else tuple(dataset.validation.counts(known).tolist())
+        ),
         checksum=dataset.checksum,
-        notes=dataset.notes,
+        notes=(*dataset.notes, *twice),
         survey=seen,
     )
 

@@ -52,6 +52,8 @@ INFO = DatasetInfo(
 class Config(DataConfig):
     """CIFAR-10 from the official python files."""
 
+    pictures = (3, 32, 32)
+
     name: Literal["cifar10"] = "cifar10"
 
 

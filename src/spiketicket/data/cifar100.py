@@ -46,6 +46,8 @@ INFO = DatasetInfo(
 class Config(DataConfig):
     """CIFAR-100, fine classes, from the official python files."""
 
+    pictures = (3, 32, 32)
+
     name: Literal["cifar100"] = "cifar100"
 
 

@@ -67,10 +67,13 @@ _PLACES: Final = (("", ".aedat"), ("extract", ".aedat"), ("events_np", ".npz"))
 
 
 class Config(TimedConfig):
-    """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
+    """Recordings below ``root``."""
+
+    camera = SENSOR
 
     name: Literal["cifar10_dvs"] = "cifar10_dvs"
     folder: str = ""
+    """Another folder below ``root`` than the usual ones."""
     steps: Annotated[int, Interval(ge=1, le=4096)] = 10
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Fraction of each class that is the test part."""

@@ -53,12 +53,19 @@ INFO = DatasetInfo(
 class Config(DataConfig):
     """The digits that come with this package; ``root`` is not read."""
 
+    side_keys = ("size", "canvas")
+
     name: Literal["digits"] = "digits"
     size: Literal[8, 16, 32] = 8
     """Height and width: 8 as it is, or every pixel repeated 2 or 4 times each way."""
     canvas: Literal[0, 16, 32] = 0
     """Side of a black canvas on which every digit lies at a random place, the same for all seeds;
     0 is none."""
+
+    def stated_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a sample."""
+        side = self.canvas or self.size
+        return 1, side, side
 
 
 def load(config: Config) -> Dataset:

@@ -42,6 +42,8 @@ INFO = DatasetInfo(
 class Config(RecordingConfig):
     """The camera; ``root`` is not read."""
 
+    camera = (SIDE, SIDE)
+
     name: Literal["digits_events"] = "digits_events"
     steps: Annotated[int, Interval(ge=1, le=4096)] = 4
     threshold: Annotated[float, Ge(0.05), Interval(le=10)] = 0.35

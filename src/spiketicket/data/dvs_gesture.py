@@ -77,10 +77,13 @@ _LINE: Final = re.compile(r"\s*(\d{1,2})\s*,\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", 
 
 
 class Config(TimedConfig):
-    """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
+    """Recordings below ``root``."""
+
+    camera = SENSOR
 
     name: Literal["dvs_gesture"] = "dvs_gesture"
     folder: str = ""
+    """Another folder below ``root`` than the usual ones."""
     steps: Annotated[int, Interval(ge=1, le=4096)] = 16
 
 

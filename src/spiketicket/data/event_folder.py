@@ -3,6 +3,8 @@
     ROOT/train/cat/1.aedat4  ROOT/test/cat/9.bin    with a test part of your own, or
     ROOT/cat/1.aedat4                               of which a part becomes the test part
 
+Beside train and test, ROOT/val/cat/1.dat is the validation split, in place of one that is drawn.
+
 Any format that ``spiketicket.events`` reads. A class is called like its folder and classes are
 sorted by name, as are the files of a class. With ``window_us`` every recording is cut into windows
 of that length, from its first event on; what is left at its end is left out. With
@@ -21,7 +23,8 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from spiketicket.data import split, store
-from spiketicket.data.folders import PARTS, class_folders, has_parts, same_classes
+from spiketicket.data.copies import Labelled
+from spiketicket.data.folders import VALIDATION, class_folders, parts_in, same_classes
 from spiketicket.data.recordings import (
     MEAN,
     STD,
@@ -70,6 +73,10 @@ class Config(TimedConfig):
     split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
+    def sides_of_sensor(self) -> tuple[int, int] | None:
+        """Width and height of the sensor, where they are stated."""
+        return self.sensor
+
 
 def load(config: Config) -> Dataset:
     """Read every recording.
@@ -87,6 +94,7 @@ def load(config: Config) -> Dataset:
         name=config.folder or INFO.name,
         train=samples["train"],
         test=samples["test"],
+        validation=samples.get(VALIDATION),
         classes=classes,
         mean=(MEAN,) * channels,
         std=(STD,) * channels,
@@ -102,6 +110,16 @@ def recording(config: Config, index: int, part: str = "train") -> tuple[Events, 
     return one(parts, index, part, _reading(config))
 
 
+def labelled(config: Config) -> Labelled:
+    """The files of each part and their classes.
+
+    Raises:
+        UserError: as :func:`load`, but for what is in the recordings.
+    """
+    parts = _found(config, [])[2]
+    return {part: [(row.path, row.label) for row in rows] for part, rows in parts.items()}
+
+
 def survey(config: Config) -> Survey:
     """What the recordings are, broken ones told apart."""
     parts = _found(config, [])[2]
@@ -114,9 +132,9 @@ def _reading(config: Config) -> Reading:
 
 def _found(config: Config, notes: list[str]) -> tuple[Path, tuple[str, ...], Parts]:
     folder = store.data_root(config.root, INFO.name) / config.folder
-    if has_parts(folder, INFO.obtain):
-        trees = {part: _tree(folder / part, notes) for part in PARTS}
-        classes = same_classes(folder, trees["train"], trees["test"])
+    if found := parts_in(folder, INFO.obtain, notes):
+        trees = {part: _tree(folder / part, notes) for part in found}
+        classes = same_classes(folder, trees)
         return folder, classes, {part: _recordings(tree) for part, tree in trees.items()}
     tree = _tree(folder, notes)
     rows = _recordings(tree)

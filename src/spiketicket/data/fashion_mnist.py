@@ -62,6 +62,8 @@ INFO = DatasetInfo(
 class Config(DataConfig):
     """Fashion-MNIST from the official idx files, packed or not."""
 
+    pictures = (1, 28, 28)
+
     name: Literal["fashion_mnist"] = "fashion_mnist"
 
 

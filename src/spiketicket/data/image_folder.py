@@ -3,14 +3,16 @@
     ROOT/train/cat/1.png  ROOT/test/cat/9.jpg    with a test part of your own, or
     ROOT/cat/1.png                               of which a stratified part becomes the test part
 
+Beside train and test, ROOT/val/cat/1.png is the validation split, in place of one that is drawn.
+
 A class is called like its folder and classes are sorted by name, as are the files of a class.
 Each picture is turned as its EXIF data says, put on black where it is transparent, made grey or
 RGB, cut to a square around its centre and scaled to ``size`` (Pillow's bilinear filter with
 antialiasing; one that has the size keeps its pixels). The mean and standard deviation are
 computed: those of all pixels of the training pictures, a value per channel, scaled to 0..1 (a
-channel that is the same everywhere gets 1); the validation split is among them. All pictures are
-kept in memory, channels * size * size bytes each. A file of more than 8 bits per channel, or of
-several pages or frames, is refused.
+channel that is the same everywhere gets 1); a validation split that is drawn is among them. All
+pictures are kept in memory, channels * size * size bytes each. A file of more than 8 bits per
+channel, or of several pages or frames, is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from numpy.typing import NDArray
 
 from spiketicket.data import split as _split
 from spiketicket.data import store
-from spiketicket.data.folders import PARTS, Tree, class_folders, has_parts, same_classes
+from spiketicket.data.copies import Labelled
+from spiketicket.data.folders import VALIDATION, Tree, class_folders, parts_in, same_classes
 from spiketicket.data.notes import alike
 from spiketicket.data.types import Dataset, DatasetInfo, Samples
 from spiketicket.errors import UserError
@@ -47,6 +50,8 @@ class Config(DataConfig):
     ``root`` is not part of a recipe's hash, ``folder`` is: name the pictures with it.
     """
 
+    side_keys = ("size",)
+
     name: Literal["image_folder"] = "image_folder"
     folder: Inside = ""
     """Path below ``root`` of the folder with the classes; empty is ``root`` itself. It does not
@@ -60,6 +65,10 @@ class Config(DataConfig):
     split_seed: Seed = 0
     """Seed of that draw; the recipe's own seed does not change it."""
 
+    def stated_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a sample."""
+        return self.channels, self.size, self.size
+
 
 def load(config: Config) -> Dataset:
     """Read every picture; images are [N, channels, size, size].
@@ -70,11 +79,12 @@ def load(config: Config) -> Dataset:
     """
     folder = store.data_root(config.root, INFO.name) / config.folder
     notes: list[str] = []
-    split = has_parts(folder, INFO.obtain)
-    if split:
-        trees = [_tree(folder / part, notes) for part in PARTS]
-        classes = same_classes(folder, *trees)
-        train, test = (_samples(tree, classes, config, notes) for tree in trees)
+    validation = None
+    if parts := parts_in(folder, INFO.obtain, notes):
+        trees = {part: _tree(folder / part, notes) for part in parts}
+        classes = same_classes(folder, trees)
+        samples = {part: _samples(tree, classes, config, notes) for part, tree in trees.items()}
+        train, test, validation = samples["train"], samples["test"], samples.get(VALIDATION)
     else:
         tree = _tree(folder, notes)
         classes = tuple(tree)
@@ -93,6 +103,7 @@ def load(config: Config) -> Dataset:
         name=name,
         train=train,
         test=test,
+        validation=validation,
         classes=classes,
         mean=mean,
         std=std,
@@ -100,6 +111,22 @@ def load(config: Config) -> Dataset:
         citation=citation,
         notes=tuple(notes),
     )
+
+
+def labelled(config: Config) -> Labelled:
+    """The files of each part and their classes; those that are not parted are all ``train``.
+
+    Raises:
+        UserError: as :func:`load`, but for what is in the pictures.
+    """
+    folder = store.data_root(config.root, INFO.name) / config.folder
+    parts = parts_in(folder, INFO.obtain, [])
+    trees = {part: _tree(folder / part, []) for part in parts} or {"train": _tree(folder, [])}
+    classes = same_classes(folder, trees)
+    return {
+        part: [(path, label) for label, name in enumerate(classes) for path in tree[name]]
+        for part, tree in trees.items()
+    }
 
 
 def _tree(folder: Path, notes: list[str]) -> dict[str, list[Path]]:

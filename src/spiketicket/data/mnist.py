@@ -53,6 +53,8 @@ INFO = DatasetInfo(
 class Config(DataConfig):
     """MNIST from the official idx files, packed or not."""
 
+    pictures = (1, 28, 28)
+
     name: Literal["mnist"] = "mnist"
 
 

@@ -39,10 +39,13 @@ INFO = DatasetInfo(
 
 
 class Config(RecordingConfig):
-    """Recordings below ``root``; ``folder`` names another folder there than the usual ones."""
+    """Recordings below ``root``."""
+
+    camera = SENSOR
 
     name: Literal["nmnist"] = "nmnist"
     folder: str = ""
+    """Another folder below ``root`` than the usual ones."""
     steps: Annotated[int, Interval(ge=1, le=4096)] = 4
 
 

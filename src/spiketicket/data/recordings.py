@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import numpy as np
 from annotated_types import Ge, Interval, Lt
@@ -33,11 +33,25 @@ MEAN, STD = 0.0, 1 / 255
 class RecordingConfig(DataConfig, FrameConfig):
     """Framing, and what is done to training frames at random beside ``pad_crop`` and ``flip``."""
 
+    camera: ClassVar[tuple[int, int] | None] = None
+    """Width and height of the sensor, where it is always the same."""
+    side_keys = ("height", "width")
+
     drop_events: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Probability with which each event of a training sample is left out, drawn anew each time."""
     jitter_events: Annotated[float, Interval(ge=0, le=1)] = 0.0
     """Largest change of an event's time in training, either way, as a share of a frame's duration;
     drawn anew each time."""
+
+    def stated_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of a frame, where the settings alone say them."""
+        width, height = self.sides_of_sensor() or (None, None)
+        height, width = self.height or height, self.width or width
+        return None if height is None or width is None else (self.channels, height, width)
+
+    def sides_of_sensor(self) -> tuple[int, int] | None:
+        """Width and height of the sensor, where they are known."""
+        return self.camera
 
     @model_validator(mode="after")
     def _events_are_counted(self) -> RecordingConfig:
@@ -119,7 +133,7 @@ class Reading:
 
 
 Parts = Mapping[str, Sequence[Recording]]
-"""The recordings of ``train`` and of ``test``."""
+"""The recordings of ``train`` and of ``test``, and of ``val`` where there is one."""
 
 _NEVER: Final = 2**63 - 1
 """Behind the time of any event."""
@@ -270,7 +284,9 @@ def one(parts: Parts, index: int, part: str, reading: Reading) -> tuple[Events, 
     Raises:
         UserError: there are not as many samples.
     """
-    rows = parts[part]
+    rows = parts.get(part)
+    if rows is None:
+        raise UserError("is no part of this data set", where="part", value=part)
     if not 0 <= index < len(rows):
         raise UserError(
             f"must be from 0 to {len(rows) - 1}, the {part} samples", where="index", value=index
@@ -281,7 +297,8 @@ def one(parts: Parts, index: int, part: str, reading: Reading) -> tuple[Events, 
 
 def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
     """Read every recording of a data set by itself: how long, how many events, which are broken."""
-    durations, counts, broken, notes = [], [], [], 0
+    durations, counts, broken = [], [], []
+    noted, remarks = 0, Notes()
     for path in sorted({r.path for rows in parts.values() for r in rows}):
         try:
             found = reading.stretches(path) if split else [reading.whole(path)]
@@ -290,5 +307,6 @@ def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
             continue
         durations.append(sum(events.duration_us for events in found))
         counts.append(sum(len(events) for events in found))
-        notes += bool(found[0].notes)
-    return Survey(tuple(durations), tuple(counts), tuple(broken), notes)
+        noted += bool(found[0].notes)
+        remarks += [(path.name, note) for note in found[0].notes]
+    return Survey(tuple(durations), tuple(counts), tuple(broken), noted, tuple(alike(remarks)))

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 def training_split(dataset: Dataset, config: DataConfig, seed: int) -> tuple[Samples, Samples]:
     """The training and the validation samples of a run.
 
-    The validation split is carved from the whole training set first, so that it is the same for
-    every ``config.train_limit``; the limit then applies to what remains.
+    The validation split is the data set's own, or it is carved from the whole training set first,
+    so that it is the same for every ``config.train_limit``; the limit then applies to what remains.
 
     Raises:
         UserError: as :func:`carve` and :func:`limit`.
     """
-    train, validation = carve(dataset.train, config.validation, seed, classes=dataset.classes)
+    if dataset.validation is not None:
+        train, validation = dataset.train, dataset.validation
+    else:
+        train, validation = carve(dataset.train, config.validation, seed, classes=dataset.classes)
     if config.train_limit is not None:
         train = limit(train, config.train_limit, seed)
     return train, validation

@@ -73,7 +73,7 @@ class Dataset(Drawn):
     ``mean`` and ``std`` have one value per channel: of the training pixels scaled to 0..1, to be
     used by ``spiketicket.data.augment.normalise``. Frames of events are not normalised: a mean of
     0 and a std of 1/255 leave the counts as they are. ``checksum`` is computed: the sha256 of the
-    classes and of both parts' types, shapes and bytes. ``notes`` says what a reader should know
+    classes and of all parts' types, shapes and bytes. ``notes`` says what a reader should know
     about how the files were read.
 
     Raises UserError when the parts do not fit together: image shapes, channels, classes.
@@ -90,13 +90,16 @@ class Dataset(Drawn):
     licence: str
     citation: str
     notes: tuple[str, ...] = ()
+    validation: Samples | None = None
+    """The validation split where the files have one; else it is drawn from ``train``."""
     checksum: str = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.train.x.shape[1:] != self.test.x.shape[1:]:
-            what = "training and test images differ in shape"
-            shapes = [list(self.train.x.shape[1:]), list(self.test.x.shape[1:])]
-            raise UserError(what, where=self.name, value=shapes)
+        for part, samples in self._parts()[1:]:
+            if samples.x.shape[1:] != self.train.x.shape[1:]:
+                what = f"training and {part} images differ in shape"
+                shapes = [list(self.train.x.shape[1:]), list(samples.x.shape[1:])]
+                raise UserError(what, where=self.name, value=shapes)
         if not len(self.mean) == len(self.std) == self.shape[0]:
             what = f"mean and std must have {self.shape[0]} values, one per channel"
             raise UserError(what, where=self.name, value=[len(self.mean), len(self.std)])
@@ -125,12 +128,16 @@ class Dataset(Drawn):
         """Frames of a sample; 1 for an image, which does not change in time."""
         return self.train.x.shape[1] if self.train.x.ndim == 5 else 1
 
+    def _parts(self) -> list[tuple[str, Samples]]:
+        own = [] if self.validation is None else [("validation", self.validation)]
+        return [("training", self.train), ("test", self.test), *own]
+
     def _check_classes(self) -> None:
         known = len(self.classes)
         if known < 2:
             what = "at least two classes are needed"
             raise UserError(what, where=self.name, value=list(self.classes))
-        for part, samples in (("training", self.train), ("test", self.test)):
+        for part, samples in self._parts():
             if samples.y.min() < 0 or samples.y.max() >= known:
                 what = f"{part} classes must be 0 to {known - 1}"
                 span = [int(samples.y.min()), int(samples.y.max())]
@@ -142,7 +149,8 @@ class Dataset(Drawn):
 
     def _digest(self) -> str:
         digest = hashlib.sha256("\0".join(self.classes).encode())
-        for part, samples in (("train", self.train), ("test", self.test)):
+        for name, samples in self._parts():
+            part = "train" if name == "training" else name
             for kind, array in (("x", samples.x), ("y", samples.y.astype("<i8"))):
                 digest.update(f"\0{part}.{kind}:{array.dtype.str}:{array.shape}\0".encode())
                 digest.update(np.ascontiguousarray(array).data)
@@ -225,13 +233,14 @@ class Survey:
     """What the recordings of a data set are: microseconds and events of each that can be read.
 
     ``broken`` says in a line each what is wrong with the others, ``noted`` how many were read
-    with a remark.
+    with a remark, and ``remarks`` what these are, a line for each kind.
     """
 
     durations_us: tuple[int, ...]
     counts: tuple[int, ...]
     broken: tuple[str, ...]
     noted: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +249,8 @@ class CheckReport:
 
     ``folder`` and ``files`` are empty for a dataset without official files. ``problem`` says in
     one line why it cannot be used, and is empty when it can; counts, classes, shape and checksum
-    are there only then. ``train_counts`` and ``test_counts`` have one number per class.
+    are there only then. ``train_counts`` and ``test_counts`` have one number per class, and
+    ``validation_counts`` where the data set has a validation split of its own.
     """
 
     name: str
@@ -251,6 +261,7 @@ class CheckReport:
     shape: tuple[int, ...] = ()
     train_counts: tuple[int, ...] = ()
     test_counts: tuple[int, ...] = ()
+    validation_counts: tuple[int, ...] = ()
     checksum: str = ""
     notes: tuple[str, ...] = ()
     survey: Survey | None = None

@@ -40,6 +40,10 @@ Span = tuple[int, int]
 """From the first microsecond to the one behind the last."""
 
 
+NO_SENSOR: Final = "the file names no sensor"
+"""Begins the note of a recording whose sensor is that of its largest addresses."""
+
+
 @dataclass(kw_only=True)
 class Recording:
     """A file that was opened.
@@ -96,7 +100,7 @@ def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Ga
         raise UserError(_with("holds no event", notes), where=str(path))
     width, height = recording.sensor or (seen.largest[0] + 1, seen.largest[1] + 1)
     if recording.sensor is None:
-        notes.append(f"the file names no sensor: {width}x{height} is of its largest addresses")
+        notes.append(f"{NO_SENSOR}: {width}x{height} is of its largest addresses")
     if seen.outside:
         notes.append(_outside(seen.outside, seen.count, (width, height), path))
     order = seen.order

@@ -16,6 +16,7 @@
                        model.ticket       the net in ticket form; the test accuracy is its
                        predictions.npy    classes predicted on the test set, int64 [N]
                        timing.json        wall time, device, threads, versions
+                       firing.json        layers that hardly ever, or nearly always, fired
                        weights.safetensors, rewind.safetensors    for later stages of a search
                        scores.safetensors what the mask was chosen by, for a control that reads it
                        result.json        last of all: the stage is done when it is there
@@ -45,6 +46,7 @@ TICKET, CHECKPOINT, LOG = "model.ticket", "checkpoint.pt", "log.jsonl"
 PREDICTIONS, TIMING, RESULT = "predictions.npy", "timing.json", "result.json"
 TIME_PLAN = "plan.json"
 MEASURE, SAMPLE, ERROR = "measure.json", "sample.npz", "error.json"
+FIRING = "firing.json"
 _SEED = re.compile(r"seed-(\d{1,20})")
 
 
@@ -93,6 +95,11 @@ class StageFolder:
     def sample(self) -> Path:
         """What its net does with one sample."""
         return self.path / SAMPLE
+
+    @property
+    def firing(self) -> Path:
+        """Layers that hardly ever or nearly always fired in the last validation, if any did."""
+        return self.path / FIRING
 
     @property
     def weights(self) -> Path:

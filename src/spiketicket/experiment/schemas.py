@@ -124,6 +124,12 @@ class StageRow(Facts):
     validation_accuracy: list[Percent]
 
 
+class FiringFile(_File):
+    """Layers that were dead or saturated in the last validation: the share of steps they fired."""
+
+    layers: dict[str, Share]
+
+
 class Epoch(_File):
     """One epoch of a stage; a loss may be infinite or no number."""
 

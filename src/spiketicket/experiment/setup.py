@@ -29,6 +29,7 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import native
 from spiketicket.progress import NullReporter, Reporter, tell_doing
 from spiketicket.recipe import DataConfig, Recipe
+from spiketicket.recipe.fits import frames_differ, misfit
 from spiketicket.recipe.weight_shapes import weight_shapes
 from spiketicket.training.precision import Precision, resolved
 
@@ -158,6 +159,9 @@ def prepare_experiment(recipe: Recipe, context: Context) -> Experiment:
     for note in dataset.notes:
         reporter.message(f"{dataset.name}: {note}")
     _check_frames(experiment)
+    problem = misfit(recipe.model, experiment.shape, recipe.data.side_keys)
+    if problem is not None:
+        raise problem
     _check_memory(experiment)
     check(recipe, experiment.shape)
     if recipe.model.encoder != "none":
@@ -191,12 +195,7 @@ def _check_frames(experiment: Experiment) -> None:
     if experiment.dataset.train.x.ndim != 5:
         return
     if recipe.model.timesteps != frames:
-        raise UserError(
-            f"the recordings have {frames} frames",
-            where="model.timesteps",
-            value=recipe.model.timesteps,
-            remedy="Set model.timesteps and data.steps to the same",
-        )
+        raise frames_differ(recipe.model.timesteps, frames)
     for _, steps in recipe.train.timestep_ramp:
         if frames % steps:
             raise UserError(

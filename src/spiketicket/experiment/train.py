@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from spiketicket.data.batches import TrainBatches, ordered_batches
+from spiketicket.experiment.firing import Batches, Firing
 from spiketicket.experiment.folder import SeedFolder, StageFolder
 from spiketicket.experiment.setup import Experiment
 from spiketicket.machine.files import write_bytes
@@ -80,9 +81,15 @@ def trained(
         guard=experiment.guard,
     )
 
+    # what a trial of a learning rate has dead is not what the net will have
+    firing = None if share < 1 else Firing(stage.title, seed, own, reporter, experiment)
+
     def validate(model: nn.Module) -> Evaluation:
         with autocast(experiment.device, scene.train.precision):
-            return evaluated(model, validation, experiment)
+            found = evaluated(model, validation, experiment, firing=firing)
+        if firing is not None:
+            firing.judge()
+        return found
 
     if prepared.trainee.parameters:
         fitted: Fitted | None = fit(
@@ -172,7 +179,12 @@ def evaluated(
     experiment: Experiment,
     *,
     flip: bool = False,
+    firing: Firing | None = None,
 ) -> Evaluation:
-    """How a model does on samples, normalised as the data are; ``flip`` as of ``evaluate``."""
+    """How a model does on samples, normalised as the data are; ``flip`` as of ``evaluate``.
+
+    ``firing`` watches its layers.
+    """
     data, batch = experiment.dataset, experiment.recipe.train.batch_size
-    return evaluate(model, ordered_batches(*samples, data.mean, data.std, batch), flip=flip)
+    batches: Batches = ordered_batches(*samples, data.mean, data.std, batch)
+    return evaluate(model, firing.watching(model, batches) if firing else batches, flip=flip)

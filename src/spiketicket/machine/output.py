@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST = 4000
 """Characters of a line; more of it is cut."""
 _MOST_LINES = 100
-_WIDTH_IN_A_FILE = 240
+_WIDTH_IN_A_FILE = 80
 _FLUSH_S = 1.0
 _SIMPLER = {
     "±": "+-",
@@ -147,8 +147,8 @@ def has_styles() -> bool:
 
 
 def width() -> int:
-    """Columns of standard output: the terminal's, or many where there is none."""
-    return shutil.get_terminal_size().columns if is_terminal() else _WIDTH_IN_A_FILE
+    """Columns of standard output: the terminal's, or else as COLUMNS says, or 80."""
+    return shutil.get_terminal_size((_WIDTH_IN_A_FILE, 24)).columns
 
 
 def write(lines: Iterable[str]) -> None:
@@ -179,7 +179,9 @@ def console(*, stderr: bool = False) -> Console:
     made = Console(highlight=False, stderr=stderr)
     if made.is_terminal:
         return made
-    return Console(highlight=False, stderr=stderr, width=_WIDTH_IN_A_FILE)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
+    return Console(highlight=False, stderr=stderr, width=width or _WIDTH_IN_A_FILE)
 
 
 def close(code: int) -> int:

@@ -26,6 +26,9 @@ SUFFIXES: Final[tuple[str, ...]] = (
     ".tiff",
 )
 _EIGHT_BIT: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
+_ORIENTATION: Final = 0x0112
+"""Of EXIF data; from 5 on width and height are exchanged."""
+_FIRST_TURNED: Final = 5
 _PIXEL: Final = 16
 """Bytes that a pixel takes at most while it is put on black."""
 
@@ -108,6 +111,29 @@ def _fitted(
         )
     pixels = np.asarray(image, np.uint8).reshape(height, width, channels)
     return pixels.transpose(2, 0, 1)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture by its header, as its EXIF data turn it; decodes no pixel.
+
+    Raises:
+        UserError: as :func:`read_picture`, but for what only the pixels show.
+    """
+    try:
+        file, _ = open_regular(path)
+        with (
+            file,
+            warnings.catch_warnings(action="ignore"),
+            Image.open(file, formats=READ) as opened,
+        ):
+            _check_opened(opened, str(path))
+            turned = opened.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+            return opened.size[::-1] if turned else opened.size
+    except UserError:
+        raise
+    # Pillow's decoders raise errors of many types on damaged files.
+    except Exception as error:
+        raise UserError("cannot be read as a picture", where=str(path)) from error
 
 
 def _opened(file: BinaryIO, path: Path, notes: list[str]) -> Image.Image:

@@ -44,7 +44,9 @@ class Config(PruningConfig):
 
     name: Literal["early_time"] = "early_time"
     search: Literal["imp", "early_bird"] = "imp"
+    """The search that is done at fewer time steps."""
     threshold: Annotated[float, Gt(0), Le(1)] = 0.6
+    """Of the quotient of divergences that chooses the time steps; larger is fewer of them."""
     probe_epochs: Annotated[Epochs, Ge(1)] = 2
     """Epochs of the dense training before the comparison."""
     imp: iterative.Options = iterative.Options()

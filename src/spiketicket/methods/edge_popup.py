@@ -41,6 +41,7 @@ class Config(ScoreConfig):
 
     name: Literal["edge_popup"] = "edge_popup"
     score_init: Literal["kaiming_uniform", "constant"] = "kaiming_uniform"
+    """What scores start from: uniform on +-1/sqrt(fan in), or all of them 1."""
 
 
 class EdgePopup(ScoreSearch):

@@ -32,6 +32,7 @@ class Config(PruningConfig):
 
     name: Literal["gradual"] = "gradual"
     scope: Scope = "global"
+    """One threshold for all layers, or one per layer."""
     begin: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Share of the training after which pruning begins."""
     end: Annotated[float, Gt(0), Le(1)] = 0.7

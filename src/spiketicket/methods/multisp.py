@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Le, Lt
+from pydantic import Field
 
 from spiketicket.methods.ladder import check, prepare
 from spiketicket.methods.rung_config import LadderConfig, Rung
@@ -27,9 +28,14 @@ class Config(LadderConfig):
     """The ladder up to the rung named last in ``rungs``."""
 
     name: Literal["multisp"] = "multisp"
-    density: Annotated[float, Gt(0), Lt(1)]
+    density: Annotated[float, Gt(0), Lt(1), Field(examples=[0.5])]
+    """Fraction of ConvPEP's weights that the ticket KEEPS, exact to the weight."""
     search: Literal["joint", "two_stage"] = "joint"
+    """ConvPEP's scores inside the whole network, or first under a temporary linear head, as in
+    the paper's Algorithm 1."""
     search_share: Annotated[float, Gt(0), Le(1)] = 0.5
     """Epochs under the temporary head, as a share of ``train.epochs``; read by two_stage."""
     activation: Literal["lif", "step", "sign"] = "step"
+    """Activation inside ConvPEP on the last rung."""
     rungs: tuple[Rung, ...] = ("patch", "pepsp", "multisp")
+    """Tickets of the ladder to search, in this order; the last one is the ticket."""

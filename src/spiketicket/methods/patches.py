@@ -24,6 +24,7 @@ class Config(LadderConfig):
 
     name: Literal["patches"] = "patches"
     density: Annotated[float, Ge(1), Le(1)] = 1.0
+    """1: every weight of ConvPEP is kept."""
 
     @property
     def rungs(self) -> tuple[Rung, ...]:

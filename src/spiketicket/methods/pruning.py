@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Gt, Lt
+from pydantic import Field
 
 from spiketicket.errors import UserError
 from spiketicket.methods import controls
@@ -26,7 +27,8 @@ SHARED = ("name", "budget", "density")
 class PruningConfig(MethodConfig):
     """A search that ends in weights trained under a mask."""
 
-    density: Annotated[float, Gt(0), Lt(1)]
+    density: Annotated[float, Gt(0), Lt(1), Field(examples=[0.2])]
+    """Fraction of the weights that the ticket KEEPS, exact to the weight."""
     budget: Literal["each", "total"] = "each"
     """Whether ``train.epochs`` are those of each training, or of all trainings of the search
     together, the ticket's included."""

@@ -35,6 +35,7 @@ class LadderConfig(MethodConfig):
     selector_share: Annotated[float, Gt(0), Le(1)] = 0.25
     """Epochs of the selector, and of each trial of ``auto``, as a share of ``train.epochs``."""
     patch_controls: tuple[PatchControl, ...] = ("random", "fixed", "center", "pixel_energy")
+    """Choices of as many patches without a selector, each trained beside the patch ticket."""
     fine_tune_epochs: Epochs = 0
     """Extra epochs for the surviving weights of the last ticket, mask fixed; 0 is none."""
     fine_tune_bn_affine: bool = False

@@ -34,6 +34,7 @@ class Config(PruningConfig):
 
     name: Literal["snip"] = "snip"
     scope: Scope = "global"
+    """One threshold for all layers, or one per layer."""
     samples: Count = 128
     """Training samples that the sensitivity is measured on; the paper's number."""
 

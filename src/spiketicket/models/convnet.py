@@ -27,13 +27,13 @@ Positive = Annotated[int, Interval(ge=1, le=65536)]
 
 
 class Config(ModelConfig):
-    """``pooling`` is how the image is halved: max or average pooling, or strided convolutions.
-    ``channels`` are those of each convolution, in place of the plan times ``width``.
-    """
+    """Settings of the network beside those that all have."""
 
     name: Literal["convnet"] = "convnet"
     pooling: Pooling = "max"
+    """How the image is halved: max or average pooling, or strided convolutions."""
     channels: tuple[Positive, Positive, Positive] | None = None
+    """Outputs of the three convolutions, in place of the plan times ``width``."""
 
 
 class ConvNet(nn.Module):

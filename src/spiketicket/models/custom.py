@@ -52,9 +52,10 @@ def _as_in_a_ticket(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class CustomConfig(ModelConfig):
-    """``name`` is ``package.module:function``."""
+    """A network of your own."""
 
     name: Annotated[str, StringConstraints(pattern=f"^{CUSTOM_PATTERN}$", max_length=500)]
+    """``package.module:function``, the function that makes it."""
     options: Annotated[dict[str, Any], AfterValidator(_as_in_a_ticket)] = Field(
         default_factory=dict
     )

@@ -31,10 +31,11 @@ from spiketicket.recipe.shapes import RESNET19_STAGES, resnet19_strides
 
 
 class Config(ModelConfig):
-    """``first_stride`` 2 halves the image in the first stage already: a quarter of the work."""
+    """Settings of the network beside those that all have."""
 
     name: Literal["resnet19"] = "resnet19"
     first_stride: Literal[1, 2] = 1
+    """2 halves the image in the first stage already: a quarter of the work."""
 
 
 class Residual(nn.Module):

@@ -25,22 +25,28 @@ from spiketicket.recipe.shapes import SCORES, Score
 
 
 class TransformerConfig(ModelConfig):
-    """Sizes; ``dim``, ``depth`` and ``heads`` stand above those of the preset."""
+    """Sizes and token choice."""
 
     preset: Literal["nano", "tiny", "small", "4-384", "2-256", "2-512"] = "nano"
+    """Sizes that have a name; ``dim``, ``depth``, ``heads`` and ``scale`` stand above its own."""
     dim: Annotated[int, Interval(ge=8, le=65536)] | None = None
+    """Features of a token; None is the preset's."""
     depth: Annotated[int, Interval(ge=0, le=1024)] | None = None
-    """Encoder blocks; 0 leaves the head on ConvPEP's tokens."""
+    """Encoder blocks; 0 leaves the head on ConvPEP's tokens; None is the preset's."""
     heads: Annotated[int, Interval(ge=1, le=65536)] | None = None
+    """Heads of the attention; None is the preset's."""
     scale: Annotated[float, Gt(0), Le(1e6)] | None = None
     """Constant on the attention product; Spike-driven Transformer has none and takes 1."""
     qkv_bias: bool = True
     """Whether queries, keys and values have a bias, which the BatchNorm after it undoes."""
     mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0
+    """Hidden features of a block's MLP, as a multiple of ``dim``."""
     pools: Annotated[int, Interval(ge=0, le=4)] | None = None
     """ConvPEP stages that halve the image; None gives 8x8 tokens, or as near as 4 pools come."""
     pool_kernel: Literal[2, 3] = 3
+    """Side of ConvPEP's pooling windows, whose stride is 2."""
     rpe: bool = True
+    """Whether ConvPEP ends in the convolution of the relative position embedding."""
     attention: Literal["spiking", "softmax"] = "spiking"
     """``softmax`` is standard attention, for the ANN twin (neuron "relu"); the twin without it
     keeps the softmax-free product."""
@@ -52,7 +58,9 @@ class TransformerConfig(ModelConfig):
     keep: Annotated[float, Gt(0), Le(1)] = 1.0
     """Fraction of the tokens that reach the encoder."""
     ranking: Ranking = "none"
+    """What tokens are kept by; see the methods ``patches`` and ``multisp``, which set it."""
     ranking_seed: Annotated[int, Interval(ge=0, le=2**63 - 1)] = 0
+    """Of the rankings ``random`` and ``fixed``."""
     execution: Literal["drop", "zero_fill", "isolated"] = "drop"
     """``drop``: ConvPEP sees the whole image. ``zero_fill``: it sees zeros in dropped patches.
     ``isolated``: it sees each kept patch alone."""

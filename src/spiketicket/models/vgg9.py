@@ -30,14 +30,15 @@ from spiketicket.recipe.shapes import VGG9_PLAN, vgg9_pools
 
 
 class Config(ModelConfig):
-    """``hidden`` is the size of the two hidden linear layers at width 1."""
+    """Settings of the network beside those that all have."""
 
     name: Literal["vgg9"] = "vgg9"
     hidden: Annotated[int, Interval(ge=1, le=2**20)] = 256
+    """Size of the two hidden linear layers at width 1."""
     pools: Annotated[int, Interval(ge=3, le=6)] | None = None
     """Convolutions that a 2x2 pooling follows; None leads to 4x4 positions."""
     pooling: Pooling = "max"
-    """``stride`` gives those convolutions a stride of 2 instead."""
+    """How the image is halved; ``stride`` gives those convolutions a stride of 2 instead."""
     channels: Annotated[tuple[Annotated[int, Interval(ge=1, le=65536)], ...], Len(8, 8)] | None = (
         None
     )

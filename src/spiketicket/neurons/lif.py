@@ -27,16 +27,21 @@ _COUNT = itertools.count()
 
 
 class Config(NeuronConfig):
-    """Parameters of the LIF neuron; ``v_reset`` is "soft" or the potential after a spike."""
+    """Parameters of the LIF neuron."""
 
     name: Literal["lif"] = "lif"
     decay: Annotated[float, Ge(0), Lt(1)] = 0.5
     """lambda; 1 - 1/tau in SpikingJelly's words."""
     decay_input: bool = False
+    """Whether the input is scaled as SpikingJelly does, by 1/tau = 1 - decay."""
     v_threshold: Annotated[float, Gt(0), Le(1e6)] = 1.0
+    """Potential from which on the neuron spikes."""
     v_reset: float | Literal["soft"] = 0.0
+    """Potential after a spike; "soft" subtracts the threshold."""
     surrogate: SurrogateName = "sigmoid"
+    """Smooth step whose derivative is the gradient of a spike."""
     alpha: Annotated[float, Gt(0), Le(1e4)] = 4.0
+    """Steepness of the surrogate."""
     detach_reset: bool = True
     """Whether the reset is left out of the gradient."""
 

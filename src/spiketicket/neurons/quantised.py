@@ -21,11 +21,13 @@ from spiketicket.recipe import NeuronConfig
 
 
 class Config(NeuronConfig):
-    """How many bits, and the input from which on the output is the highest level."""
+    """Levels of the activation."""
 
     name: Literal["quantised"] = "quantised"
     bits: Annotated[int, Interval(ge=1, le=8)] = 2
+    """Bits of an output, which has 2**bits levels."""
     clip: Annotated[float, Gt(0), Le(1e4)] = 2.0
+    """Input from which on the output is the highest level."""
 
 
 class _Levels(torch.autograd.Function):

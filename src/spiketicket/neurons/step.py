@@ -21,8 +21,11 @@ class Config(NeuronConfig):
 
     name: Literal["step"] = "step"
     v_threshold: float = 0.0
+    """Input from which on the output is 1."""
     surrogate: SurrogateName = "sigmoid"
+    """Smooth step whose derivative is the gradient."""
     alpha: Annotated[float, Gt(0), Le(1e4)] = 4.0
+    """Steepness of the surrogate."""
 
 
 class Step(nn.Module):

@@ -5,14 +5,14 @@ Knows nothing about the sections themselves: :mod:`spiketicket.recipe` brings th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spiketicket.errors import UNSET, RecipeError, UserError, argument, did_you_mean
+from spiketicket.errors import UNSET, RecipeError, UserError, argument, asked, nearest
 from spiketicket.recipe import registry
 from spiketicket.recipe.toml import toml_value
 
@@ -20,6 +20,8 @@ R = TypeVar("R", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 Choices = Mapping[str, tuple[str, type[BaseModel]]]
 """Section -> (family of the registry, base class of its configs)."""
+_LONGEST_KEY: Final = 40
+"""Of those that are looked for in other sections."""
 MAX_KEYS: Final = 16
 """Parts of a key of an override."""
 
@@ -102,9 +104,18 @@ class Overrides:
 
 
 def build(
-    recipe: type[R], choices: Choices, data: Mapping[str, Any], source: str, texts: Sequence[str]
+    recipe: type[R],
+    choices: Choices,
+    data: Mapping[str, Any],
+    source: str,
+    texts: Sequence[str],
+    *,
+    check: Callable[[Mapping[str, Any]], Iterable[UserError]],
 ) -> R:
     """Validate ``data`` with the overrides ``texts`` as a ``recipe``.
+
+    ``check`` is given the sections, those that are in order as their config, and says what of
+    them does not go together.
 
     Raises:
         RecipeError: a line for every mistake.
@@ -122,6 +133,7 @@ def build(
                 source=source,
                 overrides=overrides,
             )
+    found += [str(_placed(error, source)) for error in check(parts)]
     try:
         made = recipe.model_validate(parts)
     except ValidationError as error:
@@ -188,6 +200,11 @@ def _section(
     return base.model_construct()
 
 
+def _placed(error: UserError, source: str) -> UserError:
+    where = ": ".join(part for part in (source, error.where) if part)
+    return UserError(error.what, where=where, value=error.value, remedy=error.remedy)
+
+
 def _lines(
     error: ValidationError,
     model: type[BaseModel],
@@ -202,19 +219,19 @@ def _lines(
             path = prefix + detail["loc"]
             missing = detail["type"] == "missing"
             where = _in_source(source, path) if missing else overrides.where(source, path)
-            yield str(_problem(detail, model, where))
+            yield str(_problem(detail, model, path, where))
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel], where: str) -> UserError:
+def _problem(detail: ErrorDetails, model: type[BaseModel], path: KeyPath, where: str) -> UserError:
     kind, given = detail["type"], detail["input"]
     limits = {key: _plain(limit) for key, limit in detail.get("ctx", {}).items()}
     what = _TEXTS[kind].format(**limits) if kind in _TEXTS else detail["msg"].lower()
     hidden = kind in ("missing", "extra_forbidden") or isinstance(given, dict | BaseModel)
     remedy = ""
     if kind == "extra_forbidden":
-        remedy = _nearest_key(model, detail["loc"])
-    elif kind == "missing" and detail["loc"][-1:] == ("name",):
-        remedy = "It says which choice to take"
+        remedy = _nearest_key(model, detail["loc"], path)
+    elif kind == "missing":
+        remedy = _to_add(model, detail["loc"])
     return UserError(what, where=where, value=UNSET if hidden else given, remedy=remedy)
 
 
@@ -223,15 +240,45 @@ def _plain(limit: object) -> object:
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
-def _nearest_key(model: type[BaseModel], path: KeyPath) -> str:
-    for key in path[:-1]:
+def _nearest_key(model: type[BaseModel], loc: KeyPath, path: KeyPath) -> str:
+    """What was meant by a key that ``model`` does not have at ``loc``, nor a recipe at ``path``."""
+    from spiketicket.recipe.explain import elsewhere, of_others
+
+    table = _table(model, loc[:-1])
+    if table is None:
+        return ""
+    key, known = str(loc[-1]), sorted(table.model_fields)
+    if len(key) > _LONGEST_KEY:
+        return f"Known: {', '.join(known)}"
+    found = elsewhere(key, _dotted(path))
+    near = nearest(key, known, cutoff=0.6 if found else 0.5)
+    return asked([*found, *near]) or of_others(str(path[0]), key) or f"Known: {', '.join(known)}"
+
+
+def _to_add(model: type[BaseModel], loc: KeyPath) -> str:
+    """How what is missing at ``loc`` is written."""
+    from spiketicket.recipe.explain import example, section_example
+
+    table, key = _table(model, loc[:-1]), str(loc[-1])
+    field = None if table is None else table.model_fields.get(key)
+    if field is None:
+        return ""
+    inner = field.annotation
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        return f"Add [{key}] with {section_example(inner)}"
+    shown = example(field, key)
+    return f"For example {shown}" if shown else ""
+
+
+def _table(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """The table at a path of a section's; None where there is none."""
+    for key in path:
         field = model.model_fields.get(str(key))
         inner = field.annotation if field else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return ""
+            return None
         model = inner
-    known = sorted(model.model_fields)
-    return did_you_mean(path[-1], known, listed="") or f"Known: {', '.join(known)}"
+    return model
 
 
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,25 +14,12 @@ from spiketicket.errors import UserError, argument, did_you_mean
 from spiketicket.machine.bounded import read_regular
 from spiketicket.machine.typed import typed
 from spiketicket.recipe import registry
+from spiketicket.recipe.fits import misfits
 from spiketicket.recipe.named import override_texts, recipe_path
 from spiketicket.recipe.parsing import build, build_section
-from spiketicket.recipe.section import Section
-from spiketicket.recipe.sections import (
-    DataConfig,
-    MethodConfig,
-    ModelConfig,
-    NeuronConfig,
-    Recipe,
-)
+from spiketicket.recipe.sections import CHOICES, DataConfig, ModelConfig, Recipe
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 from spiketicket.recipe.training import TrainConfig
-
-_CHOICES: dict[str, tuple[str, type[Section]]] = {
-    "data": ("data", DataConfig),
-    "model": ("models", ModelConfig),
-    "neuron": ("neurons", NeuronConfig),
-    "ticket": ("methods", MethodConfig),
-}
 
 
 @typed
@@ -168,7 +155,17 @@ def parse_recipe(
         RecipeError: one line for every mistake, in the tables and in the overrides.
     """
     overrides = override_texts(overrides)
-    return build(Recipe, _CHOICES, data, source, overrides)
+    return build(Recipe, CHOICES, data, source, overrides, check=_check)
+
+
+def _check(parts: Mapping[str, Any]) -> Iterable[UserError]:
+    """What data and network do not agree on, where both are in order by themselves."""
+    data, model = parts.get("data"), parts.get("model")
+    # a section with mistakes is an empty base, which is none of its choices
+    sound = type(data) is not DataConfig and type(model) is not ModelConfig
+    if sound and isinstance(data, DataConfig) and isinstance(model, ModelConfig):
+        return misfits(data, model)
+    return ()
 
 
 @typed
@@ -181,7 +178,7 @@ def parse_data(name: str, root: str = "", overrides: Sequence[str] = ()) -> Data
     """
     registry.load("data", name)
     table = {"name": name, **({"root": root} if root else {})}
-    made = cast("DataConfig", build_section("data", _CHOICES, table, overrides))
+    made = cast("DataConfig", build_section("data", CHOICES, table, overrides))
     if made.name != name:
         raise UserError(
             f"the dataset is {name}", where=f"{argument('overrides')} data.name", value=made.name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from pydantic import (
@@ -44,14 +44,21 @@ def _flip(value: object) -> object:
 class DataConfig(Section):
     """Which data, how it is split and augmented."""
 
-    name: str
+    pictures: ClassVar[tuple[int, int, int] | None] = None
+    """Channels, height and width of every sample, where they are always the same."""
+    side_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that decide height and width."""
+
+    name: Annotated[str, Field(examples=["image_folder"])]
+    """Which data set: ``spiketicket data list`` has them all."""
     root: Annotated[str, AfterValidator(path_on_machine)] = Field(
         default="", json_schema_extra={"hashed": False}
     )
     """Folder with the files; empty means the one named by SPIKETICKET_DATA. A relative one is
     relative to the recipe's file, or to the working directory where no file gave it."""
     validation: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """Fraction of the training samples held out for every choice made before the test."""
+    """Fraction of the training samples held out for every choice made before the test; not read
+    where the data set has a validation split of its own (``val/`` in a folder of yours)."""
     pad_crop: Annotated[int, Interval(ge=0, le=32)] = 0
     """Pixels of padding for random crops; 0 turns them off."""
     pad_mode: Annotated[Literal["zeros", "reflect"], LATER] = "zeros"
@@ -71,6 +78,10 @@ class DataConfig(Section):
     """Number of test samples to use, drawn evenly over classes, the same for every seed; None is
     all."""
 
+    def stated_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of a sample, where the settings alone say them."""
+        return self.pictures
+
     @model_validator(mode="after")
     def _pads(self) -> Self:
         if self.pad_mode == "reflect" and not self.pad_crop:
@@ -81,9 +92,12 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Which network, over how many timesteps, with which kind of weights."""
 
-    name: str
+    name: Annotated[str, Field(examples=["vgg9"])]
+    """Which network: one of this package, or ``module:function`` for one of your own."""
     timesteps: Annotated[int, Interval(ge=1, le=64)] = 4
+    """Time steps of a sample, T; for recordings as many as they have frames (``data.steps``)."""
     weights: Literal["float", "binary"] = "binary"
+    """Whether weights are floats, or one sign each and one scale per layer."""
     bn_affine: bool = False
     """Whether BatchNorm trains its scale and shift; if so they are weights that were trained."""
     width: Annotated[float, Gt(0), Le(64)] = 1.0
@@ -97,7 +111,8 @@ class ModelConfig(Section):
 class NeuronConfig(Section):
     """Which activation; its parameters are fields of the choice's own ``Config``."""
 
-    name: str
+    name: Annotated[str, Field(examples=["lif"])]
+    """Which neuron."""
 
 
 class MethodConfig(Section):
@@ -110,8 +125,10 @@ class MethodConfig(Section):
     signs_searched: ClassVar[bool] = False
     """Whether a negative score inverts its frozen weight."""
 
-    name: str
-    density: Annotated[float, Gt(0), Le(1)]
+    name: Annotated[str, Field(examples=["edge_popup"])]
+    """Which method searches the ticket."""
+    density: Annotated[float, Gt(0), Le(1), Field(examples=[0.2])]
+    """Fraction of the weights that the ticket KEEPS, exact to the weight."""
 
     def shortened(self, share: float) -> Self:
         """The same for a training with ``share`` of the epochs, where it counts any itself."""
@@ -160,20 +177,39 @@ class VerdictConfig(Section):
     margin: Annotated[float, Ge(0), Le(100)] = 1.0
     """Percentage points below the dense net that still count as a tie."""
     confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
+    """Of the intervals that the verdict is judged by."""
+
+
+CHOICES: Final[dict[str, tuple[str, type[Section]]]] = {
+    "data": ("data", DataConfig),
+    "model": ("models", ModelConfig),
+    "neuron": ("neurons", NeuronConfig),
+    "ticket": ("methods", MethodConfig),
+}
+"""Sections that choose by ``name``: the family of the registry, and what all choices have."""
 
 
 class Recipe(Section):
     """One experiment. Made by :func:`load_recipe` or :func:`parse_recipe`."""
 
-    name: FileSafe
+    name: Annotated[FileSafe, Field(examples=["mine"])]
+    """What the experiment is called; its run folder begins with it."""
     seed: Seed = 0
+    """Of everything that is drawn; ``--seeds N`` takes the N from here on."""
     data: SerializeAsAny[DataConfig]
+    """Which data, how it is split and augmented."""
     model: SerializeAsAny[ModelConfig]
+    """Which network, over how many timesteps, with which kind of weights."""
     neuron: SerializeAsAny[NeuronConfig]
+    """Which activation, and its parameters."""
     ticket: SerializeAsAny[MethodConfig]
+    """Which ticket search, and the fraction of the weights the ticket keeps."""
     train: TrainConfig
+    """The budget and the loop, the same for the ticket and for every control."""
     controls: ControlsConfig = ControlsConfig()
+    """Which controls run beside the ticket, each with the same budget."""
     verdict: VerdictConfig = VerdictConfig()
+    """What counts as winning."""
 
     @property
     def hash(self) -> str:

@@ -67,3 +67,14 @@ def toml_value(text: str) -> Any:
     except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
+
+
+def toml_text(value: object) -> str:
+    """A value as a TOML file has it; tables in one line."""
+    import tomli_w
+
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_text(value[key])}' for key in value)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_text(item) for item in value)}]"
+    return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")

@@ -15,14 +15,18 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 
 
 class OptimizerConfig(Section):
-    """An optimizer; ``momentum`` is read by ``sgd`` only, ``betas`` by the other two."""
+    """An optimizer."""
 
-    name: Literal["sgd", "adam", "adamw"]
-    lr: Rate
+    name: Annotated[Literal["sgd", "adam", "adamw"], Field(examples=["adam"])]
+    """Which optimizer of PyTorch."""
+    lr: Annotated[Rate, Field(examples=[0.01])]
+    """Learning rate after the warm-up, times the factor that tuning finds (``train.tune``)."""
     weight_decay: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
+    """Weight decay, as PyTorch's optimizer of that name takes it."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Momentum of ``sgd``; the other two do not read it."""
     betas: Annotated[tuple[Decay, Decay], LATER] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
+    """Of ``adam`` and ``adamw``: decay of the running means of the gradient and of its square."""
 
 
 class ScoreOptimizerConfig(OptimizerConfig):
@@ -47,8 +51,10 @@ SizeStep = tuple[Annotated[Epochs, Ge(1)], Annotated[int, Interval(ge=1, le=4096
 class TrainConfig(Section):
     """The budget and the loop, the same for the ticket and for every control."""
 
-    epochs: Annotated[Epochs, Ge(1)]
-    batch_size: Annotated[int, Interval(ge=1, le=1 << 20)]
+    epochs: Annotated[Epochs, Ge(1), Field(examples=[20])]
+    """Passes over the training samples, of the search and of every control."""
+    batch_size: Annotated[int, Interval(ge=1, le=1 << 20), Field(examples=[64])]
+    """Samples of an optimizer step."""
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], Field(json_schema_extra={"hashed_default": "fp32"})
     ] = "auto"
@@ -61,8 +67,11 @@ class TrainConfig(Section):
     """How the learning rate goes on after the warm-up: to zero along half a cosine or a line, or
     not at all."""
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of each target that is spread evenly over all classes."""
     scores: ScoreOptimizerConfig = ScoreOptimizerConfig()
+    """The optimizer of the scores, for a ticket search."""
     weights: WeightOptimizerConfig = WeightOptimizerConfig()
+    """The optimizer of the weights, for the dense net and every other control that is trained."""
     average: Annotated[Decay, LATER] = 0.0
     """Decay per step of a running mean of what is trained, scores or weights: nets are judged and
     kept with the mean, masks are those of the mean scores, and BatchNorm statistics are estimated

@@ -24,6 +24,7 @@ from spiketicket.recipe.shapes import (
     resconv6_pools,
     resnet19_strides,
     scaled,
+    token_grid,
     vgg9_pools,
 )
 
@@ -108,6 +109,7 @@ def _resnet19(model: Settings, shape: DataShape) -> Weights:
 
 
 def _transformer(model: Settings, shape: DataShape) -> Weights:
+    token_grid(shape, model.get("pools"))
     preset = TRANSFORMER_PRESETS[model.get("preset", "nano")]
     dim = preset[0] if model.get("dim") is None else int(model["dim"])
     depth = preset[1] if model.get("depth") is None else int(model["depth"])

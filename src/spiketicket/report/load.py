@@ -20,6 +20,7 @@ from spiketicket.experiment.results import checked_result, read_predictions
 from spiketicket.experiment.schemas import (
     PATCHES,
     Epoch,
+    FiringFile,
     Measure,
     RunResult,
     StageFacts,
@@ -104,6 +105,10 @@ def _of_earlier_version(folder: Path, result: RunResult | None) -> tuple[StageFa
     )
 
 
+_MOST_LAYERS = 20
+"""Notes about layers of one stage."""
+
+
 def _sample(run: Run, stages: Sequence[Stage], note: Note) -> tuple[str, Sample] | None:
     """The first that can be read: the ticket's, an earlier rung's, the dense net's, any."""
     first = (run.main, *reversed(PATCHES), "ticket", "dense")
@@ -141,6 +146,11 @@ def _stage(files: StageFolder, of: Run, seed: int, measured: type[Totals], note:
         where = place.relative_to(run)
         done = counted(len(history), "epoch")
         note(f"{where}: not finished, {done} done; `find` goes on from there")
+    off = _checked(FiringFile, files.firing, run, note)
+    for layer, rate in list(off.layers.items())[:_MOST_LAYERS] if off else ():
+        kind = "hardly ever" if rate < 0.5 else "nearly always"
+        told = f"{place.relative_to(run)}: layer {layer} fires {kind}"
+        note(f"{told}, in {100 * rate:.3g} % of all steps of the last validation")
     measure = _checked(measured, files.measure, run, note)
     timing = _json(files.timing, run, note) if result else None
     timing = timing if isinstance(timing, dict) else {}

@@ -1,0 +1,5 @@
+"""``python -m spiketicket``: the command line."""
+
+from spiketicket.cli import main
+
+main()
