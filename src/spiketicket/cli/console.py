@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.filesize import decimal
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,26 +22,53 @@ def print_table(
 ) -> None:
     """Print a table whose first ``left`` columns hold words and the others numbers.
 
-    A column's name may have several lines.
+    A column's name may have several lines. Words are broken on a terminal that is too narrow for
+    them alone; where there is no terminal, the table is as wide as its words need.
     """
     if title:
         print_line(title, "bold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        name = _text(column, keep="\n")
-        table.add_column(name, justify="left" if index < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(cell) for cell in row))
-    _print_whole(table)
-
-
-def _print_whole(table: Table) -> None:
-    """Print a table; where no terminal sets a width it is as wide as its longest words need."""
-    made = console()
+    cells = [[_text(name, keep="\n") for name in columns]]
+    cells += [[_text(cell) for cell in row] for row in rows]
+    words = [max(_longest_word(cell) for cell in column) for column in zip(*cells, strict=True)]
+    # each column has a space behind it and a gap or an edge before it
+    made, least = console(), sum(words) + 2 * len(words) + 1
     if not made.is_terminal:
-        least = Measurement.get(made, made.options, table).minimum
         made.width = max(made.width, least)
+    widths = _widths(words, cells, made.width - least)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, (name, width) in enumerate(zip(cells[0], widths, strict=True)):
+        table.add_column(
+            name,
+            justify="left" if index < left else "right",
+            overflow="fold",
+            width=width,
+        )
+    for row in cells[1:]:
+        table.add_row(*row)
     made.print(table)
+
+
+def _widths(
+    words: Sequence[int], cells: Sequence[Sequence[Text]], room: int
+) -> Sequence[int | None]:
+    """Columns as wide as their longest words, and ``room`` shared among those that need more."""
+    if room < 0:
+        return [None] * len(words)
+    lines = [[max(map(len, cell.plain.split("\n"))) for cell in row] for row in cells]
+    needs = [
+        max(column) - word for column, word in zip(zip(*lines, strict=True), words, strict=True)
+    ]
+    widths: list[int | None] = list(words)
+    order = sorted(range(len(words)), key=lambda index: needs[index])
+    for place, index in enumerate(order):
+        more = min(max(needs[index], 0), room // (len(order) - place))
+        widths[index] = words[index] + more
+        room -= more
+    return widths
+
+
+def _longest_word(text: Text) -> int:
+    return max((cell_len(word) for word in text.plain.split()), default=0)
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:

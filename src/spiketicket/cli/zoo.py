@@ -24,7 +24,7 @@ NameArgument = Annotated[str, typer.Argument(help="A ticket; `zoo list` names th
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """List the tickets, what they reach, and the recipe that makes each again."""
-    from spiketicket.cli.console import print_table, size_text
+    from spiketicket.cli.console import print_line, print_table, size_text
     from spiketicket.ticket.zoo import list_tickets
 
     tickets = list_tickets()
@@ -37,7 +37,6 @@ def list_all(as_json: JsonOption = False) -> None:
             t.network,
             t.condition,
             t.data,
-            f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}",
             f"{t.test_accuracy:.2f}",
             f"{t.density:.4g}",
             size_text(t.file_bytes),
@@ -49,12 +48,15 @@ def list_all(as_json: JsonOption = False) -> None:
         "network",
         "condition",
         "data",
-        "made by",
         "test accuracy %",
         "density",
         "file",
     )
-    print_table(columns, rows, left=5)
+    print_table(columns, rows, left=4)
+    print_line("made by", "bold")
+    for t in tickets:
+        command = f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}"
+        print_line(f"{t.name}: {command}")
 
 
 @app.command()
