@@ -31,7 +31,8 @@ def print_table(
         print_line(title, "bold")
     head = [_text(name, keep="\n") for name in columns]
     body = [[_text(cell) for cell in row] for row in rows]
-    widths = _fitted(_widths([head, *body]), output.width() - 1)
+    words = [[max(cell.split(), key=_wide, default="") for cell in row] for row in [head, *body]]
+    widths = _fitted(_widths([head, *body]), _widths(words), output.width() - 1)
     output.write([""])
     output.write(_styled(line, "bold") for line in _lines(head, widths, left))
     output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1))])
@@ -111,12 +112,17 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
     return [max(_wide(line) for cell in column for line in cell.split("\n")) for column in columns]
 
 
-def _fitted(widths: list[int], room: int) -> list[int]:
-    """The widths, the widest made narrower until all fit into ``room`` columns."""
+def _fitted(widths: list[int], least: list[int], room: int) -> list[int]:
+    """The widths, the widest made narrower until all fit into ``room`` columns, but none narrower
+    than its longest word, which can be copied so: then the table is wider.
+    """
     fitted = [*widths]
     room -= _GAP * (len(widths) - 1)
-    while sum(fitted) > room and max(fitted) > _NARROWEST:
-        fitted[fitted.index(max(fitted))] -= 1
+    while sum(fitted) > room:
+        wide = [i for i, width in enumerate(fitted) if width > max(least[i], _NARROWEST)]
+        if not wide:
+            break
+        fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
 
 
