@@ -31,8 +31,8 @@ def print_table(
         print_line(title, "bold")
     head = [_text(name, keep="\n") for name in columns]
     body = [[_text(cell) for cell in row] for row in rows]
-    words = [[max(cell.split(), key=_wide, default="") for cell in row] for row in [head, *body]]
-    widths = _fitted(_widths([head, *body]), _widths(words), output.width() - 1)
+    least = _widths([_unbroken(row, left) for row in [head, *body]])
+    widths = _fitted(_widths([head, *body]), least, output.width() - 1)
     output.write([""])
     output.write(_styled(line, "bold") for line in _lines(head, widths, left))
     output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1))])
@@ -110,6 +110,14 @@ def _wide(text: str) -> int:
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
     columns = itertools.zip_longest(*rows, fillvalue="")
     return [max(_wide(line) for cell in column for line in cell.split("\n")) for column in columns]
+
+
+def _unbroken(row: Sequence[str], left: int) -> list[str]:
+    """What of each cell stays in one line: the longest word, and all of a number."""
+    return [
+        max(cell.split(), key=_wide, default="") if index < left else cell
+        for index, cell in enumerate(row)
+    ]
 
 
 def _fitted(widths: list[int], least: list[int], room: int) -> list[int]:

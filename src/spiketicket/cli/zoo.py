@@ -23,7 +23,7 @@ NameArgument = Annotated[str, Argument(help="A ticket; `zoo list` names them.")]
 
 @app.command("list", examples=("spiketicket zoo list",))
 def list_all(as_json: JsonOption = False) -> None:
-    """List the tickets, what they reach, and the recipe that makes each again."""
+    """List the tickets and what they reach."""
     from spiketicket.cli.console import print_table
     from spiketicket.ticket.zoo import list_tickets
 
@@ -35,11 +35,8 @@ def list_all(as_json: JsonOption = False) -> None:
         [
             t.name,
             t.network,
-            t.condition,
             t.data,
-            f"spiketicket find {t.recipe} --set seed={t.seed} --tune {t.tune}",
             f"{t.test_accuracy:.2f}",
-            f"{t.density:.4g}",
             file_size(t.file_bytes),
         ]
         for t in tickets
@@ -47,14 +44,12 @@ def list_all(as_json: JsonOption = False) -> None:
     columns = (
         "name",
         "network",
-        "condition",
         "data",
-        "made by",
-        "test accuracy %",
-        "density",
+        "test %",
         "file",
     )
-    print_table(columns, rows, left=5)
+    print_table(columns, rows, left=3)
+    say("show NAME tells the rest, zoo list --json the recipe that makes each again.")
 
 
 @app.command(examples=("spiketicket zoo path digits-binw",))
