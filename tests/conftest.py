@@ -48,6 +48,12 @@ TOOLS = {
         "selenium",
         "chromium chromium-driver",
     ),
+    "cmake": Tool((("cmake",), ("cc",), ("c++",)), "numpy", "cmake g++ make"),
+    "aarch64": Tool(
+        (("aarch64-linux-gnu-gcc",), ("qemu-aarch64", "qemu-aarch64-static"), ("cmake",)),
+        "numpy",
+        "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user cmake",
+    ),
     "arm": Tool((("arm-none-eabi-gcc",),), "unicorn", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
 }
 

@@ -89,7 +89,7 @@ def commands_of(block: Block) -> Iterator[Command]:
 
 
 def _command(block: Block, text: str) -> Command:
-    words = shlex.split(_SUBSTITUTION.sub("SUBSTITUTED", text))
+    words = shlex.split(_SUBSTITUTION.sub("SUBSTITUTED.ticket", text))
     return Command(block, re.sub(r"\s+", " ", text), tuple(words))
 
 

@@ -46,6 +46,7 @@ ELSEWHERE = {
         "pictures/train/cat/1.png    pictures/test/cat/9.jpg",
     ): "names of files; tests/data/test_data_image_folder.py",
     ("docs/embedded.md", "#include <stdio.h>"): "test_embedded.py compiles and runs it",
+    ("docs/c-library.md", "#include <spiketicket.h>"): "tests/engine/test_c_library.py runs it",
     (
         "docs/energy.md",
         "arithmetic     = sum over layers of  mac_pj * macs + ac_pj * ac_units",

@@ -220,6 +220,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 ELSEWHERE = {
     "gcc": "run by test_embedded.py",
+    "cmake": "run by tests/engine/test_c_library.py",
     "arm-none-eabi-gcc": "as of gcc; tests/export/test_c_tickets.py has the compiler and a board",
     "arm-none-eabi-size": "the same",
     "ray": "needs a cluster; tests/sweep/test_ray.py starts one",

@@ -1,4 +1,6 @@
-"""``spiketicket export``: a ticket as files for other programs. ``c`` needs no PyTorch."""
+"""``spiketicket export``: a ticket as files for other programs. ``c`` and ``engine`` need no
+PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from spiketicket.machine.output import say_json
 from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
+    from spiketicket.engine.program import Program
     from spiketicket.export.c import Exported
 
 
@@ -29,6 +32,7 @@ class Target(StrEnum):
     """What to write."""
 
     c = "c"
+    engine = "engine"
     nir = "nir"
     onnx = "onnx"
     torch = "torch"
@@ -44,7 +48,8 @@ def export(
         Target,
         Option(
             "--to",
-            help="c: C for microcontrollers; nir: a graph for SpikingJelly, snnTorch and chips;"
+            help="c: C for microcontrollers; engine: a file for the library in C and C++, fast on"
+            " CPUs; nir: a graph for SpikingJelly, snnTorch and chips;"
             " onnx; torch: a Python file without this package; pt2: a torch.export program;"
             " hub: a Hugging Face folder.",
         ),
@@ -89,6 +94,9 @@ def export(
     if to is Target.c:
         _export_c(ticket, folder, name, as_json)
         return
+    if to is Target.engine:
+        _export_engine(ticket, folder, name or ticket.stem, as_json)
+        return
     require_there(ticket)
     from spiketicket.cli import export_torch as made
 
@@ -118,17 +126,47 @@ def _require(to: Target, options: Mapping[str, object], targets: tuple[Target, .
             )
 
 
-def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> None:
+def _compiled(ticket: Path) -> tuple[Program, tuple[str, ...]]:
+    """The ticket's program and the names of its classes."""
     from spiketicket.engine.compile import compile_ticket
     from spiketicket.engine.engine import class_names
-    from spiketicket.export.c import c_name, export_c
     from spiketicket.ticket import Ticket
     from spiketicket.ticket.codec import of_file
 
     loaded = Ticket.load(ticket)
     with of_file(ticket):
         program = compile_ticket(loaded)
-    classes = class_names(loaded, program.classes)
+    return program, class_names(loaded, program.classes)
+
+
+def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None:
+    from spiketicket.cli.console import print_facts
+    from spiketicket.engine.model_file import SUFFIX, model_file
+    from spiketicket.machine.files import explained, write_bytes
+    from spiketicket.machine.sizes import file_size
+
+    program, classes = _compiled(ticket)
+    content, path = model_file(program, classes), folder / f"{name}{SUFFIX}"
+    with explained(folder, "output"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content, "output")
+    shape = [program.frames, program.channels, program.height, program.width]
+    facts = {"files": [str(path)], "bytes": len(content), "input": shape, "classes": list(classes)}
+    if as_json:
+        say_json(facts)
+        return
+    rows = [
+        ("file", f"{path}, {file_size(len(content))}"),
+        ("input", f"{' x '.join(map(str, shape))}: frames, channels, rows, columns"),
+        ("classes", ", ".join(classes)),
+    ]
+    print_facts(rows, title="export")
+
+
+def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> None:
+    from spiketicket.export.c import c_name, export_c
+
+    program, classes = _compiled(ticket)
     made = export_c(program, folder, name or c_name(ticket.stem), classes)
     if as_json:
         say_json(_facts(made))

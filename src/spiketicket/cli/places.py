@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from spiketicket.errors import UserError, did_you_mean
 
 _MOST_NAMED = 10
+_NAME = re.compile("[A-Za-z0-9_-]+")
 
 
 def ticket_at(text: str) -> Path:
@@ -31,7 +33,7 @@ def ticket_or_folder(text: str) -> Path:
             remedy = f"spiketicket find {text} makes one"
             raise UserError("is a recipe, and a ticket is needed", where=text, remedy=remedy)
         return path
-    if path.suffix or path.parent != Path():
+    if not _NAME.fullmatch(text):
         return path  # who reads it says what is wrong
     from spiketicket.ticket.zoo import find_ticket, list_tickets
 
