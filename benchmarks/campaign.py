@@ -43,9 +43,9 @@ from typing import Any
 
 import filelock
 
-from spiketicket.experiment.display import LineReporter
 from spiketicket.errors import UserError
 from spiketicket.experiment.conclude import concluded, stage_record
+from spiketicket.experiment.display import LineReporter
 from spiketicket.experiment.find import planned
 from spiketicket.experiment.folder import RunFolder, StageFolder
 from spiketicket.experiment.keys import stage_keys
@@ -54,6 +54,7 @@ from spiketicket.experiment.provenance import versions
 from spiketicket.experiment.record import without_root
 from spiketicket.experiment.seed import run_seed
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
+from spiketicket.experiment.shared import adopt
 from spiketicket.experiment.time_plan import known_plan
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import InUseError
@@ -64,7 +65,6 @@ from spiketicket.methods.stages import Stage, stages_of
 from spiketicket.recipe import Recipe, load_recipe
 from spiketicket.report.figures.minutes import accuracy_minutes
 from spiketicket.reproduce.published import published
-from spiketicket.sweep.shared import adopt
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 BEST, PUBLISHED = (shlex.quote(str(RECIPES / f"{n}.toml")) for n in ("cifar10", "cifar10-vgg9"))

@@ -4,8 +4,8 @@
         [--output results/engine-exactness.jsonl]
 
 Every layer is computed on what the PyTorch network itself gave to it, and each neuron's output is
-compared at each time step (spiketicket.experiment.exactness). ``rounding`` counts the differences at
-which a float64 computation is within 1e-5 of the threshold; ``wrong`` is all others, and must be
+compared at each time step (spiketicket.experiment.exactness). ``rounding`` counts the differences
+at which a float64 computation is within 1e-5 of the threshold; ``wrong`` is all others, and must be
 0. Then the whole program runs by itself: ``same_class`` are the samples of which PyTorch, numpy
 and the C library (where there is one) name one class.
 

@@ -18,8 +18,8 @@ import torch
 
 import spiketicket
 from spiketicket.cli.export_torch import export_module, export_nir, export_onnx, export_pt2
-from spiketicket.recipe.named import packaged_recipes
 from spiketicket.experiment.provenance import machine
+from spiketicket.recipe.named import packaged_recipes
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [f"controls.{stage}=false" for stage in ("dense", "random_trained", "random_frozen")]

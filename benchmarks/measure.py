@@ -50,7 +50,6 @@ def main() -> None:
 def _make(case: dict[str, Any]) -> Callable[[], None]:
     import torch
 
-    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.data import load_dataset
     from spiketicket.data.batches import ordered_batches, to_tensors
     from spiketicket.experiment.setup import Experiment
@@ -58,6 +57,7 @@ def _make(case: dict[str, Any]) -> Callable[[], None]:
     from spiketicket.measure.observe import observed
     from spiketicket.methods.building import build_network
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.training.evaluate import evaluate
     from spiketicket.training.statistics import estimate_statistics
 

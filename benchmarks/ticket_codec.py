@@ -44,12 +44,12 @@ def main() -> None:
 
 def ticket(zeros: float) -> Any:
     """A VGG-9 ticket with random masks of exactly this share of zeros in every layer."""
-    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.methods.building import build_network
     from spiketicket.methods.masks import kept_count
     from spiketicket.models.blocks import DataShape
     from spiketicket.models.prunable import prunable
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import packaged_recipes
     from spiketicket.streams import Stream
     from spiketicket.ticket import Ticket, TicketLayer
 

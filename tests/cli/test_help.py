@@ -190,7 +190,7 @@ def test_tables_and_facts_fit_80_columns_where_there_is_no_terminal(
         shown = spike(*line.split()).output.splitlines()
         assert max(len(text.rstrip()) for text in shown) <= 80, line
     monkeypatch.setenv("COLUMNS", "200")
-    assert max(map(len, spike("zoo", "list").output.splitlines())) > 100
+    assert max(map(len, spike("data", "list").output.splitlines())) > 100
 
 
 def test_a_word_is_never_broken_in_a_list_of_facts(capsys: pytest.CaptureFixture[str]) -> None:
