@@ -267,7 +267,7 @@ def test_the_table_pairs_the_seeds_that_both_have(readme_writer: Any) -> None:
             "seed": seed,
             "threads": 1,
             "hash": "0123456789abcdef",
-            "condition": "BinW-SNN",
+            "condition": "BinW-SNN behind an encoder",
             "device": "A",
             "spiketicket": "1",
             "test_accuracy": accuracy,
@@ -276,7 +276,7 @@ def test_the_table_pairs_the_seeds_that_both_have(readme_writer: Any) -> None:
             "file_bytes": 2000,
             "curve": [[30.0, 50.0], [60.0 + seed, accuracy + 1]],
             "recipe": {
-                "model": {"timesteps": 4, "encoder": "whiten"},
+                "model": {"timesteps": 4},
                 "ticket": {"name": "signed_supermask"},
             },
         }
@@ -284,7 +284,7 @@ def test_the_table_pairs_the_seeds_that_both_have(readme_writer: Any) -> None:
     tickets = [row("ticket", seed, accuracy) for seed, accuracy in enumerate((80.0, 82.0, 84.0))]
     controls = [row("dense", 1, 79.0), row("dense", 2, 82.0)]
     lines = tables([*tickets, *controls], Path("x.jsonl")).splitlines()
-    assert "data-dependent, frozen, not searched" in lines[0]
+    assert "BinW-SNN behind an encoder" in lines[0]
     assert "| ticket | 3 | 82.00 ± 2.00 | 83.00 ± 2.00 |  | 12 | 61 | 2 |" in lines
     # differences 3 and 2: mean 2.5, t(1, 0.975) = 12.706, standard error 0.5
     assert any(

@@ -46,12 +46,8 @@ def _cell_table(cell: str, stages: Mapping[str, BySeed], path: Path) -> str:
     every = [row for seeds in stages.values() for row in seeds.values()]
     first = every[0]
     threads = " and ".join(str(t) for t in sorted({row["threads"] for row in every}))
-    encoder = first["recipe"]["model"].get("encoder", "none")
-    before = (
-        "" if encoder == "none" else f", encoder `{encoder}` (data-dependent, frozen, not searched)"
-    )
     title = (
-        f"**The campaign: {cell}** ({first['condition']}{before}, T ="
+        f"**The campaign: {cell}** ({first['condition']}, T ="
         f" {first['recipe']['model']['timesteps']}, {first['recipe']['ticket']['name']};"
         f" {link(path)}, hash {first['hash'][:10]}, {first['device']}, threads: {threads},"
         f" spiketicket {first['spiketicket']}). Minutes are those of training and validation:"
