@@ -42,8 +42,8 @@ ELSEWHERE = {
         '"""Pictures in two files of numpy: ROOT/train.npz and ROOT/test.npz.',
     ): "test_adding.py, likewise",
     (
-        "docs/data.md",
-        "pictures/train/cat/1.png    pictures/test/cat/9.jpg",
+        "docs/pictures.md",
+        "pictures/train/cat/1.png    pictures/test/cat/9.jpg    pictures/val/cat/5.png",
     ): "names of files; tests/data/test_data_image_folder.py",
     ("docs/embedded.md", "#include <stdio.h>"): "test_embedded.py compiles and runs it",
     ("docs/c-library.md", "#include <spiketicket.h>"): "tests/engine/test_c_library.py runs it",
