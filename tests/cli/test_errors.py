@@ -77,7 +77,10 @@ def test_bad_usage(spike: Run, arguments: list[str]) -> None:
 def test_choices_are_told_in_a_line(spike: Run) -> None:
     result = spike("export", "x.ticket")
     assert result.exit_code == 2
-    assert "--to: is missing. It is one of c, nir, onnx, torch, pt2, hub. See " in result.output
+    assert (
+        "--to: is missing. It is one of c, engine, nir, onnx, torch, pt2, hub. See "
+        in result.output
+    )
 
 
 def test_every_mistake_of_a_recipe_has_its_line(spike: Run) -> None:
@@ -133,7 +136,7 @@ def test_a_bug_is_not_hidden(spike: Run, fake_run: Any, error: Exception) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["find", "train", "eval a.ticket"])
+@pytest.mark.parametrize("command", ["find", "train", "eval digits-binw"])
 def test_without_torch(command: str) -> None:
     code = f"""
 import sys

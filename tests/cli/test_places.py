@@ -107,7 +107,7 @@ def test_a_picture_from_standard_input(spike: Run, folders: Path) -> None:
 def test_pictures_of_standard_input_are_bounded(
     monkeypatch: pytest.MonkeyPatch, spike: Run
 ) -> None:
-    from spiketicket.cli import inputs
+    from spiketicket.engine import inputs
 
     class Stream:
         buffer = io.BytesIO(b"x" * (2 << 20))

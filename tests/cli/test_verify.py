@@ -70,8 +70,8 @@ def test_verify_of_a_sound_ticket(spike: Run) -> None:
     ("arguments", "told"),
     [
         (["nothing.ticket"], "nothing.ticket"),
-        (["x", "--runs", "y"], "goes with --rerun only"),
-        (["x", "--threads", "2"], "goes with --rerun only"),
+        (["digits-binw", "--runs", "y"], "goes with --rerun only"),
+        (["digits-binw", "--threads", "2"], "goes with --rerun only"),
     ],
 )
 def test_verify_of_bad_input(spike: Run, arguments: list[str], told: str) -> None:

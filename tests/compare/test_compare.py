@@ -202,6 +202,7 @@ def test_a_finished_comparison_is_read_not_trained(done, monkeypatch):
     from spiketicket.experiment import train
 
     monkeypatch.setattr(train, "fit", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setenv("COLUMNS", "200")
     again = spiketicket(*(part for part in command if part != "--json"))
     assert again.exit_code == 0
     assert "samples forward" in again.stdout

@@ -57,7 +57,7 @@ def test_the_drawing_of_the_layers_and_its_page_name_the_same_folders():
     first = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert [name for cell in first for name in re.findall(r"`(\w+)`", cell)] == drawn
     rows = page.split("## Where do I change")[1].strip().splitlines()
-    assert len([row for row in rows if row.startswith("|")]) == 2 + 10
+    assert len([row for row in rows if row.startswith("|")]) == 2 + 11
 
 
 def test_the_drawing_of_the_layers_is_the_import_contract():

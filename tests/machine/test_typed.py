@@ -37,8 +37,8 @@ READ = "Read it with spiketicket.Ticket.load(path)"
     [
         (
             lambda: spiketicket.find(b"a.toml"),
-            "`recipe`: must be a Recipe or a mapping or a text or a path, not a bytes"
-            " (got b'a.toml'). Read it with spiketicket.load_recipe(path)",
+            "`recipe`: must be a Recipe or a mapping or a text or a path or None, not a"
+            " bytes (got b'a.toml'). Read it with spiketicket.load_recipe(path)",
         ),
         (
             lambda: spiketicket.find(RECIPE, seeds="3"),
@@ -143,8 +143,8 @@ def test_a_device_of_torch_is_one() -> None:
 
 
 def test_python_says_what_is_missing() -> None:
-    with pytest.raises(TypeError, match=r"find\(\) missing 1 required positional argument"):
-        spiketicket.find()
+    with pytest.raises(TypeError, match=r"load_recipe\(\) missing 1 required positional argument"):
+        spiketicket.load_recipe()
     with pytest.raises(TypeError, match="unexpected keyword argument 'seeds_'"):
         spiketicket.find(RECIPE, seeds_=1)
 

@@ -220,4 +220,4 @@ def test_the_shipped_recipe_of_cifar10_searches_it():
     assert (recipe.model.name, recipe.model.timesteps) == ("resconv6", 4)
     assert (recipe.model.encoder, recipe.ticket.name) == ("whiten", "signed_supermask")
     assert recipe.train.epochs == 12
-    assert recipe.train.timestep_ramp == ((5, 1), (1, 2))
+    assert recipe.train.timestep_ramp == ((10, 1), (1, 2))

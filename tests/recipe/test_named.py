@@ -40,9 +40,9 @@ def test_overrides_as_a_mapping_and_as_keywords_are_those_of_the_command_line():
 
 
 def test_another_network_takes_its_own_defaults():
-    made = load_recipe(load_recipe("digits-binw"), model={"name": "vgg9"}, data={"name": "mnist"})
+    made = load_recipe(load_recipe("digits-binw"), model={"name": "vgg9"}, data={"name": "cifar10"})
     assert made.model.name == "vgg9"
-    assert made == load_recipe(PATH, ["model.name=vgg9", "data.name=mnist"])
+    assert made == load_recipe(PATH, ["model.name=vgg9", "data.name=cifar10"])
 
 
 @pytest.mark.parametrize(

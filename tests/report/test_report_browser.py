@@ -99,7 +99,7 @@ def test_nothing_is_wider_than_the_screen_and_nothing_complains(
         and '"url":"file:' not in line["message"]
         and '"url":"data:' not in line["message"]
         # The browser's own first tab, which may still be loading.
-        and '"documentURL":"chrome:' not in line["message"]
+        and '"documentURL":"chrome' not in line["message"]
     ]
     assert asked == []
 

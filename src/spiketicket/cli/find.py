@@ -72,9 +72,11 @@ def find(
     A run that was stopped goes on where it was; a finished one prints its result at once.
     """
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import recipe_path
 
-    made = load_recipe(recipe, settings_of(overrides, tune))
+    recipe_path(recipe)  # a missing file is told before PyTorch, which takes seconds, is there
     where = require_device(device)
+    made = load_recipe(recipe, settings_of(overrides, tune))
     loaded = with_controls(made, controls)
 
     from spiketicket.cli.print_result import print_find, print_meaning

@@ -40,9 +40,11 @@ def train(
 ) -> None:
     """Train the dense net of a recipe and test it once, at the end."""
     from spiketicket.recipe import load_recipe
+    from spiketicket.recipe.named import recipe_path
 
-    loaded = load_recipe(recipe, settings_of(overrides, tune))
+    recipe_path(recipe)  # a missing file is told before PyTorch, which takes seconds, is there
     where = require_device(device)
+    loaded = load_recipe(recipe, settings_of(overrides, tune))
 
     from spiketicket.cli.print_result import print_stages
     from spiketicket.experiment import conclude, find

@@ -309,4 +309,10 @@ def survey(parts: Parts, reading: Reading, *, split: bool = False) -> Survey:
         counts.append(sum(len(events) for events in found))
         noted += bool(found[0].notes)
         remarks += [(path.name, note) for note in found[0].notes]
-    return Survey(tuple(durations), tuple(counts), tuple(broken), noted, tuple(alike(remarks)))
+    return Survey(
+        durations_us=tuple(durations),
+        counts=tuple(counts),
+        broken=tuple(broken),
+        noted=noted,
+        remarks=tuple(alike(remarks)),
+    )

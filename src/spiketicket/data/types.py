@@ -228,7 +228,7 @@ class FileCheck:
     found_md5: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
     """What the recordings of a data set are: microseconds and events of each that can be read.
 

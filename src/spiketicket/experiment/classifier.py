@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from spiketicket.errors import UserError, argument, did_you_mean
+from spiketicket.errors import UserError, did_you_mean
 from spiketicket.experiment.search import Searched, search
 from spiketicket.models.blocks import Block, DataShape, make_neuron, time_first
 from spiketicket.models.custom import mean_over_time, reset_state
@@ -133,7 +133,7 @@ class TicketClassifier:
         if len(classes) < 2:
             raise UserError("must have two classes or more", where="y", value=len(classes))
         if not 0 <= self.validation < 1:
-            where = argument("validation")
+            where = "validation"
             raise UserError("must be from 0 to below 1", where=where, value=self.validation)
         self.classes_, self.n_features_in_ = classes, x.shape[1]
         self._shape, self._standard = x.shape[1:], _standard(x, self.standardize)

@@ -258,7 +258,7 @@ def _logged(path: Path) -> list[dict[str, Any]]:
     try:
         lines = read_regular(path).decode().splitlines()
         return [dict(parse_json(line, constants=True)) for line in lines]
-    except (OSError, ValueError, TypeError):
+    except (OSError, UserError, ValueError, TypeError):
         return []
 
 

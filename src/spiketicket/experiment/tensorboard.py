@@ -12,7 +12,7 @@ from spiketicket.progress import Reporter
 
 
 class TensorBoard(Reporter):
-    """Writes what a run tells into a folder that ``tensorboard --logdir`` shows.
+    """Writes what a run tells into a folder that TensorBoard shows.
 
     find("digits-binw", reporter=TensorBoard("logs"))
 

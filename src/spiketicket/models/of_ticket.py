@@ -84,7 +84,7 @@ def load_into(
         raise TicketError(what, value=shown)
     if encoder_of(model) is not None and not np.isfinite(state[FILTERS]).all():
         raise TicketError("must be finite numbers", where=FILTERS)
-    model.load_state_dict(state_dict(ticket))
+    model.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
     for layer in ticket.layers if keep_mask else ():
         name = layer.name if f"{layer.name}.weight" in ours else _bare(layer.name)
         module = model.get_submodule(name)

@@ -195,7 +195,7 @@ class Recipe(Section):
     name: Annotated[FileSafe, Field(examples=["mine"])]
     """What the experiment is called; its run folder begins with it."""
     seed: Seed = 0
-    """Of everything that is drawn; ``--seeds N`` takes the N from here on."""
+    """Of everything that is drawn; further seeds count up from it."""
     data: SerializeAsAny[DataConfig]
     """Which data, how it is split and augmented."""
     model: SerializeAsAny[ModelConfig]

@@ -32,7 +32,7 @@ class Reading:
 
     Args:
         ops: name of the op and its parameters.
-        whole: it is called once with all steps ``[T, ...]``, and not once a step.
+        whole: it is called once with all steps ``[T, ...]``, and not once per step.
         state: whether its output depends on earlier steps.
         membrane: the op, counted from 0, whose output it returns second; None: it cannot be read.
     """

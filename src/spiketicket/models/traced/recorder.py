@@ -35,7 +35,7 @@ class UnknownStepError(Exception):
     """What a network does that has no form in the graph."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A layer of the graph: what it writes, ``[S, C, H, W]`` with S = T if it ``varies``."""
 
@@ -46,7 +46,7 @@ class Node:
     spikes: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """What a tensor is.
 
@@ -67,7 +67,7 @@ class Followed:
     problem: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Cell:
     """A neuron as it was used in one place of the network."""
 
@@ -167,7 +167,7 @@ class Recorder(TorchFunctionMode):
 
     def unknown(self, what: str) -> Followed:
         """A tensor that cannot be computed, since the layer at hand does ``what``."""
-        return Followed(-1, (), problem=f"{self.where}: {what}")
+        return Followed(node=-1, axes=(), problem=f"{self.where}: {what}")
 
     @property
     def where(self) -> str:
@@ -195,7 +195,9 @@ class Recorder(TorchFunctionMode):
             if varies is None:
                 varies = any(self.nodes[i].varies for i in inputs)
             self._known[key] = len(self.nodes)
-            self.nodes.append(Node(record, inputs, shape, varies, spikes))
+            self.nodes.append(
+                Node(op=record, inputs=inputs, shape=shape, varies=varies, spikes=spikes)
+            )
         return self._known[key]
 
     def set_steps(self, steps: int) -> None:
@@ -334,7 +336,7 @@ class Recorder(TorchFunctionMode):
         if cells and not (_is_explicit(states) and cells[-1].calls):
             return cells[-1]
         suffix = f"#{len(cells) + 1}" if cells else ""
-        cells.append(_Cell(path + suffix, neurons.read(module)))
+        cells.append(_Cell(name=path + suffix, reading=neurons.read(module)))
         return cells[-1]
 
     def _fire(self, cell: _Cell, x: Followed, made: Sequence[Tensor]) -> None:
@@ -393,11 +395,11 @@ class Recorder(TorchFunctionMode):
     def _outputs(self, cell: _Cell, made: Sequence[Tensor], axes: Axes, step: int | None) -> None:
         for index, tensor in enumerate(made):
             if index == 0:
-                self.follow(tensor, Followed(cell.nodes[-1], axes, step))
+                self.follow(tensor, Followed(node=cell.nodes[-1], axes=axes, step=step))
                 cell.outputs.append((tensor, axes))
             elif cell.reading.membrane is not None and index == 1:
                 node = cell.nodes[cell.reading.membrane]
-                self.follow(tensor, Followed(node, axes, step))
+                self.follow(tensor, Followed(node=node, axes=axes, step=step))
             elif self.of(tensor) is None:
                 self._follow(tensor, self.unknown("its membrane potential is used as a number"))
             self._states[id(tensor)] = (cell, cell.calls)
@@ -439,9 +441,14 @@ class Recorder(TorchFunctionMode):
         if time is not None:
             self.steps = shape[time]
             leading[time] = axis("T", shape[time])
-        node = Node({}, (), (channels, height, width), time is not None and shape[time] > 1)
+        node = Node(
+            op={},
+            inputs=(),
+            shape=(channels, height, width),
+            varies=time is not None and shape[time] > 1,
+        )
         self.nodes.append(node)
-        return Followed(0, (*(leading[i] for i in sorted(leading)), *found))
+        return Followed(node=0, axes=(*(leading[i] for i in sorted(leading)), *found))
 
     def graph(self, logits: Any) -> Graph:
         """The graph of the layers that the logits depend on.
