@@ -25,7 +25,9 @@ static bool header_read(Program *p, const uint8_t *bytes, size_t size, const Err
     if (size < HEADER_BYTES) return fail(e, "the program is cut off in its header");
     memcpy(w, bytes, sizeof w);
     if (w[0] != 0x31505453) return fail(e, "not a program: the first four bytes are not STP1");
-    if (w[1] != 2) return fail(e, "program version %u; this library reads version 2", w[1]);
+    if (w[1] != ST_PROGRAM_VERSION)
+        return fail(e, "program version %u; this library reads version %d", w[1],
+                    ST_PROGRAM_VERSION);
     Header h = {.total = w[2],
                 .T = w[3],
                 .frames = w[4],

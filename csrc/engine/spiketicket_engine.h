@@ -27,7 +27,8 @@ extern "C" {
 typedef struct st_net st_net;
 
 enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
-enum { ST_BEST = -1 }; /* the best level that this processor runs */
+enum { ST_PROGRAM_VERSION = 2 }; /* of programs that st_load reads */
+enum { ST_BEST = -1 };           /* the best level that this processor runs */
 enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
 
 /* Checks and copies a program, and plans how to run it.

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!program) return 0;
     memcpy(program, data + 1, bytes);
     program[0] = 0x31505453;
-    program[1] = 1;
+    program[1] = ST_PROGRAM_VERSION;
     program[2] = (uint32_t)bytes;
     char error[200];
     const int level = data[0] & 3;
