@@ -67,6 +67,9 @@ LINES_NOT_RUN = {
     "spiketicket export my.ticket --to hub -o folder --push user/name": "goes to the network",
     "spiketicket zoo eval cifar10-vgg9-half-binw": "data that is not shipped; benchmarks/zoo.py",
     "spiketicket export my.ticket --to onnx -o out": "tests/export/test_onnx_torch.py",
+    "spiketicket run runs/pictures-*/pictures-seed0.ticket pictures/test": "cli/test_places.py",
+    "spiketicket export runs/pictures-*/pictures-seed0.ticket --to c -o firmware": "test_c_tickets",
+    "spiketicket run runs/recordings-*/recordings-seed0.ticket recordings/test": "likewise",
     "spiketicket export my.ticket --to torch -o plain": "tests/export/test_onnx_torch.py",
 }
 # Trains for seconds: what it leaves is what the commands about runs find.
@@ -75,7 +78,7 @@ TOY = (
     " --set model.timesteps=1"
 )
 # Words that stand for something of the reader's.
-RECIPES = {"RECIPE", "/shared/recipe.toml", "again.toml"}
+RECIPES = {"RECIPE", "/shared/recipe.toml", "again.toml", "pictures.toml", "recordings.toml"}
 NAMES_OF_GUIDES = dict.fromkeys(("magnitude_init", "mlp", "arrays"), "test_adding.py adds it")
 
 
