@@ -1,6 +1,7 @@
 """A recipe that was changed trains only what the change concerns."""
 
 import json
+import shutil
 
 import pytest
 
@@ -79,6 +80,17 @@ def test_a_damaged_run_beside_is_passed_by(runs, tmp_path):
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "recipe.toml").write_text("[")
     assert made(tmp_path, "ticket.density=0.3")[1] == []
+
+
+@pytest.mark.parametrize("linked", ["seed-0/dense/predictions.npy", "seed-0/dense", "data.json"])
+def test_a_run_with_links_is_passed_by(runs, tmp_path, linked):
+    folder = tmp_path / "runs"
+    shutil.copytree(runs[1].path.parent, folder / runs[1].path.parent.name)
+    place = folder / runs[1].path.parent.name / linked
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    _, taken = made(folder, "ticket.density=0.3")
+    assert "dense" not in taken
 
 
 def test_other_data_says_how_to_go_on(runs):

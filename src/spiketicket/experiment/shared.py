@@ -112,9 +112,12 @@ class Beside:
         own = folder.absolute().parent.parent
         for path in sorted(self.runs_dir.glob("*/recipe.toml"))[:_MOST_RUNS]:
             run = RunFolder(path.parent)
-            linked = any(p.is_symlink() for p in (run.path, run.seed(seed).path))
-            if run.path.absolute() != own and not linked and run.seed(seed).stage(name).finished:
-                yield run
+            stage = run.seed(seed).stage(name)
+            if run.path.absolute() == own or not stage.finished:
+                continue
+            places = (run.path, run.recipe, run.data, run.seed(seed).path, stage.path)
+            if not any(place.is_symlink() for place in (*places, *stage.path.iterdir())):
+                yield run  # a link could name a file outside of the run
 
     @staticmethod
     def _has_same(run: RunFolder, experiment: Experiment, name: str, seed: int) -> bool:
