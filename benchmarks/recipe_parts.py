@@ -79,6 +79,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "weight rate 0.0025": ("train.weights.lr=0.0025",),
     "weight rate 0.01": ("train.weights.lr=0.01",),
     "weight rate 0.04": ("train.weights.lr=0.04",),
+    "weight rate 0.16": ("train.weights.lr=0.16",),
     "linear schedule": ("train.schedule=linear",),
     "constant rate": ("train.schedule=constant",),
     "betas 0.9, 0.999": ("train.scores.betas=[0.9, 0.999]",),
