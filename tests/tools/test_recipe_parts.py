@@ -14,7 +14,7 @@ from spiketicket.errors import UserError
 from spiketicket.methods import edge_popup
 
 ROOT = Path(__file__).parents[2]
-WEIGHT_RATES = {"weight rate 0.0025", "weight rate 0.01", "weight rate 0.04"}
+WEIGHT_RATES = {f"weight rate {rate}" for rate in ("0.0025", "0.01", "0.04", "0.16")}
 
 
 @pytest.fixture
