@@ -29,7 +29,7 @@ SETTINGS = [
     "data.train_limit=60",
     "model.width=0.25",
     "model.timesteps=1",
-    "train.epochs=80",
+    "train.epochs=30",
     "train.tune=off",
     "train.batch_size=10",
     "train.checkpoint_steps=1",
@@ -143,7 +143,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def short():
-    return make([s.replace("epochs=80", "epochs=8") for s in SETTINGS])
+    return make([s.replace("epochs=30", "epochs=4") for s in SETTINGS])
 
 
 def wait_for(what, process, seconds=600):
