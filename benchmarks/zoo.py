@@ -10,7 +10,9 @@ import hashlib
 import json
 import sys
 import time
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 import torch
@@ -18,6 +20,8 @@ import torch
 from spiketicket.errors import UserError
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.provenance import machine
+from spiketicket.recipe.named import override_texts, packaged_recipes
+from spiketicket.recipe.read import load_recipe, parse_recipe, to_toml
 from spiketicket.ticket import describe, read_metadata, zoo
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +44,7 @@ def entry(path: Path) -> dict[str, object]:
     return {
         "recipe": meta["recipe"]["name"],
         "recipe_hash": meta["recipe_hash"],
-        "tune": meta["recipe"]["train"].get("tune", "off"),  # not there before rates were tuned
+        "changes": changes(meta["recipe"]),
         "seed": meta["seed"],
         "data": meta["data"]["name"],
         "network": meta["network"]["name"],
@@ -51,6 +55,16 @@ def entry(path: Path) -> dict[str, object]:
         "file_bytes": sizes.file_bytes,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+def changes(tables: dict[str, Any]) -> list[str]:
+    """What a recipe, as a ticket states it, changes in the one of its name in the package."""
+    train = {"tune": "off", **tables["train"]}  # not there before rates were tuned
+    stated = override_texts(tomllib.loads(to_toml(parse_recipe({**tables, "train": train}))))
+    packaged = override_texts(
+        tomllib.loads(to_toml(load_recipe(packaged_recipes()[tables["name"]])))
+    )
+    return [text for text in stated if text not in packaged]
 
 
 def line(ticket: zoo.ZooTicket) -> dict[str, object]:

@@ -29,8 +29,8 @@ class ZooTicket:
     recipe: str
     """Name of the recipe in the package."""
     recipe_hash: str
-    tune: str
-    """The recipe's ``train.tune``: ``off`` where learning rates were not tuned."""
+    changes: tuple[str, ...]
+    """What of it is changed: ``find RECIPE --set CHANGE`` makes the ticket again."""
     seed: int
     data: str
     network: str
@@ -56,7 +56,10 @@ class ZooTicket:
 def list_tickets() -> tuple[ZooTicket, ...]:
     """All tickets of the zoo, by name."""
     index = tomllib.loads((_FOLDER / "index.toml").read_text(encoding="utf-8"))
-    return tuple(ZooTicket(name=name, **facts) for name, facts in sorted(index.items()))
+    return tuple(
+        ZooTicket(name=name, **{**facts, "changes": tuple(facts["changes"])})
+        for name, facts in sorted(index.items())
+    )
 
 
 @typed
