@@ -63,7 +63,8 @@ static void fire_floats(const Layer *l, const Sliced *p, uint32_t o, const uint6
     if (l->fires) {
         uint64_t *spikes = (uint64_t *)(void *)(share->shared + p->at_spikes);
         l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, words * 64, &l->neuron,
-                   spikes + (size_t)o * l->steps * p->out.words + first, p->out.words);
+                   spikes + (size_t)o * l->steps * p->out.words + first, p->out.words,
+                   membranes_at(l, share, o, first * 64));
         return;
     }
     const size_t n = out_positions(l), end = (first + words) * 64;

@@ -22,7 +22,7 @@ static void sliced_free(void *plan) {
 
 static bool on_planes(const Layer *l) {
     const Neuron *n = &l->neuron;
-    if (!l->fires || l->steps > PLANE_STEPS) return false;
+    if (!l->fires || l->steps > PLANE_STEPS || l->carries) return false;
     return n->kind == NEURON_STEP ||
            (n->charge == 0 && !n->soft && !n->strict && !n->late && !n->keep && n->decay == 0.5f &&
             n->v_reset == 0 && n->v_rest == 0);
@@ -207,6 +207,7 @@ bool bitsliced_plan(Layer *l) {
     l->free_plan = sliced_free;
     l->run = bitsliced_run;
     plan_geometry(l, p);
+    l->room = p->out.words * 64;
     p->phase = calloc(taps, sizeof *p->phase);
     p->shift = calloc(taps, sizeof *p->shift);
     p->mask = calloc(taps * p->taps.mask_words, 8);

@@ -66,13 +66,14 @@ void context_give(const st_net *shared, Context *c) {
 
 void run_step(const st_net *net, const Step *step, const Context *c) {
     for (uint32_t phase = 0; phase < step->phases; phase++) {
-        const Share all = {phase, 0, step->units[phase], c->shared, c->own};
+        const Share all = {phase, 0, step->units[phase], c->shared, c->own, state_of(step, c)};
         step->run(net, step, c, &all);
     }
 }
 
 void run_image(const st_net *net, const Context *c) {
-    for (uint32_t i = 0; i < net->count; i++) run_step(net, &net->steps[i], c);
+    for (uint32_t i = next_step(net, c, 0); i < net->count; i = next_step(net, c, i + 1))
+        run_step(net, &net->steps[i], c);
 }
 
 double now_us(void) {

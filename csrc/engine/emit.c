@@ -31,8 +31,9 @@ void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_
 static const float *of(const float *array, uint32_t o) { return array ? array + o : NULL; }
 
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
-                uint8_t *own) {
+                const Share *share) {
     const Synapse *y = &l->y;
+    uint8_t *own = share->own;
     const size_t n = out_positions(l), words = words_of(n);
     if (y->pool > 1) {
         /* rounding keeps an order: the largest of alpha*n + bias is of the largest (smallest) n */
@@ -51,6 +52,7 @@ void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha
     }
     uint64_t *spikes = (uint64_t *)(void *)(own + l->at_spikes);
     if (!l->pools) spikes = (uint64_t *)out + (size_t)o * l->steps * words;
-    l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, n, &l->neuron, spikes, words);
+    l->k->fire(z, y->s == 1 ? 0 : stride, l->steps, n, &l->neuron, spikes, words,
+               membranes_at(l, share, o, 0));
     if (l->pools) layer_emit_spikes(l, o, spikes, words, y->wide, out, own);
 }

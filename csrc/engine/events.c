@@ -213,7 +213,7 @@ static void events_run(const Layer *l, const void *in, void *out, const Share *s
                         sums[o * places + s * e->step + at + j] = chunk[j][o];
             }
         for (uint32_t o = 0; o < some; o++)
-            layer_emit(l, first + o, sums + o * places, e->step, y->alpha, out, share->own);
+            layer_emit(l, first + o, sums + o * places, e->step, y->alpha, out, share);
     }
 }
 

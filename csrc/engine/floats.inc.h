@@ -241,13 +241,32 @@ INLINE uint64_t advance(const Neuron *p, uint32_t kind, uint32_t how, bool soft,
     return bits;
 }
 
+/* Up to 64 membranes. */
+INLINE void take_membranes(const float *from, size_t m, F *v) {
+    float some[64] = {0};
+    if (m < 64) {
+        memcpy(some, from, m * sizeof *some);
+        from = some;
+    }
+    for (int j = 0; j < VECTORS; j++) v[j] = load_floats(from + j * FLOATS);
+}
+
+INLINE void leave_membranes(float *to, size_t m, const F *v) {
+    float some[64];
+    for (int j = 0; j < VECTORS; j++) store_floats(some + j * FLOATS, v[j]);
+    memcpy(to, some, m * sizeof *some);
+}
+
 INLINE void fire_as(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
-                    uint32_t kind, uint32_t how, bool soft, uint64_t *out, size_t words) {
+                    uint32_t kind, uint32_t how, bool soft, uint64_t *out, size_t words,
+                    float *carried) {
     for (size_t at = 0; at < n; at += 64) {
         F v[VECTORS];
         float last[64] = {0};
         const size_t m = n - at < 64 ? n - at : 64;
-        for (int j = 0; j < VECTORS; j++) v[j] = (F){0} + p->v_rest;
+        if (carried) take_membranes(carried + at, m, v);
+        else
+            for (int j = 0; j < VECTORS; j++) v[j] = (F){0} + p->v_rest;
         for (uint32_t t = 0; t < steps; t++) {
             const float *zt = z + t * stride + at;
             if (m < 64) {
@@ -256,17 +275,20 @@ INLINE void fire_as(const float *z, size_t stride, uint32_t steps, size_t n, con
             }
             out[t * words + at / 64] = advance(p, kind, how, soft, v, zt) & tail_mask(m);
         }
+        if (carried) leave_membranes(carried + at, m, v);
     }
 }
 
 /* The neurons that the loops above have no copy for: every choice is made anew at every step. */
 static void fire_any(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
-                     uint64_t *out, size_t words) {
+                     uint64_t *out, size_t words, Membranes carried) {
     const F none = {0}, threshold = none + p->v_threshold, reset = none + p->v_reset;
     for (size_t at = 0; at < n; at += FLOATS) {
         const size_t m = n - at < FLOATS ? n - at : FLOATS;
         F v = none + p->v_rest;
         I fired = {0};
+        if (carried.v) memcpy(&v, carried.v + at, m * sizeof(float));
+        if (carried.fired) memcpy(&fired, carried.fired + at, m * sizeof(float));
         for (uint32_t t = 0; t < steps; t++) {
             float some[FLOATS] = {0};
             memcpy(some, z + t * stride + at, m * sizeof *some);
@@ -291,16 +313,21 @@ static void fire_any(const float *z, size_t stride, uint32_t steps, size_t n, co
             if (at % 64 == 0) *word = 0;
             *word |= (lanes_of(fired) & tail_mask(m)) << at % 64;
         }
+        if (carried.v) memcpy(carried.v + at, &v, m * sizeof(float));
+        if (carried.fired) memcpy(carried.fired + at, &fired, m * sizeof(float));
     }
 }
 
 static void fire(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
-                 uint64_t *out, size_t words) {
-    if (p->kind == NEURON_STEP) fire_as(z, stride, steps, n, p, NEURON_STEP, 0, false, out, words);
+                 uint64_t *out, size_t words, Membranes carried) {
+    float *v = carried.v;
+    if (p->kind == NEURON_STEP)
+        fire_as(z, stride, steps, n, p, NEURON_STEP, 0, false, out, words, NULL);
     else if (p->charge > 2 || p->strict || p->late || p->keep)
-        fire_any(z, stride, steps, n, p, out, words);
-    else if (p->charge == 0 && !p->soft) fire_as(z, stride, steps, n, p, 0, 0, false, out, words);
-    else if (p->charge == 0) fire_as(z, stride, steps, n, p, 0, 0, true, out, words);
-    else if (p->charge == 1) fire_as(z, stride, steps, n, p, 0, 1, p->soft, out, words);
-    else fire_as(z, stride, steps, n, p, 0, 2, p->soft, out, words);
+        fire_any(z, stride, steps, n, p, out, words, carried);
+    else if (p->charge == 0 && !p->soft)
+        fire_as(z, stride, steps, n, p, 0, 0, false, out, words, v);
+    else if (p->charge == 0) fire_as(z, stride, steps, n, p, 0, 0, true, out, words, v);
+    else if (p->charge == 1) fire_as(z, stride, steps, n, p, 0, 1, p->soft, out, words, v);
+    else fire_as(z, stride, steps, n, p, 0, 2, p->soft, out, words, v);
 }

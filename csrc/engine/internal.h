@@ -78,7 +78,12 @@ typedef struct {
     const float *lut;
     Reg *regs;
     uint32_t *last_use; /* per register: the last op that reads it; ops where none does */
+    uint8_t *role;      /* per register, of a program of one step: a Role; else NULL */
+    uint32_t steps;     /* T, of one step too */
 } Program;
+
+/* What a register of one step is: the same at every step, of this step, or of all so far. */
+typedef enum { STILL, MOVING, TOTAL } Role;
 
 typedef struct {
     char *text;
@@ -113,6 +118,11 @@ const char *op_name(uint32_t opcode);
 /* load.c: checks the header and every op; on failure the program is left empty. */
 bool program_load(Program *p, const void *bytes, size_t size, const Error *e);
 void program_free(Program *p);
+/* stepwise.c: turns a program of T steps into that of one of them. */
+bool program_stepwise(Program *p, const Error *e);
+
+/* load.c: registers and their last readers. */
+bool program_infer(Program *p, const Error *e);
 
 /* shapes.c: the register an op writes, or a reason why the op does not fit. */
 bool infer_op(Program *p, uint32_t i, const Error *e);

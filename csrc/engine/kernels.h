@@ -22,6 +22,12 @@ typedef struct {
     uint32_t k, stride, pad, h, w, ho, wo;
 } Pool;
 
+/* Of neurons, from one run to the next: voltages, and, of a late reset, all bits of a float set
+ * where the neuron fired in the step before. NULL: at rest before, not needed after. */
+typedef struct {
+    float *v, *fired;
+} Membranes;
+
 /* How the planes of the bit-sliced kernel lie and how a tap reads them: word w of step t of
  * channel c, through tap k, is at c*channel + phase[k] + t*step + w, moved down by shift[k] bits.
  * `phase` counts the room before a plane in. */
@@ -68,9 +74,11 @@ struct Kernels {
                    const float *b);
     /* Bits as 0 and 1. */
     void (*unpack)(const uint64_t *bits, float *out, size_t n);
-    /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. */
+    /* Spikes [steps][words] of currents: step t reads z + t*stride; writes whole words. Starts from
+     * the membranes given, n of each, and leaves what they become; from rest where there are none.
+     */
     void (*fire)(const float *z, size_t stride, uint32_t steps, size_t n, const Neuron *p,
-                 uint64_t *out, size_t words);
+                 uint64_t *out, size_t words, Membranes carried);
     /* sums[i] = popcount(negative ^ (x & kept)) over `rows` rows (pitch apart) of `length` words,
      * for `count` places `step` words apart; length is a multiple of dot_words, and w is
      * [rows][length/dot_words][negative, kept][dot_words]. What lies behind a row of x is read, and

@@ -78,9 +78,11 @@ Layer *layer_as(const Layer *from, Method method) {
                  .neuron = from->neuron,
                  .pool = from->pool,
                  .steps = from->steps,
+                 .carries = from->carries,
                  .k = from->k,
                  .method = method};
     const size_t n = out_positions(l);
+    l->room = n;
     l->at_z = carve(&l->scratch.own, (uint64_t)l->y.s * sum_positions(l) * 4);
     l->at_most = carve(&l->scratch.own, l->y.pool > 1 ? (uint64_t)l->y.s * n * 4 : 0);
     l->at_spikes = carve(&l->scratch.own, (uint64_t)l->steps * words_of(n) * 8);
@@ -96,6 +98,7 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
                   .in = *in,
                   .out = *out,
                   .fires = neuron != NULL,
+                  .carries = net->stepwise && neuron && neuron->kind == NEURON_LIF,
                   .pools = pool != NULL,
                   .k = net->k,
                   .steps = out->s};
@@ -106,6 +109,10 @@ Layer *layer_make(const st_net *net, const Synapse *y, const Reg *in, const Reg 
         if (layer_can(&what, (Method)method)) l = layer_as(&what, (Method)method);
     if (!l) fail(e, "no memory to plan a layer, or more than 2 GiB needed");
     return l;
+}
+
+uint64_t layer_state(const Layer *l) {
+    return l->carries ? (uint64_t)l->y.cout * l->room * (l->neuron.late ? 8 : 4) : 0;
 }
 
 void layer_free(Layer *l) {

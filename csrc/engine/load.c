@@ -64,7 +64,7 @@ static bool output_fits(const Program *p, const Error *e) {
     return true;
 }
 
-static bool ops_read(Program *p, const Error *e) {
+bool program_infer(Program *p, const Error *e) {
     p->regs[0] = (Reg){.kind = KIND_F32,
                        .s = p->head.frames,
                        .c = p->head.channels,
@@ -92,12 +92,13 @@ bool program_load(Program *p, const void *bytes, size_t size, const Error *e) {
         return fail(e, "no memory for a program of %zu bytes", size);
     }
     memcpy(p->bytes, bytes, size);
+    p->steps = p->head.T;
     bool good = true;
     if (p->head.lut_offset != NONE) {
         p->lut = array_at(p, p->head.lut_offset, (uint64_t)256 * p->head.channels);
         if (!p->lut) good = fail(e, "header: the table of byte values lies outside the data");
     }
-    good = good && ops_read(p, e);
+    good = good && program_infer(p, e);
     if (!good) program_free(p);
     return good;
 }
@@ -106,5 +107,6 @@ void program_free(Program *p) {
     free(p->bytes);
     free(p->regs);
     free(p->last_use);
+    free(p->role);
     *p = (Program){0};
 }

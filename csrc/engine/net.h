@@ -14,6 +14,9 @@ struct Context {
     uint8_t *arena;  /* the registers */
     uint8_t *shared; /* scratch memory of the step that runs */
     uint8_t *own;    /* and of each thread */
+    uint8_t *state;  /* what is carried from step to step; NULL of a net that runs all at once */
+    uint64_t before; /* steps that are in the mean already */
+    bool again;      /* the input is that of the step before */
     int threads;
     Team *team; /* NULL of one thread */
     Context *next;
@@ -27,6 +30,7 @@ typedef struct {
     uint32_t phase;
     size_t first, last;
     uint8_t *shared, *own;
+    uint8_t *state; /* of the step, which carries it on */
 } Share;
 
 /* Bytes of scratch memory, fixed when a step is planned: for all its shares, for each thread. */
@@ -60,6 +64,8 @@ struct Layer {
     Neuron neuron;
     Pool pool;
     uint32_t steps; /* of the spikes */
+    bool carries;   /* membranes from one step to the next */
+    size_t room;    /* neurons of one output channel, as they lie in the state */
     const Kernels *k;
     Method method;
     uint64_t memory; /* bytes of the arrays below */
@@ -81,6 +87,11 @@ struct Step {
     uint32_t phases;
     size_t units[MAX_PHASES];
     Scratch scratch;
+    bool once;  /* its output changes with the input alone: nothing is carried before it */
+    bool total; /* it adds to a mean over the steps so far */
+    uint64_t state_at, state_bytes;
+    uint64_t resting; /* membranes, which come first in the state */
+    float rest;
 };
 
 struct st_net {
@@ -88,10 +99,12 @@ struct st_net {
     const Kernels *k;
     bool keep;     /* every register apart */
     bool together; /* the threads of a run work on one input */
+    bool stepwise; /* a run is one step, and membranes are carried on */
     Step *steps;
     uint32_t count;
     uint64_t *place; /* of each register in the arena */
-    uint64_t arena, memory;
+    bool *held;      /* stepwise: the register lies in the state */
+    uint64_t arena, memory, state;
     Scratch scratch; /* of the steps that need most */
     pthread_mutex_t lock;
     Context *idle;
@@ -107,11 +120,11 @@ static inline uint64_t reg_bytes(const Reg *r) {
     }
 }
 
-static inline const void *reg_in(const st_net *net, const Context *c, uint32_t r) {
-    return r == 0 ? (const void *)c->input : (const void *)(c->arena + net->place[r]);
-}
 static inline void *reg_out(const st_net *net, const Context *c, uint32_t r) {
-    return c->arena + net->place[r];
+    return (net->stepwise && net->held[r] ? c->state : c->arena) + net->place[r];
+}
+static inline const void *reg_in(const st_net *net, const Context *c, uint32_t r) {
+    return r == 0 ? (const void *)c->input : reg_out(net, c, r);
 }
 
 static inline size_t sum_positions(const Layer *l) { return (size_t)l->y.ho * l->y.wo; }
@@ -128,11 +141,19 @@ void layer_free(Layer *l);
 /* Sums z [s][stride] of one output channel, as the counters gave them and before the maximum over
  * windows, become its output. */
 void layer_emit(const Layer *l, uint32_t o, float *z, size_t stride, float alpha, void *out,
-                uint8_t *own);
+                const Share *share);
 /* Spikes [steps][words] of one channel, in rows of `pitch` bits, become its output. */
 void layer_emit_spikes(const Layer *l, uint32_t o, const uint64_t *spikes, size_t words,
                        size_t pitch, void *out, uint8_t *own);
 const char *method_name(const Layer *l);
+uint64_t layer_state(const Layer *l); /* bytes that it carries on */
+
+/* Membranes of a channel, from neuron `at` of it on, in what a share carries on. */
+static inline Membranes membranes_at(const Layer *l, const Share *share, size_t o, size_t at) {
+    if (!l->carries) return (Membranes){NULL, NULL};
+    float *v = (float *)(void *)share->state + o * l->room + at;
+    return (Membranes){v, l->neuron.late ? v + l->y.cout * l->room : NULL};
+}
 
 /* rows.c, popcount.c, bitsliced_plan.c, events.c: plan one way to compute a layer; false: no
  * memory. */
@@ -157,6 +178,24 @@ void plan_plain(const st_net *net, Step *step);
 bool plan_make(st_net *net, const Error *e);
 void plan_free(st_net *net);
 void step_use(Step *s, Layer *l);
+
+/* state.c: what a step carries on, where all of it lies, and at rest. */
+void step_carries(const st_net *net, Step *s);
+bool place_state(st_net *net, const Error *e);
+void state_rest(const st_net *net, uint8_t *state);
+/* Around the run of a step: whether the state is one of the net, and has seen an input where that
+ * comes again; without an input it does. */
+bool state_fits(const st_net *net, const st_state *s, bool again);
+void state_enter(Context *c, st_state *s, const float *input);
+void state_leave(st_state *s);
+static inline uint8_t *state_of(const Step *s, const Context *c) {
+    return c->state ? c->state + s->state_at : NULL;
+}
+/* The first step from i on that has to run. */
+static inline uint32_t next_step(const st_net *net, const Context *c, uint32_t i) {
+    while (c->again && i < net->count && net->steps[i].once) i++;
+    return i;
+}
 
 /* context.c: one for `threads` threads is kept for the next run when it is given back. */
 Context *context_take(const st_net *net, int threads);

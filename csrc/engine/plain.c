@@ -66,9 +66,13 @@ static void op_neuron(const Plain *p) {
     }
     const size_t m = positions(out), words = words_of(m);
     if (n.kind <= NEURON_STEP) {
-        for (size_t c = p->first; c < p->last; c++)
+        for (size_t c = p->first; c < p->last; c++) {
+            Membranes carried = {NULL, NULL};
+            if (p->state && n.kind == NEURON_LIF) carried.v = (float *)(void *)p->state + c * m;
+            if (carried.v && n.late) carried.fired = carried.v + out->c * m;
             net->k->fire(z + c * m, s == 1 ? 0 : out->c * m, out->s, m, &n,
-                         (uint64_t *)p->to + c * out->s * words, words);
+                         (uint64_t *)p->to + c * out->s * words, words, carried);
+        }
         return;
     }
     float *to = p->to;
@@ -124,17 +128,19 @@ static void op_mean(const Plain *p) {
     const float *x = plain_in(p, 0);
     float *to = p->to;
     const size_t n = positions(in), m = positions(out), steps = in->s / out->s, spread = n / m;
-    const float count = (float)(steps * spread);
+    const float count = (float)((steps + (p->total ? p->before : 0)) * spread);
     for (size_t s = 0; s < out->s; s++)
         for (size_t c = p->first; c < p->last; c++)
             for (size_t i = 0; i < m; i++) {
-                float sum = 0;
-                double whole = 0;
+                double *far = p->total ? (double *)(void *)p->state + c * m + i : NULL;
+                double whole = far ? *far : 0;
+                float sum = (float)whole; /* of float numbers it was one */
                 for (size_t t = s * steps; t < (s + 1) * steps; t++)
                     for (size_t j = 0; j < spread; j++) {
                         const float v = x[(t * in->c + c) * n + (m == 1 ? j : i)];
                         sum += v, whole += v;
                     }
+                if (far) *far = in->kind == KIND_F32 ? (double)sum : whole;
                 if (in->kind != KIND_F32) sum = (float)whole;
                 to[(s * in->c + c) * m + i] = sum / count;
             }
@@ -148,9 +154,11 @@ static void op_leak(const Plain *p) {
     const size_t n = positions(out), step = out->c * n;
     for (size_t t = 0; t < out->s; t++)
         for (size_t i = p->first * n; i < p->last * n; i++) {
-            const float before = t ? to[(t - 1) * step + i] : 0;
+            float *carried = p->state ? (float *)(void *)p->state + i : NULL;
+            const float before = t ? to[(t - 1) * step + i] : carried ? *carried : 0;
             const float kept = own ? before + rate * before : before * rate;
             to[t * step + i] = kept + x[(in->s == 1 ? 0 : t * step) + i];
+            if (carried) *carried = to[t * step + i];
         }
 }
 
@@ -192,7 +200,10 @@ static void run_plain(const st_net *net, const Step *step, const Context *c, con
                .op = step->first,
                .w = op_words(&net->p, step->first),
                .out = &net->p.regs[step->out],
-               .to = reg_out(net, c, step->out)};
+               .to = reg_out(net, c, step->out),
+               .state = share->state,
+               .before = c->before,
+               .total = step->total};
     size_t at = 0;
     for (int k = 0; k < 3; k++) {
         if (step->in[k] == NONE) continue;

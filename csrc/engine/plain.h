@@ -14,6 +14,9 @@ typedef struct {
     float *x[3];        /* room for the inputs as float */
     float *room;        /* room for the output as float */
     void *to;
+    uint8_t *state;  /* what the step carries on, where it does */
+    uint64_t before; /* steps that are in a mean already */
+    bool total;
 } Plain;
 
 /* plain.c: input k as float. */

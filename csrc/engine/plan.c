@@ -28,7 +28,9 @@ void step_use(Step *s, Layer *l) {
 static bool plan_synapse(st_net *net, Step *s, uint32_t i, const Error *e) {
     const Program *p = &net->p;
     const Synapse y = synapse_of(p, i);
-    const uint32_t fire = net->keep ? 0 : only_reader(p, i, OP_NEURON);
+    uint32_t fire = net->keep ? 0 : only_reader(p, i, OP_NEURON);
+    /* what is the same at every step is computed once */
+    if (fire && net->stepwise && p->role[s->out] != p->role[op_words(p, fire)[1]]) fire = 0;
     Neuron neuron;
     Pool pool;
     bool fires = false, pools = false;
@@ -72,6 +74,7 @@ static bool plan_steps(st_net *net, const Error *e) {
         else if (!plan_synapse(net, s, i, e)) return false;
         if (!scratch_fits(&s->scratch)) return fail(e, "op %u needs more than 2 GiB", i);
         scratch_most(&net->scratch, &s->scratch);
+        step_carries(net, s);
         if (net->memory > MAX_MEMORY) return fail(e, "the program needs more than 2 GiB");
         i = s->last + 1;
     }
@@ -128,12 +131,14 @@ static bool place_registers(st_net *net, const Error *e) {
 bool plan_make(st_net *net, const Error *e) {
     net->steps = calloc(net->p.head.ops, sizeof *net->steps);
     net->place = calloc(net->p.head.regs, sizeof *net->place);
-    if (!net->steps || !net->place) return fail(e, "no memory to plan a program");
-    return plan_steps(net, e) && place_registers(net, e);
+    net->held = calloc(net->p.head.regs, sizeof *net->held);
+    if (!net->steps || !net->place || !net->held) return fail(e, "no memory to plan a program");
+    return plan_steps(net, e) && place_registers(net, e) && (!net->stepwise || place_state(net, e));
 }
 
 void plan_free(st_net *net) {
     for (uint32_t i = 0; net->steps && i < net->count; i++) layer_free(net->steps[i].layer);
     free(net->steps);
     free(net->place);
+    free(net->held);
 }

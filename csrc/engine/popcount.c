@@ -131,7 +131,7 @@ static void linear_run(const Layer *l, const Popcount *p, const Share *share, ui
     }
     if (first < last)
         l->k->fire(z + first, y->s == 1 ? 0 : y->cout, l->steps, last - first, &l->neuron,
-                   fired + share->first, words);
+                   fired + share->first, words, membranes_at(l, share, first, 0));
     for (size_t o = first; o < last; o++)
         for (size_t t = 0; t < l->steps; t++)
             out[o * l->steps + t] = fired[t * words + o / 64] >> o % 64 & 1;
@@ -166,7 +166,7 @@ static void popcount_run(const Layer *l, const void *in, void *out, const Share 
     float *z = (float *)(void *)(share->own + l->at_z);
     for (size_t o = share->first; o < share->last; o++) {
         sums_of(l, p, x, (uint32_t)o, sums, z);
-        layer_emit(l, (uint32_t)o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, share->own);
+        layer_emit(l, (uint32_t)o, z, (size_t)l->y.ho * l->y.wo, l->y.alpha, out, share);
     }
 }
 

@@ -104,7 +104,7 @@ static void rows_run(const Layer *l, const void *in, void *out, const Share *sha
             for (size_t yo = 0; yo < y->ho; yo++)
                 memcpy(z + s * n + yo * y->wo, row + yo * r->wq, y->wo * sizeof *z);
         }
-        layer_emit(l, (uint32_t)o, z, n, y->alpha, out, share->own);
+        layer_emit(l, (uint32_t)o, z, n, y->alpha, out, share);
     }
 }
 

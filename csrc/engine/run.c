@@ -38,7 +38,7 @@ st_net *st_load(const void *program, size_t size, int level, unsigned flags, cha
     const Error e = {error, error_size};
     const Kernels *k = kernels_of(level, &e);
     if (!k) return NULL;
-    if (!program || flags & ~(unsigned)(ST_KEEP_REGISTERS | ST_LATENCY)) {
+    if (!program || flags & ~(unsigned)(ST_KEEP_REGISTERS | ST_LATENCY | ST_STEPWISE)) {
         fail(&e, program ? "unknown flags" : "no program");
         return NULL;
     }
@@ -50,8 +50,12 @@ st_net *st_load(const void *program, size_t size, int level, unsigned flags, cha
     net->k = k;
     net->keep = flags & ST_KEEP_REGISTERS;
     net->together = flags & ST_LATENCY;
+    net->stepwise = flags & ST_STEPWISE;
     pthread_mutex_init(&net->lock, NULL);
-    if (!program_load(&net->p, program, size, &e) || !plan_make(net, &e)) {
+    bool good = !(net->keep && net->stepwise) || fail(&e, "stepwise nets keep no registers");
+    good = good && program_load(&net->p, program, size, &e);
+    good = good && (!net->stepwise || program_stepwise(&net->p, &e));
+    if (!good || !plan_make(net, &e)) {
         st_free(net);
         return NULL;
     }
@@ -84,6 +88,7 @@ typedef struct {
     const st_net *net;
     const float *floats; /* one of the two is given */
     const uint8_t *bytes;
+    st_state *const *states; /* of a stepwise net */
     float *logits;
     int64_t n;
     _Atomic int64_t next;
@@ -97,11 +102,15 @@ static bool run_images(Job *job, int threads) {
     Context *c = context_take(net, threads);
     if (!c) return false;
     for (int64_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
-        c->input = job->bytes ? from_bytes(net, c, job->bytes + (size_t)i * values)
-                              : job->floats + (size_t)i * values;
+        const float *x = job->floats ? job->floats + (size_t)i * values : NULL;
+        if (job->states) state_enter(c, job->states[i], NULL);
+        if (job->bytes) x = from_bytes(net, c, job->bytes + (size_t)i * values);
+        if (job->states) state_enter(c, job->states[i], x);
+        else c->input = x;
         if (c->team) team_run(c->team, net, c);
         else run_image(net, c);
         memcpy(job->logits + (size_t)i * classes, reg_in(net, c, last), classes * sizeof(float));
+        if (job->states) state_leave(job->states[i]);
     }
     context_give(net, c);
     return true;
@@ -124,10 +133,22 @@ static bool run_job(Job *job, int threads) {
     return good;
 }
 
-static int run(Job *job, int threads, const Error *e) {
+static bool arguments_fit(const Job *job, int threads, const Error *e) {
+    const bool again = !job->floats && !job->bytes;
     if (!job->net || job->n < 0 || threads < 1 ||
-        (job->n && (!job->logits || (!job->floats && !job->bytes)))) {
-        fail(e, "needs a net, inputs, room for logits, n >= 0 and threads >= 1");
+        (job->n && (!job->logits || (again && !job->states))))
+        return fail(e, "needs a net, inputs, room for logits, n >= 0 and threads >= 1");
+    for (int64_t i = 0; job->states && i < job->n; i++)
+        if (!state_fits(job->net, job->states[i], again))
+            return fail(e, "state %d is not of this net, or has not seen an input yet", (int)i);
+    return true;
+}
+
+static int run(Job *job, int threads, const Error *e) {
+    if (!arguments_fit(job, threads, e)) return ST_BAD_ARGUMENT;
+    if (job->net->stepwise != (job->states != NULL)) {
+        fail(e, "the net was loaded %s steps",
+             job->states ? "without ST_STEPWISE: it has no" : "with ST_STEPWISE: it runs by");
         return ST_BAD_ARGUMENT;
     }
     if (!job->n) return ST_OK;
@@ -155,6 +176,24 @@ int st_run_u8(const st_net *net, const uint8_t *x, int64_t n, float *logits, int
               char *error, size_t error_size) {
     Job job = {.net = net, .bytes = x, .logits = logits, .n = n};
     return run(&job, threads, &(Error){error, error_size});
+}
+
+int st_step(const st_net *net, st_state *const *states, const float *x, int64_t n, float *logits,
+            int threads, char *error, size_t error_size) {
+    const Error e = {error, error_size};
+    Job job = {.net = net, .floats = x, .states = states, .logits = logits, .n = n};
+    if (states) return run(&job, threads, &e);
+    fail(&e, "needs states");
+    return ST_BAD_ARGUMENT;
+}
+
+int st_step_u8(const st_net *net, st_state *const *states, const uint8_t *x, int64_t n,
+               float *logits, int threads, char *error, size_t error_size) {
+    const Error e = {error, error_size};
+    Job job = {.net = net, .bytes = x, .states = states, .logits = logits, .n = n};
+    if (states) return run(&job, threads, &e);
+    fail(&e, "needs states");
+    return ST_BAD_ARGUMENT;
 }
 
 int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count, char *error,
@@ -241,7 +280,15 @@ int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t siz
     Text t = {text, text ? size : 0, 0};
     double *us = calloc(net->count, sizeof *us);
     Context *c = context_take(net, 1);
-    if (us && c) {
+    uint8_t *state = net->stepwise ? aligned_room(net->state) : NULL;
+    if (state && c) {
+        state_rest(net, state);
+        c->state = state;
+        c->before = 0;
+        c->again = false;
+    }
+    const bool ready = us && c && (state || !net->stepwise);
+    if (ready) {
         time_steps(net, c, x, n, us);
         put(&t, "{\"level\":\"%s\",\"steps\":[", net->k->name);
         for (uint32_t i = 0; i < net->count; i++) {
@@ -250,8 +297,8 @@ int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t siz
         }
         put(&t, "]}");
     }
-    const bool good = us && c;
     free(us);
+    free(state);
     if (c) context_give(net, c);
-    return good ? t.length : -ST_NO_MEMORY;
+    return ready ? t.length : -ST_NO_MEMORY;
 }

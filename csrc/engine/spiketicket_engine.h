@@ -29,7 +29,7 @@ typedef struct st_net st_net;
 enum { ST_OK = 0, ST_BAD_ARGUMENT = 1, ST_NO_MEMORY = 2, ST_NO_LUT = 3 };
 enum { ST_PROGRAM_VERSION = 2 }; /* of programs that st_load reads */
 enum { ST_BEST = -1 };           /* the best level that this processor runs */
-enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
+enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2, ST_STEPWISE = 4 };
 
 /* Checks and copies a program, and plans how to run it.
  *
@@ -37,6 +37,8 @@ enum { ST_KEEP_REGISTERS = 1, ST_LATENCY = 2 };
  * flags: ST_KEEP_REGISTERS keeps every register apart (no fusion), needed by st_trace.
  * ST_LATENCY: the threads of a run work on one input together, input after input, in place of an
  * input each. They are started once, wait between runs, and end with st_free.
+ * ST_STEPWISE: for st_step in place of st_run; not with ST_KEEP_REGISTERS. A program whose answer
+ * needs all steps at once is refused.
  * Returns NULL with a one-line reason in `error` where the program is refused. */
 ST_API st_net *st_load(const void *program, size_t size, int level, unsigned flags, char *error,
                        size_t error_size);
@@ -54,6 +56,29 @@ ST_API int st_run(const st_net *net, const float *x, int64_t n, float *logits, i
 /* The same of bytes, through the program's table of values. */
 ST_API int st_run_u8(const st_net *net, const uint8_t *x, int64_t n, float *logits, int threads,
                      char *error, size_t error_size);
+
+/* What a net carries from one time step to the next, for one sample: membranes, and the mean over
+ * the steps so far. It belongs to the caller, is used by one thread at a time, and ends before the
+ * net; it must be made after st_tune. NULL without memory, or where the net is not stepwise. */
+typedef struct st_state st_state;
+ST_API st_state *st_state_new(const st_net *net);
+ST_API void st_state_free(st_state *state);
+/* To rest: as it was when it was new. */
+ST_API void st_state_reset(st_state *state);
+/* A new mean begins with the next step; membranes stay as they are. */
+ST_API void st_state_restart_mean(st_state *state);
+ST_API st_state *st_state_copy(const st_state *state);
+ST_API size_t st_state_size(const st_state *state); /* bytes of memory */
+
+/* One time step of each of n different states: x is [n][channels][height][width], or NULL where
+ * each sees once more what it saw in the step before. Logits [n][classes] are of the mean over the
+ * steps since the state was new, or its mean restarted: after all T steps of the program they are
+ * those of st_run, to the bit. Returns a code as st_run; on failure no state has changed. */
+ST_API int st_step(const st_net *net, st_state *const *states, const float *x, int64_t n,
+                   float *logits, int threads, char *error, size_t error_size);
+/* The same of bytes, through the program's table of values. */
+ST_API int st_step_u8(const st_net *net, st_state *const *states, const uint8_t *x, int64_t n,
+                      float *logits, int threads, char *error, size_t error_size);
 
 /* One register [S][C][H][W] of one input as float; `count` is its size. */
 ST_API int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count,

@@ -83,7 +83,7 @@ static void begin_phase(Team *t) {
 static void begin_next(Team *t) {
     if (++t->phase == t->net->steps[t->step].phases) {
         t->phase = 0;
-        t->step++;
+        t->step = next_step(t->net, t->context, t->step + 1);
     }
     if (t->step < t->net->count) begin_phase(t);
     else begin(t, 0);
@@ -94,9 +94,12 @@ static void do_share(const Member *m, uint64_t number, uint64_t shares) {
     const Context *c = t->context;
     const Step *step = &t->net->steps[t->step];
     const uint64_t units = step->units[t->phase];
-    const Share share = {t->phase, (size_t)(units * number / shares),
-                         (size_t)(units * (number + 1) / shares), c->shared,
-                         c->own + own_scratch(t->net) * (size_t)m->number};
+    const Share share = {t->phase,
+                         (size_t)(units * number / shares),
+                         (size_t)(units * (number + 1) / shares),
+                         c->shared,
+                         c->own + own_scratch(t->net) * (size_t)m->number,
+                         state_of(step, c)};
     step->run(t->net, step, c, &share);
 }
 
@@ -125,7 +128,9 @@ static void *member_runs(void *argument) {
 void team_run(Team *t, const st_net *net, const Context *c) {
     t->net = net;
     t->context = c;
-    t->step = t->phase = 0;
+    t->phase = 0;
+    t->step = next_step(net, c, 0);
+    if (t->step == net->count) return;
     begin_phase(t);
     for (uint64_t state; shares_of(state = help(&t->members[0]));) wait_for_change(t, state);
 }

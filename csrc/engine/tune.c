@@ -15,12 +15,36 @@ typedef struct {
     int inputs;
     Context at[MOST_INPUTS]; /* of each input, all with the same scratch memory */
     Scratch room;
+    uint64_t state; /* bytes, the largest that was needed */
 } Tuner;
 
 static void tuner_free(Tuner *t) {
     for (int i = 0; i < t->inputs; i++) free(t->at[i].arena);
     free(t->at[0].shared);
     free(t->at[0].own);
+    for (int i = 0; i < t->inputs; i++) free(t->at[i].state);
+}
+
+/* A step's own state lies behind that of the net, whose held registers are needed; at rest. */
+static bool put_state(Tuner *t, Step *s) {
+    const st_net *net = t->net;
+    if (!net->stepwise) return true;
+    s->state_at = round_up((size_t)net->state, ALIGN);
+    const uint64_t bytes = s->state_at + s->state_bytes;
+    for (int i = 0; i < t->inputs; i++) {
+        uint8_t *old = t->at[i].state;
+        if (!old || bytes > t->state) {
+            t->at[i].state = aligned_room(bytes);
+            if (old && t->at[i].state) memcpy(t->at[i].state, old, (size_t)net->state);
+            free(old);
+        }
+        if (!t->at[i].state) return false;
+        uint8_t *own = t->at[i].state + s->state_at;
+        memset(own, 0, (size_t)s->state_bytes);
+        for (uint64_t k = 0; k < s->resting; k++) ((float *)(void *)own)[k] = s->rest;
+    }
+    if (bytes > t->state) t->state = bytes;
+    return true;
 }
 
 /* Scratch memory for a step, beside what there was. */
@@ -75,9 +99,10 @@ static void time_both(const Tuner *t, const Step *const ways[2], double us[2]) {
 }
 
 static bool fits(const st_net *net, const Step *now, const Layer *l) {
-    return net->arena + l->scratch.shared + l->scratch.own + net->memory - now->layer->memory +
-               l->memory <=
-           MAX_MEMORY;
+    const uint64_t state = net->state + layer_state(l) - layer_state(now->layer);
+    return state <= MAX_MEMORY && net->arena + l->scratch.shared + l->scratch.own + net->memory -
+                                          now->layer->memory + l->memory <=
+                                      MAX_MEMORY;
 }
 
 /* What cannot be made for want of memory is not considered. */
@@ -87,8 +112,9 @@ static void try_method(Tuner *t, Step *now, Method method) {
     if (!l) return;
     Step other = *now;
     step_use(&other, l);
+    step_carries(net, &other);
     double us[2] = {0, 0};
-    if (fits(net, now, l) && make_room(t, &l->scratch))
+    if (fits(net, now, l) && make_room(t, &l->scratch) && put_state(t, &other))
         time_both(t, (const Step *const[]){now, &other}, us);
     if (us[1] < WORTH * us[0]) {
         net->memory += l->memory - now->layer->memory;
@@ -100,6 +126,7 @@ static void try_method(Tuner *t, Step *now, Method method) {
 }
 
 static void tune_step(Tuner *t, Step *s) {
+    if (!put_state(t, s)) return;
     for (int method = 0; s->layer && method < METHODS; method++)
         if (s->layer->method != (Method)method && layer_can(s->layer, (Method)method))
             try_method(t, s, (Method)method);
@@ -118,13 +145,14 @@ int st_tune(st_net *net, const float *x, int64_t n, char *error, size_t error_si
         Step *s = &net->steps[i];
         tune_step(&t, s);
         scratch_most(&most, &s->scratch);
-        good = make_room(&t, &s->scratch);
+        good = make_room(&t, &s->scratch) && put_state(&t, s);
         for (int k = 0; good && k < t.inputs; k++) run_step(net, s, &t.at[k]);
     }
     tuner_free(&t);
     contexts_free(net); /* their scratch memory was for other steps */
     if (good) net->scratch = most;
     else scratch_most(&net->scratch, &most);
+    if (net->stepwise && !place_state(net, &e)) return ST_NO_MEMORY;
     if (good) return ST_OK;
     fail(&e, "no memory to tune the net");
     return ST_NO_MEMORY;

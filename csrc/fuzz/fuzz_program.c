@@ -5,6 +5,7 @@
  * states: what is left to find lies behind them. */
 #include "spiketicket_engine.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,23 @@ static double work_of(const uint32_t *words, size_t count) {
     return work;
 }
 
+/* More steps than most programs have, the input coming again, another mean, and from rest. */
+static void run_steps(const st_net *net, const float *x, float *logits) {
+    char error[200];
+    st_state *states[2] = {st_state_new(net), st_state_new(net)};
+    for (int i = 0; states[0] && states[1] && i < 6; i++) {
+        (void)st_step(net, states, i % 3 ? NULL : x, 2, logits, 1 + i % 2, error, sizeof error);
+        (void)st_step_u8(net, states, (const uint8_t *)x, 1, logits, 1, error, sizeof error);
+        if (i == 2) st_state_restart_mean(states[0]);
+        if (i == 4) st_state_reset(states[1]);
+    }
+    st_state *copy = states[0] ? st_state_copy(states[0]) : NULL;
+    if (copy) (void)st_step(net, &copy, NULL, 1, logits, 1, error, sizeof error);
+    st_state_free(copy);
+    st_state_free(states[0]);
+    st_state_free(states[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 65) return 0;
     const size_t bytes = size - 1;
@@ -41,8 +59,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     program[2] = (uint32_t)bytes;
     char error[200];
     const int level = data[0] & 3;
-    const unsigned flags =
-        (data[0] >> 2 & 1 ? ST_KEEP_REGISTERS : 0) | (data[0] >> 6 & 1 ? ST_LATENCY : 0);
+    const bool steps = (data[0] & 36) == 36;
+    const unsigned flags = (steps              ? ST_STEPWISE
+                            : data[0] >> 2 & 1 ? ST_KEEP_REGISTERS
+                                               : 0) |
+                           (data[0] >> 6 & 1 ? ST_LATENCY : 0);
     st_net *net = st_load(program, bytes, level == 3 ? ST_BEST : level, flags, error, sizeof error);
     const size_t values = (size_t)program[4] * program[5] * program[6] * program[7];
     if (net && values <= MOST_VALUES && work_of(program, bytes / 4) <= MOST_WORK) {
@@ -54,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             if (data[0] & 64) (void)st_run(net, x, 2, logits, 5, error, sizeof error);
             if (data[0] & 16) (void)st_run_u8(net, (const uint8_t *)x, 1, logits, 1, error, 200);
             if (data[0] & 128) (void)st_tune(net, x, 1, error, sizeof error);
+            if (steps) run_steps(net, x, logits);
             if (data[0] & 32) (void)st_plan(net, x, 1, error, sizeof error);
         }
         free(x);

@@ -9,8 +9,10 @@ import sys
 import numpy as np
 
 from spiketicket.engine import ops, reference
-from spiketicket.engine.library import Net, levels
+from spiketicket.engine.library import Net, NetState, levels
 from spiketicket.engine.program import Builder, Kind, ProgramError
+from spiketicket.engine.stepwise import Memory, Stepper
+from spiketicket.errors import UserError
 
 LIF, STEP, RELU, SIGN = ops.NeuronKind
 SIZES = (1, 2, 3, 5, 7, 8, 9, 11, 13, 16, 17)
@@ -291,6 +293,64 @@ def check_program(program, x, name):
             net.tune(reference.as_float(program, x))
             for threads in (1, 3):
                 assert (net.run(x, threads=threads) == whole).all(), f"{where}: tuned"
+        check_steps(program, x, level, whole, where)
+    check_numpy_steps(program, x, logits, name)
+
+
+def frames_of(program, x):
+    """What each step sees; a picture is shown once."""
+    if program.frames > 1:
+        return [np.ascontiguousarray(x[:, t : t + 1]) for t in range(program.steps)]
+    return [x] + [None] * (program.steps - 1)
+
+
+def check_steps(program, x, level, whole, where):
+    """Step by step, from rest and once more, the answers of all steps at once."""
+    frames = frames_of(program, x)
+    try:
+        Stepper(program)
+    except UserError:
+        try:
+            Net(program.to_bytes(), level, stepwise=True)
+        except UserError:
+            return
+        raise AssertionError(f"{where}: the library runs by steps what has none") from None
+    for tuned in (False, True):
+        with Net(program.to_bytes(), level, stepwise=True, latency=tuned) as net:
+            if tuned:
+                net.tune(reference.as_float(program, frames[0]))
+            states = [NetState(net) for _ in x]
+            for _ in range(2):
+                for frame in frames:
+                    got = net.step(states, frame, threads=1 + tuned)
+                assert (got == whole).all(), f"{where}: by steps{', tuned' * tuned}"
+                for state in states:
+                    state.reset()
+            del states, state
+
+
+def check_numpy_steps(program, x, logits, where):
+    """The same of the definition; and it goes on as the library does."""
+    try:
+        stepper, memory = Stepper(program), Memory(len(x))
+    except UserError:
+        return
+    frames = frames_of(program, x)
+    for frame in frames:
+        got = stepper.step(memory, frame)
+    assert (got == logits).all(), f"{where}: the definition by steps"
+    with Net(program.to_bytes(), stepwise=True) as net:
+        states = [NetState(net) for _ in x]
+        for frame in frames:
+            net.step(states, frame)
+        memory.restart_mean()
+        for state in states:
+            state.restart_mean()
+        memory.select([2, 0])
+        for frame in (frames[0][[2, 0]], None, None, frames[0][[0, 1]]):
+            got, want = net.step([states[2], states[0]], frame), stepper.step(memory, frame)
+            assert_close(got, want, f"{where}: the steps after the last")
+        del states, state
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ The C library does the work where it was built; without it numpy gives the same 
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiketicket.engine import library, reference
+from spiketicket.engine.batches import Batches
 from spiketicket.engine.classified import Classified, all_classified
 from spiketicket.engine.compile import compile_ticket, normalisation
+from spiketicket.engine.steps import State, Steps
+from spiketicket.engine.stepwise import roles
 from spiketicket.engine.tuning import drawn_inputs
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.above import Drawn, brief
-from spiketicket.machine.typed import need, typed
+from spiketicket.machine.typed import typed
 from spiketicket.ticket import Ticket, stated
 
 F32 = NDArray[np.float32]
@@ -33,8 +37,6 @@ BACKENDS: tuple[Backend, ...] = ("auto", "c", "numpy")
 Mode = Literal["throughput", "latency"]
 MODES: tuple[Mode, ...] = ("throughput", "latency")
 
-_BLOCK_BYTES = 1 << 26
-"""Input that is brought into the form a backend takes at once."""
 _MOST_THREADS = 1024
 _TUNED = 8
 
@@ -93,11 +95,11 @@ class Engine(Drawn):
         self.classes = class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
         self._constants = normalisation(loaded, self.program.channels)
-        self._net: library.Net | None = None
-        if self.backend == "c":
-            self._net = library.Net(self.program.to_bytes(), level, latency=mode == "latency")
-            if tune is not False:
-                self._net.tune(self._tuning_inputs(tune))
+        self._batches = Batches(self.program, self._constants, self.threads)
+        self._level, self._tuned = level, None if tune is False else self._tuning_inputs(tune)
+        self._net = self._made_net(stepwise=False)
+        self._steps: Steps | None = None
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         first, *rest = self.facts().items()
@@ -135,9 +137,9 @@ class Engine(Drawn):
             UserError: another shape or type, a value that is not finite, or a ticket without
                 normalisation for whole numbers.
         """
-        x = self._checked(x)
+        x = self._batches.checked(x, self.input_shape)
         out = np.empty((len(x), self.program.classes), np.float32)
-        for start, part in self._blocks(x):
+        for start, part in self._batches.blocks(x):
             out[start : start + len(part)] = self._run_block(part)
         return out
 
@@ -145,6 +147,38 @@ class Engine(Drawn):
         """The class of each sample, int64 ``[N]``; ``x`` as in :meth:`run`."""
         classes: NDArray[np.int64] = self.run(x).argmax(axis=1)
         return classes
+
+    @typed
+    def state(self, samples: int = 1) -> State:
+        """What ``samples`` carry from one time step to the next, at rest: see :meth:`step`.
+
+        Raises:
+            UserError: a network whose answer needs all steps at once, such as one that ranks
+                patches by their spikes at all of them; names the layer, and says why.
+        """
+        return self._stepwise().state(samples)
+
+    def step(self, state: State, x: NDArray[Any] | None = None) -> F32:
+        """Logits float32 ``[N, classes]`` after one more time step of the N samples of ``state``.
+
+        They are of the mean over the steps so far, since ``state`` was new, reset, or its mean
+        restarted: after all time steps of the ticket they are those of :meth:`run`, to the bit.
+        Membranes are carried on for as many steps as are wanted.
+
+        ``x`` is ``[N, C, H, W]``, one frame of each sample, of the types that :meth:`run` takes; or
+        None: once more what each saw in the step before, as a picture is. What a network computes
+        of a picture before its first membrane is then not computed again.
+
+        Raises:
+            UserError: as :meth:`run`; no input at the first step; a state of another engine.
+        """
+        if x is None:
+            return self._stepwise().step(state, None, self.threads)
+        x = self._batches.checked(x, self.input_shape[-3:])
+        if len(x) != len(state):
+            what = f"must be {len(state)} frames, one of each sample of the state"
+            raise UserError(what, where="x", value=len(x))
+        return self._stepwise().step(state, self._batches.prepared(x, 0), self.threads)
 
     @typed
     def classify(
@@ -196,7 +230,7 @@ class Engine(Drawn):
         """
         from spiketicket.engine.plan import library_plan, numpy_plan
 
-        batch = None if x is None else next(self._blocks(self._checked(x)), (0, None))[1]
+        batch = None if x is None else next(self._all_blocks(x), (0, None))[1]
         if self._net is None:
             return numpy_plan(self.program, batch)
         return library_plan(self._net, self.program, batch)
@@ -204,82 +238,37 @@ class Engine(Drawn):
     def _tuning_inputs(self, tune: bool | NDArray[Any]) -> F32:
         if tune is True:
             return drawn_inputs(self.program, self._constants)
-        for _, part in self._blocks(self._checked(np.asarray(tune))[:_TUNED]):
-            return reference.as_float(self.program, part)
+        for _, part in self._all_blocks(np.asarray(tune)):
+            return reference.as_float(self.program, part[:_TUNED])
         raise UserError("needs at least one input", where="tune", remedy="Use tune=True")
+
+    def _made_net(self, *, stepwise: bool) -> library.Net | None:
+        if self.backend != "c":
+            return None
+        net = library.Net(
+            self.program.to_bytes(),
+            self._level,
+            latency=self.mode == "latency",
+            stepwise=stepwise,
+        )
+        if self._tuned is not None:
+            net.tune(np.ascontiguousarray(self._tuned[:, :1]) if stepwise else self._tuned)
+        return net
+
+    def _stepwise(self) -> Steps:
+        with self._lock:
+            if self._steps is None:
+                roles(self.program)
+                self._steps = Steps(self.program, self._made_net(stepwise=True))
+            return self._steps
+
+    def _all_blocks(self, x: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+        return self._batches.blocks(self._batches.checked(x, self.input_shape))
 
     def _run_block(self, part: NDArray[Any]) -> F32:
         if self._net is None:
             return reference.run(self.program, part)
         return self._net.run(part, self.threads)
-
-    def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
-        if type(x) is not np.ndarray:
-            need("x", x, np.ndarray)
-        if [n for n in x.shape[1:] if n > 1] == [n for n in self.input_shape if n > 1] and len(
-            x.shape
-        ) < 1 + len(self.input_shape):
-            x = x.reshape(len(x), *self.input_shape)  # [N, F] and [N, C, L] of a custom network
-        if x.ndim != 1 + len(self.input_shape) or x.shape[1:] != self.input_shape:
-            raise UserError(
-                f"must have the shape [N, {', '.join(map(str, self.input_shape))}]",
-                where="x",
-                value=list(x.shape),
-                remedy=self._shape_remedy(x.shape),
-            )
-        events = self.program.frames > 1
-        if not (x.dtype == np.uint8 or x.dtype.kind == "f" or (events and x.dtype == np.uint16)):
-            kinds = "uint8, uint16" if events else "uint8"
-            raise UserError(
-                f"must be {kinds} or float32",
-                where="x",
-                value=str(x.dtype),
-                remedy=f"Use x.astype(numpy.{'uint16' if events else 'uint8'}) for raw values, or "
-                "normalise them to float32",
-            )
-        if x.dtype.kind != "f" and self._constants is None:
-            raise UserError(
-                "the ticket has no normalisation for whole numbers",
-                where="x",
-                value=str(x.dtype),
-                remedy="Give float32 values, normalised as in training",
-            )
-        return x
-
-    def _shape_remedy(self, shape: tuple[int, ...]) -> str:
-        wanted = self.input_shape
-        if shape == wanted:
-            return "Give one sample as a batch: x[None]"
-        if len(wanted) == 3 and shape[1:] == (*wanted[1:], wanted[0]):
-            return "Channels come first: x.transpose(0, 3, 1, 2)"
-        if len(wanted) == 4 and shape[:1] + shape[2:] == wanted:
-            return "Samples come first: x.swapaxes(0, 1)"
-        kind = "images" if len(wanted) == 3 else "frames of recordings, as many as time steps"
-        return f"This ticket classifies {kind} of this size"
-
-    def _blocks(self, x: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Where each block starts, and it as ``[n, frames, C, H, W]``, uint8 or finite float32."""
-        p = self.program
-        values = p.frames * p.channels * p.height * p.width
-        block = max(self.threads, _BLOCK_BYTES // (4 * values))
-        for start in range(0, len(x), block):
-            part = x[start : start + block]
-            if part.dtype == np.uint16 and self._constants is not None:
-                scale, shift = (constant[:, None, None] for constant in self._constants)
-                part = part.astype(np.float32) * scale + shift
-            if part.dtype != np.uint8:
-                with np.errstate(over="ignore"):
-                    part = np.ascontiguousarray(part, np.float32)
-                if not np.isfinite(part).all():
-                    wrong = float(part[~np.isfinite(part)][0])
-                    raise UserError(
-                        "must be finite numbers",
-                        where="x",
-                        value=wrong,
-                        remedy=f"Look at samples {start} to {start + len(part) - 1}",
-                    )
-            shape = (len(part), p.frames, p.channels, p.height, p.width)
-            yield start, np.ascontiguousarray(part).reshape(shape)
 
 
 def _check_options(threads: int, backend: Backend) -> None:

@@ -14,6 +14,7 @@ import ctypes
 import functools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,10 +26,10 @@ from spiketicket.errors import UserError
 from spiketicket.machine import libraries
 from spiketicket.machine.libraries import LEVELS
 
-__all__ = ["LEVELS", "Net", "available", "levels", "state"]
+__all__ = ["LEVELS", "Net", "NetState", "available", "levels", "state"]
 
 _ERROR_BYTES = 512
-_KEEP_REGISTERS, _LATENCY = 1, 2
+_KEEP_REGISTERS, _LATENCY, _STEPWISE = 1, 2, 4
 _LEVEL = "SPIKETICKET_ENGINE_LEVEL"
 
 _Pointer = ctypes.c_void_p
@@ -51,6 +52,20 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "st_tune": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Text, _Size]),
     "st_plan": (ctypes.c_int, [_Pointer, _Pointer, ctypes.c_int64, _Pointer, _Size]),
+    "st_state_new": (_Pointer, [_Pointer]),
+    "st_state_free": (None, [_Pointer]),
+    "st_state_reset": (None, [_Pointer]),
+    "st_state_restart_mean": (None, [_Pointer]),
+    "st_state_copy": (_Pointer, [_Pointer]),
+    "st_state_size": (_Size, [_Pointer]),
+    "st_step": (
+        ctypes.c_int,
+        [_Pointer, _Pointer, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int, _Text, _Size],
+    ),
+    "st_step_u8": (
+        ctypes.c_int,
+        [_Pointer, _Pointer, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int, _Text, _Size],
+    ),
     "st_levels": (ctypes.c_uint, []),
 }
 
@@ -89,6 +104,7 @@ class Net:
         level: one of :data:`LEVELS`, or None: ``SPIKETICKET_ENGINE_LEVEL``, else the best.
         keep_registers: run every op by itself, which :meth:`trace` needs. Slower.
         latency: the threads of a run work on one input together.
+        stepwise: for :meth:`step`, in place of :meth:`run`.
 
     Raises:
         UserError: there is no C library, the program is refused, or this processor lacks the
@@ -102,11 +118,13 @@ class Net:
         *,
         keep_registers: bool = False,
         latency: bool = False,
+        stepwise: bool = False,
     ) -> None:
         self._handle: int | None = None
         self._lib = _library()
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         flags = (_KEEP_REGISTERS if keep_registers else 0) | (_LATENCY if latency else 0)
+        flags |= _STEPWISE if stepwise else 0
         number = LEVELS.index(libraries.choose_level(level, _LEVEL, levels()))
         self._handle = self._lib.st_load(program, len(program), number, flags, error, len(error))
         if not self._handle:
@@ -114,7 +132,7 @@ class Net:
         words = np.frombuffer(program, "<u4", 16)
         steps, frames, channels, height, width, classes = (int(word) for word in words[3:9])
         self.steps, self.classes = steps, classes
-        self.input_shape = (frames, channels, height, width)
+        self.input_shape = (1 if stepwise else frames, channels, height, width)
 
     def run(self, x: NDArray[Any], threads: int = 1) -> NDArray[np.float32]:
         """Logits float32 ``[N, classes]`` of ``x`` ``[N, frames, channels, height, width]``.
@@ -131,6 +149,33 @@ class Net:
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         run = self._lib.st_run_u8 if x.dtype == np.uint8 else self._lib.st_run
         if run(self._open(), x.ctypes.data, len(x), out.ctypes.data, threads, error, len(error)):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+        return out
+
+    def step(
+        self, states: Sequence[NetState], x: NDArray[Any] | None, threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Logits float32 ``[N, classes]`` after one more step of N different states.
+
+        ``x`` is ``[N, 1, channels, height, width]`` as :meth:`run` takes it, or None: what each
+        saw in the step before.
+
+        Raises:
+            UserError: as :meth:`run`; a state that is not of this net, or has seen nothing yet.
+        """
+        if x is not None:
+            self._check(x)
+            if len(x) != len(states):
+                raise UserError("must be one input a state", where="x", value=len(x))
+        out = np.empty((len(states), self.classes), np.float32)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        handles = (ctypes.c_void_p * len(states))(*(state.handle for state in states))
+        as_bytes = x is not None and x.dtype == np.uint8
+        step = self._lib.st_step_u8 if as_bytes else self._lib.st_step
+        data = None if x is None else x.ctypes.data
+        if step(
+            self._open(), handles, data, len(states), out.ctypes.data, threads, error, len(error)
+        ):
             raise UserError(error.value.decode(errors="replace"), where="engine")
         return out
 
@@ -231,6 +276,41 @@ class Net:
         if not (x.flags.c_contiguous and x.flags.aligned):
             remedy = "Use numpy.ascontiguousarray"
             raise UserError("must be C-contiguous", where="input of the engine", remedy=remedy)
+
+
+class NetState:
+    """What one sample carries from step to step of a stepwise net, which it keeps open.
+
+    Raises:
+        UserError: no memory, or the net is not stepwise.
+    """
+
+    def __init__(self, net: Net, copy_of: NetState | None = None) -> None:
+        self.handle: int | None = None
+        self._lib, self.net = net._lib, net
+        source = net._open() if copy_of is None else copy_of.handle
+        make = self._lib.st_state_new if copy_of is None else self._lib.st_state_copy
+        self.handle = make(source)
+        if not self.handle:
+            raise UserError("no memory for a state, or the net is not stepwise", where="engine")
+
+    def reset(self) -> None:
+        """To rest."""
+        self._lib.st_state_reset(self.handle)
+
+    def restart_mean(self) -> None:
+        """A new mean of logits begins with the next step."""
+        self._lib.st_state_restart_mean(self.handle)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return int(self._lib.st_state_size(self.handle))
+
+    def __del__(self) -> None:
+        handle, self.handle = self.handle, None
+        if handle:
+            self._lib.st_state_free(handle)
 
 
 def _library() -> ctypes.CDLL:

@@ -29,6 +29,8 @@ from spiketicket.engine.program import Kind, Op, Program, Value
 
 Array = NDArray[Any]
 F32 = NDArray[np.float32]
+Carried = tuple[Array, ...]
+"""What an op takes from one step to the next."""
 
 _BLOCK_VALUES = 1 << 23
 """Values of the largest register, or of a layer's patches, that are in memory at once."""
@@ -79,6 +81,18 @@ def apply(op: Op, inputs: Sequence[Array], value: Value, batch: int) -> Array:
         return np.broadcast_to(op.ids.astype(np.int64), (batch, 1, 1, 1, op.ids.size))
     made = _APPLY[type(op)](op, inputs, value)
     return made.astype(_DTYPES[value.kind], copy=False)
+
+
+def carry_on(
+    op: Op, inputs: Sequence[Array], value: Value, carried: Carried | None
+) -> tuple[Array, Carried]:
+    """As :func:`apply` of an op with a membrane, which goes on from what the last call gave."""
+    z = inputs[0].astype(np.float32, copy=False)
+    if isinstance(op, ops.Leak):
+        return _leaky(op, z, value, carried)
+    if len(inputs) == 2:
+        z = z + inputs[1].astype(np.float32, copy=False)
+    return _lif(cast("ops.Neuron", op), z, value.steps, carried)
 
 
 def _execute(program: Program, x: Array, wanted: set[int]) -> dict[int, Array]:
@@ -179,7 +193,7 @@ def _neuron(op: ops.Neuron, inputs: Sequence[Array], value: Value) -> Array:
     if len(inputs) == 2:
         z = z + inputs[1].astype(np.float32, copy=False)
     if op.kind is ops.NeuronKind.LIF:
-        return _lif(op, z, value.steps)
+        return _lif(op, z, value.steps)[0]
     if op.kind is ops.NeuronKind.STEP:
         return (z - np.float32(op.v_threshold)) >= 0
     if op.kind is ops.NeuronKind.RELU:
@@ -187,30 +201,38 @@ def _neuron(op: ops.Neuron, inputs: Sequence[Array], value: Value) -> Array:
     return np.where(z >= 0, np.float32(1), np.float32(-1))
 
 
-def _lif(op: ops.Neuron, z: F32, steps: int) -> Array:
+def _lif(
+    op: ops.Neuron, z: F32, steps: int, carried: Carried | None = None
+) -> tuple[Array, Carried]:
     threshold, reset = np.float32(op.v_threshold), np.float32(op.v_reset)
-    v = np.full(z[:, 0].shape, op.v_rest, np.float32)
+    v, fired = carried or (np.full(z[:, 0].shape, op.v_rest, np.float32), np.zeros((), bool))
     spikes = np.empty((len(z), steps, *z.shape[2:]), np.uint8)
     for step in range(steps):
         u = _charge(op, v, z[:, step if z.shape[1] > 1 else 0])
-        if op.late and step:
-            u = np.where(spikes[:, step - 1] > 0, u - threshold if op.soft else reset, u)
+        if op.late:
+            u = np.where(fired, u - threshold if op.soft else reset, u)
         above = u - threshold
         fired = above > 0 if op.strict else above >= 0
         spikes[:, step] = fired
         v = u if op.late or op.keep else np.where(fired, above if op.soft else reset, u)
-    return spikes
+    return spikes, (v, fired)
 
 
 def _leak(op: ops.Leak, inputs: Sequence[Array], value: Value) -> F32:
-    x, rate = inputs[0].astype(np.float32, copy=False), np.float32(op.rate)
+    return _leaky(op, inputs[0].astype(np.float32, copy=False), value)[0]
+
+
+def _leaky(
+    op: ops.Leak, x: F32, value: Value, carried: Carried | None = None
+) -> tuple[F32, Carried]:
+    rate = np.float32(op.rate)
     out = np.empty((len(x), *value.shape), np.float32)
-    y = np.zeros_like(out[:, 0])
+    y = carried[0] if carried else np.zeros_like(out[:, 0])
     for step in range(value.steps):
         kept = y + rate * y if op.own else y * rate
         y = kept + x[:, step if x.shape[1] > 1 else 0]
         out[:, step] = y
-    return out
+    return out, (y,)
 
 
 def _concat(op: ops.Concat, inputs: Sequence[Array], value: Value) -> Array:
@@ -253,20 +275,38 @@ def _add(op: ops.Add, inputs: Sequence[Array], value: Value) -> Array:
 
 
 def _mean(op: ops.Mean, inputs: Sequence[Array], value: Value) -> F32:
-    x = inputs[0]
+    return mean_so_far(op, inputs[0], value, (None, 0))[0]
+
+
+def mean_so_far(
+    op: ops.Mean, x: Array, value: Value, before: tuple[Array | None, int]
+) -> tuple[F32, Array]:
+    """The mean and the sum of ``x`` and of the steps before: the sum and the number of these."""
     axes = (1,) * bool(op.time) + (3, 4) * bool(op.positions)
     count = math.prod(x.shape[axis] for axis in axes)
-    return (_sum(x, axes) / np.float32(count)).reshape(len(x), *value.shape)
+    earlier, steps = before
+    total = _total(x, axes, earlier)
+    count += steps * (count // x.shape[1])
+    mean = total.astype(np.float32) / np.float32(count)
+    return mean.reshape(len(x), *value.shape), total
 
 
 def _sum(x: Array, axes: tuple[int, ...]) -> F32:
     """Exact of whole numbers; of float32 one after the other, the last axis moving fastest."""
+    return _total(x, axes).astype(np.float32)
+
+
+def _total(x: Array, axes: tuple[int, ...], before: Array | None = None) -> Array:
+    """As :func:`_sum`, added to what was ``before``; int64 of whole numbers."""
     if x.dtype != np.float32:
-        return cast("F32", x.sum(axis=axes, dtype=np.int64).astype(np.float32))
+        whole = x.sum(axis=axes, dtype=np.int64)
+        return cast("Array", whole if before is None else whole + before)
     rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
     rows = x.transpose(*axes, *rest).reshape(-1, *(x.shape[axis] for axis in rest))
+    if before is not None:
+        rows = np.concatenate([before[None], rows])
     # accumulate adds in order, where numpy's sum may add in pairs
-    return cast("F32", np.add.accumulate(rows, axis=0)[-1])
+    return cast("Array", np.add.accumulate(rows, axis=0)[-1])
 
 
 def _attention(op: ops.Attention, inputs: Sequence[Array], value: Value) -> F32:
