@@ -315,7 +315,7 @@ def test_arrays_of_another_network_are_refused(ticket):
 def test_the_guide_runs(random_ticket, tmp_path, monkeypatch):
     guide = DOCS / "engine.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     ticket = random_ticket(
         "convnet", DataShape(channels=1, height=32, width=32, classes=5), {"timesteps": 2}
     )
