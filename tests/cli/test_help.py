@@ -12,7 +12,7 @@ from command import Result
 from spiketicket.cli import app
 from spiketicket.cli.application import GROUPS
 from spiketicket.cli.completion import words
-from spiketicket.cli.console import print_facts
+from spiketicket.cli.console import print_facts, print_table
 from spiketicket.cli.declare import Group
 from spiketicket.cli.parse import parse
 
@@ -186,11 +186,37 @@ def test_tables_and_facts_fit_80_columns_where_there_is_no_terminal(
     spike: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    for line in ("data list", "zoo list", "data check digits", "recipe explain train"):
+    lists = ("data list", "zoo list", "data check digits", "recipe explain train")
+    tables = ("show digits-binw", "measure digits-binw", "verify digits-binw")
+    for line in (*lists, *tables):
         shown = spike(*line.split()).output.splitlines()
-        assert max(len(text.rstrip()) for text in shown) <= 80, line
+        # sentences that stand alone are one line each, and a path is never broken
+        parts = [text for text in shown if line in lists or text.startswith(" ")]
+        assert parts
+        assert max(len(text.rstrip()) for text in parts if "/" not in text) <= 80, line
     monkeypatch.setenv("COLUMNS", "200")
     assert max(map(len, spike("data", "list").output.splitlines())) > 100
+
+
+def test_a_table_that_is_too_wide_is_shown_in_parts_that_all_name_the_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = ("layer", "group", *(f"number{k}" for k in range(7)))
+    rows = [[f"layer{i}", "conv", *(f"{i}{k}34567" for k in range(7))] for i in range(2)]
+    print_table(columns, rows, left=2)
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, shown)) <= 40
+    assert [line.split()[0] for line in shown if "layer" in line] == [
+        "layer",
+        "layer0",
+        "layer1",
+    ] * 3
+    for row in rows:
+        told = [word for line in shown if line.split()[:1] == row[:1] for word in line.split()[1:]]
+        assert told == row[1:]
+    for name in columns[1:]:
+        assert sum(name in line.split() for line in shown) == 1
 
 
 def test_a_word_is_never_broken_in_a_list_of_facts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,10 @@ def test_one_ticket_in_full(spike: Run, run: Path) -> None:
     assert "45nm-fp32" not in only.stdout
 
 
-def test_several_tickets_against_the_first(spike: Run, run: Path, tmp_path: Path) -> None:
+def test_several_tickets_against_the_first(
+    spike: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     out = tmp_path / "out" / "found.json"
     arguments = [ticket(run, "dense"), ticket(run), "--images", "40"]
     result = spike("measure", *arguments, "-o", str(out))

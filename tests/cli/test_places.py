@@ -34,7 +34,10 @@ def test_a_file_a_name_and_a_run_folder(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ("digits-bin", "no ticket of the zoo has this name. Did you mean digits-binw?"),
-        ("cifar10", "is a recipe of the package, and a ticket is needed. spiketicket find cifar10"),
+        (
+            "cifar10-vgg9",
+            "is a recipe of the package, and a ticket is needed. spiketicket find cifa",
+        ),
         ("own.toml", "is a recipe, and a ticket is needed. spiketicket find own.toml makes one"),
         ("begun", "is a run that has no ticket yet: it is written at the end. spiketicket show"),
         ("nothing", "is a folder without a ticket"),

@@ -345,11 +345,6 @@ def test_files_that_are_no_recipe(tmp_path: Path, content: bytes | None, text: s
     assert str(caught.value).startswith(f"{path}: {text}")
 
 
-def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a file"):
-        load_recipe(tmp_path)
-
-
 def optimizers() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {},
@@ -470,3 +465,18 @@ def test_a_recipe_in_any_encoding_that_says_which_it_is(tmp_path: Path, encoding
     mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
     (tmp_path / "r.toml").write_bytes((mark + text).encode(encoding))
     assert load_recipe(tmp_path / "r.toml") == parse_recipe(tables())
+
+
+def test_what_is_no_recipe_is_told_with_what_to_give(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").write_text("")
+    (tmp_path / "a.ticket").write_bytes(b"SPKT")
+    with pytest.raises(UserError, match=r"is a folder, and a recipe is needed.*spiketicket init"):
+        load_recipe(tmp_path)
+    with pytest.raises(UserError, match=r"is a folder.*Its recipe is .*run/recipe\.toml"):
+        load_recipe(tmp_path / "run")
+    with pytest.raises(UserError, match="is a ticket, and a recipe is needed"):
+        load_recipe(tmp_path / "a.ticket")
+    with pytest.raises(UserError, match="no such recipe file") as told:
+        load_recipe("nonexist")
+    assert "Did you mean" not in str(told.value)

@@ -31,14 +31,40 @@ def print_table(
         print_line(title, "bold")
     head = [_text(name, keep="\n") for name in columns]
     body = [[_text(cell) for cell in row] for row in rows]
-    least = _widths([_unbroken(row, left) for row in [head, *body]])
-    widths = _fitted(_widths([head, *body]), least, output.width() - 1)
-    output.write([""])
-    output.write(_styled(line, "bold") for line in _lines(head, widths, left))
-    output.write([" " + "─" * (sum(widths) + _GAP * (len(widths) - 1))])
-    for row in body:
-        output.write(_lines(row, widths, left))
-    output.write([""])
+    least = _widths([_unbroken(head, len(head)), *(_unbroken(row, left) for row in body)])
+    full, room = _widths([head, *body]), output.width() - 1
+    fits = _wide_of(_fitted(full, least, room)) <= room
+    for part in [[*range(len(full))]] if fits else _side_by_side(full, left, room):
+        own = _fitted([full[i] for i in part], [least[i] for i in part], room)
+        words = sum(i < left for i in part)
+        first, *others = ([row[i] for i in part if i < len(row)] for row in [head, *body])
+        output.write([""])
+        output.write(_styled(line, "bold") for line in _lines(first, own, words))
+        output.write([" " + "─" * _wide_of(own)])
+        for row in others:
+            output.write(_lines(row, own, words))
+        output.write([""])
+
+
+def _wide_of(widths: Sequence[int]) -> int:
+    """Columns of a table, the gaps included."""
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _side_by_side(widths: Sequence[int], left: int, room: int) -> list[list[int]]:
+    """The columns of each part of a table that is too wide: as many as fit, the first one in all.
+
+    The columns of words are in one part, so that what tells the rows apart stays together.
+    """
+    parts: list[list[int]] = [[]]
+    for index in range(len(widths)):
+        part = [*parts[-1], index]
+        fits = _wide_of([widths[i] for i in part]) <= room
+        if index < left or fits or len(parts[-1]) < 2:
+            parts[-1] = part
+        else:
+            parts.append([0, index])
+    return parts
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
@@ -125,8 +151,7 @@ def _fitted(widths: list[int], least: list[int], room: int) -> list[int]:
     than its longest word, which can be copied so: then the table is wider.
     """
     fitted = [*widths]
-    room -= _GAP * (len(widths) - 1)
-    while sum(fitted) > room:
+    while _wide_of(fitted) > room:
         wide = [i for i, width in enumerate(fitted) if width > max(least[i], _NARROWEST)]
         if not wide:
             break

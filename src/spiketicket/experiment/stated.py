@@ -69,7 +69,9 @@ class Check:
 
 def stated_checks(ticket: Ticket) -> list[Check]:
     """What can be told at once: the digest, the recipe and its hash, the densities."""
-    digest = Check("digest", "fits", f"{ticket.digest()}; it shows damage, not who made the file")
+    digest = Check(
+        "digest", "fits", "it is that of the content; it shows damage, not who made the file"
+    )
     return [digest, recipe_check(ticket), words_check(ticket), density_check(ticket)]
 
 

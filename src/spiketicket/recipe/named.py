@@ -34,6 +34,17 @@ def recipe_path(text: str | os.PathLike[str]) -> Path:
     packaged = packaged_recipes()
     if os.fspath(text) in packaged and not path.is_file():
         return packaged[os.fspath(text)]
+    if path.suffix == ".ticket":
+        remedy = "Give a recipe, a .toml file; `spiketicket show` tells what a ticket was made by"
+        raise UserError("is a ticket, and a recipe is needed", where=str(text), remedy=remedy)
+    if path.is_dir():
+        if (path / "recipe.toml").is_file():
+            remedy = f"Its recipe is {path / 'recipe.toml'}"
+        else:
+            remedy = (
+                "Give a recipe, a .toml file; `spiketicket init` makes one for a folder of data"
+            )
+        raise UserError("is a folder, and a recipe is needed", where=str(text), remedy=remedy)
     if path.exists():
         return path
     remedy = did_you_mean(path.stem, packaged, "Recipes in the package")
