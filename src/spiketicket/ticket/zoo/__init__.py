@@ -30,7 +30,7 @@ class ZooTicket:
     """Name of the recipe in the package."""
     recipe_hash: str
     changes: tuple[str, ...]
-    """What of it is changed: ``find RECIPE --set CHANGE`` makes the ticket again."""
+    """Overrides with which the recipe makes the ticket again."""
     seed: int
     data: str
     network: str
