@@ -34,8 +34,12 @@ class Words:
     options: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
+    files: bool = False
+    """Whether files may follow too."""
 
 
+_NO_FILES = ("data check", "data get", "zoo path", "zoo eval", "zoo pull", "recipe explain")
+"""Commands whose argument is a name."""
 _ROOT = {"--version": "Print the version", "--help": "Show this message and exit"}
 
 
@@ -68,17 +72,18 @@ def words() -> dict[str, Words]:
 
 def _of(name: str, command: Command, names: Mapping[str, Mapping[str, str]]) -> Words:
     options, values, flags = {"--help": "Show this message and exit"}, {}, {"--help"}
-    first = dict(names.get(name, {}))
+    first, files = dict(names.get(name, {})), False
     for parameter in command.params:
         if not parameter.opts:
             first |= dict.fromkeys(parameter.choices, "")
+            files = files or not (parameter.choices or name in _NO_FILES)
         for option in parameter.opts:
             options[option] = _summary(parameter.told.help)
             if parameter.choices:
                 values[option] = list(parameter.choices)
             if parameter.is_flag:
                 flags.add(option)
-    return Words(first=first, options=options, values=values, flags=frozenset(flags))
+    return Words(first=first, options=options, values=values, flags=frozenset(flags), files=files)
 
 
 def _summary(text: str) -> str:
@@ -97,31 +102,46 @@ def _names() -> dict[str, Mapping[str, str]]:
     data = dict.fromkeys(registry.names("data"), "dataset")
     return {
         **dict.fromkeys(("find", "train", "sweep", "compare"), recipes),
+        **dict.fromkeys(("run", "show", "eval", "measure", "verify", "bench", "pack"), tickets),
+        "export": tickets,
         **{f"zoo {name}": tickets for name in ("path", "eval")},
         **{f"data {name}": data for name in ("check", "get")},
     }
 
 
 def _cases(found: Mapping[str, Words]) -> Iterator[str]:
-    """Of bash and zsh: ``words`` by the command in ``path`` and the word before."""
-    yield '  case "$path" in'
+    """Of bash and zsh: ``offered`` by the command in ``place`` and the word before, and ``files``,
+    which is empty where none may stand. zsh has arrays of its own named words and path.
+    """
+    yield '  case "$place" in'
     for path, each in found.items():
         yield f"    {shlex.quote(path)})"
         if each.values or each.options:
             yield '      case "$prev" in'
             for option, values in each.values.items():
-                yield f"        {option}) words={shlex.quote(' '.join(values))}; return ;;"
-            files = [o for o in each.options if o not in each.values and o not in each.flags]
-            if files:
-                yield f"        {'|'.join(files)}) words=''; return ;;"
+                yield f"        {option}) offered={shlex.quote(' '.join(values))}; return ;;"
+            taking = [o for o in each.options if o not in each.values and o not in each.flags]
+            if taking:
+                yield f"        {'|'.join(taking)}) files=1; return ;;"
             yield "      esac"
-        yield f"      words={shlex.quote(' '.join([*each.first, *each.options]))} ;;"
+        yield f"      files={'1' * each.files}"
+        yield f"      offered={shlex.quote(' '.join([*each.first, *each.options]))} ;;"
     yield "  esac"
 
 
 def _paths(found: Mapping[str, Words]) -> str:
     """Commands, each quoted, as a pattern of ``case``."""
     return "|".join(shlex.quote(path) for path in found if path)
+
+
+def _place(found: Mapping[str, Words], given: str) -> Iterator[str]:
+    """Of bash and zsh: the command among the words ``given``, into ``place``."""
+    yield "  local place='' offered='' files='' next i"
+    yield f"  for i in {given}; do"
+    yield '    next="${place:+$place }$i"'
+    yield f'    case "$next" in {_paths(found)}) place="$next" ;; esac'
+    yield "  done"
+    yield "  _spiketicket_words"
 
 
 def _bash(found: Mapping[str, Words]) -> Iterator[str]:
@@ -131,15 +151,15 @@ def _bash(found: Mapping[str, Words]) -> Iterator[str]:
     yield "}"
     yield "_spiketicket() {"
     yield '  local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"'
-    yield '  local path="" words="" next i'
-    yield "  for ((i = 1; i < COMP_CWORD; i++)); do"
-    yield '    next="${path:+$path }${COMP_WORDS[i]}"'
-    yield f'    case "$next" in {_paths(found)}) path="$next" ;; esac'
-    yield "  done"
-    yield "  _spiketicket_words"
-    yield '  COMPREPLY=($(compgen -W "$words" -- "$cur"))'
+    yield from _place(found, '"${COMP_WORDS[@]:1:COMP_CWORD-1}"')
+    yield '  COMPREPLY=($(compgen -W "$offered" -- "$cur"))'
+    yield '  if [ -n "$files" ]; then'
+    yield "    compopt -o filenames 2> /dev/null"
+    yield "    local IFS=$'\\n'"
+    yield '    COMPREPLY+=($(compgen -f -- "$cur"))'
+    yield "  fi"
     yield "}"
-    yield "complete -o default -F _spiketicket spiketicket"
+    yield "complete -F _spiketicket spiketicket"
 
 
 def _zsh(found: Mapping[str, Words]) -> Iterator[str]:
@@ -148,16 +168,10 @@ def _zsh(found: Mapping[str, Words]) -> Iterator[str]:
     yield from _cases(found)
     yield "}"
     yield "_spiketicket() {"
-    yield '  local prev="${words[CURRENT-1]}" path="" next i'
-    yield "  local -a given; given=(${words[2,CURRENT-1]})"
-    yield "  for i in $given; do"
-    yield '    next="${path:+$path }$i"'
-    yield f'    case "$next" in {_paths(found)}) path="$next" ;; esac'
-    yield "  done"
-    yield "  local words=''"
-    yield "  _spiketicket_words"
-    yield "  compadd -- ${=words}"
-    yield "  _files"
+    yield '  local prev="${words[CURRENT-1]}"'
+    yield from _place(found, '"${(@)words[2,CURRENT-1]}"')
+    yield "  compadd -- ${=offered}"
+    yield '  if [ -n "$files" ]; then _files; fi'
     yield "}"
     yield 'if [ "$funcstack[1]" = _spiketicket ]; then _spiketicket "$@"'
     yield "else compdef _spiketicket spiketicket; fi"
@@ -176,13 +190,15 @@ def _fish(found: Mapping[str, Words]) -> Iterator[str]:
             seen += f"; and not __fish_seen_subcommand_from {' '.join(below)}"
         start = f"complete -c spiketicket -n {shlex.quote(seen)}"
         for word, what in each.first.items():
-            files = " -f" if below or path in ("", "completion") else ""
+            files = "" if each.files else " -f"
             yield f"{start}{files} -a {word} -d {_fish_text(what)}"
         for option, what in each.options.items():
             name = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
-            takes = "" if option in each.flags else " -r"
             if option in each.values:
-                takes = f" -x -a {_fish_text(' '.join(each.values[option]))}"
+                # a description would stand beside every value
+                yield f"{start} {name} -x -a {_fish_text(' '.join(each.values[option]))}"
+                continue
+            takes = "" if option in each.flags else " -r"
             yield f"{start} {name}{takes} -d {_fish_text(what)}"
 
 
