@@ -1,5 +1,6 @@
 """The page in a real browser: no error, no request, nothing wider than the screen."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -159,6 +160,74 @@ def test_values_show_under_the_pointer(browser: Any, page: Path) -> None:
     tip = browser.find_element(By.ID, "tip")
     assert tip.is_displayed()
     assert "at 0." in tip.text
+
+
+def test_what_rests_under_the_pointer_is_told_after_the_page_has_moved(
+    browser: Any, page: Path
+) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    show(browser, page, 1400)
+    point = browser.find_element(By.CSS_SELECTOR, ".figures svg circle")
+    browser.execute_script(
+        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", point
+    )
+    ActionChains(browser).move_to_element(point).perform()
+    tip = browser.find_element(By.ID, "tip")
+    # a scroll that moves nothing comes after the pointer, as it does on a slow machine
+    browser.execute_script("document.dispatchEvent(new Event('scroll'))")
+    assert tip.is_displayed()
+    browser.execute_script("scrollTo({top: 0, behavior: 'instant'})")
+    gone = "return !document.getElementById('tip').textContent.includes('at 0.') || tip.hidden"
+    assert browser.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() =>"
+        f" done((() => {{ {gone} }})())))"
+    )
+
+
+UNNAMED = """
+const named = (e) => e.getAttribute("aria-label") || e.textContent.trim();
+return [...document.querySelectorAll("a, button, summary, [role=region], svg[role=img]")]
+  .filter((e) => !named(e)).map((e) => e.outerHTML.slice(0, 80));
+"""
+NO_LABEL = """
+const names = [...document.querySelectorAll(".files > *")].map((e) => e.getAttribute("aria-label"));
+return names.filter((name) => !name);
+"""
+LEVELS = "return [...document.querySelectorAll('h1, h2, h3, h4')].map((e) => Number(e.tagName[1]))"
+
+
+def test_a_screen_reader_finds_its_way(browser: Any, page: Path) -> None:
+    show(browser, page, 1400)
+    assert browser.execute_script("return document.querySelectorAll('main').length") == 1
+    levels = browser.execute_script(LEVELS)
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert browser.execute_script(UNNAMED) == []
+    assert browser.execute_script(NO_LABEL) == []
+    rows = "return [...document.querySelectorAll('tbody tr')].map((e) => e.cells[0].scope)"
+    assert set(browser.execute_script(rows)) == {"row"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_keyboard_reaches_all_and_shows_where_it_is(
+    browser: Any, page: Path, scheme: str
+) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    show(browser, page, 1400, scheme)
+    reached = []
+    for _ in range(12):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        here = "const e = document.activeElement; return [e.tagName, getComputedStyle(e).outline]"
+        tag, outline = browser.execute_script(here)
+        reached.append(tag)
+        assert "solid" in outline, (tag, outline)
+    assert {"DIV", "BUTTON"} <= set(reached)
+    browser.execute_script("document.querySelector('th button').focus()")
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    assert browser.execute_script("return document.querySelector('th').ariaSort") == "ascending"
 
 
 def test_a_link_opens_its_run(browser: Any, page: Path) -> None:

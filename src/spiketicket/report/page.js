@@ -31,24 +31,32 @@
   // The titles of a drawing are the browser's own tips; here they come at once, and on touch.
   const tip = document.createElement("div");
   tip.id = "tip";
+  tip.setAttribute("aria-hidden", "true");
   tip.hidden = true;
   document.body.append(tip);
+
+  function tipped(place, words) {
+    place.dataset.tip = words;
+    place.setAttribute("aria-description", words);
+  }
 
   function tipOf(target) {
     const place = target.closest && target.closest("[data-tip], [title], :has(> title)");
     if (!place || place === document.head) return "";
     const title = place.querySelector(":scope > title");
     if (title) {
-      place.dataset.tip = title.textContent;
+      tipped(place, title.textContent);
       title.remove();
     } else if (place.title) {
-      place.dataset.tip = place.title;
+      tipped(place, place.title);
       place.removeAttribute("title");
     }
     return place.dataset.tip || "";
   }
 
+  let last = null;
   function show(event) {
+    last = event;
     const words = tipOf(event.target);
     tip.hidden = !words;
     if (!words) return;
@@ -62,7 +70,13 @@
   }
   document.addEventListener("pointermove", show);
   document.addEventListener("pointerdown", show);
-  document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+  // What is under a pointer that rests is another thing after the page has moved.
+  document.addEventListener("scroll", () => {
+    if (!last) return;
+    const { clientX, clientY } = last;
+    const target = document.elementFromPoint(clientX, clientY) || document.body;
+    show({ target, clientX, clientY });
+  }, { passive: true });
 
   function save(name, text) {
     const link = document.createElement("a");
@@ -76,6 +90,7 @@
   for (const files of document.querySelectorAll(".files")) {
     const button = document.createElement("button");
     button.textContent = "SVG";
+    button.setAttribute("aria-label", `SVG: ${files.dataset.title}`);
     button.addEventListener("click", () => {
       const drawing = files.closest("figure").querySelector("svg").cloneNode(true);
       const element = document.createElementNS("http://www.w3.org/2000/svg", "style");

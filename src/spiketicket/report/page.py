@@ -33,7 +33,7 @@ def html_page(
     """
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     room = _LINK_BYTES // (len(details) + 1)
-    body = [_header(runs, title)]
+    body = []
     if len(runs) == 1:
         body.append(verdict_card(runs[0]))
         body.append(rendered(details[0], "h2", room))
@@ -45,8 +45,8 @@ def html_page(
     if notes:
         body.append(element("h2", "Notes"))
         body.append(element("ul", *(element("li", note) for note in notes), class_="notes"))
-    body.append(element("footer", f"Made by spiketicket {__version__} report."))
-    return document(title, joined(body))
+    footer = element("footer", f"Made by spiketicket {__version__} report.")
+    return document(title, joined([_header(runs, title), element("main", *body), footer]))
 
 
 def document(title: str, body: Markup) -> str:
@@ -100,20 +100,20 @@ def rendered(parts: Sequence[Part], heading: str, room: int) -> Markup:
     for part in parts:
         if part.heading:
             found.append(element(heading, part.heading))
-        shown, room = _items(part, room)
+        shown, room = _items(part, f"h{int(heading[1:]) + bool(part.heading)}", room)
         found.append(shown)
     return joined(found)
 
 
-def _items(part: Part, room: int) -> tuple[Markup, int]:
-    """A part's content, and the room for links that is left."""
+def _items(part: Part, heading: str, room: int) -> tuple[Markup, int]:
+    """A part's content, its figures under headings of this kind, and the room for links left."""
     found: list[Markup] = []
     for drawn, group in groupby(part.items, key=lambda item: isinstance(item, Figure)):
         figures = []
         for item in group:
             if isinstance(item, Figure):
                 links, room = _links(item, room)
-                figures.append(_figure(item, links))
+                figures.append(_figure(item, heading, links))
             else:
                 found.append(item.html if isinstance(item, Table) else item)
         if drawn:
@@ -127,13 +127,22 @@ def _links(item: Figure, room: int) -> tuple[Markup, int]:
     hopeless = 2 * len(item.columns) * len(item.rows) > room
     content = "" if hopeless else quote(item.csv, safe=",.:;/()_'")
     if hopeless or len(content) > room:
-        return element("span", class_="files", data_name=item.name), room
+        return _file_links(item), room
     link = element(
-        "a", "CSV", href=f"data:text/csv;charset=utf-8,{content}", download=f"{item.name}.csv"
+        "a",
+        "CSV",
+        href=f"data:text/csv;charset=utf-8,{content}",
+        download=f"{item.name}.csv",
+        aria_label=f"CSV: {item.title}",
     )
-    return element("span", link, class_="files", data_name=item.name), room - len(content)
+    return _file_links(item, link), room - len(content)
 
 
-def _figure(item: Figure, links: Markup) -> Markup:
+def _file_links(item: Figure, *links: Markup) -> Markup:
+    """Where a figure's files are; the page's script adds one that needs a script."""
+    return element("span", *links, class_="files", data_name=item.name, data_title=item.title)
+
+
+def _figure(item: Figure, heading: str, links: Markup) -> Markup:
     caption = element("figcaption", item.caption, links)
-    return element("figure", element("h4", item.title), item.svg, caption)
+    return element("figure", element(heading, item.title), item.svg, caption)

@@ -38,7 +38,7 @@ class Table:
         body = [
             element(
                 "tr",
-                *(_shown(cell) for cell in row),
+                *(_shown(cell, heads=not column) for column, cell in enumerate(row)),
                 class_="main" if index in self.main else None,
             )
             for index, row in enumerate(self.rows)
@@ -50,7 +50,10 @@ class Table:
             class_=f"words-{self.words}",
         )
         note = element("p", self.note, class_="note") if self.note else Markup("")
-        shown = joined([element("div", table, class_="scroll", tabindex="0"), note])
+        # the keyboard scrolls what it can reach, and what it reaches has a name
+        name = self.folded or self.name.replace("-", " ")
+        frame = element("div", table, class_="scroll", tabindex="0", role="region", aria_label=name)
+        shown = joined([frame, note])
         if not self.folded:
             return shown
         return element("details", element("summary", self.folded), shown, class_="more")
@@ -66,10 +69,14 @@ class Table:
         return to_csv(names, rows)
 
 
-def _shown(cell: Cell) -> Markup:
+def _shown(cell: Cell, *, heads: bool) -> Markup:
+    """A cell; the one that ``heads`` its row tells which row it is."""
     same = cell.value is None or _is_plain_number(cell.text)
     value = None if same or cell.value is None else f"{cell.value:.6g}"
-    return element("td", cell.text, data_v=value, title=cell.tip or None)
+    words = {"data_v": value, "title": cell.tip or None}
+    if heads:
+        return element("th", cell.text, scope="row", **words)
+    return element("td", cell.text, **words)
 
 
 def _is_plain_number(text: str) -> bool:
