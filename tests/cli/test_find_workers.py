@@ -24,6 +24,11 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def read(path: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(path.read_text())
+    return found
+
+
 @pytest.mark.slow
 def test_it_gives_what_one_process_gives(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
@@ -35,6 +40,13 @@ def test_it_gives_what_one_process_gives(tmp_path):
     assert len(left) == 1  # nothing else is left beside the run
     found = json.loads(both.stdout)
     assert found["seeds"] == [0, 1]
+    other = ("--set", "ticket.density=0.3", "--seeds", 2, "--workers", 2, "--runs", one)
+    assert spiketicket("find", *TINY, *other).exit_code == 0
+    (run,) = (path for path in one.glob("digits-binw-*") if not (two / path.name).exists())
+    for seed in ("seed-0", "seed-1"):
+        dense, ticket = (read(run / seed / stage / "timing.json") for stage in ("dense", "ticket"))
+        assert dense.get("shared")  # the density is no concern of it
+        assert not ticket.get("shared")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from spiketicket.experiment.folder import RunFolder, SeedFolder
 from spiketicket.experiment.measure import measure_run
 from spiketicket.experiment.seed import run_seed, run_stages
 from spiketicket.experiment.setup import Context, Experiment, prepare_experiment
-from spiketicket.experiment.shared import adopt
+from spiketicket.experiment.shared import Beside, adopt
 from spiketicket.machine.bounded import parse_json, read_regular
 from spiketicket.machine.claims import Fence, InUseError, SupersededError
 from spiketicket.machine.files import is_disk_full, write_bytes, write_json
@@ -166,7 +166,7 @@ def _do(
         threads=settings.threads,
         reporter=reporter,
         guard=fence,
-        adopt=_Adopter(settings, task),
+        adopt=_Adopter(settings, task, Beside(Path(settings.runs_dir), reporter)),
         sweep=settings.sweep,
         load=_load,
     )
@@ -200,13 +200,17 @@ def _load(config: DataConfig) -> Dataset:
 
 @dataclass(frozen=True)
 class _Adopter:
+    """Takes stages from where the sweep has put them, the others from the runs beside."""
+
     settings: Settings
     task: Task
+    beside: Beside
 
     def __call__(self, experiment: Experiment, name: str, seed: int, folder: Path) -> None:
-        del seed
         source = (self.task.sources or {}).get(name)
-        if source is not None:
+        if source is None:
+            self.beside(experiment, name, seed, folder)
+        else:
             adopt(experiment, Path(self.settings.runs_dir) / source, folder)
 
 
