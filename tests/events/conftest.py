@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
+import camera_files
 import numpy as np
 import pytest
 
@@ -175,6 +176,7 @@ FORMATS: dict[str, tuple[str, Callable[[Sequence[Event]], bytes]]] = {
     "npy_tonic": (".npy", npy_tonic),
     "npy_fields": (".npy", npy_fields),
     "npz": (".npz", npz),
+    **camera_files.FORMATS,
 }
 
 

@@ -91,7 +91,9 @@ def test_an_array_of_huge_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("name", ["bin5", "dat", "aedat2", "aedat3", "npy_fields"])
+@pytest.mark.parametrize(
+    "name", [*["bin5", "dat", "aedat2", "aedat3", "npy_fields", "evt2", "evt21", "evt3", "es"]]
+)
 def test_every_format_keeps_to_the_memory(tmp_path: Path, encode: Any, name: str) -> None:
     suffix, encoder = encode.formats[name]
     path = tmp_path / f"a{suffix}"

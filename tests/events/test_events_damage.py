@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from spiketicket.errors import UserError
 from spiketicket.events import Events, read_events, read_spans
 
-FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz"]
+FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz", "evt2"]
+FAST += ["evt21", "evt21_legacy", "evt3", "es", "es_atis"]
 SENSOR = (128, 128)
 EVENTS = [(1000 + 7 * i, i % 128, 5 * i % 128, i % 2) for i in range(40)]
 

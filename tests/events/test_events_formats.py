@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from spiketicket.errors import UserError
 from spiketicket.events import Events, known_suffixes, read_events, read_spans
 
-FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz"]
+CAMERAS = ["evt2", "evt21", "evt21_legacy", "evt3"]
+FAST = ["bin5", "dat", "aedat2", "aedat3", "npy_tonic", "npy_fields", "npz", *CAMERAS]
 SENSOR = (128, 128)
 STEPS = st.lists(
     st.tuples(
@@ -53,8 +54,9 @@ def test_round_trip(
     tmp_path: Path, encode: Any, name: str, steps: Any, start: int, high: int
 ) -> None:
     suffix, encoder = encode.formats[name]
-    # The bits above its clock are not in a file: bin5's begins below 2**23, dat's below 2**32.
-    first = {"bin5": start, "dat": high % 2**32, "aedat2": high % 2**31}.get(name, high)
+    # The bits above its clock are not in a file.
+    wraps = {"bin5": 2**23, "dat": 2**32, "aedat2": 2**31, "evt3": 2**24}
+    first = start if name == "bin5" else high % wraps.get(name, 2**34)
     events = in_time(steps, first - min(first, steps[0][0]))
     if len(events) > 1 and events[0][0] == events[-1][0]:
         with pytest.raises(UserError, match="events have one time"):
@@ -275,4 +277,4 @@ def test_spans(tmp_path: Path, encode: Any, name: str) -> None:
 
 
 def test_suffixes() -> None:
-    assert known_suffixes() == (".aedat", ".aedat4", ".bin", ".dat", ".npy", ".npz")
+    assert known_suffixes() == (".aedat", ".aedat4", ".bin", ".dat", ".es", ".npy", ".npz", ".raw")

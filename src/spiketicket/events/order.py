@@ -41,7 +41,7 @@ def resets(t: NDArray[np.int64]) -> list[int] | None:
     while True:
         part = t[starts[-1] :]
         far = np.maximum.accumulate(part) - part > far_us
-        found = _first_run(far, least(len(t)))
+        found = first_run(far, least(len(t)))
         if found is None or len(starts) > _MOST_RESETS:
             behind += int(np.count_nonzero(far))
             break
@@ -50,7 +50,7 @@ def resets(t: NDArray[np.int64]) -> list[int] | None:
     return None if behind > MOST_FAR * len(t) else starts[1:]
 
 
-def _first_run(flags: NDArray[np.bool_], length: int) -> int | None:
+def first_run(flags: NDArray[np.bool_], length: int) -> int | None:
     """Where the first ``length`` or more flags in a row begin that are all set."""
     edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
     begins, ends = edges[::2], edges[1::2]

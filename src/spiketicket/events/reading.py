@@ -89,7 +89,7 @@ def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Ga
         room.check(recording.most)
     most = recording.most if spans is None else 0
     stores = [Store(most, room) for _ in spans or (None,)]
-    seen = _Seen(order=stores[0].order if spans is None else Order())
+    seen = Seen(order=stores[0].order if spans is None else Order())
     for block in recording.blocks:
         kept = seen.inside(block, recording.sensor)
         if spans is not None and len(kept.t):
@@ -102,7 +102,7 @@ def gather(recording: Recording, path: Path, spans: Sequence[Span] | None) -> Ga
     if recording.sensor is None:
         notes.append(f"{NO_SENSOR}: {width}x{height} is of its largest addresses")
     if seen.outside:
-        notes.append(_outside(seen.outside, seen.count, (width, height), path))
+        notes.append(outside_note(seen, (width, height), path))
     order = seen.order
     if order.count > 1:
         if order.first == order.latest:
@@ -154,10 +154,10 @@ class Unwrap:
 
 
 @dataclass(kw_only=True)
-class _Seen:
+class Seen:
     """What is known of a file's events so far."""
 
-    order: Order
+    order: Order = field(default_factory=Order)
     count: int = 0
     outside: int = 0
     largest: tuple[int, int] = (0, 0)
@@ -208,9 +208,15 @@ def _finish(store: Store, sensor: tuple[int, int], notes: Sequence[str]) -> Even
     return Events(data, *sensor, tuple(told))
 
 
-def _outside(outside: int, seen: int, sensor: tuple[int, int], path: Path) -> str:
-    what = f"{outside} of {seen} events lie outside the sensor of {sensor[0]}x{sensor[1]}"
-    if outside > MOST_OUTSIDE * seen:
+def outside_note(seen: Seen, sensor: tuple[int, int], path: Path) -> str:
+    """The note about events outside the sensor.
+
+    Raises:
+        UserError: they are too many.
+    """
+    size = f"{sensor[0]}x{sensor[1]}"
+    what = f"{seen.outside} of {seen.count} events lie outside the sensor of {size}"
+    if seen.outside > MOST_OUTSIDE * seen.count:
         raise UserError(what, where=str(path), remedy="Give the sensor that it was recorded with")
     return f"{what} and are left out"
 

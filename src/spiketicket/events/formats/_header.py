@@ -31,7 +31,7 @@ def text_lines(path: Path, mark: bytes, last: str = "") -> tuple[list[str], int]
     """The lines of text at the start that begin with ``mark``, and the byte behind them.
 
     A line that is not text belongs to the events, whose first byte may be like the mark. With
-    ``last``, the lines end behind the first one that contains it.
+    ``last``, the lines end behind the first one that ends with it.
 
     Raises:
         UserError: they do not end where a header can.
@@ -48,7 +48,7 @@ def text_lines(path: Path, mark: bytes, last: str = "") -> tuple[list[str], int]
             if start > _LONGEST_HEADER:
                 what = f"has a header of more than {_LONGEST_HEADER} bytes"
                 raise UserError(what, where=str(path))
-            if last and last in lines[-1]:
+            if last and lines[-1].rstrip().endswith(last):
                 break
     return lines, start
 
