@@ -79,7 +79,8 @@ typedef struct {
     Reg *regs;
     uint32_t *last_use; /* per register: the last op that reads it; ops where none does */
     uint8_t *role;      /* per register, of a program of one step: a Role; else NULL */
-    uint32_t steps;     /* T, of one step too */
+    uint32_t steps;     /* T, and */
+    uint32_t frames;    /* those of an input, also of a program of one step */
 } Program;
 
 /* What a register of one step is: the same at every step, of this step, or of all so far. */

@@ -93,6 +93,7 @@ bool program_load(Program *p, const void *bytes, size_t size, const Error *e) {
     }
     memcpy(p->bytes, bytes, size);
     p->steps = p->head.T;
+    p->frames = p->head.frames;
     bool good = true;
     if (p->head.lut_offset != NONE) {
         p->lut = array_at(p, p->head.lut_offset, (uint64_t)256 * p->head.channels);

@@ -184,9 +184,10 @@ void step_carries(const st_net *net, Step *s);
 bool place_state(st_net *net, const Error *e);
 void state_rest(const st_net *net, uint8_t *state);
 /* Around the run of a step: whether the state is one of the net, and has seen an input where that
- * comes again; without an input it does. */
+ * comes again; the state of the run; its input, or NULL where that comes again. */
 bool state_fits(const st_net *net, const st_state *s, bool again);
-void state_enter(Context *c, st_state *s, const float *input);
+void state_take(Context *c, st_state *s);
+void state_show(const st_net *net, Context *c, const float *input);
 void state_leave(st_state *s);
 static inline uint8_t *state_of(const Step *s, const Context *c) {
     return c->state ? c->state + s->state_at : NULL;

@@ -1,9 +1,9 @@
-/* The library's functions: threads over images, tracing, the plan as text. */
+/* The library's functions: threads over images, steps, tracing. */
 #include "net.h"
 
-#include <stdarg.h>
+#include <math.h>
+
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { MAX_THREADS = 1024 };
@@ -88,32 +88,72 @@ typedef struct {
     const st_net *net;
     const float *floats; /* one of the two is given */
     const uint8_t *bytes;
-    st_state *const *states; /* of a stepwise net */
+    st_state *const *states; /* of a stepwise net: one step of each */
+    uint32_t *steps;         /* or as many of each as it takes; how many they were */
+    float margin;
     float *logits;
     int64_t n;
     _Atomic int64_t next;
 } Job;
 
+/* One image, or one step: frame `at` of the inputs, or, NONE_SHOWN, what the state saw before. */
+static const size_t NONE_SHOWN = SIZE_MAX;
+
+static void run_frame(const Job *job, Context *c, st_state *s, size_t at, float *logits) {
+    const st_net *net = job->net;
+    const size_t values = reg_values(&net->p.regs[0]);
+    const float *x = job->floats && at != NONE_SHOWN ? job->floats + at * values : NULL;
+    if (s) state_take(c, s); /* bytes may become floats in it */
+    if (job->bytes && at != NONE_SHOWN) x = from_bytes(net, c, job->bytes + at * values);
+    if (s) state_show(net, c, x);
+    else c->input = x;
+    if (c->team) team_run(c->team, net, c);
+    else run_image(net, c);
+    memcpy(logits, reg_in(net, c, net->steps[net->count - 1].out),
+           net->p.head.classes * sizeof(float));
+    if (s) state_leave(s);
+}
+
+/* Whether the best class leads the next one by the margin, in sums over the steps. */
+static bool decided(const float *logits, uint32_t classes, uint32_t steps, float margin) {
+    float best = -INFINITY, next = -INFINITY;
+    for (uint32_t i = 0; i < classes; i++) {
+        const float l = logits[i];
+        if (l > best) next = best, best = l;
+        else if (l > next) next = l;
+    }
+    return (best - next) * (float)steps >= margin;
+}
+
+static void run_until_decided(const Job *job, Context *c, st_state *s, size_t i) {
+    const Program *p = &job->net->p;
+    float *logits = job->logits + i * p->head.classes;
+    uint32_t t = 0;
+    st_state_reset(s);
+    do {
+        const size_t at = p->frames > 1 ? i * p->frames + t : t ? NONE_SHOWN : i;
+        run_frame(job, c, s, at, logits);
+        t++;
+    } while (t < p->steps && !decided(logits, p->head.classes, t, job->margin));
+    job->steps[i] = t;
+}
+
 /* Takes images until there are none left, each on `threads` threads. */
 static bool run_images(Job *job, int threads) {
     const st_net *net = job->net;
-    const size_t values = reg_values(&net->p.regs[0]), classes = net->p.head.classes;
-    const uint32_t last = net->steps[net->count - 1].out;
-    Context *c = context_take(net, threads);
-    if (!c) return false;
-    for (int64_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
-        const float *x = job->floats ? job->floats + (size_t)i * values : NULL;
-        if (job->states) state_enter(c, job->states[i], NULL);
-        if (job->bytes) x = from_bytes(net, c, job->bytes + (size_t)i * values);
-        if (job->states) state_enter(c, job->states[i], x);
-        else c->input = x;
-        if (c->team) team_run(c->team, net, c);
-        else run_image(net, c);
-        memcpy(job->logits + (size_t)i * classes, reg_in(net, c, last), classes * sizeof(float));
-        if (job->states) state_leave(job->states[i]);
+    const uint32_t classes = net->p.head.classes;
+    const bool again = !job->floats && !job->bytes;
+    st_state *own = job->steps ? st_state_new(net) : NULL;
+    Context *c = job->steps && !own ? NULL : context_take(net, threads);
+    for (int64_t i; c && (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
+        if (own) run_until_decided(job, c, own, (size_t)i);
+        else
+            run_frame(job, c, job->states ? job->states[i] : NULL, again ? NONE_SHOWN : (size_t)i,
+                      job->logits + (size_t)i * classes);
     }
-    context_give(net, c);
-    return true;
+    if (c) context_give(net, c);
+    st_state_free(own);
+    return c != NULL;
 }
 
 static void *work(void *job) { return run_images(job, 1) ? job : NULL; }
@@ -146,9 +186,9 @@ static bool arguments_fit(const Job *job, int threads, const Error *e) {
 
 static int run(Job *job, int threads, const Error *e) {
     if (!arguments_fit(job, threads, e)) return ST_BAD_ARGUMENT;
-    if (job->net->stepwise != (job->states != NULL)) {
-        fail(e, "the net was loaded %s steps",
-             job->states ? "without ST_STEPWISE: it has no" : "with ST_STEPWISE: it runs by");
+    if (job->net->stepwise != (job->states || job->steps)) {
+        fail(e, job->net->stepwise ? "the net was loaded with ST_STEPWISE: it runs by st_step"
+                                   : "the net was loaded without ST_STEPWISE: it has no steps");
         return ST_BAD_ARGUMENT;
     }
     if (!job->n) return ST_OK;
@@ -196,6 +236,24 @@ int st_step_u8(const st_net *net, st_state *const *states, const uint8_t *x, int
     return ST_BAD_ARGUMENT;
 }
 
+int st_run_early(const st_net *net, const float *x, int64_t n, float margin, float *logits,
+                 uint32_t *steps, int threads, char *error, size_t error_size) {
+    const Error e = {error, error_size};
+    Job job = {.net = net, .floats = x, .steps = steps, .margin = margin, .logits = logits, .n = n};
+    if (steps && !isnan(margin)) return run(&job, threads, &e);
+    fail(&e, "needs room for steps, and a margin that is a number");
+    return ST_BAD_ARGUMENT;
+}
+
+int st_run_early_u8(const st_net *net, const uint8_t *x, int64_t n, float margin, float *logits,
+                    uint32_t *steps, int threads, char *error, size_t error_size) {
+    const Error e = {error, error_size};
+    Job job = {.net = net, .bytes = x, .steps = steps, .margin = margin, .logits = logits, .n = n};
+    if (steps && !isnan(margin)) return run(&job, threads, &e);
+    fail(&e, "needs room for steps, and a margin that is a number");
+    return ST_BAD_ARGUMENT;
+}
+
 int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count, char *error,
              size_t error_size) {
     const Error e = {error, error_size};
@@ -221,84 +279,4 @@ int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t
     reg_to_float(net->k, r, reg_in(net, c, reg), out);
     context_give(net, c);
     return ST_OK;
-}
-
-/* ---- the plan */
-
-typedef struct {
-    char *text;
-    size_t size;
-    int length;
-} Text;
-
-static void __attribute__((format(printf, 2, 3))) put(Text *t, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const size_t at = (size_t)t->length < t->size ? (size_t)t->length : t->size;
-    const int n = vsnprintf(t->text ? t->text + at : NULL, t->size - at, format, arguments);
-    va_end(arguments);
-    t->length = n < 0 || n > INT32_MAX - t->length ? INT32_MAX : t->length + n;
-}
-
-static void time_steps(const st_net *net, Context *c, const float *x, int64_t n, double *us) {
-    const size_t values = reg_values(&net->p.regs[0]);
-    for (int64_t i = 0; i < n; i++) {
-        c->input = x + (size_t)i * values;
-        for (uint32_t s = 0; s < net->count; s++) {
-            const double from = now_us();
-            run_step(net, &net->steps[s], c);
-            const double took = now_us() - from;
-            if (i == 0 || took < us[s]) us[s] = took;
-        }
-    }
-}
-
-static void put_shape(Text *t, const char *name, const Reg *r) {
-    put(t, "\"%s\":[%u,%u,%u,%u]", name, r->s, r->c, r->h, r->w);
-}
-
-static void put_step(Text *t, const st_net *net, const Step *s, double us) {
-    put(t, "{\"op\":%u,\"name\":\"", s->first);
-    for (uint32_t i = s->first; i <= s->last; i++)
-        put(t, "%s%s", i > s->first ? "+" : "", op_name(op_words(&net->p, i)[0]));
-    put(t, "\",\"kernel\":\"%s\",", s->kernel);
-    if (s->in[0] != NONE) {
-        put_shape(t, "in", &net->p.regs[s->in[0]]);
-        put(t, ",");
-    }
-    put_shape(t, "out", &net->p.regs[s->out]);
-    if (s->layer) {
-        const Synapse *y = &s->layer->y;
-        const double all = (double)y->cout * y->cin * y->kh * y->kw;
-        put(t, ",\"density\":%.6f", (double)y->kept / all);
-    }
-    put(t, ",\"microseconds\":%.2f}", us);
-}
-
-int st_plan(const st_net *net, const float *x, int64_t n, char *text, size_t size) {
-    if (!net || n < 0 || (n && !x)) return -ST_BAD_ARGUMENT;
-    Text t = {text, text ? size : 0, 0};
-    double *us = calloc(net->count, sizeof *us);
-    Context *c = context_take(net, 1);
-    uint8_t *state = net->stepwise ? aligned_room(net->state) : NULL;
-    if (state && c) {
-        state_rest(net, state);
-        c->state = state;
-        c->before = 0;
-        c->again = false;
-    }
-    const bool ready = us && c && (state || !net->stepwise);
-    if (ready) {
-        time_steps(net, c, x, n, us);
-        put(&t, "{\"level\":\"%s\",\"steps\":[", net->k->name);
-        for (uint32_t i = 0; i < net->count; i++) {
-            if (i) put(&t, ",");
-            put_step(&t, net, &net->steps[i], us[i]);
-        }
-        put(&t, "]}");
-    }
-    free(us);
-    free(state);
-    if (c) context_give(net, c);
-    return ready ? t.length : -ST_NO_MEMORY;
 }

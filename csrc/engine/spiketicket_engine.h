@@ -80,6 +80,16 @@ ST_API int st_step(const st_net *net, st_state *const *states, const float *x, i
 ST_API int st_step_u8(const st_net *net, st_state *const *states, const uint8_t *x, int64_t n,
                       float *logits, int threads, char *error, size_t error_size);
 
+/* As st_run, of a net loaded with ST_STEPWISE, and each input only for as many steps as it takes:
+ * the first after which the best class leads the next one by `margin` in the sums of the logits
+ * over the steps, else all of them. `steps` [n] tells how many. A margin of 0 is one step; of
+ * infinity, all. */
+ST_API int st_run_early(const st_net *net, const float *x, int64_t n, float margin, float *logits,
+                        uint32_t *steps, int threads, char *error, size_t error_size);
+ST_API int st_run_early_u8(const st_net *net, const uint8_t *x, int64_t n, float margin,
+                           float *logits, uint32_t *steps, int threads, char *error,
+                           size_t error_size);
+
 /* One register [S][C][H][W] of one input as float; `count` is its size. */
 ST_API int st_trace(const st_net *net, const float *x, uint32_t reg, float *out, size_t count,
                     char *error, size_t error_size);

@@ -122,10 +122,12 @@ bool state_fits(const st_net *net, const st_state *s, bool again) {
     return s && s->net == net && (s->seen || !again);
 }
 
-void state_enter(Context *c, st_state *s, const float *input) {
-    const st_net *net = s->net;
+void state_take(Context *c, st_state *s) {
     c->state = s->bytes;
     c->before = s->before;
+}
+
+void state_show(const st_net *net, Context *c, const float *input) {
     c->again = !input;
     c->input = input;
     if (!net->held[0]) return;

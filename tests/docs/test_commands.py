@@ -30,6 +30,7 @@ GROUPS = {n: c for n, c in ROOT_COMMAND.commands.items() if hasattr(c, "commands
 # Run as they stand, in a folder with what a reader would have.
 RUN = {
     "eval",
+    "exit",
     "export",
     "measure",
     "pack",

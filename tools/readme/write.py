@@ -18,6 +18,7 @@ from pathlib import Path
 from readme_tables import engine, exports, speed
 from readme_tables.campaign import campaign_picture, campaign_tables
 from readme_tables.costs import energy_table
+from readme_tables.early import early_table
 from readme_tables.experiments import find_table, outcome_table, train_table
 from readme_tables.five_rows import five_rows
 from readme_tables.lines import read_lines
@@ -87,7 +88,10 @@ def sections(results: Path, place: Path) -> dict[str, list[str]]:
             *made("precision.jsonl", precision_table),
         ],
         "Methods compared": each("compare-*.jsonl", comparison_table),
-        "Operations and energy": made("measure-*.jsonl", energy_table),
+        "Operations and energy": [
+            *made("measure-*.jsonl", energy_table),
+            *made("early-exit.jsonl", early_table),
+        ],
         "The engine and the ticket file": timed(engine.MAKERS),
         "Training, data and reports": timed(speed.MAKERS),
         "The zoo and exports": timed(exports.MAKERS),

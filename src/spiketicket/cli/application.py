@@ -41,6 +41,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "eval": Listed("eval", "evaluate", ("spiketicket eval my.ticket --root ~/data",)),
         "measure": Listed("measure", "measure", ("spiketicket measure my.ticket --images all",)),
         "bench": Listed("bench", "bench", ("spiketicket bench my.ticket --batch 1,32",)),
+        "exit": Listed("exit", "early_exit", ("spiketicket exit my.ticket -o early.ticket",)),
         "train": Listed("train", "train", ("spiketicket train digits-binw",)),
         "sweep": Listed(
             "sweep", "sweep", ("spiketicket sweep digits-binw --axis ticket.density=0.1,0.5",)

@@ -35,6 +35,9 @@ class _Outcome:
     labelled: int = 0
     right: int = 0
     timed: NDArray[np.generic] | None = None
+    margin: float | None = None
+    """For answers that may come early."""
+    steps: int = 0
 
     def accuracy(self) -> dict[str, dict[str, float]]:
         """Of the inputs in folders that are named like classes; empty where there are none."""
@@ -42,6 +45,10 @@ class _Outcome:
             return {}
         percent = 100 * self.right / self.labelled
         return {"accuracy": {"percent": percent, "right": self.right, "count": self.labelled}}
+
+    def mean_steps(self) -> float | None:
+        """Time steps that an answer took, where it may come early; None without an answer."""
+        return self.steps / self.count if self.count else None
 
     def failed(self, error: UserError) -> None:
         fail(str(error))
@@ -110,6 +117,17 @@ def run(
         Level | None,
         Option("--level", help="Processor features to use. Default: all there are."),
     ] = None,
+    early: Annotated[
+        bool,
+        Option(
+            "--early-exit",
+            help="Answer before the last time step where the ticket's margin is reached.",
+        ),
+    ] = False,
+    margin: Annotated[
+        float | None,
+        Option("--margin", min=0, help="For that, in place of the ticket's own."),
+    ] = None,
     max_memory: MaxMemoryOption = "",
     plan: Annotated[
         bool, Option("--plan", help="Show how each layer is computed, and its time.")
@@ -131,17 +149,23 @@ def run(
         engine, resize=resize, time_unit=time_unit.value if time_unit else None, split=split
     )
     outcome = _Outcome(top=min(top, len(engine.classes)), as_json=as_json)
+    if early or margin is not None:
+        outcome.margin = engine.early_margin(margin)
     for batch in _batches(inputs, reader, engine, outcome):
         _classify(engine, batch, outcome)
     steps = engine.plan(outcome.timed) if plan else None
     if as_json:
         report: dict[str, Any] = {"ticket": str(ticket), "backend": engine.backend}
+        if outcome.margin is not None:
+            report |= {"margin": outcome.margin, "mean_steps": outcome.mean_steps()}
         report |= {"results": outcome.results, "errors": outcome.errors, **outcome.accuracy()}
         say_json(report if steps is None else {**report, "plan": steps})
     else:
         for found in outcome.accuracy().values():
             of_all = f"{found['right']:,} of {found['count']:,} are of the class of their folder"
             say(f"accuracy: {found['percent']:.2f} %: {of_all}")
+        if outcome.margin is not None and outcome.count:
+            say(f"steps: {outcome.mean_steps():.2f} of {engine.program.steps} on average")
         if steps is not None:
             _print_plan(steps)
     if outcome.errors:
@@ -198,7 +222,8 @@ def _classify(engine: Engine, batch: list[Sample], outcome: _Outcome) -> None:
     if outcome.timed is None:
         outcome.timed = stacked(engine, batch)
     outcome.count += len(batch)
-    answers = classified(engine, batch, outcome.top)
+    answers = classified(engine, batch, outcome.top, outcome.margin)
+    outcome.steps += sum(found.steps or 0 for found in answers)
     for sample, found in zip(batch, answers, strict=True):
         if sample.label:
             outcome.labelled += 1

@@ -125,6 +125,8 @@ def _provenance(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("signs", "searched with the mask, one stored bit per kept weight"))
     if "signs" in metadata and "signs_flipped" in metadata:
         found.append(("signs flipped", flipped(metadata)))
+    if early := _table(metadata, "early_exit"):
+        found.append(("early exit", early))
     found += [("made with", metadata.get("versions"))]
     return [(str(name), _flat(value)) for name, value in found if value is not None]
 

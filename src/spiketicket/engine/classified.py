@@ -51,6 +51,8 @@ class Classified(Drawn):
     input: str
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()
+    steps: int | None = None
+    """Time steps that were computed, where the answer could come early."""
 
     @property
     def name(self) -> str:
@@ -77,14 +79,18 @@ class Classified(Drawn):
         return self.scores[place]
 
     def __str__(self) -> str:
-        return plain(", ".join(f"{s.name} {100 * s.probability:.1f} %" for s in self.scores))
+        scores = ", ".join(f"{s.name} {100 * s.probability:.1f} %" for s in self.scores)
+        if self.steps is None:
+            return plain(scores)
+        return plain(f"{scores} after {self.steps} step{'s' * (self.steps != 1)}")
 
     def __repr__(self) -> str:
         return f"<Classified {brief(self.input)}: {brief(self)}>"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {"input": self.input, "classes": [score.to_dict() for score in self.scores]}
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return {"input": self.input, "classes": [s.to_dict() for s in self.scores], **steps}
 
 
 def batch_size(engine: Engine) -> int:
@@ -100,11 +106,21 @@ def stacked(engine: Engine, samples: Sequence[Sample]) -> NDArray[np.generic]:
     return np.stack([sample.x for sample in samples]).reshape(len(samples), *engine.input_shape)
 
 
-def classified(engine: Engine, samples: Sequence[Sample], top: int) -> list[Classified]:
-    """The ``top`` best classes of each sample, of equal logits the first one first."""
+def classified(
+    engine: Engine, samples: Sequence[Sample], top: int, margin: float | None = None
+) -> list[Classified]:
+    """The ``top`` best classes of each sample, of equal logits the first one first.
+
+    With a ``margin`` each answer may come early.
+    """
     import numpy as np
 
-    logits = engine.run(stacked(engine, samples))
+    x, steps = stacked(engine, samples), list[int | None]([None] * len(samples))
+    if margin is None:
+        logits = engine.run(x)
+    else:
+        logits, taken = engine.run_early(x, margin)
+        steps = [int(t) for t in taken]
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     shares = powers / powers.sum(axis=1, keepdims=True)
     best = np.argsort(-logits, axis=1, kind="stable")[:, :top]
@@ -113,12 +129,17 @@ def classified(engine: Engine, samples: Sequence[Sample], top: int) -> list[Clas
             sample.name,
             tuple(Score(engine.classes[i], int(i), float(row[i]), float(share[i])) for i in order),
             sample.notes,
+            step,
         )
-        for sample, row, share, order in zip(samples, logits, shares, best, strict=True)
+        for sample, row, share, order, step in zip(
+            samples, logits, shares, best, steps, strict=True
+        )
     ]
 
 
-def all_classified(engine: Engine, samples: Sequence[Sample], top: int) -> list[Classified]:
+def all_classified(
+    engine: Engine, samples: Sequence[Sample], top: int, margin: float | None = None
+) -> list[Classified]:
     """The same of any number of samples of any types."""
     found: list[Classified] = []
     most, start = batch_size(engine), 0
@@ -127,6 +148,6 @@ def all_classified(engine: Engine, samples: Sequence[Sample], top: int) -> list[
         kind = samples[start].x.dtype
         while end < min(len(samples), start + most) and samples[end].x.dtype == kind:
             end += 1
-        found += classified(engine, samples[start:end], top)
+        found += classified(engine, samples[start:end], top, margin)
         start = end
     return found

@@ -23,13 +23,13 @@ from spiketicket.engine import library, reference
 from spiketicket.engine.batches import Batches
 from spiketicket.engine.classified import Classified, all_classified
 from spiketicket.engine.compile import compile_ticket, normalisation
-from spiketicket.engine.steps import State, Steps
+from spiketicket.engine.steps import Early, State, Steps
 from spiketicket.engine.stepwise import roles
 from spiketicket.engine.tuning import drawn_inputs
 from spiketicket.errors import UserError, argument
 from spiketicket.machine.above import Drawn, brief
 from spiketicket.machine.typed import typed
-from spiketicket.ticket import Ticket, stated
+from spiketicket.ticket import Ticket, stated, stated_margin
 
 F32 = NDArray[np.float32]
 Backend = Literal["auto", "c", "numpy"]
@@ -94,6 +94,7 @@ class Engine(Drawn):
         self.metadata: dict[str, Any] = dict(loaded.metadata)
         self.classes = class_names(loaded, self.program.classes)
         self.backend = _backend(backend)
+        self.margin = stated_margin(self.metadata)
         self._constants = normalisation(loaded, self.program.channels)
         self._batches = Batches(self.program, self._constants, self.threads)
         self._level, self._tuned = level, None if tune is False else self._tuning_inputs(tune)
@@ -180,6 +181,41 @@ class Engine(Drawn):
             raise UserError(what, where="x", value=len(x))
         return self._stepwise().step(state, self._batches.prepared(x, 0), self.threads)
 
+    def run_early(self, x: NDArray[Any], margin: float | None = None) -> Early:
+        """Logits of ``x`` as :meth:`run` takes it, each after as many steps as it takes.
+
+        That is the first step after which the best class leads the next one by ``margin`` in the
+        sums of the logits over the steps, else all steps; None is the ticket's own margin, which
+        ``spiketicket exit`` has chosen (:attr:`margin`).
+
+        Raises:
+            UserError: as :meth:`run` and :meth:`state`; a margin that is no number from 0 on; None
+                where the ticket has none.
+        """
+        margin = self.early_margin(margin)
+        steps = self._stepwise()
+        parts = [steps.run_early(part, margin, self.threads) for _, part in self._all_blocks(x)]
+        none = Early(np.empty((0, self.program.classes), np.float32), np.empty(0, np.uint32))
+        return Early(*(np.concatenate(each) for each in zip(none, *parts, strict=True)))
+
+    def early_margin(self, margin: float | None = None) -> float:
+        """A margin that :meth:`run_early` takes: the one given, or the ticket's own.
+
+        Raises:
+            UserError: as there.
+        """
+        margin = self.margin if margin is None else margin
+        if margin is None:
+            what, remedy = (
+                "the ticket has no margin for early answers",
+                "spiketicket exit chooses one",
+            )
+            raise UserError(what, where=argument("margin"), remedy=remedy)
+        if not margin >= 0:
+            raise UserError("must be a number from 0 on", where=argument("margin"), value=margin)
+        self._stepwise()  # refuses a network that has no steps of its own
+        return margin
+
     @typed
     def classify(
         self,
@@ -189,6 +225,8 @@ class Engine(Drawn):
         resize: bool = False,
         time_unit: Literal["s", "ms", "us", "ns"] | None = None,
         split_at_reset: bool = False,
+        early_exit: bool = False,
+        margin: float | None = None,
     ) -> Classified | list[Classified]:
         """The ``top`` classes of what a person has, best first, with their scores.
 
@@ -205,6 +243,8 @@ class Engine(Drawn):
             resize: whether pictures are cut and scaled to the ticket's size.
             time_unit: of times in ``.npz`` and ``.npy`` files; None is the recipe's.
             split_at_reset: whether recordings whose clock was reset are cut into several.
+            early_exit: whether an answer may come before the last time step: see :meth:`run_early`.
+            margin: for that, in place of the ticket's own.
 
         Raises:
             UserError: a file that cannot be read, another size, values that are no pixels, or an
@@ -216,8 +256,9 @@ class Engine(Drawn):
         if top < 1:
             raise UserError("must be a whole number from 1 on", where=argument("top"), value=top)
         reader = reader_for(self, resize=resize, time_unit=time_unit, split=split_at_reset)
+        early = self.early_margin(margin) if early_exit or margin is not None else None
         samples, many = samples_of(reader, x)
-        found = all_classified(self, samples, top)
+        found = all_classified(self, samples, top, early)
         return found if many else found[0]
 
     def plan(self, x: NDArray[Any] | None = None) -> list[dict[str, Any]]:

@@ -66,6 +66,23 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         ctypes.c_int,
         [_Pointer, _Pointer, _Pointer, ctypes.c_int64, _Pointer, ctypes.c_int, _Text, _Size],
     ),
+    **dict.fromkeys(
+        ("st_run_early", "st_run_early_u8"),
+        (
+            ctypes.c_int,
+            [
+                _Pointer,
+                _Pointer,
+                ctypes.c_int64,
+                ctypes.c_float,
+                _Pointer,
+                _Pointer,
+                ctypes.c_int,
+                _Text,
+                _Size,
+            ],
+        ),
+    ),
     "st_levels": (ctypes.c_uint, []),
 }
 
@@ -132,6 +149,7 @@ class Net:
         words = np.frombuffer(program, "<u4", 16)
         steps, frames, channels, height, width, classes = (int(word) for word in words[3:9])
         self.steps, self.classes = steps, classes
+        self.whole_shape = (frames, channels, height, width)
         self.input_shape = (1 if stepwise else frames, channels, height, width)
 
     def run(self, x: NDArray[Any], threads: int = 1) -> NDArray[np.float32]:
@@ -178,6 +196,35 @@ class Net:
         ):
             raise UserError(error.value.decode(errors="replace"), where="engine")
         return out
+
+    def run_early(
+        self, x: NDArray[Any], margin: float, threads: int = 1
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """Logits and steps ``[N]`` of a stepwise net, which stops an input once it is decided.
+
+        ``x`` is ``[N, frames, channels, height, width]``, with all frames.
+
+        Raises:
+            UserError: as :meth:`run`; the net is not stepwise.
+        """
+        self._check(x, self.whole_shape)
+        out = np.empty((len(x), self.classes), np.float32)
+        steps = np.empty(len(x), np.uint32)
+        error = ctypes.create_string_buffer(_ERROR_BYTES)
+        run = self._lib.st_run_early_u8 if x.dtype == np.uint8 else self._lib.st_run_early
+        if run(
+            self._open(),
+            x.ctypes.data,
+            len(x),
+            margin,
+            out.ctypes.data,
+            steps.ctypes.data,
+            threads,
+            error,
+            len(error),
+        ):
+            raise UserError(error.value.decode(errors="replace"), where="engine")
+        return out, steps
 
     def tune(self, x: NDArray[np.float32]) -> None:
         """Time the kernels that can compute each layer on ``x`` and keep the fastest.
@@ -265,12 +312,13 @@ class Net:
         if x.dtype != np.float32:
             raise UserError("must be float32", where="input of the engine", value=str(x.dtype))
 
-    def _check(self, x: NDArray[Any]) -> None:
+    def _check(self, x: NDArray[Any], wanted: tuple[int, ...] = ()) -> None:
+        wanted = wanted or self.input_shape
         if x.dtype not in (np.float32, np.uint8):
             what = "must be float32 or uint8"
             raise UserError(what, where="input of the engine", value=str(x.dtype))
-        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
-            shape = ", ".join(map(str, self.input_shape))
+        if x.shape[1:] != wanted or x.ndim != len(wanted) + 1:
+            shape = ", ".join(map(str, wanted))
             what = f"must have the shape [N, {shape}]"
             raise UserError(what, where="input of the engine", value=x.shape)
         if not (x.flags.c_contiguous and x.flags.aligned):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,35 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 _MOST_SAMPLES = 1 << 20
+
+
+class Early(NamedTuple):
+    """Answers that came early: logits ``[N, classes]``, and the steps ``[N]`` that each took."""
+
+    logits: F32
+    steps: NDArray[np.uint32]
+
+
+def margins(logits: F32, steps: int) -> F32:
+    """By how much the best class leads the next one, ``[...]``, in sums of logits over ``steps``.
+
+    ``logits`` ``[..., classes]`` are of the mean. Of one class alone it is infinite.
+    """
+    if logits.shape[-1] == 1:
+        return np.full(logits.shape[:-1], np.inf, np.float32)
+    two = np.partition(logits, -2, axis=-1)
+    lead: F32 = (two[..., -1] - two[..., -2]) * np.float32(steps)
+    return lead
+
+
+def decided(logits: F32, steps: int, margin: float) -> NDArray[np.bool_]:
+    """Whether the best class leads by ``margin``, a float32.
+
+    As the thresholds of SEENN-I (Li et al., NeurIPS 2023, arXiv 2304.01230), on the lead of the
+    best class in place of its share: it needs no exponential, and is a whole number where the
+    logits are (the "gap" of Wu et al., arXiv 2301.09522).
+    """
+    return margins(logits, steps) >= np.float32(margin)
 
 
 class State:
@@ -101,6 +130,24 @@ class Steps:
         if made:
             need_memory(samples * made[0].nbytes, "the state", "samples")
         return State(made + [NetState(self._net) for _ in range(samples - len(made))])
+
+    def run_early(self, x: NDArray[Any], margin: float, threads: int) -> Early:
+        """Each of ``x`` ``[N, frames, channels, height, width]``, for as many steps as it takes."""
+        if self._net is not None:
+            return Early(*self._net.run_early(x, margin, threads))
+        state = self.state(len(x))
+        logits = np.empty((len(x), self.program.classes), np.float32)
+        steps, left = np.zeros(len(x), np.uint32), np.arange(len(x))
+        for t in range(self.program.steps):
+            shown = x[left, t : t + 1] if x.shape[1] > 1 else None if t else x
+            logits[left] = found = self.step(state, shown, threads)
+            steps[left] = t + 1
+            going = np.flatnonzero(~decided(found, t + 1, margin))
+            left = left[going]
+            if not len(left):
+                break
+            state.select(going)
+        return Early(logits, steps)
 
     def step(self, state: State, x: NDArray[Any] | None, threads: int) -> F32:
         """Logits after one more step; ``x`` is ``[N, 1, channels, height, width]``, or None."""

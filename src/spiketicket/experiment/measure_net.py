@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spiketicket.data.of_ticket import TicketData
-from spiketicket.data.types import Dataset
+from spiketicket.data.types import Dataset, Samples
 from spiketicket.errors import UserError, argument
 from spiketicket.experiment.provenance import versions
 from spiketicket.measure import energy
@@ -78,16 +78,23 @@ def image_count(images: int | str | None, dataset: Dataset) -> int:
 
 
 def measure_net(
-    ticket: Ticket, model: nn.Module, data: TicketData, *, images: int, path: Path, device: str
+    ticket: Ticket,
+    model: nn.Module,
+    data: TicketData,
+    *,
+    images: int,
+    path: Path,
+    device: str,
+    samples: Samples | None = None,
 ) -> Measured:
-    """Everything about one net on the first ``images`` of its test set.
+    """Everything about one net on the first ``images`` of its test set, or of other ``samples``.
 
     Raises:
         TicketError: it computes values that are no numbers.
     """
     right = 0
     with observed(model) as seen:
-        for x, y in data.batches(device, images):
+        for x, y in data.batches_of(samples or data.dataset.test, device, images):
             logits = model(x)
             if not bool(torch.isfinite(logits).all()):
                 raise TicketError("computes values that are not finite numbers", where=str(path))

@@ -303,6 +303,13 @@ def stated(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {key: words for key, words in found.items() if words}
 
 
+def stated_margin(metadata: Mapping[str, Any]) -> float | None:
+    """The margin for early answers that ``spiketicket exit`` has put into a ticket, or None."""
+    table = metadata.get("early_exit")
+    margin = table.get("margin") if isinstance(table, Mapping) else None
+    return float(margin) if isinstance(margin, int | float) and margin >= 0 else None
+
+
 def stage_in(metadata: Mapping[str, Any]) -> str:
     """The stage that a ticket's metadata name, as :attr:`Ticket.stage`."""
     return str(metadata.get("stage", metadata.get("arm", "ticket")))

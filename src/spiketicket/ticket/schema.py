@@ -172,6 +172,15 @@ SCHEMA = Table(
                 "notes": Items(Text(MAX_TEXT), 1000),
             }
         ),
+        "early_exit": Table(
+            {
+                "margin": Number(0, 1e30),
+                "changed": Number(0, 100),
+                "mean_steps": Number(0, 64),
+                "validation_accuracy": Number(0, 100),
+                "validation_count": Whole(1, 1 << 48),
+            }
+        ),
         "eval_batch_size": Whole(1, 1 << 31),
         "licence": Text(MAX_TEXT),
         "method": _NAMED,
