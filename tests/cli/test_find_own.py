@@ -7,6 +7,8 @@ from command import spiketicket
 
 from spiketicket.cli.print_result import print_meaning
 from spiketicket.recipe import load_recipe
+from spiketicket.ticket import Ticket
+from spiketicket.ticket.zoo import find_ticket
 
 NET = """
 from torch import nn
@@ -52,10 +54,14 @@ def test_ends_well_and_writes_a_report(tmp_path, monkeypatch, known):
     assert "random mask" in page.read_text()
 
 
-def test_what_to_do_next_is_what_a_custom_network_can_do(tmp_path, capsys):
+@pytest.mark.parametrize("layers", [True, False])
+def test_what_to_do_next_is_what_a_custom_network_can_do(tmp_path, capsys, layers):
     (tmp_path / "own.toml").write_text(RECIPE)
-    result = {"verdict": {"outcome": "wins"}, "tickets": ["a.ticket"], "seeds": [0]}
+    shipped, place = Ticket.load(find_ticket("digits-binw").path), tmp_path / "a.ticket"
+    graph = {"graph": {}} if layers else {"untraced": "conv: it folds"}
+    Ticket(shipped.layers, shipped.tensors, {"network": {"name": "own:build", **graph}}).save(place)
+    result = {"verdict": {"outcome": "wins"}, "tickets": [str(place)], "seeds": [0]}
     print_meaning(result, load_recipe(tmp_path / "own.toml"))
     told = capsys.readouterr().out
-    assert "spiketicket run" not in told
-    assert "spiketicket eval a.ticket --network ownnet_of_the_test:build" in told
+    assert ("spiketicket run" in told) == layers
+    assert (f"spiketicket eval {place} --network ownnet_of_the_test:build" in told) != layers

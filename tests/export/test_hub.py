@@ -249,6 +249,12 @@ def test_the_card_of_a_custom_network_says_that_it_must_be_named(tmp_path):
     card = (tmp_path / "made" / "README.md").read_text()
     assert "`spiketicket find recipe.toml --network mynet:make`" in card
     assert "who names it runs its code" in card
+    assert "load_into(my_network, ticket)" in card
+    metadata["network"]["graph"] = {}
+    Ticket(ticket.layers, ticket.tensors, metadata).save(tmp_path / "whole.ticket")
+    whole = hub.write_folder(tmp_path / "whole.ticket", tmp_path / "layers", "own")[-1].read_text()
+    assert "from_ticket(ticket)" in whole
+    assert "the ticket holds its layers" in whole
     shipped = hub.write_folder(find_ticket("digits-binw").path, tmp_path / "zoo", "zoo")[-1]
     assert "`spiketicket find recipe.toml` makes" in shipped.read_text()
 

@@ -17,6 +17,8 @@ from spiketicket.cli.print_ladder import (
 )
 from spiketicket.machine.sizes import file_size
 from spiketicket.recipe.registry import is_custom
+from spiketicket.ticket import read_metadata
+from spiketicket.ticket.schema import has_layers
 from spiketicket.verdict.outcomes import of_today
 
 if TYPE_CHECKING:
@@ -92,7 +94,11 @@ def print_meaning(result: Mapping[str, Any], recipe: Recipe, *, budgeted: bool =
     density = recipe.ticket.density
     outcome = result["verdict"]["outcome"]
     means, todo = _MEANING[outcome]
-    if outcome == "wins" and is_custom(recipe.model.name):
+    if (
+        outcome == "wins"
+        and is_custom(recipe.model.name)
+        and not has_layers(read_metadata(result["tickets"][0]))
+    ):
         todo = _CUSTOM_WINS
     if outcome == "too_small" and recipe.train.tune == "off":
         todo = "tune the learning rates (--tune rates), and " + todo

@@ -20,10 +20,10 @@ from spiketicket.measure.files import FORMAT, Measured
 from spiketicket.measure.observe import observed
 from spiketicket.measure.sparsity import LayerSparsity, layer_sparsity, summary
 from spiketicket.models.of_ticket import custom_name, from_ticket
-from spiketicket.models.traced.network import has_graph
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import Ticket, TicketError
 from spiketicket.ticket.codec import of_file
+from spiketicket.ticket.schema import has_layers
 
 USUAL_IMAGES = 256
 """First test images that are measured unless a number is given; all of a smaller set."""
@@ -36,7 +36,7 @@ def network_of(ticket: Ticket, path: Path | str) -> nn.Module:
         TicketError: it is a custom one, and its ticket does not hold its graph.
     """
     with of_file(path):
-        if not has_graph(ticket):
+        if not has_layers(ticket.metadata):
             require_counted(custom_name(ticket))
         return from_ticket(ticket)
 

@@ -16,6 +16,7 @@ from spiketicket.machine.sizes import file_size
 from spiketicket.recipe.registry import is_custom
 from spiketicket.ticket import TicketSummary
 from spiketicket.ticket.drawn_signs import signs_searched
+from spiketicket.ticket.schema import has_layers
 from spiketicket.verdict.outcomes import of_today
 
 _TAGS = ["spiketicket", "spiking-neural-network", "lottery-ticket", "pruning", "binary-weights"]
@@ -108,9 +109,9 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
 
 
 def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
-    network = _table(metadata, "network").get("name")
+    network, whole = _table(metadata, "network").get("name"), has_layers(metadata)
     own = is_custom(network)
-    make = "load_into(my_network, ticket)" if own else "from_ticket(ticket)"
+    make = "load_into(my_network, ticket)" if own and not whole else "from_ticket(ticket)"
     lines = [
         "## Use",
         "```python",
@@ -131,8 +132,9 @@ def _use(metadata: Mapping[str, Any], *, has_recipe: bool) -> str:
     if own:
         lines += [
             "",
-            "Its network is not part of spiketicket: who names it runs its code, which"
-            " must be at hand and trusted.",
+            "Its network is not part of spiketicket"
+            + (", but the ticket holds its layers. Its code is needed to train it again" * whole)
+            + ": who names it runs its code, which must be at hand and trusted.",
         ]
     return "\n".join(lines)
 

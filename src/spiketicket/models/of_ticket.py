@@ -20,14 +20,14 @@ from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.encoder import build_model, encoder_of
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
-from spiketicket.models.traced.network import has_graph, traced_network
+from spiketicket.models.traced.network import traced_network
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import registry
 from spiketicket.recipe.consent import Consent, given
 from spiketicket.recipe.shapes import FILTERS
 from spiketicket.ticket import Ticket, TicketError, TicketLayer, as_ticket
 from spiketicket.ticket.admission import MISFIT, check_weights
-from spiketicket.ticket.schema import check_network
+from spiketicket.ticket.schema import check_network, has_layers
 
 _PARAMETRIZED = ".parametrizations."
 
@@ -188,7 +188,7 @@ def from_ticket(
     """
     ticket = as_ticket(ticket)
     check_network(ticket.metadata)
-    if not network and has_graph(ticket):
+    if not network and has_layers(ticket.metadata):
         return traced_network(ticket)
     if name := custom_name(ticket):
         if network != name:

@@ -275,6 +275,12 @@ def network_encoder(metadata: Mapping[str, Any]) -> str:
     return str(model.get("encoder", "none"))
 
 
+def has_layers(metadata: Mapping[str, Any]) -> bool:
+    """Whether a ticket says which layers its custom network has, so that its code is not needed."""
+    network = metadata.get("network")
+    return isinstance(network, dict) and network.get("graph") is not None
+
+
 def fields(table: Table = SCHEMA, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The path of every known key, tables before what is in them."""
     for key, kind in table.fields.items():

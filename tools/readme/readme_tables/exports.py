@@ -50,4 +50,40 @@ def _count(check: dict[str, Any], key: str) -> str:
     return f"{check[key]:,}" if key in check else "logits only"
 
 
-MAKERS = {"zoo": zoo_table, "interchange": exports_table}
+def first_ticket_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Every command of a newcomer, and how long it took."""
+    title = (
+        f"**From your own data or network to a ticket in use**: all commands of it,"
+        f" {rows[0]['seeds']} seeds, find with --budget {rows[0]['budget']} per training,"
+        f" {rows[0]['device']}, beside other work ({link(path)}):"
+    )
+    cells = (
+        f"{row['way']} | `{step['command']}` | {step['wall_s']:.1f}"
+        for row in rows
+        for step in row["steps"]
+    )
+    return table(title, "from | command | seconds:", cells)
+
+
+def install_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """What an installation adds to an empty environment."""
+    title = f"**Installed size**, over an empty environment, {rows[0]['system']} ({link(path)}):"
+    cells = (
+        f"`pip install '{row['what']}'` | {row['bytes'] / 1e6:.1f} |"
+        f" {row['disk_bytes'] / 1e6:.1f} |"
+        f" {', '.join(f'{n} {size / 1e6:.1f}' for n, size in _sorted(row['largest']))}"
+        for row in rows
+    )
+    return table(title, "command | files MB: | on disk MB: | largest, MB", cells)
+
+
+def _sorted(parts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(parts.items(), key=lambda part: -part[1])
+
+
+MAKERS = {
+    "zoo": zoo_table,
+    "interchange": exports_table,
+    "install_size": install_table,
+    "first_ticket": first_ticket_table,
+}

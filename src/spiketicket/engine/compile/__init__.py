@@ -22,6 +22,7 @@ from spiketicket.engine.program import MAX_STEPS, Program
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import DataShape, Encoder
 from spiketicket.ticket import Ticket, TicketError
+from spiketicket.ticket.schema import has_layers
 
 __all__ = ["compile_ticket", "normalisation", "supported_networks"]
 
@@ -42,7 +43,7 @@ def compile_ticket(ticket: Ticket) -> Program:
         UserError: the network does something that has no program; says what and what to do.
     """
     network = ticket.metadata.get("network")
-    if isinstance(network, dict) and network.get("graph") is not None:
+    if isinstance(network, dict) and has_layers(ticket.metadata):
         return compile_graph(ticket, network["graph"], lambda channels: _table(ticket, channels))
     name, args = _network(ticket)
     neuron = read_neuron(Table(args.get("neuron"), "neuron"))

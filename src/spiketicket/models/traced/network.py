@@ -204,12 +204,6 @@ def traced_network(ticket: Ticket) -> TracedNetwork:
     return net
 
 
-def has_graph(ticket: Ticket) -> bool:
-    """Whether a ticket says which layers its network has."""
-    network = ticket.metadata.get("network")
-    return isinstance(network, dict) and network.get("graph") is not None
-
-
 def _over_time(layer: Any, x: Tensor) -> Tensor:
     """A layer without a state, applied to all steps in one call."""
     y: Tensor = layer(x.flatten(0, 1))
