@@ -139,7 +139,14 @@ def choose_margin(
     data = find_test_data(ticket, path, root=root)
     validation, test = _validation(ticket, path, data), data.dataset.test
     seen = {"validation": _seen(engine, validation), "test": _seen(engine, test)}
-    model = _Model(ticket, path, data, image_count(images, data.dataset), priced, engine)
+    model = _Model(
+        ticket=ticket,
+        path=path,
+        data=data,
+        images=image_count(images, data.dataset),
+        table=priced,
+        engine=engine,
+    )
     rules = [_Rule("all steps", fixed=steps), *_margins(seen["validation"], changed)]
     rules += [_Rule(f"always {t}", fixed=t) for t in range(1, steps)]
     return EarlyExit(
@@ -260,7 +267,7 @@ def _margins(seen: _Seen, changed: Sequence[float]) -> list[_Rule]:
     return rules
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Model:
     """What rules cost on the test split."""
 
