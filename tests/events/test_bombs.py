@@ -16,7 +16,7 @@ import pytest
 from spiketicket.data import check_dataset, make_config
 from spiketicket.data.download import _Bar
 from spiketicket.errors import UserError
-from spiketicket.events import _aedat4_worker, read_events, read_spans
+from spiketicket.events import read_events, read_spans
 from spiketicket.events.frames import FrameConfig, to_frames
 
 pytestmark = pytest.mark.slow
@@ -122,10 +122,10 @@ def test_a_header_without_end(tmp_path: Path, suffix: str, mark: bytes) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells no size of memory")
-def test_the_reader_of_aedat4_is_bound(tmp_path: Path, encode: Any) -> None:
+def test_a_reader_apart_is_bound(tmp_path: Path, encode: Any) -> None:
     program = (
         "import sys; sys.argv = ['', '', '20000000']\n"
-        "from spiketicket.events import _aedat4_worker as worker\n"
+        "from spiketicket.events import _worker as worker\n"
         "worker.limit_memory(20_000_000)\n"
         "try: bytearray(100_000_000)\n"
         "except MemoryError: print('bound')\n"
@@ -136,7 +136,15 @@ def test_the_reader_of_aedat4_is_bound(tmp_path: Path, encode: Any) -> None:
     assert done.stdout == "bound\n", done.stderr
     path = tmp_path / "a.aedat4"
     path.write_bytes(encode.aedat4([(i, 1, 2, i % 2) for i in range(150_000)], packet=150_000))
-    command = [sys.executable, _aedat4_worker.__file__, str(path), "100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "spiketicket.events._worker",
+        "aedat4",
+        str(path),
+        "100000",
+        "{}",
+    ]
     done_bytes = subprocess.run(command, capture_output=True, check=False).stdout
     assert done_bytes[:4] != (0).to_bytes(4, "little")
     assert len(done_bytes) < 150_000 * 13

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from spiketicket.cli.declare import Argument, Exit, Group, Option
-from spiketicket.cli.options import JsonOption, RootOption, SetOption
+from spiketicket.cli.options import JsonOption, RootOption, SetOption, TopicOption
 from spiketicket.errors import UserError
 from spiketicket.machine.output import fail, note, say, say_json
 
@@ -90,6 +90,7 @@ def view(
     ] = False,
     part: Annotated[Part, Option("--part", help="Which samples INDEX counts.")] = Part.train,
     root: RootOption = "",
+    topic: TopicOption = None,
     settings: SetOption = None,
     split: SplitOption = False,
 ) -> None:
@@ -98,7 +99,7 @@ def view(
 
     if text and out:
         raise UserError("goes with a picture only", where="--out", value=str(out))
-    found = recordings_of(target, part.value, root, _all(settings, split))
+    found = recordings_of(target, part.value, root, _all(settings, split), topic)
     place = out or Path(re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target).name) + ".svg")
     for remark in found[0][2].notes:
         note(remark)

@@ -89,6 +89,11 @@ RootOption = Annotated[
 ]
 
 
+TopicOption = Annotated[
+    str | None,
+    Option("--topic", help="Topic of a ROS 2 bag, or group of an HDF5 file, with the events."),
+]
+
 MaxMemoryOption = Annotated[
     str,
     Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
-from spiketicket.cli.options import JsonOption, MaxMemoryOption, TicketArgument
+from spiketicket.cli.options import JsonOption, MaxMemoryOption, TicketArgument, TopicOption
 from spiketicket.errors import UserError
 from spiketicket.machine.output import fail, note, say, say_json, shown
 
@@ -103,6 +103,7 @@ def run(
         bool,
         Option("--split-at-reset", help="Cut recordings whose clock was reset into several."),
     ] = False,
+    topic: TopicOption = None,
     threads: Annotated[int, Option("--threads", min=1, help="CPU threads.")] = 1,
     latency: Annotated[
         bool, Option("--latency", help="All threads work on one input, not on one each.")
@@ -146,7 +147,11 @@ def run(
     for warning in told:
         note(str(warning.message))
     reader = reader_for(
-        engine, resize=resize, time_unit=time_unit.value if time_unit else None, split=split
+        engine,
+        resize=resize,
+        time_unit=time_unit.value if time_unit else None,
+        split=split,
+        topic=topic,
     )
     outcome = _Outcome(top=min(top, len(engine.classes)), as_json=as_json)
     if early or margin is not None:

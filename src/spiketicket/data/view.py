@@ -18,19 +18,27 @@ Shown = tuple[str, NDArray[Any], Events]
 
 
 def recordings_of(
-    target: str, part: str, root: str = "", settings: Sequence[str] = ()
+    target: str,
+    part: str,
+    root: str = "",
+    settings: Sequence[str] = (),
+    topic: str | None = None,
 ) -> list[Shown]:
     """``FILE`` or ``DATASET:INDEX``; a file may be several recordings with ``split_at_reset``.
 
     ``settings`` are ``data.key=value`` texts: those of the dataset, or of the framing of a file.
+    ``topic`` is the one of a bag or HDF5 file that is read.
 
     Raises:
         UserError: no such file, dataset or sample, or a dataset that is not of recordings.
     """
     name, colon, index = target.rpartition(":")
     if colon and name in registry.names("data"):
+        if topic is not None:
+            what = "is for a file, not for a sample of a dataset"
+            raise UserError(what, where=argument("topic"), value=topic)
         return [_sample(name, index, part, root, settings)]
-    if not Path(target).is_file():
+    if not Path(target).exists():
         known = ", ".join(registry.names("data"))
         remedy = f"Give a recording, or DATASET:INDEX with one of {known}"
         raise UserError("is no file and no sample of a dataset", value=target, remedy=remedy)
@@ -39,20 +47,21 @@ def recordings_of(
             raise UserError(
                 "is for samples of a dataset, not for a file", where=argument(name), value=given
             )
-    return _file(Path(target), settings)
+    return _file(Path(target), settings, topic)
 
 
-def _file(path: Path, settings: Sequence[str]) -> list[Shown]:
+def _file(path: Path, settings: Sequence[str], topic: str | None) -> list[Shown]:
     """The recordings in a file, read and framed as one of event_folder is."""
     if not settings:  # what recipes are read with need not be installed
-        return [_shown(path.name, read_events(path), PlainFraming())]
+        return [_shown(path.name, read_events(path, topic=topic), PlainFraming())]
     from spiketicket.data.recordings import frame_config
     from spiketicket.recipe import parse_data
 
     config: Any = parse_data("event_folder", "", settings)
     if config.window_us is not None:
         raise UserError("is for a dataset: a file is shown whole", where="data.window_us")
-    framing, how = frame_config(config), {"sensor": config.sensor, "time_unit": config.time_unit}
+    framing = frame_config(config)
+    how = {"sensor": config.sensor, "time_unit": config.time_unit, "topic": topic}
     if not config.split_at_reset:
         return [_shown(path.name, read_events(path, **how), framing)]
     found = read_stretches(path, **how)

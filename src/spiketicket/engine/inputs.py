@@ -124,7 +124,13 @@ class Recordings:
     """Recordings of an event camera, framed as the ticket's recipe says."""
 
     def __init__(
-        self, data: Mapping[str, Any], shape: Sequence[int], time_unit: str | None, *, split: bool
+        self,
+        data: Mapping[str, Any],
+        shape: Sequence[int],
+        time_unit: str | None,
+        *,
+        split: bool,
+        topic: str | None = None,
     ) -> None:
         from spiketicket.events import known_suffixes
         from spiketicket.events.published import SENSORS
@@ -137,6 +143,7 @@ class Recordings:
         self._sensor = config.get("sensor") or SENSORS.get(self._name)
         self._window_us = config.get("window_us")
         self._unit: Any = time_unit or config.get("time_unit")
+        self._topic = topic
         self._split = split or config.get("split_at_reset") is True
         if not _sound(self._sensor, self._window_us):
             raise _no_framing()
@@ -154,10 +161,10 @@ class Recordings:
             raise UserError(what, where="-", remedy="Give its file")
         sensor = tuple(self._sensor) if self._sensor else None
         if not self._split:
-            events = read_events(path, sensor=sensor, time_unit=self._unit)
+            events = read_events(path, sensor=sensor, time_unit=self._unit, topic=self._topic)
             yield from self._samples(path, str(path), events)
             return
-        found = read_stretches(path, sensor=sensor, time_unit=self._unit)
+        found = read_stretches(path, sensor=sensor, time_unit=self._unit, topic=self._topic)
         for number, events in enumerate(found, 1):
             name = f"{path} part {number} of {len(found)}" if len(found) > 1 else str(path)
             yield from self._samples(path, name, events)
@@ -226,9 +233,15 @@ class Recordings:
 
 
 def reader_for(
-    engine: Engine, *, resize: bool, time_unit: str | None = None, split: bool = False
+    engine: Engine,
+    *,
+    resize: bool,
+    time_unit: str | None = None,
+    split: bool = False,
+    topic: str | None = None,
 ) -> Reader:
-    """What reads the inputs of a ticket; ``time_unit`` and ``split`` (at resets) of recordings.
+    """What reads the inputs of a ticket; ``time_unit``, ``split`` (at resets) and ``topic`` are
+    for recordings.
 
     Raises:
         UserError: no file can be an input of this ticket, it does not say how, or an option is
@@ -239,7 +252,8 @@ def reader_for(
     config = table.get("config")
     events = engine.program.frames > 1 or (isinstance(config, dict) and "steps" in config)
     if not events:
-        for name, given in (("time_unit", time_unit), ("split_at_reset", split)):
+        asked = {"time_unit": time_unit, "split_at_reset": split, "topic": topic}
+        for name, given in asked.items():
             if given:
                 what = "is for recordings, and this ticket classifies pictures"
                 raise UserError(what, where=argument(name), remedy="Leave it out")
@@ -249,7 +263,7 @@ def reader_for(
         raise UserError(what, where=argument("resize"), remedy="Leave it out")
     p = engine.program
     shape = (p.frames, p.channels, p.height, p.width)
-    return Recordings(table, shape, time_unit, split=split)
+    return Recordings(table, shape, time_unit, split=split, topic=topic)
 
 
 def samples_of(reader: Reader, given: Any, where: str = "x") -> tuple[list[Sample], bool]:
@@ -345,10 +359,12 @@ def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | U
 
     What is not there, and a folder without a fitting file, comes as the error it is.
     """
+    from spiketicket.events import is_bag
+
     for given in inputs:
         if given == STANDARD_INPUT:
             yield given
-        elif given.is_dir():
+        elif given.is_dir() and not is_bag(given):
             found = sorted(
                 path
                 for path in given.rglob("*")

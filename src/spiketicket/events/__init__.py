@@ -22,7 +22,7 @@ from typing import Final
 from spiketicket.errors import UserError, argument
 from spiketicket.events import order, reading
 from spiketicket.events.chunks import Chunks, iter_chunks
-from spiketicket.events.known import known_suffixes, open_recording, whole_file
+from spiketicket.events.known import is_bag, known_suffixes, open_recording, whole_file
 from spiketicket.events.reading import Gathered, Span
 from spiketicket.events.types import EVENT, EventArray, Events, TimeUnit
 from spiketicket.machine.bounded import need_memory
@@ -34,6 +34,7 @@ __all__ = [
     "EventArray",
     "Events",
     "TimeUnit",
+    "is_bag",
     "iter_chunks",
     "known_suffixes",
     "read_events",

@@ -7,10 +7,12 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 from spiketicket.errors import UserError, argument
+from spiketicket.events.formats._bag import Topic, files_of, recording_of
 from spiketicket.events.reading import Recording
 from spiketicket.events.types import TimeUnit, check_sensor
 from spiketicket.machine.bounded import open_regular
@@ -35,9 +37,24 @@ class _FormatOfTopics(_Format, Protocol):
     ) -> Recording: ...
 
 
+class _Bag(_Format, Protocol):
+    """A format of the bags of ROS 2."""
+
+    def open_messages(
+        self, path: Path, topic: str | None, notes: list[str]
+    ) -> tuple[Topic, Iterator[bytes]]: ...
+
+
 def known_suffixes() -> tuple[str, ...]:
     """The ends of names that recordings may have, sorted: ".aedat", ".bin", ..."""
     return tuple(sorted({suffix for known in _formats() for suffix in known.SUFFIXES}))
+
+
+def is_bag(path: Path) -> bool:
+    """Whether this is the folder of a ROS 2 bag: a recording, and no folder of recordings."""
+    if not (path / "metadata.yaml").is_file():
+        return False
+    return bool(files_of(path, [suffix for known in _bags() for suffix in known.SUFFIXES]))
 
 
 def open_recording(
@@ -46,7 +63,7 @@ def open_recording(
     time_unit: TimeUnit | None,
     topic: str | None,
 ) -> Recording:
-    """Open a file in the format that it is of; the arguments are those of ``read_events``.
+    """Open a file, or the folder of a bag; the arguments are those of ``read_events``.
 
     Raises:
         UserError: no known format, or the file is none of it.
@@ -54,10 +71,9 @@ def open_recording(
     """
     if sensor is not None:
         check_sensor(sensor, where="sensor")
-    file, _ = open_regular(path)
-    with file:
-        head = file.read(16)
-    known = _format(path, head)
+    if path.is_dir():
+        return _open_folder(path, sensor, topic)
+    known = _format(path, _head(path))
     if hasattr(known, "open_topic"):
         recording = cast("_FormatOfTopics", known).open_topic(path, sensor, topic)
     elif topic is not None:
@@ -68,6 +84,34 @@ def open_recording(
     if recording.plain is not None:
         recording.plain.asked = time_unit
     return recording
+
+
+def _open_folder(path: Path, sensor: tuple[int, int] | None, topic: str | None) -> Recording:
+    """The files of a bag, one after the other."""
+    suffixes = [suffix for known in _bags() for suffix in known.SUFFIXES]
+    files = files_of(path, suffixes)
+    if not files:
+        what = f"is a folder, and no bag of ROS 2: no {_either(suffixes)} file lies in it"
+        raise UserError(what, where=str(path), remedy="Give a file")
+    notes: list[str] = []
+    chosen, messages = _messages(files[0], topic, notes)
+
+    def following() -> Iterator[bytes]:
+        for file in files[1:]:
+            yield from _messages(file, chosen.name, notes)[1]
+
+    return recording_of(chain(messages, following()), chosen, path, sensor, notes)
+
+
+def _messages(file: Path, topic: str | None, notes: list[str]) -> tuple[Topic, Iterator[bytes]]:
+    known = _format(file, _head(file))
+    return next(bag for bag in _bags() if bag is known).open_messages(file, topic, notes)
+
+
+def _head(path: Path) -> bytes:
+    file, _ = open_regular(path)
+    with file:
+        return file.read(16)
 
 
 @contextlib.contextmanager
@@ -109,6 +153,10 @@ def _format(path: Path, head: bytes) -> _Format:
 
 def _either(suffixes: Sequence[str]) -> str:
     return " or ".join(suffixes)
+
+
+def _bags() -> list[_Bag]:
+    return [cast("_Bag", known) for known in _formats() if hasattr(known, "open_messages")]
 
 
 @functools.cache

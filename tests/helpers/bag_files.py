@@ -1,0 +1,134 @@
+"""Bags of ROS 2 from the descriptions of their messages: no code of src is used."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from camera_files import Event, evt3_words
+
+PACKET = "event_camera_msgs/msg/EventPacket"
+ARRAY = "dvs_msgs/msg/EventArray"
+TABLES = (
+    "CREATE TABLE topics(id INTEGER PRIMARY KEY,name TEXT NOT NULL,type TEXT NOT NULL,"
+    "serialization_format TEXT NOT NULL,offered_qos_profiles TEXT NOT NULL)",
+    "CREATE TABLE messages(id INTEGER PRIMARY KEY,topic_id INTEGER NOT NULL,"
+    "timestamp INTEGER NOT NULL, data BLOB NOT NULL)",
+)
+
+
+class Cdr:
+    def __init__(self, order: str = "<") -> None:
+        self.order, self.body = order, b""
+
+    def put(self, form: str, value: int) -> Cdr:
+        size = struct.calcsize(form)
+        self.body += b"\0" * (-len(self.body) % size) + struct.pack(self.order + form, value)
+        return self
+
+    def text(self, value: str) -> Cdr:
+        self.put("I", len(value) + 1)
+        self.body += value.encode() + b"\0"
+        return self
+
+    def header(self) -> Cdr:
+        return self.put("i", 7).put("I", 8).text("camera")
+
+    def whole(self) -> bytes:
+        return bytes([0, self.order == "<", 0, 0]) + self.body
+
+
+def packet(
+    events: bytes,
+    encoding: str,
+    *,
+    seq: int = 0,
+    time_base: int = 0,
+    size: tuple[int, int] = (128, 128),
+    order: str = "<",
+) -> bytes:
+    cdr = Cdr(order).header().put("I", size[1]).put("I", size[0]).put("Q", seq)
+    cdr.put("Q", time_base).text(encoding).put("B", order == ">").put("I", len(events))
+    return cdr.whole() + events
+
+
+def mono(events: Sequence[Event], time_base: int, order: str = "<") -> bytes:
+    words = ((t * 1000 - time_base) | x << 32 | y << 48 | p << 63 for t, x, y, p in events)
+    return b"".join(struct.pack(order + "Q", word) for word in words)
+
+
+def libcaer(events: Sequence[Event], time_base_us: int) -> bytes:
+    words = ((1 | p << 1 | y << 2 | x << 17, (t - time_base_us) % 2**31) for t, x, y, p in events)
+    return b"".join(struct.pack("<II", *pair) for pair in words)
+
+
+def array(events: Sequence[Event], order: str = "<") -> bytes:
+    cdr = Cdr(order).header().put("I", 128).put("I", 128).put("I", len(events))
+    for t, x, y, p in events:
+        cdr.put("I", 0)
+        cdr.body = cdr.body[:-4]
+        cdr.put("H", x).put("H", y).put("i", t // 10**6).put("I", t % 10**6 * 1000).put("B", p)
+    return cdr.whole()
+
+
+def messages(events: Sequence[Event], encoding: str, count: int = 7) -> list[bytes]:
+    """``count`` events a message."""
+    parts = [events[start : start + count] for start in range(0, len(events), count)]
+    if encoding == "dvs":
+        return [array(part) for part in parts]
+    made = []
+    for seq, part in enumerate(parts):
+        base = part[0][0] * 1000
+        if encoding == "libcaer":
+            base = part[0][0] // 2**31 * 2**31 * 1000
+            body = libcaer(part, base // 1000)
+        else:
+            body = mono(part, base) if encoding == "mono" else evt3_words(part)
+        made.append(packet(body, encoding, seq=seq, time_base=base))
+    return made
+
+
+def db3(
+    path: Path,
+    told: Sequence[bytes],
+    kind: str = PACKET,
+    topic: str = "/events",
+    others: Sequence[tuple[str, str]] = (),
+    encoding: str = "cdr",
+) -> Path:
+    path.unlink(missing_ok=True)
+    bag = sqlite3.connect(path)
+    for table in TABLES:
+        bag.execute(table)
+    for number, (name, of) in enumerate([*others, (topic, kind)], 1):
+        bag.execute("INSERT INTO topics VALUES (?, ?, ?, ?, '')", [number, name, of, encoding])
+    rows = [(len(others) + 1, 1000 + n, data) for n, data in enumerate(told)]
+    bag.executemany("INSERT INTO messages VALUES (NULL, ?, ?, ?)", rows)
+    bag.commit()
+    bag.close()
+    return path
+
+
+def mcap(
+    told: Sequence[bytes],
+    kind: str = PACKET,
+    topic: str = "/events",
+    others: Sequence[tuple[str, str]] = (),
+    encoding: str = "cdr",
+    compression: str = "ZSTD",
+) -> bytes:
+    from mcap.writer import CompressionType, Writer
+
+    out = io.BytesIO()
+    writer = Writer(out, compression=CompressionType[compression], chunk_size=4096)
+    writer.start("ros2", "test")
+    for name, of in [*others, (topic, kind)]:
+        schema = writer.register_schema(of, "ros2msg", b"uint8 nothing")
+        channel = writer.register_channel(name, encoding, schema)
+    for number, data in enumerate(told):
+        writer.add_message(channel, 1000 + number, data, 1000 + number)
+    writer.finish()
+    return out.getvalue()
