@@ -227,7 +227,7 @@ def test_aedat4_takes_the_first_of_several_streams(tmp_path: Path, encode: Any) 
 def test_aedat4_without_the_package(
     tmp_path: Path, encode: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiketicket.events.formats.aedat4.find_spec", lambda name: None)
+    monkeypatch.setattr("spiketicket.events.apart.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the Python package aedat.*spiketicket\[events\]"):
         read(tmp_path, "a.aedat4", encode.aedat4([(1, 2, 3, 1)]))
 
@@ -277,4 +277,5 @@ def test_spans(tmp_path: Path, encode: Any, name: str) -> None:
 
 
 def test_suffixes() -> None:
-    assert known_suffixes() == (".aedat", ".aedat4", ".bin", ".dat", ".es", ".npy", ".npz", ".raw")
+    names = "aedat aedat4 bin dat db3 es h5 hdf5 mcap npy npz raw"
+    assert known_suffixes() == tuple(f".{name}" for name in names.split())

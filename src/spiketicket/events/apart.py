@@ -4,11 +4,12 @@ their own, which costs about half a second a file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -35,6 +36,7 @@ class Apart:
             what = f"is {title}, which needs the Python package {package}"
             remedy = "pip install 'spiketicket[events]'"
             raise UserError(what, where=str(path), remedy=remedy)
+        self._title, self._path = title, path
         self.notes: list[str] = []
         self.parts = self._parts(kind, path, asked)
         first = next(self.parts, None)
@@ -46,11 +48,26 @@ class Apart:
         except ValueError as error:
             raise UserError(f"cannot be read as {title}: {error}", where=str(path)) from error
 
+    @contextlib.contextmanager
+    def checked(self) -> Iterator[Any]:
+        """What it told, to be looked at; the process ends at once where that is refused.
+
+        Raises:
+            UserError: as inside; other errors of a wrong type or value become one.
+        """
+        try:
+            yield self.told
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            self.parts.close()
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"cannot be read as {self._title}", where=str(self._path)) from error
+
     def damaged(self, reason: str) -> None:
         """Note that what follows is left out."""
         self.notes.append(f"{_DAMAGED}: {reason}")
 
-    def _parts(self, kind: str, path: Path, asked: dict[str, Any]) -> Iterator[bytes]:
+    def _parts(self, kind: str, path: Path, asked: dict[str, Any]) -> Generator[bytes, None, None]:
         module = f"{__package__}._worker"
         command = [sys.executable, "-P", "-m", module, kind, str(path), str(max_memory())]
         # It must find the packages that this process finds.

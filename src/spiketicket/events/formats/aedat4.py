@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -36,19 +36,15 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
             opened, or it is of another sensor than ``sensor``.
     """
     file = Apart("aedat4", TITLE, path, {})
-    streams: dict[str, dict[str, Any]] = file.told
-    known = [stream for stream in streams.values() if stream["type"] == "events"]
-    if not known:
-        raise UserError("has no stream of events", where=str(path))
+    with file.checked() as streams:
+        known = [stream for stream in streams.values() if stream["type"] == "events"]
+        if not known:
+            raise UserError("has no stream of events", where=str(path))
+        stated = (int(known[0]["width"]), int(known[0]["height"]))
+        size = agreed_sensor(stated, sensor, path)
     if len(known) > 1:
         file.notes.append(f"only the first of {len(known)} streams of events is read")
-    stated = (int(known[0]["width"]), int(known[0]["height"]))
-    return Recording(
-        sensor=agreed_sensor(stated, sensor, path),
-        most=0,
-        blocks=_blocks(file),
-        notes=file.notes,
-    )
+    return Recording(sensor=size, most=0, blocks=_blocks(file), notes=file.notes)
 
 
 def _blocks(file: Apart) -> Iterator[Columns]:

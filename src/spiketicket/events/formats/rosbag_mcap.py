@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from spiketicket.errors import UserError
 from spiketicket.events.apart import Apart
 from spiketicket.events.formats._bag import Topic, choose, recording_of
 from spiketicket.events.reading import Recording
@@ -38,10 +37,8 @@ def open_topic(path: Path, sensor: tuple[int, int] | None, topic: str | None) ->
 def open_messages(path: Path, topic: str | None, notes: list[str]) -> tuple[Topic, Iterator[bytes]]:
     """The topic that is read, and its messages in the order of the bag."""
     file = Apart("mcap", TITLE, path, {"topic": topic, "most": max_memory()})
-    try:
-        topics = [Topic(str(t["name"]), str(t["kind"]), str(t["encoding"])) for t in file.told]
-    except (TypeError, KeyError) as error:
-        raise UserError(f"cannot be read as {TITLE}", where=str(path)) from error
-    chosen = choose(topics, topic, str(path))
+    with file.checked() as told:
+        topics = [Topic(str(t["name"]), str(t["kind"]), str(t["encoding"])) for t in told]
+        chosen = choose(topics, topic, str(path))
     file.notes = notes
     return chosen, file.parts
