@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from spiketicket.cli.declare import Option
 from spiketicket.cli.options import (
@@ -32,12 +32,21 @@ class Target(StrEnum):
     """What to write."""
 
     c = "c"
+    arduino = "arduino"
+    zephyr = "zephyr"
     engine = "engine"
     nir = "nir"
     onnx = "onnx"
     torch = "torch"
     pt2 = "pt2"
     hub = "hub"
+
+
+_IN_C: dict[Target, Literal["c", "arduino", "zephyr"]] = {
+    Target.c: "c",
+    Target.arduino: "arduino",
+    Target.zephyr: "zephyr",
+}
 
 
 @with_consent
@@ -48,7 +57,8 @@ def export(
         Target,
         Option(
             "--to",
-            help="c: C for microcontrollers; engine: a file for the library in C and C++, fast on"
+            help="c: C for microcontrollers; arduino: a library for the Arduino tools; zephyr: a"
+            " module of Zephyr, with a sample; engine: a file for the library in C and C++, fast on"
             " CPUs; nir: a graph for SpikingJelly, snnTorch and chips;"
             " onnx; torch: a Python file without this package; pt2: a torch.export program;"
             " hub: a Hugging Face folder.",
@@ -59,6 +69,14 @@ def export(
         str | None,
         Option("--name", help="Begins the files' and functions' names. Default: the file's."),
     ] = None,
+    stream: Annotated[
+        bool,
+        Option(
+            "--stream",
+            help="c, arduino, zephyr: one time step after the other, membranes carried on: push"
+            " events or show frames, step, and stop at the ticket's margin.",
+        ),
+    ] = False,
     samples: Annotated[
         int | None,
         Option(
@@ -89,10 +107,11 @@ def export(
     _require(to, checking, checked)
     _require(to, {"--root": root}, (*checked, Target.hub))
     _require(to, uploading, (Target.hub,))
+    _require(to, {"--stream": stream}, tuple(_IN_C))
     if name is not None and to is not Target.hub:  # there it is the card's title
         file_name(name)
-    if to is Target.c:
-        _export_c(ticket, folder, name, as_json)
+    if to in _IN_C:
+        _export_c(ticket, folder, name, to=to, stream=stream, as_json=as_json)
         return
     if to is Target.engine:
         _export_engine(ticket, folder, name or ticket.stem, as_json)
@@ -126,8 +145,8 @@ def _require(to: Target, options: Mapping[str, object], targets: tuple[Target, .
             )
 
 
-def _compiled(ticket: Path) -> tuple[Program, tuple[str, ...]]:
-    """The ticket's program and the names of its classes."""
+def _compiled(ticket: Path) -> tuple[Program, tuple[str, ...], Mapping[str, Any]]:
+    """The ticket's program, the names of its classes, and what it says of itself."""
     from spiketicket.engine.compile import compile_ticket
     from spiketicket.engine.engine import class_names
     from spiketicket.ticket import Ticket
@@ -136,7 +155,7 @@ def _compiled(ticket: Path) -> tuple[Program, tuple[str, ...]]:
     loaded = Ticket.load(ticket)
     with of_file(ticket):
         program = compile_ticket(loaded)
-    return program, class_names(loaded, program.classes)
+    return program, class_names(loaded, program.classes), loaded.metadata
 
 
 def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None:
@@ -145,7 +164,7 @@ def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None
     from spiketicket.machine.files import explained, write_bytes
     from spiketicket.machine.sizes import file_size
 
-    program, classes = _compiled(ticket)
+    program, classes, _ = _compiled(ticket)
     content, path = model_file(program, classes), folder / f"{name}{SUFFIX}"
     with explained(folder, "output"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,11 +182,23 @@ def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None
     print_facts(rows, title="export")
 
 
-def _export_c(ticket: Path, folder: Path, name: str | None, as_json: bool) -> None:
-    from spiketicket.export.c import c_name, export_c
+def _export_c(
+    ticket: Path, folder: Path, name: str | None, *, to: Target, stream: bool, as_json: bool
+) -> None:
+    from spiketicket.export.c import c_name, export_c, read_camera
+    from spiketicket.ticket import stated_margin
 
-    program, classes = _compiled(ticket)
-    made = export_c(program, folder, name or c_name(ticket.stem), classes)
+    program, classes, metadata = _compiled(ticket)
+    made = export_c(
+        program,
+        folder,
+        name or c_name(ticket.stem),
+        classes,
+        kind=_IN_C[to],
+        stream=stream,
+        camera=read_camera(metadata, program) if stream else None,
+        margin=stated_margin(metadata),
+    )
     if as_json:
         say_json(_facts(made))
     else:

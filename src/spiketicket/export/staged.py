@@ -11,8 +11,9 @@ from spiketicket.machine.files import check_place, explained
 
 
 @contextlib.contextmanager
-def staged(*paths: Path) -> Iterator[Path]:
-    """A folder beside ``paths``, to write and check files of their names in.
+def staged(*paths: Path, root: Path | None = None) -> Iterator[Path]:
+    """A folder beside ``paths``, to write and check files of their names in, or, below ``root``, of
+    their paths from there.
 
     They replace ``paths`` where nothing fails; otherwise ``paths`` are left as they were, and a
     folder that had to be made is removed again.
@@ -23,14 +24,15 @@ def staged(*paths: Path) -> Iterator[Path]:
     with _made_folders(path.parent for path in paths):
         for path in paths:
             check_place(path, "path")
-        first = paths[0]
+        first = paths[0] if root is None else root / "files"
         with explained(first, "path"):
             made = tempfile.TemporaryDirectory(dir=first.parent, prefix=".", suffix=".tmp")
         with made as folder:
             yield Path(folder)
             for path in paths:
                 with explained(path, "path"):
-                    (Path(folder) / path.name).replace(path)
+                    name = path.name if root is None else path.relative_to(root)
+                    (Path(folder) / name).replace(path)
 
 
 @contextlib.contextmanager

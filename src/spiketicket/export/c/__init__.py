@@ -14,18 +14,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from spiketicket.engine.program import Program
 from spiketicket.export.c.chain import ExportError, read_chain
 from spiketicket.export.c.header import Sizes
 from spiketicket.export.c.names import c_name, check_name
+from spiketicket.export.c.packages import EXAMPLES, arduino, example_of, zephyr
 from spiketicket.export.c.plain import write_plain
-from spiketicket.export.c.writer import write_source
+from spiketicket.export.c.stream import Camera, Stream, read_camera, write_stream
+from spiketicket.export.c.writer import Source, write_source
 from spiketicket.export.staged import staged
 from spiketicket.machine.files import write_bytes
 from spiketicket.machine.typed import typed
 
-__all__ = ["ExportError", "Exported", "Sizes", "c_name", "export_c"]
+__all__ = ["Camera", "ExportError", "Exported", "Sizes", "c_name", "export_c", "read_camera"]
+
+Kind = Literal["c", "arduino", "zephyr"]
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,32 @@ class Exported:
 
 @typed
 def export_c(
-    program: Program, folder: Path, name: str, classes: Sequence[str] | None = None
+    program: Program,
+    folder: Path,
+    name: str,
+    classes: Sequence[str] | None = None,
+    *,
+    kind: Kind = "c",
+    stream: bool = False,
+    camera: Camera | None = None,
+    margin: float | None = None,
 ) -> Exported:
     """Write ``name.c``, ``name.h`` and an example into ``folder``, made where it is not there.
 
-    Nothing is written before all of it is known to work. A ``main.c`` that is there is left alone:
-    it is the user's.
+    Nothing is written before all of it is known to work. An example that is there and was changed
+    is left alone: it is the user's.
 
     Args:
         program: the network.
         folder: of the files.
         name: begins the files' and functions' names.
         classes: the names of the outputs; their numbers where there are none.
+        kind: ``c`` for the files side by side, ``arduino`` for a library of the Arduino tools,
+            ``zephyr`` for a module of Zephyr.
+        stream: functions for one time step after the other too, a C++17 header ``name.hpp`` and a
+            ``CMakeLists.txt``. The network is written op by op, which takes more memory and time.
+        camera: for that, how events become frames.
+        margin: for that, at which answers come early; see ``Engine.run_early``.
 
     Raises:
         ExportError: the network or the name cannot be C; says which layer and why.
@@ -66,24 +85,37 @@ def export_c(
         raise ExportError(
             f"must be {program.classes} names, one an output", where="classes", value=len(named)
         )
-    plain = ""
+    texts = dict[str, str]()
+    made: Source | Stream
+    if stream:
+        streamed = write_stream(program, name, named, camera=camera, margin=margin)
+        texts = {f"{name}.hpp": streamed.cxx, "CMakeLists.txt": streamed.cmake}
+        made, plain = streamed, "it runs one time step at a time"
+    else:
+        made, plain = _whole(program, name, named)
+    texts = {f"{name}.h": made.header, f"{name}.c": made.source, **texts, "main.c": made.main}
+    if kind != "c":
+        example = example_of(stream=stream, events=camera is not None)
+        texts = {"arduino": arduino, "zephyr": zephyr}[kind](texts, name, example)
+    own = EXAMPLES[kind]
+    kept = (folder / own,) if _is_users(folder / own, texts[own].encode("ascii")) else ()
+    if kept:
+        del texts[own]
+    files = tuple(folder / file for file in texts)
+    with staged(*files, root=folder) as place:
+        for file, text in texts.items():
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(place / file, text.encode("ascii"), "folder")
+    return Exported(files, made.sizes, kept, plain)
+
+
+def _whole(program: Program, name: str, named: Sequence[str]) -> tuple[Source, str]:
+    """The files of all steps at once, and why they are not of packed layers."""
     try:
         chain = read_chain(program)
     except ExportError as error:
-        plain = f"{error.where}: {error.what}"
-        made = write_plain(program, name, named)
-    else:
-        made = write_source(chain, name, named)
-    texts = {f"{name}.h": made.header, f"{name}.c": made.source}
-    example = folder / "main.c"
-    kept = (example,) if _is_users(example, made.main.encode("ascii")) else ()
-    if not kept:
-        texts[example.name] = made.main
-    files = tuple(folder / file for file in texts)
-    with staged(*files) as place:
-        for file, text in texts.items():
-            write_bytes(place / file, text.encode("ascii"), "folder")
-    return Exported(files, made.sizes, kept, plain)
+        return write_plain(program, name, named), f"{error.where}: {error.what}"
+    return write_source(chain, name, named), ""
 
 
 def _is_users(path: Path, content: bytes) -> bool:

@@ -97,6 +97,9 @@ code comes on top.
 extern "C" {{
 #endif
 
+/* A number of an image. */
+typedef {facts.pixel} {name}_pixel;
+
 /* Logits of one image, {layout(program)}. */
 void {name}_run(const {facts.pixel} *image, {facts.logit} *logits);
 

@@ -45,7 +45,7 @@ def write_plain(program: Program, name: str, classes: Sequence[str]) -> Source:
     Raises:
         ExportError: an op has no C; names the layer.
     """
-    return _Writer(program, name).source(classes)
+    return PlainWriter(program, name).source(classes)
 
 
 @dataclass
@@ -69,16 +69,20 @@ class _Room:
         return at
 
 
-class _Writer:
-    def __init__(self, program: Program, name: str) -> None:
-        self.program, self.name = program, name
+class PlainWriter:
+    """Writes a program op by op; ``stream``, so that its steps are run one at a time."""
+
+    def __init__(self, program: Program, name: str, *, stream: bool = False) -> None:
+        self.program, self.name, self.stream = program, name, stream
         self.tables: list[str] = []
         self.weights = self.table_bytes = 0
         self.states: list[tuple[int, float]] = []
         self.bytes: int = 0
-        self.sums = 1
+        self.sums = self.spots = 1
+        self.spot = "uint16_t"
         self.phases = self._phases()
         self.order = sorted(range(len(program.ops)), key=lambda i: (self.phases[i], i))
+        self.totals: dict[int, tuple[int, int]] = {}
         self.rooms = {"BYTES": _Room(), "HALVES": _Room(), "FLOATS": _Room()}
         self.places = self._places()
 
@@ -132,12 +136,20 @@ class _Writer:
             op = program.ops[i]
             if self._accumulates(op):
                 found[op.out] = self._state(program.values[op.out].plane, 0.0)
+                self.totals[op.out] = (found[op.out], program.values[op.out].plane)
+                if not self.stream:
+                    continue
+                found[op.out] = self.rooms["FLOATS"].place(
+                    program.values[op.out].plane, at, len(self.order)
+                )
                 continue
             end = until[op.out]
             if not steps[i] and any(
                 steps[j] and op.out in program.ops[j].inputs for j in self.order
             ):
                 end = max(end, last_step)  # it is read at every step
+            if self.stream and self.phases[i] == BEFORE:
+                end = len(self.order)  # and at those of the next call
             kind, _, _ = self._type(program.values[op.out])
             found[op.out] = self.rooms[kind].place(program.values[op.out].plane, at, end)
         return found
@@ -162,7 +174,7 @@ class _Writer:
             return "input"
         op = next((o for o in self.program.ops if o.out == register), None)
         at = self.places[register]
-        if op is not None and self._accumulates(op):
+        if op is not None and self._accumulates(op) and not self.stream:
             return f"states + {at}"
         kind, _, _ = self._type(self.program.values[register])
         return f"{kind.lower()} + {at}"
@@ -208,6 +220,12 @@ class _Writer:
         if given.whole and count * given.largest >= _EXACT:
             raise ExportError("adds up more than 2^24", where=self._named(op), value=count)
         lines = []
+        if self.stream and self._accumulates(op):
+            at, plane = self.totals[op.out]
+            spread = given.positions if positions else 1
+            each = f"for (uint32_t i = 0; i < {plane}u; i++)"
+            mean = f"states[{at}u + i] / (float)((averaged + 1u) * {spread}u)"
+            return [f"add_up(&x0, {positions}, states + {at});", f"{each} ({out})[i] = {mean};"]
         if not self._accumulates(op):
             lines.append(f"for (uint32_t i = 0; i < {to.plane}u; i++) ({out})[i] = 0.0f;")
         lines.append(f"add_up(&x0, {positions}, {out});")
@@ -253,6 +271,10 @@ class _Writer:
                 self.tables.append(array("float", parts[key], values))
                 self.weights += 4 * values.size if key == "weights" else 0
                 self.table_bytes += 4 * values.size if key != "weights" else 0
+        if op.signs is not None and given.kind is Kind.SPK:
+            self.spots = max(self.spots, given.plane + given.channels + 1)
+            if max(given.height, given.width) > 256 or given.plane > 65535:
+                self.spot = "uint32_t"
         h, w = (1, 1) if op.flatten else (given.height, given.width)
         high, wide = (
             (n + 2 * op.pad - k) // op.stride + 1 for n, k in zip((h, w), (kh, kw), strict=True)
@@ -322,13 +344,7 @@ class _Writer:
 #error "float32 must be rounded as written: compile without -ffast-math"
 #endif
 
-{define("SUMS", self.sums)}
-static float sums[SUMS];
-static float states[{max(at, 1)}];
-static uint8_t late[{max(self.bytes, 1)}];
-static uint8_t bytes[{max(self.rooms["BYTES"].size, 1)}];
-static uint16_t halves[{max(self.rooms["HALVES"].size, 1)}];
-static float floats[{max(self.rooms["FLOATS"].size, 1)}];
+{self.arrays(at)}
 
 {(files("spiketicket.export.c") / "runtime" / "plain.c").read_text("ascii")}
 {"".join(self.tables)}{reads}
@@ -379,6 +395,24 @@ static void read_bytes(const uint8_t *image, float *out)
 """
         return f"read_bytes({start}, {self._pointer(0)});", table + code
 
+    def arrays(self, states: int) -> str:
+        """What lies in RAM; ``states`` floats are carried on."""
+        half = 8 if self.spot == "uint16_t" else 16
+        macros = define("SUMS", self.sums) + define("SPOTS", f"{self.spots}u")
+        macros += define("SPOT_ROW", f"{half}u") + define("SPOT_COLUMN", f"{(1 << half) - 1}u")
+        return f"""\
+{macros}
+static float sums[SUMS];
+typedef {self.spot} spot;
+static spot spots[SPOTS];
+static float states[{max(states, 1)}];
+static uint8_t late[{max(self.bytes, 1)}];
+static uint8_t bytes[{max(self.rooms["BYTES"].size, 1)}];
+static uint16_t halves[{max(self.rooms["HALVES"].size, 1)}];
+static float floats[{max(self.rooms["FLOATS"].size, 1)}];"""
+
     def _ram(self, states: int) -> int:
-        rooms = sum(size * self.rooms[kind].size for kind, _, size in (*_KINDS.values(), _FLOATS))
+        spots = self.spots * (2 if self.spot == "uint16_t" else 4)
+        kinds = (*_KINDS.values(), _FLOATS)
+        rooms = spots + sum(size * self.rooms[kind].size for kind, _, size in kinds)
         return rooms + 4 * (states + self.sums) + self.bytes

@@ -69,6 +69,65 @@ static void add_weight(const synapse *l, const values *x, size_t from, uint32_t 
     }
 }
 
+/* Where the spikes of an input are: of each channel where its own begin, then each as row and
+ * column. A flattened input is one channel, and a spike its index. */
+static void find_spots(const synapse *l, const values *x)
+{
+    const uint32_t channels = l->flatten ? 1u : x->channels;
+    const uint32_t height = l->flatten ? 1u : x->height;
+    const uint32_t width = l->flatten ? (uint32_t)plane_of(x) : x->width;
+    const uint8_t *spike = (const uint8_t *)x->at;
+    uint32_t next = channels + 1u;
+    for (uint32_t c = 0; c < channels; c++) {
+        spots[c] = (spot)next;
+        for (uint32_t y = 0; y < height; y++)
+            for (uint32_t i = 0; i < width; i++)
+                if (*spike++) spots[next++] = (spot)(l->flatten ? i : y << SPOT_ROW | i);
+    }
+    spots[channels] = (spot)next;
+}
+
+/* Adds the spikes of one channel through one weight, as a whole number to sums that are ones. */
+static void add_spots(const synapse *l, uint32_t c, uint32_t ky, uint32_t kx, float weight)
+{
+    for (uint32_t i = spots[c]; i < spots[c + 1u]; i++) {
+        const uint32_t row = ((uint32_t)spots[i] >> SPOT_ROW) + l->pad - ky;
+        const uint32_t column = ((uint32_t)spots[i] & SPOT_COLUMN) + l->pad - kx;
+        uint32_t y = row, x = column;
+        if (l->stride > 1u) {
+            /* what wrapped around lies far behind the last row */
+            if (row % l->stride || column % l->stride) continue;
+            y = row / l->stride, x = column / l->stride;
+        }
+        if (y < l->height && x < l->width) sums[y * l->width + x] += weight;
+    }
+}
+
+/* Ternary weights on spikes: only those at which there is a spike. */
+static void add_spikes(const synapse *l, const values *x, uint32_t o)
+{
+    size_t at;
+    for (uint32_t i = 0; i < l->height * l->width; i++) sums[i] = 0.0f;
+    if (l->flatten) {
+        const size_t first = (size_t)o * plane_of(x);
+        for (uint32_t i = spots[0]; i < spots[1]; i++)
+            if (bit_at(l->keep, first + spots[i]))
+                sums[0] += bit_at(l->sign, first + spots[i]) ? 1.0f : -1.0f;
+        return;
+    }
+    at = (size_t)o * x->channels * l->rows * l->columns;
+    for (uint32_t c = 0; c < x->channels; c++) {
+        if (spots[c] == spots[c + 1u]) {
+            at += l->rows * l->columns;
+            continue;
+        }
+        for (uint32_t ky = 0; ky < l->rows; ky++)
+            for (uint32_t kx = 0; kx < l->columns; kx++, at++)
+                if (bit_at(l->keep, at))
+                    add_spots(l, c, ky, kx, bit_at(l->sign, at) ? 1.0f : -1.0f);
+    }
+}
+
 static void add_channel(const synapse *l, const values *x, uint32_t o)
 {
     const uint32_t inputs =
@@ -90,8 +149,13 @@ static void add_channel(const synapse *l, const values *x, uint32_t o)
 static void run_synapse(const synapse *l, const values *x, float *out)
 {
     const uint32_t high = l->height / l->pool, wide = l->width / l->pool;
+    const int spikes = !l->weights && x->kind == BYTES && (!l->flatten || !l->pad);
+    if (spikes) find_spots(l, x);
     for (uint32_t o = 0; o < l->outputs; o++) {
-        add_channel(l, x, o);
+        if (spikes)
+            add_spikes(l, x, o);
+        else
+            add_channel(l, x, o);
         for (uint32_t i = 0; i < l->height * l->width; i++) {
             if (!l->weights) sums[i] = times(l->alpha, sums[i]);
             if (l->bias) sums[i] += l->bias[o];
