@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spiketicket.experiment.traced import with_graph
     from spiketicket.experiment.whiten import whiten
     from spiketicket.models.of_ticket import from_ticket, load_into, remove_masks, state_dict
+    from spiketicket.online.session import live
     from spiketicket.recipe import load_recipe
     from spiketicket.sweep import sweep_recipe
     from spiketicket.ticket import Ticket, read_metadata
@@ -43,6 +44,7 @@ _HOME = {
     "evaluate_ticket": "experiment.evaluate",
     "find": "experiment.find",
     "from_ticket": "models.of_ticket",
+    "live": "online.session",
     "load_into": "models.of_ticket",
     "load_recipe": "recipe",
     "read_metadata": "ticket",
@@ -67,6 +69,7 @@ __all__ = [
     "evaluate_ticket",
     "find",
     "from_ticket",
+    "live",
     "load_into",
     "load_recipe",
     "read_metadata",

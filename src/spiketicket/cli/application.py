@@ -33,6 +33,9 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "find": Listed("find", "find", ("spiketicket find digits-binw --seeds 5 --workers 2",)),
         "show": Listed("show", "show", ("spiketicket show my.ticket",)),
         "run": Listed("run", "run", ("spiketicket run my.ticket picture.png --top 3",)),
+        "live": Listed(
+            "live", "live", ("spiketicket live nmnist1k-vgg 60004.bin --window-ms 300",)
+        ),
         "report": Listed("report", "report", ("spiketicket report runs/*",)),
         "recipe": Listed("recipe", "app"),
     },

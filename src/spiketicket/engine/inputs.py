@@ -152,6 +152,31 @@ class Recordings:
         self._shape, self._size = tuple(shape), tuple(shape[2:])
         self.several = self._split or self._window_us is not None
 
+    @property
+    def framing(self) -> PlainFraming:
+        """How recordings become frames."""
+        return self._framing
+
+    @property
+    def sensor(self) -> tuple[int, int] | None:
+        """Width and height of the camera, where the ticket says."""
+        return (self._sensor[0], self._sensor[1]) if self._sensor else None
+
+    @property
+    def window_us(self) -> int | None:
+        """The windows that recordings are cut into, where they are."""
+        return self._window_us
+
+    @property
+    def time_unit(self) -> Any:
+        """Of times in files that do not say."""
+        return self._unit
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return self._name
+
     def read(self, path: Path) -> Iterator[Sample]:
         """One sample, or one a window where the recipe cuts recordings into windows."""
         from spiketicket.events import read_events, read_stretches
