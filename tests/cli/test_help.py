@@ -1,5 +1,6 @@
 """Help comes without PyTorch; how soon, benchmarks/start.py says."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -82,6 +83,11 @@ def test_version(spike: Callable[..., Result]) -> None:
     verbose = spike("version", "--verbose").output
     for word in ("python", "torch", "numpy", "threads", "cuda", "engine", "neurons"):
         assert word in verbose
+    assert json.loads(spike("version", "--json").output) == {"spiketicket": __version__}
+    told = json.loads(spike("version", "--verbose", "--json").output)
+    assert all(
+        f"{name:12} {value}" in verbose for name, value in told.items() if name != "spiketicket"
+    )
 
 
 def commands() -> list[str]:

@@ -1,5 +1,6 @@
 """report: the command around ``write_report``."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_what_cannot_be_read_is_a_note(spike: Run, folder: Path, tmp_path: Path)
     first, second = result.stderr.splitlines()
     assert first == "note: 1 folder given more than once: shown once."
     assert second.startswith("note: begun-0123456789: result.json: ")
+
+
+def test_as_json_it_is_one_document(spike: Run, folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    result = spike("report", str(folder), str(folder), "-o", str(page), "--json")
+    assert result.stderr == ""
+    told = json.loads(result.stdout)
+    assert (told["page"], told["bytes"]) == (str(page), page.stat().st_size)
+    assert (told["runs"], told["detailed"], told["figures"]) == (1, 1, None)
+    assert told["notes"] == ["1 folder given more than once: shown once."]
 
 
 def test_what_is_no_run_is_an_error(spike: Run, folder: Path, tmp_path: Path) -> None:

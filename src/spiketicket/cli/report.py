@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from spiketicket.cli.declare import Argument, Option
-from spiketicket.machine.output import note
+from spiketicket.cli.options import JsonOption
+from spiketicket.machine.output import note, say_json
 from spiketicket.machine.sizes import file_size
 
 
@@ -19,6 +20,7 @@ def report(
         Path | None,
         Option("--figures", metavar="DIR", help="Also write every figure as SVG, its data as CSV."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about any number of runs; it needs no network.
 
@@ -28,6 +30,18 @@ def report(
     from spiketicket.report.writing import write_report
 
     written = write_report(runs, output, figures)
+    if as_json:
+        say_json(
+            {
+                "page": str(written.output),
+                "bytes": written.size,
+                "figures": None if figures is None else str(figures),
+                "runs": written.runs,
+                "detailed": written.detailed,
+                "notes": [*written.notes],
+            }
+        )
+        return
     for remark in written.notes:
         note(remark)
     print_line(f"report   {written.output}, {file_size(written.size)}")

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from spiketicket._version import __version__
 from spiketicket.cli.declare import Option
+from spiketicket.cli.options import JsonOption
 from spiketicket.machine import cores
-from spiketicket.machine.output import say
+from spiketicket.machine.output import say, say_json
 
 _PACKAGES = ("numpy", "scipy", "safetensors", "pydantic", "pillow", "torch")
 
@@ -18,12 +19,16 @@ def version(
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Packages, devices and threads too.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the version."""
+    facts = _facts() if verbose else {}
+    if as_json:
+        say_json({"spiketicket": __version__, **facts})
+        return
     say(f"spiketicket {__version__}")
-    if verbose:
-        for name, value in _facts().items():
-            say(f"{name:12} {value}")
+    for name, value in facts.items():
+        say(f"{name:12} {value}")
 
 
 def _facts() -> dict[str, str]:
