@@ -17,8 +17,6 @@ from spiketicket.cli.print_ladder import (
 )
 from spiketicket.machine.sizes import file_size
 from spiketicket.recipe.registry import is_custom
-from spiketicket.ticket import read_metadata
-from spiketicket.ticket.schema import has_layers
 from spiketicket.verdict.outcomes import of_today
 
 if TYPE_CHECKING:
@@ -89,6 +87,14 @@ def _print_flipped(stages: Sequence[Mapping[str, Any]]) -> None:
         print_table(("not judged", "test %"), rows)
 
 
+def _holds_layers(ticket: str) -> bool:
+    # numpy comes with these, and the help of commands imports this module
+    from spiketicket.ticket import read_metadata
+    from spiketicket.ticket.schema import has_layers
+
+    return has_layers(read_metadata(ticket))
+
+
 def print_meaning(result: Mapping[str, Any], recipe: Recipe, *, budgeted: bool = False) -> None:
     """Print what the verdict means, and what to do next; ``budgeted`` is after ``--budget``."""
     density = recipe.ticket.density
@@ -97,7 +103,7 @@ def print_meaning(result: Mapping[str, Any], recipe: Recipe, *, budgeted: bool =
     if (
         outcome == "wins"
         and is_custom(recipe.model.name)
-        and not has_layers(read_metadata(result["tickets"][0]))
+        and not _holds_layers(result["tickets"][0])
     ):
         todo = _CUSTOM_WINS
     if outcome == "too_small" and recipe.train.tune == "off":
