@@ -1,5 +1,5 @@
 """Files whose libraries a damaged one can abort, or have ask for any memory: read in a process of
-their own, which costs about half a second a file.
+their own, which costs about half a second per file.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The first stream of events is read; pictures, motion samples and triggers are not. (0, 0) is top
 left. It is read in a process of its own, as a damaged file can make the package end its process;
-that costs about half a second a file. Where the file is cut off or damaged, the packets before
+that costs about half a second per file. Where the file is cut off or damaged, the packets before
 that place are read, which a note says; the package does not tell how many bytes are left out.
 
 Source: "AEDAT 4.0", docs.inivation.com; github.com/neuromorphicsystems/aedat.
