@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_events import SENSOR, TICKET, drawn
+from live_events import SENSOR, drawn
 
 import spiketicket
 from spiketicket import Engine
@@ -37,20 +37,6 @@ def test_answers_are_those_of_the_same_windows_alone_to_the_bit(
         assert stop - start == 50_000
     assert running.summary()["events"] == 3000
     assert running.summary()["dropped_windows"] == 0
-
-
-@pytest.mark.slow
-def test_reset_answers_are_those_of_pytorch(
-    engine: Engine, recording: Callable[..., Path], frames_of: Callable[..., Any]
-) -> None:
-    torch = pytest.importorskip("torch")
-    data = drawn(3000, 100_000, seed=3)
-    (decision,) = spiketicket.live(engine, recording(data), window_ms=100, speed=MAX)
-    model = spiketicket.from_ticket(TICKET).eval()
-    x = torch.from_numpy(frames_of(data, 1000, 101_000)).float()[:, None]
-    with torch.no_grad():
-        expected = model(x)[0].numpy()
-    np.testing.assert_allclose(decision.logits, expected, atol=1e-4)
 
 
 def test_carried_state_gives_the_answer_of_all_steps_at_once(

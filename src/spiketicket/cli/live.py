@@ -8,10 +8,11 @@ import math
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from spiketicket.cli.declare import Argument, Exit, Option
-from spiketicket.cli.guard import SOME_FAILED
+from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli.options import MaxMemoryOption, TicketArgument, require_there
 from spiketicket.cli.run import Unit
 from spiketicket.errors import UserError
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 def live(
     ticket: TicketArgument,
     source: Annotated[
-        str, Argument(metavar="SOURCE", help="A recording, or a folder of recordings.")
+        str,
+        Argument(
+            metavar="SOURCE",
+            help="A recording, or a folder of them; udp://HOST:PORT, AER in UDP; - for standard"
+            " input, lines of t x y p; camera:, camera:dv or camera:prophesee.",
+        ),
     ],
     *,
     window_ms: Annotated[
@@ -81,6 +87,10 @@ def live(
     queue: Annotated[
         int, Option("--queue", min=1, help="Windows that may wait; the newest win.")
     ] = 4,
+    record: Annotated[
+        Path | None,
+        Option("--record", metavar="FILE", help="Write what comes in to this new .npy file."),
+    ] = None,
     threads: Annotated[int, Option("--threads", min=1, help="CPU threads.")] = 1,
     max_memory: MaxMemoryOption = "",
 ) -> None:
@@ -111,6 +121,7 @@ def live(
         majority=majority,
         hysteresis=hysteresis,
         queue=queue,
+        record=record,
         threads=threads,
     )
     code = 0
@@ -119,7 +130,8 @@ def live(
             _write(running)
     except UserError as error:
         fail(str(error))
-        code = SOME_FAILED
+        # What cannot be read at all is bad input; what breaks off has given decisions.
+        code = SOME_FAILED if running.meter.decisions else BAD_INPUT
     except BrokenPipeError:
         code = SOME_FAILED
         note("whoever read the decisions has gone")
@@ -152,6 +164,8 @@ def tell_summary(summary: dict[str, Any]) -> None:
         for key, what in (("latency_us", "last event"), ("wait_us", "end of window")):
             times = ", ".join(f"{k} {v / 1000:.3f}" for k, v in summary[key].items())
             tell(f"ms from {what} to answer: {times}")
+    if summary["recorded_events"] is not None:
+        tell(f"{summary['recorded_events']:,} events recorded")
     tell(
         f"left out: {summary['dropped_windows']:,} windows for newer ones,"
         f" {summary['silent_windows']:,} silent windows, {summary['late_events']:,} late events,"

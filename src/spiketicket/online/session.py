@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from spiketicket.errors import UserError, argument
 from spiketicket.machine.typed import typed
 from spiketicket.online.decide import CarriedOn, FromRest
 from spiketicket.online.meter import Meter
-from spiketicket.online.place import region_of
+from spiketicket.online.place import Region, region_of
+from spiketicket.online.record import Recorder
 from spiketicket.online.smooth import Smoothed
 from spiketicket.online.source import Asked, open_source
 from spiketicket.online.waiting import Waiting
@@ -102,12 +104,13 @@ class Live:
         decide: FromRest | CarriedOn,
         smoothed: Smoothed,
         queue: int,
-        region: Any,
-        whole: bool,
+        region: Region | None,
+        recorder: Recorder | None,
     ) -> None:
         self.engine, self.source = engine, source
         self.meter = Meter()
-        self._decide, self._smoothed, self._region, self._whole = decide, smoothed, region, whole
+        self._decide, self._smoothed, self._region = decide, smoothed, region
+        self._recorder = recorder
         carried = isinstance(decide, CarriedOn)
         self._windows = Windows(
             cutting.length, cutting.hop, by_count=cutting.by_count, silence=carried
@@ -145,7 +148,7 @@ class Live:
             yield from self._answers()
         finally:
             self.close()
-            reading.join(timeout=1.0)
+            reading.join(timeout=5.0)
         if self._waiting.error is not None:
             raise self._waiting.error
 
@@ -193,6 +196,11 @@ class Live:
                         break
         except BaseException as raised:
             error = raised
+        if self._recorder is not None:
+            try:
+                self._recorder.close()
+            except OSError as raised:
+                error = error or raised
         self._waiting.end(error)
 
     def _take(self, packet: Packet) -> bool:
@@ -203,7 +211,9 @@ class Live:
         return True
 
     def _seen(self, packet: Packet) -> Packet:
-        if self._whole:
+        if self._recorder is not None:
+            self._recorder.add(packet.data)
+        if self._region is None:
             return packet
         return replace(packet, data=self._region.inside(packet.data))
 
@@ -224,6 +234,7 @@ class Live:
             "late_events": counts.late,
             "crowded_events": counts.crowded,
             "clock_resets": counts.resets,
+            "recorded_events": self._recorder.count if self._recorder else None,
             "notes": list(self.source.notes),
         }
 
@@ -248,6 +259,7 @@ def live(
     majority: int = 1,
     hysteresis: int = 1,
     queue: int = 4,
+    record: str | os.PathLike[str] | None = None,
     threads: int = 1,
 ) -> Live:
     """Decisions about what comes from a source, window by window, as it comes.
@@ -257,7 +269,8 @@ def live(
 
     Args:
         ticket: of a network for recordings, its path, its name in the zoo, or an Engine.
-        source: path of a recording, or of a folder of recordings.
+        source: path of a recording, or of a folder of recordings; ``udp://HOST:PORT`` for AER in
+            UDP; ``-`` for standard input; ``camera:``, ``camera:dv`` or ``camera:prophesee``.
         window_ms: duration of a window. Default: that of the ticket, where it says.
         hop_ms: from one window to the next. Default: the window; with ``state="carry"`` the
             window by the ticket's time steps, T.
@@ -277,6 +290,7 @@ def live(
         hysteresis: tell another class only when it was found so many times in a row.
         queue: windows that may wait; where more come the oldest are left out, and counted. With
             ``speed=inf`` none is left out.
+        record: a new ``.npy`` file for what comes in, as it comes in; it is a source too.
         threads: of the processor, that compute.
 
     Raises:
@@ -323,8 +337,8 @@ def live(
         decide=decide,
         smoothed=Smoothed(majority, hysteresis),
         queue=queue,
-        region=region,
-        whole=size == opened.sensor,
+        region=None if size == opened.sensor else region,
+        recorder=None if record is None else Recorder(Path(record)),
     )
 
 

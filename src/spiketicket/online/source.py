@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.events import known_suffixes
 from spiketicket.online.files import Recordings
+from spiketicket.online.written import Written, is_written
 
 if TYPE_CHECKING:
     from spiketicket.events import TimeUnit
@@ -28,13 +29,30 @@ class Asked:
 
 
 def open_source(given: str, asked: Asked) -> Source:
-    """The source of a name: ``PATH`` of a recording or a folder of them.
+    """The source of a name.
+
+        PATH               a recording, or a folder of them
+        -                  standard input: lines of text, or what ``record`` has written
+        udp://HOST:PORT    AER in UDP; without a host it is 127.0.0.1
+        camera:[MAKER[:NAME]]  a camera
 
     Raises:
         UserError: there is none, or it cannot be read.
     """
+    if given == "-" or given.startswith("udp:"):
+        if asked.sensor is None:
+            what = "does not tell the size of its sensor, and the ticket does not either"
+            raise UserError(what, where=given, remedy=f"Give {argument('sensor')}")
+        return _of_network(given, asked.sensor)
+    if given.startswith("camera:"):
+        from spiketicket.online.cameras import open_camera
+
+        return open_camera(given)
+    files = _files(Path(given))
+    if len(files) == 1 and not asked.loop and is_written(files[0]):
+        return Written(files[0], asked.sensor, speed=asked.speed)
     return Recordings(
-        _files(Path(given)),
+        files,
         speed=asked.speed,
         loop=asked.loop,
         sensor=asked.sensor,
@@ -42,6 +60,21 @@ def open_source(given: str, asked: Asked) -> Source:
         topic=asked.topic,
         dataset=asked.dataset,
     )
+
+
+def _of_network(given: str, sensor: tuple[int, int]) -> Source:
+    if given != "-":
+        from spiketicket.online.udp import Udp
+
+        return Udp(given, sensor)
+    import sys
+
+    from spiketicket.online.standard_input import StandardInput
+
+    if sys.stdin is None or sys.stdin.isatty():
+        what = "nothing comes from standard input"
+        raise UserError(what, where="-", remedy="Pipe in lines of microseconds, x, y, polarity")
+    return StandardInput(sys.stdin.fileno(), sensor)
 
 
 def _files(path: Path) -> list[Path]:
