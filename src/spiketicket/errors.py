@@ -127,7 +127,7 @@ def did_you_mean(name: object, known: Iterable[str], listed: str = "Known", most
     return " ".join(filter(None, (told, whole)))
 
 
-def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0.65) -> list[str]:
     """Those of the ``known`` names that are spelled most alike to a wrong one."""
     return difflib.get_close_matches(str(name)[:_LONGEST_VALUE], [*known], n=most, cutoff=cutoff)
 

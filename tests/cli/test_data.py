@@ -41,6 +41,18 @@ def test_check_of_data_that_is_not_there(spike: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_where_a_name_is_needed(spike: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").touch()
+    for command in ("check", "get"):
+        folder = spike("data", command, str(tmp_path))
+        assert folder.exit_code == 2
+        assert f"{tmp_path}: is a folder, and the name of a dataset is needed" in folder.stderr
+        assert "`data list` names them; a folder is given as --root" in folder.stderr
+        file = spike("data", command, str(tmp_path / "own.toml"))
+        assert file.exit_code == 2
+        assert "is a file, and the name of a dataset is needed" in file.stderr
+
+
 def test_get_of_data_that_comes_with_the_package(spike: Run, tmp_path: Path) -> None:
     result = spike("data", "get", "digits", "--root", str(tmp_path))
     assert result.exit_code == 2

@@ -90,6 +90,7 @@ def test_read(line: str, changed: dict[str, Any]) -> None:
     [
         ("", "FIRST: is missing"),
         ("a --numbr 5", "--numbr: no such option. Did you mean --number?"),
+        ("a --over 5", "--over: no such option. Known: "),
         ("a --number", "--number: needs a value"),
         ("a --number 0", "--number: must be >= 1 (got 0)"),
         ("a --number 1.5", "--number: must be a whole number (got '1.5')"),

@@ -167,5 +167,6 @@ def _misused(path: str, shown: str, problem: str) -> NoReturn:
     for line in shown.split("\n"):
         tell(line)
     if problem:
-        fail(f"{problem}. See {path} --help")
+        end = "" if problem.endswith("?") else "."
+        fail(f"{problem}{end} See {path} --help")
     raise Exit(BAD_INPUT)

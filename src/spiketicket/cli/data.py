@@ -36,6 +36,19 @@ SplitOption = Annotated[
 NameArgument = Annotated[str, Argument(help="A dataset; `data list` names them.")]
 
 
+def _require_name(text: str) -> None:
+    """Refuse a path where the name of a dataset is needed; others say what names there are."""
+    from spiketicket.recipe import registry
+
+    if text in registry.names("data") or not Path(text).exists():
+        return
+    what = (
+        f"is a {'folder' if Path(text).is_dir() else 'file'}, and the name of a dataset is needed"
+    )
+    remedy = "`data list` names them; a folder is given as --root"
+    raise UserError(what, where=text, remedy=remedy)
+
+
 @app.command("list", examples=("spiketicket data list",))
 def list_all(as_json: JsonOption = False) -> None:
     """List the datasets, their licences and how to get them."""
@@ -65,6 +78,7 @@ def check(
     from spiketicket.data import check_dataset
     from spiketicket.recipe import parse_data
 
+    _require_name(name)
     report = check_dataset(parse_data(name, root, _all(settings, split)))
     if as_json:
         say_json({**asdict(report), "ok": report.ok})
@@ -122,6 +136,7 @@ def get(name: NameArgument, root: RootOption = "") -> None:
     """Download a dataset's official files, check them, and leave those that are there alone."""
     from spiketicket.data import console_progress, get_dataset
 
+    _require_name(name)
     with console_progress() as progress:
         report = get_dataset(name, root, progress)
     for path in report.written:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spiketicket.cli.declare import Argument, Command, Option, Parameter
-from spiketicket.errors import UserError, did_you_mean
+from spiketicket.errors import UserError, asked, did_you_mean, nearest
 
 HELP = ("-h", "--help")
 _SHOWN = 20
@@ -79,7 +79,10 @@ def _option(
 
 def _nearest(name: str, options: dict[str, Parameter]) -> str:
     known = sorted([*(option for option in options if option.startswith("--")), "--help"])
-    return did_you_mean(name, known, "Known" if len(known) <= _SHOWN else "")
+    words = {option.removeprefix("--"): option for option in known}  # dashes are alike in all
+    near = [words[word] for word in nearest(name.lstrip("-"), words)]
+    listed = f"Known: {', '.join(known)}" if len(known) <= _SHOWN else ""
+    return " ".join(filter(None, (asked(near), listed)))
 
 
 def _add(found: dict[str, list[Any]], param: Parameter, name: str, value: str | None) -> None:

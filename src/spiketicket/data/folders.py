@@ -101,7 +101,8 @@ def _files(folder: Path, suffixes: Sequence[str], noun: str, notes: list[str]) -
     entries = sorted(_listed(folder), key=lambda path: path.name)
     if nested := next((path for path in entries if path.is_dir()), None):
         what = f"is a folder inside a class folder, which may hold {noun}s only"
-        raise UserError(what, where=str(nested))
+        remedy = f"Put its {noun}s into the class folder, or give the folder of train/ and test/"
+        raise UserError(what, where=str(nested), remedy=remedy)
     found = [path for path in entries if path.suffix.lower() in suffixes]
     if not found:
         what = f"holds no {noun} ({', '.join(suffix[1:] for suffix in suffixes)})"

@@ -402,7 +402,8 @@ def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> Iterator[Path | U
         elif given.exists():
             yield given
         else:
-            yield UserError("no such file or folder", where=str(given))
+            remedy = f"Give a file ({', '.join(suffixes)}) or a folder of them"
+            yield UserError("no such file or folder", where=str(given), remedy=remedy)
 
 
 def _framing(config: Mapping[str, Any]) -> tuple[dict[str, Any], PlainFraming]:

@@ -137,7 +137,7 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         what = "is not a text file in UTF-8, or in UTF-16 with a byte order mark"
-        raise UserError(what, where=str(path), remedy="Save it as UTF-8") from error
+        raise UserError(what, where=str(path), remedy="Give a TOML file, saved as UTF-8") from error
     except ValueError as error:
         raise UserError(f"is not valid TOML: {error}", where=str(path)) from error
 

@@ -247,16 +247,20 @@ def entry_count(numbers: object, where: str) -> int:
     return math.prod(numbers)
 
 
+_TICKETS = "Tickets are the .ticket files that `find` writes"
+
+
 def _header(start: bytes, size: int, rest: bytes) -> bytes:
     """The JSON header, at the beginning of ``rest``; ``start`` is the file's first 8 bytes."""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or (rest[:1] != b"{" and length <= MAX_HEADER_BYTES):
         what = "is empty" if not start else "is not a ticket file"
-        raise TicketError(what, remedy="Tickets are the .ticket files that `find` writes")
+        raise TicketError(what, remedy=_TICKETS)
     if length > MAX_HEADER_BYTES:
         raise TicketError(
             f"is not a ticket file, or its header is larger than {MAX_HEADER_BYTES} bytes",
             value=length,
+            remedy=_TICKETS,
         )
     if length > size - 8 or len(rest) < length:
         raise TicketError(
