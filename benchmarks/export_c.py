@@ -26,15 +26,16 @@ from typing import Any
 
 import numpy as np
 
-import cortex_m4
 from spiketicket.engine import reference
 from spiketicket.engine.compile import compile_ticket
 from spiketicket.engine.ops import MaxPool, Mean, Neuron, NeuronKind, Synapse
 from spiketicket.engine.program import Builder, Program
+from spiketicket.export.boards import BOARDS, build
 from spiketicket.export.c import export_c
 from spiketicket.export.c.chain import read_chain
 from spiketicket.ticket import Ticket
 
+BOARD = BOARDS["cortex-m4"]
 ZEROS = (0.5, 0.8, 0.9, 0.95)
 PLAN = ((64, False), (64, True), (128, False), (128, True), (256, False), (256, True))
 
@@ -86,7 +87,7 @@ def measure(program: Program) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sizes = export_c(program, folder, "net").sizes
-        board = cortex_m4.build(folder, "net")
+        board = build(BOARD, folder, "net")
         outcome = board.run(image[0], program.classes)
         milliseconds, logits = host(folder, image, program.classes)
     registers = [layer.register for layer in chain.layers]
@@ -105,10 +106,10 @@ def measure(program: Program) -> dict[str, Any]:
         "steps": program.steps,
         "frames": program.frames,
         "firing": [round(float(known[r].mean()), 3) for r in registers],
-        "flash_bytes": board.sizes["flash"],
+        "flash_bytes": board.flash_bytes,
         "weight_bytes": sizes.weight_bytes,
         "table_bytes": sizes.table_bytes,
-        "ram_bytes": board.sizes["ram"],
+        "ram_bytes": board.ram_bytes,
         "stack_bytes": outcome.stack_bytes,
         "float_layers": list(sizes.float_layers),
         "instructions": outcome.instructions,
@@ -153,17 +154,14 @@ def main() -> None:
     parser.add_argument("--tickets", nargs="*", type=Path, default=[])
     parser.add_argument("--record", type=Path)
     given = parser.parse_args()
-    if why := cortex_m4.available():
+    if why := BOARD.missing():
         sys.exit(f"error: {why}")
-    version = subprocess.run(
-        [cortex_m4.COMPILER, "-dumpversion"], capture_output=True, text=True, check=True
-    ).stdout.strip()
     for name, program in cases(given.tickets):
         facts = {
             "name": name,
             **measure(program),
             "board": "Cortex-M4, emulated by unicorn",
-            "board_compiler": f"arm-none-eabi-gcc {version} -O3",
+            "board_compiler": BOARD.compiler,
             "host": machine(),
         }
         line = json.dumps(facts)

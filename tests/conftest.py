@@ -57,6 +57,11 @@ TOOLS = {
     "zsh": Tool((("zsh",),), "numpy", "zsh"),
     "fish": Tool((("fish",),), "numpy", "fish"),
     "arm": Tool((("arm-none-eabi-gcc",),), "unicorn", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+    "riscv": Tool(
+        (("riscv64-unknown-elf-gcc",),),
+        "unicorn",
+        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+    ),
 }
 
 

@@ -1,7 +1,5 @@
 """A trained ticket as C: on this machine, and on an emulated Cortex-M4."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,31 +8,32 @@ import numpy as np
 import pytest
 
 from spiketicket.engine.compile import compile_ticket
+from spiketicket.export.boards import BOARDS, build
 from spiketicket.ticket import Ticket
 
 Make = Callable[..., Any]
-_FILE = Path(__file__).parents[2] / "benchmarks" / "cortex_m4.py"
-_SPEC = importlib.util.spec_from_file_location("cortex_m4", _FILE)
-assert _SPEC
-assert _SPEC.loader
-cortex_m4 = importlib.util.module_from_spec(_SPEC)
-sys.modules["cortex_m4"] = cortex_m4  # dataclasses look their module up by its name
-_SPEC.loader.exec_module(cortex_m4)
+EMULATED = [
+    pytest.param(name, lut, marks=pytest.mark.needs("riscv" if name.startswith("rv") else "arm"))
+    for name, lut in (
+        *(("cortex-m4", lut) for lut in ("normal", "counts", "none")),
+        ("cortex-m33", "none"),
+        ("rv32imac", "normal"),
+    )
+]
 
 
 @pytest.mark.slow
-@pytest.mark.needs("arm")
-@pytest.mark.parametrize("lut", ["normal", "counts", "none"])
-def test_cortex_m4(lut: str, trial: Make, network: Make, conv: Make) -> None:
-    """Spikes of an emulated Cortex-M4, floats of its floating-point unit included."""
+@pytest.mark.parametrize(("name", "lut"), EMULATED)
+def test_spikes_of_a_board(name: str, lut: str, trial: Make, network: Make, conv: Make) -> None:
+    """Spikes of an emulated board, floats of its floating-point unit included."""
     frames = 4 if lut == "counts" else 1
     layers = (conv(channels=8, pool=True), conv(channels=8), conv(channels=20, kernel=0))
     net = network(lut=lut, frames=frames, convs=layers, head_bias=lut == "none")
     made = trial(net.program())
-    board = cortex_m4.build(made.folder, "net", "harness.c", "-DNET_TRACE")
+    board = build(BOARDS[name], made.folder, "net", "harness.c", "-DNET_TRACE")
     image = net.images(1)
     outcome = board.run(image[0], made.program.classes)
-    print(f"{outcome.instructions:,} instructions, {board.sizes}")
+    print(f"{outcome.instructions:,} instructions, {board.flash_bytes}, {board.ram_bytes}")
     logits, spikes = made.expected(image)
     words = np.frombuffer(board.read("trace_words", 4 * made.trace_words), np.uint32)
     for mine, theirs in zip(made.unpack(words), spikes, strict=True):

@@ -4,7 +4,7 @@ PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,6 +25,7 @@ from spiketicket.recipe.consent import Consent
 
 if TYPE_CHECKING:
     from spiketicket.engine.program import Program
+    from spiketicket.export.board_figures import Figures
     from spiketicket.export.c import Exported
 
 
@@ -77,6 +78,14 @@ def export(
             " events or show frames, step, and stop at the ticket's margin.",
         ),
     ] = False,
+    boards: Annotated[
+        bool,
+        Option(
+            "--boards",
+            help="c, arduino, zephyr: compile for boards and run in an emulator: flash, RAM,"
+            " instructions per decision.",
+        ),
+    ] = False,
     samples: Annotated[
         int | None,
         Option(
@@ -107,11 +116,11 @@ def export(
     _require(to, checking, checked)
     _require(to, {"--root": root}, (*checked, Target.hub))
     _require(to, uploading, (Target.hub,))
-    _require(to, {"--stream": stream}, tuple(_IN_C))
+    _require(to, {"--stream": stream, "--boards": boards}, tuple(_IN_C))
     if name is not None and to is not Target.hub:  # there it is the card's title
         file_name(name)
     if to in _IN_C:
-        _export_c(ticket, folder, name, to=to, stream=stream, as_json=as_json)
+        _export_c(ticket, folder, name, to=to, stream=stream, boards=boards, as_json=as_json)
         return
     if to is Target.engine:
         _export_engine(ticket, folder, name or ticket.stem, as_json)
@@ -183,26 +192,63 @@ def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None
 
 
 def _export_c(
-    ticket: Path, folder: Path, name: str | None, *, to: Target, stream: bool, as_json: bool
+    ticket: Path,
+    folder: Path,
+    name: str | None,
+    *,
+    to: Target,
+    stream: bool,
+    boards: bool,
+    as_json: bool,
 ) -> None:
     from spiketicket.export.c import c_name, export_c, read_camera
     from spiketicket.ticket import stated_margin
 
     program, classes, metadata = _compiled(ticket)
-    made = export_c(
-        program,
-        folder,
-        name or c_name(ticket.stem),
-        classes,
-        kind=_IN_C[to],
-        stream=stream,
-        camera=read_camera(metadata, program) if stream else None,
-        margin=stated_margin(metadata),
-    )
+    options: dict[str, Any] = {
+        "kind": _IN_C[to],
+        "stream": stream,
+        "camera": read_camera(metadata, program) if stream else None,
+        "margin": stated_margin(metadata),
+    }
+    made = export_c(program, folder, name or c_name(ticket.stem), classes, **options)
+    found = []
+    if boards:
+        from spiketicket.export.board_figures import figures
+
+        found = figures(program, options)
     if as_json:
-        say_json(_facts(made))
-    else:
-        _print(made)
+        more = {"boards": [each.to_dict() for each in found]} if boards else {}
+        say_json({**_facts(made), **more})
+        return
+    _print(made)
+    if found:
+        _print_boards(found)
+
+
+def _print_boards(found: Sequence[Figures]) -> None:
+    from spiketicket.cli.console import print_line, print_table, size_text
+
+    rows = [
+        [
+            each.board,
+            *(size_text(n) for n in (each.flash_bytes, each.ram_bytes, each.stack_bytes)),
+            f"{each.instructions:,}",
+            "-" if each.step_instructions is None else f"{each.step_instructions:,}",
+        ]
+        for each in found
+        if not each.absent
+    ]
+    columns = ("board", "flash", "RAM", "stack", "instructions per decision", "of its first step")
+    if rows:
+        print_table(columns, rows, title="compiled and emulated", left=1)
+        print_line(
+            f"{', '.join(dict.fromkeys(each.compiler for each in found if each.compiler))}. Logits"
+            " equal the engine's, of one drawn input: real ones may take more or fewer instructions"
+        )
+    for each in found:
+        if each.absent:
+            print_line(f"{each.board}: not measured: {each.absent}")
 
 
 def _facts(made: Exported) -> dict[str, object]:

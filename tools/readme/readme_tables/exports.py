@@ -65,6 +65,28 @@ def first_ticket_table(rows: list[dict[str, Any]], path: Path) -> str:
     return table(title, "from | command | seconds:", cells)
 
 
+def boards_table(rows: list[dict[str, Any]], path: Path) -> str:
+    """Shipped tickets as C on emulated boards."""
+    compilers = ", ".join(dict.fromkeys(row["compiler"] for row in rows))
+    title = (
+        f"**Exported C on emulated boards**: {compilers}; instructions of unicorn, of one drawn"
+        f" input, whose logits equal the engine's to the bit ({link(path)};"
+        " [what `--stream` is](embedded.md#one-time-step-after-the-other)):"
+    )
+    columns = (
+        "ticket | code | board | flash kB: | RAM kB: | stack bytes: | instructions per decision,"
+        " all steps: | of the first step alone:"
+    )
+    cells = (
+        f"{row['ticket']} | {'step by step' if row['stream'] else 'packed'} | {row['board']} |"
+        f" {row['flash_bytes'] / 1e3:.1f} | {row['ram_bytes'] / 1e3:.1f} | {row['stack_bytes']} |"
+        f" {row['instructions']:,} |"
+        f" {'' if row['step_instructions'] is None else format(row['step_instructions'], ',')}"
+        for row in rows
+    )
+    return table(title, columns, cells)
+
+
 def install_table(rows: list[dict[str, Any]], path: Path) -> str:
     """What an installation adds to an empty environment."""
     title = f"**Installed size**, over an empty environment, {rows[0]['system']} ({link(path)}):"
@@ -84,6 +106,7 @@ def _sorted(parts: dict[str, int]) -> list[tuple[str, int]]:
 MAKERS = {
     "zoo": zoo_table,
     "interchange": exports_table,
+    "boards": boards_table,
     "install_size": install_table,
     "first_ticket": first_ticket_table,
 }
