@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bag_files as bags
@@ -13,6 +15,8 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.events import Events, is_bag, iter_chunks, read_events
+from spiketicket.events.formats._ros import event_packet
+from spiketicket.events.packets import PacketDecoder
 
 HERE = Path(__file__).parent / "recordings"
 LIVE = Path(os.environ.get("SPIKETICKET_LIVE_DATA") or "no data")
@@ -229,3 +233,40 @@ def test_an_mcap_that_is_cut_off_or_none(tmp_path: Path) -> None:
 def test_an_mcap_without_the_topic(tmp_path: Path) -> None:
     (tmp_path / "a.mcap").write_bytes(bags.mcap([], "sensor_msgs/msg/Imu", "/imu"))
     assert "has no topic of events; it has /imu (sensor_msgs/msg/Imu)" in error(tmp_path / "a.mcap")
+
+
+@pytest.mark.parametrize("name", ["mono", "evt3", "libcaer"])
+def test_messages_as_they_arrive(name: str) -> None:
+    """As ROS gives them, with an array of bytes, and as bytes in CDR."""
+    path = HERE / f"{name}.db3"
+    with sqlite3.connect(path) as bag:
+        told = [data for (data,) in bag.execute("SELECT data FROM messages ORDER BY id")]
+    bag.close()
+    read, raw = PacketDecoder(), PacketDecoder()
+    found = []
+    for data in told:
+        fields = event_packet(data)
+        message = SimpleNamespace(
+            width=fields.sensor[0],
+            height=fields.sensor[1],
+            encoding=fields.encoding,
+            time_base=fields.time_base,
+            is_bigendian=False,
+            events=array.array("B", fields.events),
+        )
+        found.append(read(message).data)
+        assert np.array_equal(found[-1], raw(data).data)
+    assert np.array_equal(np.concatenate(found), read_events(path).data)
+
+
+def test_messages_that_are_none() -> None:
+    decode = PacketDecoder()
+    with pytest.raises(UserError, match="encoding that is not read; known are evt3, evt2, mono"):
+        decode(bags.packet(b"", "dvs"))
+    with pytest.raises(UserError, match="is no message: it ends after"):
+        decode(bags.packet(b"abc", "mono")[:-2])
+    assert len(decode(bags.packet(b"", "mono"))) == 0
+    with pytest.raises(UserError, match="changes from one sensor"):
+        decode(bags.packet(b"", "evt3"))
+    outside = bags.mono([(1, 5, 5, 1), (2, 200, 5, 1)], 0)
+    assert rows(decode(bags.packet(outside, "mono"))) == [(1, 5, 5, 1)]
