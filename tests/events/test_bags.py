@@ -20,7 +20,8 @@ from spiketicket.events.packets import PacketDecoder
 
 HERE = Path(__file__).parent / "recordings"
 LIVE = Path(os.environ.get("SPIKETICKET_LIVE_DATA") or "no data")
-KINDS = {"evt3": bags.PACKET, "mono": bags.PACKET, "libcaer": bags.PACKET, "dvs": bags.ARRAY}
+KINDS = dict.fromkeys(["evt3", "mono", "libcaer", "libcaer_cmp"], bags.PACKET)
+KINDS["dvs"] = bags.ARRAY
 EVENTS = [(5_000_000 + 70 * i, i % 128, 5 * i % 128, i % 2) for i in range(60)]
 
 
@@ -93,6 +94,12 @@ def test_the_clock_of_libcaer_wraps_within_a_packet(tmp_path: Path) -> None:
     assert rows(read_events(bags.db3(tmp_path / "a.db3", told))) == events
 
 
+def test_vectors_of_libcaer_cmp(tmp_path: Path) -> None:
+    events = [(90_000 * (i // 12), 5 + i // 12, 3 * (i % 12), i // 12 % 2) for i in range(120)]
+    got = read_events(bags.db3(tmp_path / "a.db3", bags.messages(events, "libcaer_cmp", 40)))
+    assert (rows(got), got.notes) == (events, ())
+
+
 def test_big_endian_messages(tmp_path: Path) -> None:
     base = 4_999_999_999
     told = [bags.packet(bags.mono(EVENTS, base, ">"), "mono", time_base=base, order=">")]
@@ -157,9 +164,9 @@ def test_messages_with_faults(tmp_path: Path) -> None:
     got = read_events(bags.db3(path, [told[0], told[1][:-9], *told[2:]]))
     assert rows(got) == EVENTS[:7] + EVENTS[14:]
     assert got.notes[0].startswith("1 of 9 messages are malformed and left out (one ends after")
-    message = error(bags.db3(path, [bags.packet(b"", "libcaer_cmp")]))
+    message = error(bags.db3(path, [bags.packet(b"", "evt4")]))
     assert (
-        "encoding that is not read; known are evt3, evt2, mono, libcaer (got 'libcaer_cmp'"
+        "encoding that is not read; known are evt3, evt2, mono, libcaer, libcaer_cmp (got 'evt4'"
         in message
     )
     assert "encoding that is not read" in error(bags.db3(path, [bags.packet(b"", "dvs")]))

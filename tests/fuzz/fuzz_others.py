@@ -95,7 +95,7 @@ def _read(path: Path, sensor: tuple[int, int] | None = None) -> None:
 
 def bags(draw: Draw, folder: Path) -> None:
     """A bag of ROS 2 in SQLite: messages and the file itself are damaged."""
-    encoding = draw(st.sampled_from(["evt3", "mono", "libcaer", "dvs"]))
+    encoding = draw(st.sampled_from(["evt3", "mono", "libcaer", "libcaer_cmp", "dvs"]))
     told = bag_files.messages(EVENTS, encoding)
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(told) - 1))
