@@ -54,6 +54,7 @@ TOOLS = {
         "numpy",
         "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user cmake",
     ),
+    "wasm": Tool((("clang",), ("wasm-ld",)), "numpy", "clang lld"),
     "zsh": Tool((("zsh",),), "numpy", "zsh"),
     "fish": Tool((("fish",),), "numpy", "fish"),
     "arm": Tool((("arm-none-eabi-gcc",),), "unicorn", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),

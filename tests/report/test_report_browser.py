@@ -1,69 +1,23 @@
 """The page in a real browser: no error, no request, nothing wider than the screen."""
 
 import itertools
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import TOO_WIDE, open_chromium, requests_of, show
 
 from spiketicket.report.writing import write_report
 
 MakeRun = Callable[..., Path]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
-
-TOO_WIDE = """
-const wide = document.documentElement.clientWidth;
-const scrolls = (element) => element.parentElement && element.parentElement.closest(".scroll, pre");
-return [...document.body.querySelectorAll("*")]
-  .filter((element) => !scrolls(element) && element.id !== "tip")
-  .filter((element) => {
-    const box = element.getBoundingClientRect();
-    return box.width > 0 && (box.right > wide + 1 || box.left < -1);
-  })
-  .map((element) => `${element.tagName} ${element.className.baseVal || element.className} `
-    + `${element.textContent.slice(0, 60)}`);
-"""
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    os.environ["SE_OFFLINE"] = "true"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def show(browser: Any, page: Path, width: int, scheme: str = "light") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(page.as_uri())
-    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    with open_chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +47,7 @@ def test_nothing_is_wider_than_the_screen_and_nothing_complains(
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.execute_script(TOO_WIDE) == []
     assert browser.get_log("browser") == []
-    asked = [
-        line["message"]
-        for line in browser.get_log("performance")
-        if '"Network.requestWillBeSent"' in line["message"]
-        and '"url":"file:' not in line["message"]
-        and '"url":"data:' not in line["message"]
-        # The browser's own first tab, which may still be loading.
-        and '"documentURL":"chrome' not in line["message"]
-    ]
-    assert asked == []
+    assert requests_of(browser) == []
 
 
 def column(browser: Any, name: str) -> list[str]:

@@ -1,5 +1,5 @@
-"""``spiketicket export``: a ticket as files for other programs. ``c`` and ``engine`` need no
-PyTorch.
+"""``spiketicket export``: a ticket as files for other programs. ``c``, ``engine`` and ``web`` need
+no PyTorch.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Target(StrEnum):
     torch = "torch"
     pt2 = "pt2"
     hub = "hub"
+    web = "web"
 
 
 _IN_C: dict[Target, Literal["c", "arduino", "zephyr"]] = {
@@ -62,7 +63,7 @@ def export(
             " module of Zephyr, with a sample; engine: a file for the library in C and C++, fast on"
             " CPUs; nir: a graph for SpikingJelly, snnTorch and chips;"
             " onnx; torch: a Python file without this package; pt2: a torch.export program;"
-            " hub: a Hugging Face folder.",
+            " hub: a Hugging Face folder; web: a page that classifies in a browser.",
         ),
     ],
     folder: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder of the files.")],
@@ -101,6 +102,10 @@ def export(
     private: Annotated[
         bool, Option("--private", help="hub: make the repository a private one.")
     ] = False,
+    sample: Annotated[
+        Path | None,
+        Option("--sample", metavar="RECORDING", help="web: a recording that the page begins with."),
+    ] = None,
     max_memory: MaxMemoryOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -117,6 +122,7 @@ def export(
     _require(to, {"--root": root}, (*checked, Target.hub))
     _require(to, uploading, (Target.hub,))
     _require(to, {"--stream": stream, "--boards": boards}, tuple(_IN_C))
+    _require(to, {"--sample": sample}, (Target.web,))
     if name is not None and to is not Target.hub:  # there it is the card's title
         file_name(name)
     if to in _IN_C:
@@ -124,6 +130,9 @@ def export(
         return
     if to is Target.engine:
         _export_engine(ticket, folder, name or ticket.stem, as_json)
+        return
+    if to is Target.web:
+        _export_web(ticket, folder, name or ticket.stem, sample, as_json)
         return
     require_there(ticket)
     from spiketicket.cli import export_torch as made
@@ -187,6 +196,27 @@ def _export_engine(ticket: Path, folder: Path, name: str, as_json: bool) -> None
         ("file", f"{path}, {file_size(len(content))}"),
         ("input", f"{' x '.join(map(str, shape))}: frames, channels, rows, columns"),
         ("classes", ", ".join(classes)),
+    ]
+    print_facts(rows, title="export")
+
+
+def _export_web(ticket: Path, folder: Path, name: str, sample: Path | None, as_json: bool) -> None:
+    from spiketicket.cli.console import print_facts, size_text
+    from spiketicket.export.web import export_web
+    from spiketicket.ticket import Ticket
+    from spiketicket.ticket.codec import of_file
+
+    loaded = Ticket.load(ticket)
+    with of_file(ticket):
+        made = export_web(loaded, folder, name, sample)
+    if as_json:
+        sizes = {"program_bytes": made.program, "engine_bytes": made.engine}
+        say_json({"files": [str(made.path)], "bytes": made.size, **sizes})
+        return
+    inside = f"{size_text(made.program)} of program, {size_text(made.engine)} of engine"
+    rows = [
+        ("file", f"{made.path}, {size_text(made.size)}: {inside}"),
+        ("to use it", "open it in a browser; it needs no server and no network"),
     ]
     print_facts(rows, title="export")
 

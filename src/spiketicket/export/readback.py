@@ -64,17 +64,17 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
     logits, spikes, potentials = _ours(model, x)
     frames = x if x.dim() == 5 else x.expand(cast("Any", model).timesteps, *x.shape)
     results = []
-    for reader, read in READERS.items():
+    for reader, read in _READERS.items():
         try:
             found = f"{reader} {version(reader.lower())}"
-            net = quietly(read, graph)
+            net = _quietly(read, graph)
         except (PackageNotFoundError, ModuleNotFoundError):
             continue
         with silence():
-            fired, output = theirs(net, frames, list(spikes))
+            theirs, output = _theirs(net, frames, list(spikes))
         results.append(
-            compared(
-                found, ours=spikes, theirs=fired, distance=potentials, logits=logits, output=output
+            _compared(
+                found, ours=spikes, theirs=theirs, distance=potentials, logits=logits, output=output
             )
         )
     return tuple(results)
@@ -85,7 +85,7 @@ def missing_readers(results: Sequence[ReadBack]) -> list[str]:
     read = {result.reader.split()[0] for result in results}
     return [
         f"not read back in {reader}, which is not installed or not whole: {_INSTALL[reader]}"
-        for reader in READERS
+        for reader in _READERS
         if reader not in read
     ]
 
@@ -120,8 +120,7 @@ def _distance(current: Tensor, spikes: Tensor, config: Config) -> Tensor:
 
 
 @torch.no_grad()
-def theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, Tensor]:
-    """What the neurons of a network that was read give, and its outputs ``[T, B, classes]``."""
+def _theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, Tensor]:
     seen: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -140,7 +139,7 @@ def theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, Te
     return {name: torch.stack(steps) for name, steps in seen.items()}, torch.stack(outputs)
 
 
-def compared(
+def _compared(
     reader: str,
     *,
     ours: Spikes,
@@ -149,11 +148,6 @@ def compared(
     logits: Tensor,
     output: Tensor,
 ) -> ReadBack:
-    """How a reading compares.
-
-    Raises:
-        UserError: it fires differently where its potential is not at the threshold.
-    """
     samples = len(logits)
     equal, mismatches, compared = torch.ones(samples, dtype=torch.bool), 0, 0
     for name, spikes in ours.items():
@@ -205,7 +199,7 @@ def _snntorch(graph: Any) -> nn.Module:
     return net
 
 
-READERS: Mapping[str, Callable[[Any], nn.Module]] = {
+_READERS: Mapping[str, Callable[[Any], nn.Module]] = {
     "SpikingJelly": _spikingjelly,
     "snnTorch": _snntorch,
 }
@@ -215,7 +209,6 @@ _INSTALL = {
 }
 
 
-def quietly(read: Callable[[Any], nn.Module], graph: Any) -> nn.Module:
-    """The network that a library makes of a graph, in evaluation mode."""
+def _quietly(read: Callable[[Any], nn.Module], graph: Any) -> nn.Module:
     with silence():
         return read(graph).eval()

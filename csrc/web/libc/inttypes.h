@@ -1,0 +1,8 @@
+#ifndef ST_WEB_INTTYPES_H
+#define ST_WEB_INTTYPES_H
+
+#include <stdint.h>
+
+#define PRIu64 "llu"
+
+#endif
