@@ -58,6 +58,7 @@ NOT_RUN = {
     "data get": "goes to the network; tests/data/test_data_download.py",
     "data check": "data that is not shipped; tests/cli/test_data.py",
     "data view": "data that is not shipped; tests/cli/test_data.py",
+    "view": "recordings that are not shipped; tests/cli/test_view.py",
     "zoo pull": "goes to the network; tests/export/test_hub.py",
 }
 # Single lines of a kind that is run.
@@ -72,6 +73,7 @@ LINES_NOT_RUN = {
     "spiketicket run runs/pictures-*/pictures-seed0.ticket pictures/test": "cli/test_places.py",
     "spiketicket export runs/pictures-*/pictures-seed0.ticket --to c -o firmware": "test_c_tickets",
     "spiketicket run runs/recordings-*/recordings-seed0.ticket recordings/test": "likewise",
+    "spiketicket run my.ticket recording.raw --roi 80,0,480,480 --scale 34x34": "cli/test_view.py",
     "spiketicket export my.ticket --to torch -o plain": "tests/export/test_onnx_torch.py",
 }
 # Trains for seconds: what it leaves is what the commands about runs find.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bag_files as bags
@@ -13,10 +15,13 @@ import pytest
 
 from spiketicket.errors import UserError
 from spiketicket.events import Events, is_bag, iter_chunks, read_events
+from spiketicket.events.formats._ros import event_packet
+from spiketicket.events.packets import PacketDecoder
 
 HERE = Path(__file__).parent / "recordings"
 LIVE = Path(os.environ.get("SPIKETICKET_LIVE_DATA") or "no data")
-KINDS = {"evt3": bags.PACKET, "mono": bags.PACKET, "libcaer": bags.PACKET, "dvs": bags.ARRAY}
+KINDS = dict.fromkeys(["evt3", "mono", "libcaer", "libcaer_cmp"], bags.PACKET)
+KINDS["dvs"] = bags.ARRAY
 EVENTS = [(5_000_000 + 70 * i, i % 128, 5 * i % 128, i % 2) for i in range(60)]
 
 
@@ -89,6 +94,12 @@ def test_the_clock_of_libcaer_wraps_within_a_packet(tmp_path: Path) -> None:
     assert rows(read_events(bags.db3(tmp_path / "a.db3", told))) == events
 
 
+def test_vectors_of_libcaer_cmp(tmp_path: Path) -> None:
+    events = [(90_000 * (i // 12), 5 + i // 12, 3 * (i % 12), i // 12 % 2) for i in range(120)]
+    got = read_events(bags.db3(tmp_path / "a.db3", bags.messages(events, "libcaer_cmp", 40)))
+    assert (rows(got), got.notes) == (events, ())
+
+
 def test_big_endian_messages(tmp_path: Path) -> None:
     base = 4_999_999_999
     told = [bags.packet(bags.mono(EVENTS, base, ">"), "mono", time_base=base, order=">")]
@@ -153,9 +164,9 @@ def test_messages_with_faults(tmp_path: Path) -> None:
     got = read_events(bags.db3(path, [told[0], told[1][:-9], *told[2:]]))
     assert rows(got) == EVENTS[:7] + EVENTS[14:]
     assert got.notes[0].startswith("1 of 9 messages are malformed and left out (one ends after")
-    message = error(bags.db3(path, [bags.packet(b"", "libcaer_cmp")]))
+    message = error(bags.db3(path, [bags.packet(b"", "evt4")]))
     assert (
-        "encoding that is not read; known are evt3, evt2, mono, libcaer (got 'libcaer_cmp'"
+        "encoding that is not read; known are evt3, evt2, mono, libcaer, libcaer_cmp (got 'evt4'"
         in message
     )
     assert "encoding that is not read" in error(bags.db3(path, [bags.packet(b"", "dvs")]))
@@ -229,3 +240,40 @@ def test_an_mcap_that_is_cut_off_or_none(tmp_path: Path) -> None:
 def test_an_mcap_without_the_topic(tmp_path: Path) -> None:
     (tmp_path / "a.mcap").write_bytes(bags.mcap([], "sensor_msgs/msg/Imu", "/imu"))
     assert "has no topic of events; it has /imu (sensor_msgs/msg/Imu)" in error(tmp_path / "a.mcap")
+
+
+@pytest.mark.parametrize("name", ["mono", "evt3", "libcaer"])
+def test_messages_as_they_arrive(name: str) -> None:
+    """As ROS gives them, with an array of bytes, and as bytes in CDR."""
+    path = HERE / f"{name}.db3"
+    with sqlite3.connect(path) as bag:
+        told = [data for (data,) in bag.execute("SELECT data FROM messages ORDER BY id")]
+    bag.close()
+    read, raw = PacketDecoder(), PacketDecoder()
+    found = []
+    for data in told:
+        fields = event_packet(data)
+        message = SimpleNamespace(
+            width=fields.sensor[0],
+            height=fields.sensor[1],
+            encoding=fields.encoding,
+            time_base=fields.time_base,
+            is_bigendian=False,
+            events=array.array("B", fields.events),
+        )
+        found.append(read(message).data)
+        assert np.array_equal(found[-1], raw(data).data)
+    assert np.array_equal(np.concatenate(found), read_events(path).data)
+
+
+def test_messages_that_are_none() -> None:
+    decode = PacketDecoder()
+    with pytest.raises(UserError, match="encoding that is not read; known are evt3, evt2, mono"):
+        decode(bags.packet(b"", "dvs"))
+    with pytest.raises(UserError, match="is no message: it ends after"):
+        decode(bags.packet(b"abc", "mono")[:-2])
+    assert len(decode(bags.packet(b"", "mono"))) == 0
+    with pytest.raises(UserError, match="changes from one sensor"):
+        decode(bags.packet(b"", "evt3"))
+    outside = bags.mono([(1, 5, 5, 1), (2, 200, 5, 1)], 0)
+    assert rows(decode(bags.packet(outside, "mono"))) == [(1, 5, 5, 1)]

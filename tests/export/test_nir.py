@@ -10,7 +10,8 @@ from torch import nn
 
 from spiketicket.errors import UserError
 from spiketicket.export import readback
-from spiketicket.export.nir import DT_S, folded, refusals, to_nir, write_nir
+from spiketicket.export.folding import folded
+from spiketicket.export.nir import DT_S, refusals, to_nir, write_nir
 from spiketicket.models.blocks import DataShape
 from spiketicket.neurons import lif, sign
 
@@ -134,7 +135,7 @@ def test_a_flip_at_the_threshold_is_rounding_and_one_beside_it_is_not():
 
     def compared(distance):
         far = torch.full((steps, 2, count), distance)
-        return readback._compared(
+        return readback.compared(
             "R", ours=ours, theirs=theirs, distance=lambda name: far, logits=logits, output=output
         )
 

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import bag_files
 import numpy as np
 import tomli_w
 from fuzz_edits import Draw, edited_bytes, edited_tree, json_text
@@ -21,8 +22,9 @@ from fuzz_guard import limited
 from fuzz_tickets import helper, printed
 from hypothesis import strategies as st
 
-from spiketicket.events import read_events
+from spiketicket.events import iter_chunks, read_events
 from spiketicket.events.frames import FrameConfig, to_frames
+from spiketicket.events.statistics import Statistics
 from spiketicket.recipe import load_recipe, read_tables, to_toml
 from spiketicket.recipe.named import packaged_recipes
 from spiketicket.report.writing import write_report
@@ -70,13 +72,65 @@ def _recording(draw: Draw, folder: Path, suffix: str, encode: Any) -> None:
     path = folder / f"a{suffix}"
     path.write_bytes(content)
     sensor = draw(st.sampled_from([None, (128, 128)]))
+    _read(path, sensor)
+
+
+def _read(path: Path, sensor: tuple[int, int] | None = None) -> None:
+    """Read it whole and by chunks, as frames, and as what ``view`` prints of it."""
     events = None
     with limited("read_events"):
         events = read_events(path, sensor=sensor)
+    with limited("iter_chunks"):
+        chunks = iter_chunks(path, sensor=sensor)
+        if chunks.sensor[0] * chunks.sensor[1] <= 1 << 18:
+            numbers = Statistics(chunks.sensor)
+            for part in chunks:
+                numbers.add(part)
+            assert numbers.facts()["events"] == int(numbers.counts.sum())
     if events is not None and events.width * events.height <= 1 << 20:
         with limited("to_frames", 1 << 28):
             frames = to_frames(events, FrameConfig(steps=4))
             assert int(frames.sum()) == len(events)
+
+
+def bags(draw: Draw, folder: Path) -> None:
+    """A bag of ROS 2 in SQLite: messages and the file itself are damaged."""
+    encoding = draw(st.sampled_from(["evt3", "mono", "libcaer", "libcaer_cmp", "dvs"]))
+    told = bag_files.messages(EVENTS, encoding)
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(told) - 1))
+        told[at] = edited_bytes(draw, told[at])
+    told = draw(st.permutations(told)) if draw(st.booleans()) else told
+    kind = bag_files.ARRAY if encoding == "dvs" else bag_files.PACKET
+    topic = draw(st.sampled_from(["/events", "/events", "\x1b[2J", "a" * 5000, ""]))
+    path = bag_files.db3(folder / "a.db3", told, kind, topic)
+    if draw(st.booleans()):
+        path.write_bytes(edited_bytes(draw, path.read_bytes()))
+    _read(path)
+
+
+def mcap_recordings(draw: Draw, folder: Path) -> None:
+    """A bag of ROS 2 in MCAP, slowly: its reader is a process of its own."""
+    told = bag_files.messages(EVENTS, "mono")
+    packed = draw(st.sampled_from(["NONE", "ZSTD", "LZ4"]))
+    content = bag_files.mcap(told, compression=packed)
+    (folder / "a.mcap").write_bytes(edited_bytes(draw, content))
+    _read(folder / "a.mcap")
+
+
+def hdf5_recordings(draw: Draw, folder: Path) -> None:
+    """HDF5, slowly: its reader is a process of its own."""
+    import h5py
+
+    path = folder / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name, column in zip("txyp", zip(*EVENTS, strict=True), strict=True):
+            how = {"compression": "gzip"} if draw(st.booleans()) else {}
+            file.create_dataset(f"events/{name}", data=np.array(column), **how)
+        file["t_offset"] = draw(st.sampled_from([0, 2**63 - 1, -5, 7]))
+        file["ms_to_idx"] = np.zeros(2, int)
+    path.write_bytes(edited_bytes(draw, path.read_bytes()))
+    _read(path)
 
 
 def _edited_header(draw: Draw, content: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sqlite3
 import struct
 from collections.abc import Sequence
@@ -65,6 +66,32 @@ def libcaer(events: Sequence[Event], time_base_us: int) -> bytes:
     return b"".join(struct.pack("<II", *pair) for pair in words)
 
 
+def libcaer_cmp(events: Sequence[Event], time_base_us: int) -> bytes:
+    """Columns of a time: one event alone, or several of 8 rows as a vector."""
+    words, high, low, column = [], 0, 0, None
+    for (t, x, p), group in itertools.groupby(events, lambda e: (e[0] - time_base_us, e[1], e[3])):
+        if t >> 12 != high:
+            high = t >> 12
+            words.append(0 << 12 | high)
+        if t & 0xFFF != low:
+            low = t & 0xFFF
+            words.append(1 << 12 | low)
+        if x != column:
+            column = x
+            words.append(2 << 12 | x)
+        rows = [event[2] for event in group]
+        while rows:
+            taken = [y for y in rows if rows[0] <= y < rows[0] + 8]
+            base = rows[0]
+            rows = rows[len(taken) :]
+            if len(taken) == 1:
+                words.append(3 << 12 | p << 11 | base)
+            else:
+                words.append(4 << 12 | p << 11 | base)
+                words.append(5 << 12 | sum(1 << (y - base) for y in taken))
+    return struct.pack(f"<{len(words)}H", *words)
+
+
 def array(events: Sequence[Event], order: str = "<") -> bytes:
     cdr = Cdr(order).header().put("I", 128).put("I", 128).put("I", len(events))
     for t, x, y, p in events:
@@ -85,6 +112,8 @@ def messages(events: Sequence[Event], encoding: str, count: int = 7) -> list[byt
         if encoding == "libcaer":
             base = part[0][0] // 2**31 * 2**31 * 1000
             body = libcaer(part, base // 1000)
+        elif encoding == "libcaer_cmp":
+            body = libcaer_cmp(part, base // 1000)
         else:
             body = mono(part, base) if encoding == "mono" else evt3_words(part)
         made.append(packet(body, encoding, seq=seq, time_base=base))

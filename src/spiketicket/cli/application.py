@@ -61,6 +61,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
     },
     "Data and installation": {
         "data": Listed("data", "app"),
+        "view": Listed("view", "view", ("spiketicket view recording.raw -o recording.gif",)),
         "completion": Listed("completion", "completion", ("spiketicket completion bash",)),
         "version": Listed("version", "version", ("spiketicket version --verbose",)),
     },

@@ -69,9 +69,11 @@ def opened(path: Path, consent: Consent, root: str, samples: int) -> Opened:
 def export_nir(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     """Write ``NAME.nir`` after other libraries have read it back; facts to show."""
     from spiketicket.export.inputs import plain_text, shape_of
-    from spiketicket.export.nir import read_nir, to_nir, write_nir
+    from spiketicket.export.nir import DT_S, read_nir, to_nir, write_nir
     from spiketicket.export.readback import missing_readers, read_back
+    from spiketicket.export.readback_traced import read_back_traced
     from spiketicket.export.staged import staged
+    from spiketicket.models.traced.network import TracedNetwork
 
     texts = {key.replace(" ", "_"): plain_text(fact) for key, fact in opened.about.items()}
     steps = {"timesteps": int(opened.model.timesteps)}  # type: ignore[arg-type]
@@ -79,9 +81,14 @@ def export_nir(opened: Opened, folder: Path, name: str) -> dict[str, Any]:
     path = folder / f"{name}.nir"
     with staged(path) as place:
         write_nir(graph, place / path.name)
-        checks = read_back(read_nir(place / path.name), opened.model, opened.x)
+        graph = read_nir(place / path.name)
+        if isinstance(opened.model, TracedNetwork):
+            checks, notes = read_back_traced(graph, opened.model, opened.x, DT_S)
+        else:
+            checks = read_back(graph, opened.model, opened.x)
+            notes = missing_readers(checks)
     facts = opened.facts([path], [check.to_dict() for check in checks])
-    return {**facts, "notes": missing_readers(checks)}
+    return {**facts, "notes": notes}
 
 
 def export_onnx(opened: Opened, folder: Path, name: str) -> dict[str, Any]:

@@ -89,6 +89,16 @@ RootOption = Annotated[
 ]
 
 
+RoiOption = Annotated[
+    str | None,
+    Option("--roi", help="LEFT,TOP,WIDTH,HEIGHT: only this region of the camera."),
+]
+
+ScaleOption = Annotated[
+    str | None,
+    Option("--scale", help="WIDTHxHEIGHT that the camera, or its region, is brought to."),
+]
+
 TopicOption = Annotated[
     str | None,
     Option("--topic", help="Topic of a ROS 2 bag, or group of an HDF5 file, with the events."),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
-from spiketicket.cli.options import JsonOption, MaxMemoryOption, TicketArgument, TopicOption
+from spiketicket.cli.options import (
+    JsonOption,
+    MaxMemoryOption,
+    RoiOption,
+    ScaleOption,
+    TicketArgument,
+    TopicOption,
+)
 from spiketicket.errors import UserError
 from spiketicket.machine.output import fail, note, say, say_json, shown
 
@@ -103,6 +110,8 @@ def run(
         bool,
         Option("--split-at-reset", help="Cut recordings whose clock was reset into several."),
     ] = False,
+    roi: RoiOption = None,
+    scale: ScaleOption = None,
     topic: TopicOption = None,
     threads: Annotated[int, Option("--threads", min=1, help="CPU threads.")] = 1,
     latency: Annotated[
@@ -141,6 +150,7 @@ def run(
     read is named, the others go on. Ends with 1 where some inputs failed, with 2 where all did.
     """
     from spiketicket.engine.inputs import reader_for
+    from spiketicket.events.fit import parse_fit
 
     with warnings.catch_warnings(record=True, action="always") as told:
         engine = _engine(ticket, threads, level, backend, latency=latency, tune=tune)
@@ -152,6 +162,7 @@ def run(
         time_unit=time_unit.value if time_unit else None,
         split=split,
         topic=topic,
+        fit=parse_fit(roi, scale),
     )
     outcome = _Outcome(top=min(top, len(engine.classes)), as_json=as_json)
     if early or margin is not None:

@@ -53,7 +53,7 @@ def recordings_of(
 def _file(path: Path, settings: Sequence[str], topic: str | None) -> list[Shown]:
     """The recordings in a file, read and framed as one of event_folder is."""
     if not settings:  # what recipes are read with need not be installed
-        return [_shown(path.name, read_events(path, topic=topic), PlainFraming())]
+        return [titled(path.name, read_events(path, topic=topic), PlainFraming())]
     from spiketicket.data.recordings import frame_config
     from spiketicket.recipe import parse_data
 
@@ -63,10 +63,10 @@ def _file(path: Path, settings: Sequence[str], topic: str | None) -> list[Shown]
     framing = frame_config(config)
     how = {"sensor": config.sensor, "time_unit": config.time_unit, "topic": topic}
     if not config.split_at_reset:
-        return [_shown(path.name, read_events(path, **how), framing)]
+        return [titled(path.name, read_events(path, **how), framing)]
     found = read_stretches(path, **how)
     return [
-        _shown(f"{path.name}, part {number} of {len(found)}", events, framing)
+        titled(f"{path.name}, part {number} of {len(found)}", events, framing)
         for number, events in enumerate(found, 1)
     ]
 
@@ -84,10 +84,11 @@ def _sample(name: str, index: str, part: str, root: str, settings: Sequence[str]
         raise UserError("must be a whole number", where=f"{name}:INDEX", value=index)
     events, file = choice.recording(config, int(index), part)
     framing = frame_config(config) if isinstance(config, RecordingConfig) else PlainFraming()
-    return _shown(f"{name}: {file}", events, framing)
+    return titled(f"{name}: {file}", events, framing)
 
 
-def _shown(title: str, events: Events, framing: Framing) -> Shown:
+def titled(title: str, events: Events, framing: Framing) -> Shown:
+    """A recording with its frames, its title with what is to be said about it."""
     frames = to_frames(events, framing)
     width, height = events.sensor
     facts = f"{len(events):,} events in {events.duration_us / 1000:,.1f} ms, {width}x{height}"

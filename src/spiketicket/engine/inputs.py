@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spiketicket.engine import Engine
+    from spiketicket.events.fit import Fit
     from spiketicket.events.frames import PlainFraming
 
 
@@ -131,6 +132,7 @@ class Recordings:
         *,
         split: bool,
         topic: str | None = None,
+        fit: Fit | None = None,
     ) -> None:
         from spiketicket.events import known_suffixes
         from spiketicket.events.published import SENSORS
@@ -143,7 +145,7 @@ class Recordings:
         self._sensor = config.get("sensor") or SENSORS.get(self._name)
         self._window_us = config.get("window_us")
         self._unit: Any = time_unit or config.get("time_unit")
-        self._topic = topic
+        self._topic, self._fit = topic, fit
         self._split = split or config.get("split_at_reset") is True
         if not _sound(self._sensor, self._window_us):
             raise _no_framing()
@@ -184,15 +186,19 @@ class Recordings:
         if path == STANDARD_INPUT:
             what = "a recording cannot be read from standard input"
             raise UserError(what, where="-", remedy="Give its file")
-        sensor = tuple(self._sensor) if self._sensor else None
-        if not self._split:
-            events = read_events(path, sensor=sensor, time_unit=self._unit, topic=self._topic)
-            yield from self._samples(path, str(path), events)
-            return
-        found = read_stretches(path, sensor=sensor, time_unit=self._unit, topic=self._topic)
+        from spiketicket.events.fit import mismatch
+        from spiketicket.events.formats._header import SensorError
+
+        how: dict[str, Any] = {"time_unit": self._unit, "topic": self._topic}
+        if self._sensor and self._fit is None:
+            how["sensor"] = tuple(self._sensor)
+        try:
+            found = read_stretches(path, **how) if self._split else [read_events(path, **how)]
+        except SensorError as error:
+            raise mismatch(error.sensor, how["sensor"], str(path)) from error
         for number, events in enumerate(found, 1):
             name = f"{path} part {number} of {len(found)}" if len(found) > 1 else str(path)
-            yield from self._samples(path, name, events)
+            yield from self._samples(path, name, self._fit(events) if self._fit else events)
 
     def take(self, given: Any, name: str) -> Iterator[Sample] | None:
         """A recording, or its frames as an engine takes them."""
@@ -214,6 +220,7 @@ class Recordings:
         return iter([Sample(name, given)])
 
     def _samples(self, path: Path | None, called: str, events: Any) -> Iterator[Sample]:
+        from spiketicket.events.fit import mismatch
         from spiketicket.events.frames import narrow, to_frames
         from spiketicket.events.published import is_transposed
         from spiketicket.events.types import Events
@@ -225,12 +232,7 @@ class Recordings:
         for name, part, span in self._windows(called, events):
             frames = narrow(to_frames(part, self._framing, span))
             if frames.shape[2:] != self._size:
-                raise UserError(
-                    f"its frames must be {self._size[1]} wide and {self._size[0]} high",
-                    where=called,
-                    value=f"{frames.shape[3]}x{frames.shape[2]}",
-                    remedy="The ticket was made for recordings of another sensor",
-                )
+                raise mismatch(events.sensor, (self._size[1], self._size[0]), called)
             yield Sample(name, frames, events.notes)
 
     def _windows(
@@ -264,9 +266,10 @@ def reader_for(
     time_unit: str | None = None,
     split: bool = False,
     topic: str | None = None,
+    fit: Fit | None = None,
 ) -> Reader:
-    """What reads the inputs of a ticket; ``time_unit``, ``split`` (at resets) and ``topic`` are
-    for recordings.
+    """What reads the inputs of a ticket; ``time_unit``, ``split`` (at resets), ``topic`` and
+    ``fit`` are for recordings.
 
     Raises:
         UserError: no file can be an input of this ticket, it does not say how, or an option is
@@ -277,7 +280,8 @@ def reader_for(
     config = table.get("config")
     events = engine.program.frames > 1 or (isinstance(config, dict) and "steps" in config)
     if not events:
-        asked = {"time_unit": time_unit, "split_at_reset": split, "topic": topic}
+        asked: dict[str, Any] = {"time_unit": time_unit, "split_at_reset": split, "topic": topic}
+        asked |= {"roi": fit and fit.roi, "scale": fit and fit.scale}
         for name, given in asked.items():
             if given:
                 what = "is for recordings, and this ticket classifies pictures"
@@ -285,10 +289,14 @@ def reader_for(
         return Pictures(engine.input_shape, resize=resize)
     if resize:
         what = "recordings are not resized: their frames have the size of the recipe"
-        raise UserError(what, where=argument("resize"), remedy="Leave it out")
+        raise UserError(
+            what,
+            where=argument("resize"),
+            remedy=f"Leave it out; {argument('scale')} makes recordings smaller",
+        )
     p = engine.program
     shape = (p.frames, p.channels, p.height, p.width)
-    return Recordings(table, shape, time_unit, split=split, topic=topic)
+    return Recordings(table, shape, time_unit, split=split, topic=topic, fit=fit)
 
 
 def samples_of(reader: Reader, given: Any, where: str = "x") -> tuple[list[Sample], bool]:

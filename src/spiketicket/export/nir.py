@@ -21,18 +21,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from spiketicket.errors import UserError
+from spiketicket.export.folding import folded
 from spiketicket.export.needs import needed
+from spiketicket.export.nir_traced import graph_refusals, nir_of_graph
 from spiketicket.machine.files import explained
 from spiketicket.machine.typed import typed
-from spiketicket.models.blocks import Block, DataShape, scale_and_shift
+from spiketicket.models.blocks import Block, DataShape
 from spiketicket.models.conv_pep import ConvPEP
 from spiketicket.models.convnet import ConvNet
 from spiketicket.models.encoder import encoder_of
 from spiketicket.models.resnet19 import Residual
+from spiketicket.models.traced.network import TracedNetwork
 from spiketicket.models.transformer_blocks import SpikeDrivenProduct, SpikingProduct
 from spiketicket.models.vgg9 import VGG9
 from spiketicket.neurons.lif import LIF, Config
@@ -48,7 +50,8 @@ def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | Non
 
     Args:
         model: as ``spiketicket.from_ticket`` makes it: ``vgg9`` or ``convnet`` with LIF neurons
-            of hard reset to 0, halved by average pooling or strided convolutions.
+            of hard reset to 0, halved by average pooling or strided convolutions; or a custom
+            network of the parts that NIR has.
         shape: what it was built for.
         metadata: texts and numbers to put into the graph.
 
@@ -56,6 +59,8 @@ def to_nir(model: nn.Module, shape: DataShape, metadata: Mapping[str, Any] | Non
         UserError: NIR cannot represent a layer; names every one. Or ``nir`` is not installed.
     """
     nir = needed("nir", "nir")
+    if isinstance(model, TracedNetwork):
+        return nir_of_graph(nir, model, {"dt_s": DT_S, **(metadata or {})}, DT_S)
     if problems := refusals(model):
         raise UserError(
             f"NIR cannot represent {'; '.join(problems)}",
@@ -107,6 +112,8 @@ def read_nir(path: Path | str) -> Any:
 
 def refusals(model: nn.Module) -> list[str]:
     """What of a network NIR cannot represent, ``"layer (reason)"`` each; empty if all can be."""
+    if isinstance(model, TracedNetwork):
+        return graph_refusals(model)
     found = []
     for name, module in model.named_modules():
         if reason := _reason(module):
@@ -198,22 +205,6 @@ class _Chain:
         names = list(self.nodes)
         edges = list(pairwise(names))
         return self.nir.NIRGraph(nodes=self.nodes, edges=edges, metadata=dict(metadata))
-
-
-def folded(
-    layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d | None
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Weight and bias, float32, that do what the layer and the BatchNorm after it do.
-
-    The products are made in float64 and rounded once.
-    """
-    weight = layer.weight.detach().cpu().double()
-    zero = torch.zeros(weight.shape[0], dtype=torch.float64)
-    bias = zero if layer.bias is None else layer.bias.detach().cpu().double()
-    if norm is not None:
-        a, b = (part.detach().cpu().double() for part in scale_and_shift(norm))
-        weight, bias = weight * a.view(-1, *[1] * (weight.dim() - 1)), a * bias + b
-    return weight.float().numpy(), bias.float().numpy()
 
 
 def _lif(nir: Any, config: Config, shape: tuple[int, ...]) -> Any:

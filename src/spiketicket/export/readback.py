@@ -64,17 +64,17 @@ def read_back(graph: Any, model: nn.Module, x: Tensor) -> tuple[ReadBack, ...]:
     logits, spikes, potentials = _ours(model, x)
     frames = x if x.dim() == 5 else x.expand(cast("Any", model).timesteps, *x.shape)
     results = []
-    for reader, read in _READERS.items():
+    for reader, read in READERS.items():
         try:
             found = f"{reader} {version(reader.lower())}"
-            net = _quietly(read, graph)
+            net = quietly(read, graph)
         except (PackageNotFoundError, ModuleNotFoundError):
             continue
         with silence():
-            theirs, output = _theirs(net, frames, list(spikes))
+            fired, output = theirs(net, frames, list(spikes))
         results.append(
-            _compared(
-                found, ours=spikes, theirs=theirs, distance=potentials, logits=logits, output=output
+            compared(
+                found, ours=spikes, theirs=fired, distance=potentials, logits=logits, output=output
             )
         )
     return tuple(results)
@@ -85,7 +85,7 @@ def missing_readers(results: Sequence[ReadBack]) -> list[str]:
     read = {result.reader.split()[0] for result in results}
     return [
         f"not read back in {reader}, which is not installed or not whole: {_INSTALL[reader]}"
-        for reader in _READERS
+        for reader in READERS
         if reader not in read
     ]
 
@@ -120,7 +120,8 @@ def _distance(current: Tensor, spikes: Tensor, config: Config) -> Tensor:
 
 
 @torch.no_grad()
-def _theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, Tensor]:
+def theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, Tensor]:
+    """What the neurons of a network that was read give, and its outputs ``[T, B, classes]``."""
     seen: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -139,7 +140,7 @@ def _theirs(net: nn.Module, frames: Tensor, names: list[str]) -> tuple[Spikes, T
     return {name: torch.stack(steps) for name, steps in seen.items()}, torch.stack(outputs)
 
 
-def _compared(
+def compared(
     reader: str,
     *,
     ours: Spikes,
@@ -148,6 +149,11 @@ def _compared(
     logits: Tensor,
     output: Tensor,
 ) -> ReadBack:
+    """How a reading compares.
+
+    Raises:
+        UserError: it fires differently where its potential is not at the threshold.
+    """
     samples = len(logits)
     equal, mismatches, compared = torch.ones(samples, dtype=torch.bool), 0, 0
     for name, spikes in ours.items():
@@ -199,7 +205,7 @@ def _snntorch(graph: Any) -> nn.Module:
     return net
 
 
-_READERS: Mapping[str, Callable[[Any], nn.Module]] = {
+READERS: Mapping[str, Callable[[Any], nn.Module]] = {
     "SpikingJelly": _spikingjelly,
     "snnTorch": _snntorch,
 }
@@ -209,6 +215,7 @@ _INSTALL = {
 }
 
 
-def _quietly(read: Callable[[Any], nn.Module], graph: Any) -> nn.Module:
+def quietly(read: Callable[[Any], nn.Module], graph: Any) -> nn.Module:
+    """The network that a library makes of a graph, in evaluation mode."""
     with silence():
         return read(graph).eval()

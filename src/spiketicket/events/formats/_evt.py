@@ -178,8 +178,12 @@ class Evt3(Decoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._high, self._unwrap = _Latest(), Unwrap(12)
-        self._time, self._row, self._base = _Latest(), _Latest(0), _Latest(0)
+        self._row, self._base = _Latest(0), _Latest(0)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the time: the next words begin with theirs."""
+        self._high, self._unwrap, self._time = _Latest(), Unwrap(12), _Latest()
 
     def _kinds(self, words: Words) -> Words:
         return words >> 12

@@ -62,18 +62,27 @@ def named_sensor(names: Iterable[str]) -> tuple[str, tuple[int, int]] | None:
     return None
 
 
+class SensorError(UserError):
+    """A file is of another sensor than was asked for: ``sensor``."""
+
+    sensor: tuple[int, int]
+
+
 def agreed_sensor(
     stated: tuple[int, int] | None, asked: tuple[int, int] | None, path: Path
 ) -> tuple[int, int] | None:
     """What the file and the user say about width and height; None where neither does.
 
     Raises:
-        UserError: they differ, or the file's is impossible.
+        SensorError: they differ.
+        UserError: the file's is impossible.
     """
     if stated is None:
         return asked
     check_sensor(stated, where=str(path))
     if asked is not None and asked != stated:
         what = f"is of a sensor of {stated[0]}x{stated[1]} pixels, as its header says"
-        raise UserError(what, where=str(path), value=list(asked))
+        error = SensorError(what, where=str(path), value=list(asked))
+        error.sensor = stated
+        raise error
     return stated

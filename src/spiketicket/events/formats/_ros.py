@@ -15,6 +15,8 @@ Encodings of packets, little-endian unless ``is_bigendian``:
     mono            8 bytes: uint32 ns behind time_base, x 16 bits, y 15 bits, polarity 1 bit
     libcaer         8 bytes: uint32 word (valid 0, polarity 1, y 2-16, x 17-31), int32
                     microseconds behind time_base, which wrap after 2^31
+    libcaer_cmp     words as of EVT 3.0, with other numbers of types and x and y exchanged; times
+                    are microseconds behind time_base
 
 Only the two types' own layouts are known here: nothing that a bag says about types is used.
 
@@ -205,6 +207,28 @@ class _Libcaer(Events):
         return [Columns(t, x, y, ((word >> 1) & 1).astype(np.uint8))]
 
 
+class _LibcaerCmp(Events):
+    RECORD = np.dtype("<u2")
+    KINDS: Final = np.array([8, 6, 0, 2, 3, 5, *(9 for _ in range(10))], np.uint16) << 12
+    """Of each type that of EVT 3.0: upper and lower time, x, y, base of y, vector; 9 is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decode = Evt3()
+
+    def _columns(self, records: NDArray[Any], packet: Packet) -> list[Columns]:
+        words = self.KINDS[records >> 12] | (records & 0xFFF)
+        self._decode.restart()
+        start = self.KINDS[:2]  # a packet begins at time 0
+        words = np.concatenate((start, words)).astype("<u2")
+        blocks = [self._decode(words[at : at + BLOCK]) for at in range(0, len(words), BLOCK)]
+        base = packet.time_base // 1000
+        return [Columns(block.t + base, block.y, block.x, block.p) for block in blocks]
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *self._decode.notes()]
+
+
 class _Dvs(Events):
     RECORD = _DVS_EVENT
 
@@ -218,5 +242,6 @@ ENCODINGS: Final[dict[str, Callable[[], Events]]] = {
     "evt2": lambda: _Words(Evt2()),
     "mono": _Mono,
     "libcaer": _Libcaer,
+    "libcaer_cmp": _LibcaerCmp,
     "dvs": _Dvs,
 }

@@ -67,9 +67,9 @@ def open_recording(path: Path, sensor: tuple[int, int] | None) -> Recording:
     if kind is Evt21:
         make = partial(Evt21, legacy=_is_legacy(said, path, start))
     stated = _stated(said, path)
-    if stated is None and sensor is None:
+    if stated is None:
         stated, named = _named(said)
-        if stated is not None:
+        if stated is not None and sensor is None:
             notes.append(f"the header tells no size: {stated[0]}x{stated[1]} is that of {named}")
     return Recording(
         sensor=agreed_sensor(stated, sensor, path),

@@ -96,6 +96,19 @@ class TracedNeuron(nn.Module):
             return v + (z - (v - self.v_rest)) * self.decay
         return v - (v - self.v_rest) * self.decay + z
 
+    def margins(self, current: Tensor, spikes: Tensor) -> Tensor:
+        """How far from its threshold a neuron of hard reset was, with these spikes before.
+
+        Relative to the threshold, at least to 1; ``[T, ...]`` as ``spikes``.
+        """
+        v, found = torch.full_like(spikes[0], self.v_rest), []
+        for step, fired in enumerate(spikes):
+            z = current[step if len(current) > 1 else 0]
+            u = z if self.kind == "step" else self._charged(v, z)
+            v = self._reset(u, fired)
+            found.append((u - self.v_threshold).abs() / max(1.0, abs(self.v_threshold)))
+        return torch.stack(found)
+
     def extra_repr(self) -> str:
         return f"{self.kind}, v_threshold={self.v_threshold:g}"
 
@@ -109,6 +122,7 @@ class TracedNetwork(nn.Module):
 
     def __init__(self, graph: Mapping[str, Any], ticket: Ticket) -> None:
         super().__init__()
+        self.graph = graph
         self.timesteps = int(graph["steps"])
         self.shape = tuple(int(graph[key]) for key in ("channels", "height", "width"))
         arrays = {key: np.asarray(value) for key, value in ticket.tensors.items()}
@@ -134,6 +148,10 @@ class TracedNetwork(nn.Module):
                 raise TicketError("is too large a layer", where=f"{_WHERE}.ops[{index}]")
             known[index + 1] = out
         return out[0].flatten(1)
+
+    def path(self, index: int) -> str:
+        """Where the module of the graph's op ``index`` lies; "" if it has none."""
+        return self._plan[index][0]
 
     # ---- what each op becomes
 
