@@ -36,6 +36,7 @@ format: $(VENV)/.test  ## format the code, and mend what the linter can
 
 # The guides as a site, in site/: nothing in it is loaded from the network.
 docs: $(VENV)/.docs  ## write the documentation as a site
+	$(BIN)/python tools/docs/pages.py docs
 	$(BIN)/zensical build --strict --clean
 
 bench: $(VENV)/.test  ## measure the steps of a search

@@ -41,6 +41,7 @@ def site(tmp_path_factory):
     shutil.copy(ROOT / "zensical.toml", place)
     for name in ("results", "src", "examples", "tools"):
         (place / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, place / "tools/docs/pages.py", place / "docs"], check=True)
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
         cwd=place,
