@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 from doc_blocks import PAGES, ROOT
+from PIL import Image
 
 from spiketicket.recipe import registry
 
@@ -44,7 +45,10 @@ def test_the_readme_is_one_page():
 def test_its_pictures_are_results_that_dark_pages_can_show():
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (ROOT / "README.md").read_text())
     assert 1 <= len(pictures) <= 2
-    for picture in pictures:
+    assert pictures[0] == "docs/page.png"  # of tools/docs/pages.py
+    with Image.open(ROOT / pictures[0]) as page:
+        assert "transparency" not in page.info
+    for picture in pictures[1:]:
         assert picture.startswith("results/")
         assert re.search(r"\.fig { background: #[0-9a-f]{6}; }", (ROOT / picture).read_text())
 

@@ -17,8 +17,8 @@ from PIL import Image
 from spiketicket.export.web import export_web
 from spiketicket.ticket import Ticket
 
-SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "nmnist-3.bin"
-NOTE = "The recording is one of N-MNIST's test set (Orchard et al. 2015), CC BY-SA 4.0."
+SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "nmnist-60004.bin"
+NOTE = "The recording is the first of N-MNIST-1k's test set (Orchard et al. 2015), CC BY-SA 4.0."
 COLOURS = 64
 
 
