@@ -1,6 +1,8 @@
 """``spiketicket live`` as a program: lines, summary, pipes, signals."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -102,3 +104,29 @@ def test_a_full_pipe_drops_windows_and_nothing_else(recording: Path) -> None:
     dropped = int(err.split("left out: ")[1].split(" windows")[0].replace(",", ""))
     assert dropped > 100
     assert all(json.loads(line) for line in out.splitlines()[:-1])
+
+
+@pytest.mark.slow
+def test_on_a_terminal_there_is_a_screen_that_goes_away(recording: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "spiketicket", "live", "nmnist1k-vgg", str(recording)]
+    running = subprocess.Popen(
+        [*command, "--window-ms", "20"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(ours, 65_536):
+            shown += more
+    _, err = running.communicate(timeout=30)
+    os.close(ours)
+    assert running.returncode == 0
+    assert b"decisions/s" in shown
+    assert b"dropped windows" in shown
+    assert shown.endswith(b"\x1b[?25h\x1b[?1049l")
+    assert "decisions in" in err

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,11 +18,13 @@ from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
 from spiketicket.cli.options import MaxMemoryOption, TicketArgument, require_there
 from spiketicket.cli.run import Unit
-from spiketicket.errors import UserError
-from spiketicket.machine.output import fail, note, tell
+from spiketicket.errors import UserError, plain
+from spiketicket.machine.output import fail, is_terminal, note, tell
 
 if TYPE_CHECKING:
     from spiketicket.online.session import Live
+
+_FRAME_S = 0.1
 
 
 def live(
@@ -93,8 +98,12 @@ def live(
     ] = None,
     threads: Annotated[int, Option("--threads", min=1, help="CPU threads.")] = 1,
     max_memory: MaxMemoryOption = "",
+    as_json: Annotated[
+        bool, Option("--json", help="Lines of JSON on a terminal too, and no screen.")
+    ] = False,
 ) -> None:
-    """Decide, window by window, about events as they come in: one line of JSON a decision.
+    """Decide, window by window, about events as they come in: a line of JSON for each decision, or
+    on a terminal one screen with the events, the classes and the latency.
 
     A summary on standard error ends it, also where the source breaks off, whoever reads has gone,
     or Ctrl-C is pressed.
@@ -125,9 +134,10 @@ def live(
         threads=threads,
     )
     code = 0
+    has_screen = is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
     try:
         with _ended_by_signal():
-            _write(running)
+            (_show if has_screen and not as_json else _write)(running)
     except UserError as error:
         fail(str(error))
         # What cannot be read at all is bad input; what breaks off has given decisions.
@@ -142,6 +152,38 @@ def live(
     tell_summary(running.summary())
     if code:
         raise Exit(code)
+
+
+def _show(running: Live) -> None:
+    """One screen, drawn again ten times per second; what was there before comes back at the end."""
+    from spiketicket.online import screen
+
+    out, drawn = sys.stdout, 0.0
+    out.write("\x1b[?1049h\x1b[?25l")
+    try:
+        for decision in running:
+            now = time.monotonic()
+            if now - drawn < _FRAME_S or running.window is None:
+                continue
+            drawn = now
+            columns, rows = shutil.get_terminal_size()
+            meter = running.meter
+            side = [
+                f"{decision.name}",
+                "",
+                *screen.bars(decision.logits, running.engine.classes, decision.best),
+            ]
+            below = screen.rates(running.summary(), meter.decisions_per_s, meter.events_per_s)
+            seen = screen.picture(
+                running.window.data, running.sensor, columns - 45, rows - len(below) - 3
+            )
+            lines = [*screen.beside(seen, side, columns), "", *below, "Ctrl-C ends it"][: rows - 1]
+            out.write("\x1b[H" + "".join(f"{plain(line)[:columns]}\x1b[K\n" for line in lines))
+            out.write("\x1b[J")
+            out.flush()
+    finally:
+        out.write("\x1b[?25h\x1b[?1049l")
+        out.flush()
 
 
 def _write(running: Live) -> None:

@@ -118,6 +118,10 @@ class Live:
         self._waiting: Waiting[tuple[int, Window]] = Waiting(queue, lossy=source.paced)
         self._given = 0
         self._began = False
+        self.window: Window | None = None
+        """The one that the last decision is about."""
+        self.sensor = source.sensor if region is None else (region.width, region.height)
+        """Of what is looked at."""
 
     def __enter__(self) -> Live:
         return self
@@ -162,6 +166,7 @@ class Live:
     def _decided(self, number: int, window: Window) -> Decision:
         if window.restart:
             self._smoothed.restart()
+        self.window = window
         taken = time.perf_counter()
         logits = self._decide(window)
         best = self._smoothed(int(logits.argmax()))
