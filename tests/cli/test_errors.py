@@ -11,6 +11,7 @@ import pytest
 from command import Result
 from room import files_at_most
 
+from spiketicket.cli.export import Target
 from spiketicket.errors import NO_TORCH, UserError
 from spiketicket.ticket.zoo import find_ticket
 
@@ -77,10 +78,8 @@ def test_bad_usage(spike: Run, arguments: list[str]) -> None:
 def test_choices_are_told_in_a_line(spike: Run) -> None:
     result = spike("export", "x.ticket")
     assert result.exit_code == 2
-    assert (
-        "--to: is missing. It is one of c, engine, nir, onnx, torch, pt2, hub. See "
-        in result.output
-    )
+    targets = ", ".join(Target)
+    assert f"--to: is missing. It is one of {targets}. See " in result.output
 
 
 def test_every_mistake_of_a_recipe_has_its_line(spike: Run) -> None:

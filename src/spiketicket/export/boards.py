@@ -28,7 +28,7 @@ _STOP = _FLASH + _SPACE - 16
 _STACK_BYTES = 0x10000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """A processor, and how it is compiled for and emulated; ``bare`` without start-up code."""
 
@@ -59,38 +59,38 @@ class Board:
         return f"{self.tools}gcc {_output(f'{self.tools}gcc', '-dumpfullversion').strip()} -O3"
 
 
-_ARM = ("-nostartfiles", "--specs=nosys.specs")
+_ARM = ("-nostartfiles", "-specs=nosys.specs")
 _ARM_PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi"
 BOARDS: Final = {
     "cortex-m4": Board(
-        "Cortex-M4 with FPU",
-        "arm-none-eabi-",
-        ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-        _ARM,
-        "ARM",
-        ("THUMB", "MCLASS"),
-        "CORTEX_M4",
-        _ARM_PACKAGES,
+        title="Cortex-M4 with FPU",
+        tools="arm-none-eabi-",
+        flags=("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+        bare=_ARM,
+        machine="ARM",
+        mode=("THUMB", "MCLASS"),
+        model="CORTEX_M4",
+        packages=_ARM_PACKAGES,
     ),
     "cortex-m33": Board(
-        "Cortex-M33 with FPU",
-        "arm-none-eabi-",
-        ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-        _ARM,
-        "ARM",
-        ("THUMB", "MCLASS"),
-        "CORTEX_M33",
-        _ARM_PACKAGES,
+        title="Cortex-M33 with FPU",
+        tools="arm-none-eabi-",
+        flags=("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+        bare=_ARM,
+        machine="ARM",
+        mode=("THUMB", "MCLASS"),
+        model="CORTEX_M33",
+        packages=_ARM_PACKAGES,
     ),
     "rv32imac": Board(
-        "RV32IMAC, floats in software",
-        "riscv64-unknown-elf-",
-        ("-march=rv32imac", "-mabi=ilp32", "--specs=picolibc.specs"),
-        ("-nostartfiles",),
-        "RISCV",
-        ("RISCV32",),
-        "RISCV32_ANY",
-        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+        title="RV32IMAC, floats in software",
+        tools="riscv64-unknown-elf-",
+        flags=("-march=rv32imac", "-mabi=ilp32", "-specs=picolibc.specs"),
+        bare=("-nostartfiles",),
+        machine="RISCV",
+        mode=("RISCV32",),
+        model="RISCV32_ANY",
+        packages="gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
     ),
 }
 
@@ -233,7 +233,7 @@ def build(board: Board, folder: Path, name: str, *extra: str, keep: Sequence[str
         f"{name}.c",
         *extra,
         *board.bare,
-        "-Wl,--gc-sections",
+        "-Wl,-gc-sections",
         f"-Wl,-e,{name}_run",
         *(f"-Wl,-u,{function}" for function in keep),
         "-Wl,-T,board.ld",
