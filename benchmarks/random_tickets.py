@@ -38,6 +38,7 @@ NETS: dict[str, dict[str, Any]] = {
         "preset": "tiny",
         "keep": 0.69,
         "ranking": "firing_rate",
+        "ranker": "own",
         "activation": "step",
         "step": "neuron",
     },

@@ -65,6 +65,7 @@ TRANSFORMER = st.fixed_dictionaries(
         "rescale": st.booleans(),
         "qkv_bias": st.booleans(),
         "ranking": PATCHES,
+        "ranker": st.sampled_from(["own", "selector"]),
         "depth": st.integers(1, 2),
         "scale": st.sampled_from([None, 0.125, 0.3]),
     }
@@ -119,6 +120,10 @@ def test_convolutional_networks(random_ticket, name, model, neuron, events, kern
 )
 def test_transformers(random_ticket, name, model, neuron, events, kernel, seed):
     frames = model["timesteps"] if events else 1
+    if model["ranker"] == "own" and model["ranking"] not in ("firing_rate", "embedding_norm"):
+        model = {**model, "ranker": "selector"}
+    if model["ranker"] == "own":
+        model = {**model, "execution": "drop"}
     if model["ranking"] != "none":
         model = {**model, "keep": 0.5, "ranking_seed": seed}
     shape = DataShape(channels=1 + seed % 3, height=16, width=16, classes=5, frames=frames)

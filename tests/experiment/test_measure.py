@@ -38,6 +38,7 @@ LADDER = {
     "model": {"name": "spikformer", "timesteps": 2, "dim": 16, "depth": 1, "heads": 2, "pools": 1},
     "ticket": {
         "name": "multisp",
+        "ranker": "selector",
         "density": 0.5,
         "keep": 0.5,
         "rungs": ["patch"],

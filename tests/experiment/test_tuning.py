@@ -199,7 +199,7 @@ def test_stages_that_train_the_same_kind_of_net_have_one_rate():
     ladder = varied(
         SMALL,
         model={"name": "spikformer", "width": 1.0, "dim": 16, "depth": 1, "heads": 2, "pools": 1},
-        ticket={"name": "multisp", "keep": 0.5},
+        ticket={"name": "multisp", "keep": 0.5, "ranker": "selector"},
         controls={},
     )
     of = {stage.name: rate_stage(ladder, stage).name for stage in stages_of(ladder)}

@@ -120,11 +120,15 @@ RECIPES: dict[str, dict[str, Any]] = {
                 "rungs": ["pepsp"],
                 "search": "two_stage",
                 "activation": "step",
+                "ranker": "selector",
             },
         }
     ),
     "patches, score found": _recipe(
-        **{**LADDER, "ticket": {"name": "patches", "keep": 0.5, "score": "auto", "density": 1.0}}
+        **{
+            **LADDER,
+            "ticket": {"name": "patches", "keep": 0.5, "score": "auto", "ranker": "selector"},
+        }
     ),
 }
 CUSTOM = _recipe(

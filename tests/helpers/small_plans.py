@@ -13,5 +13,11 @@ BASE: dict[str, Any] = {
 }
 LADDER: dict[str, Any] = {
     "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "width": 1.0},
-    "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "selector_share": 0.1},
+    "ticket": {
+        "name": "multisp",
+        "density": 0.5,
+        "keep": 0.5,
+        "ranker": "selector",
+        "selector_share": 0.1,
+    },
 }

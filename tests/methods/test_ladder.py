@@ -36,7 +36,13 @@ BASE = {
     "data": {"name": "digits", "train_limit": 120},
     "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 2},
     "neuron": {"name": "lif"},
-    "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
+    "ticket": {
+        "name": "multisp",
+        "density": 0.5,
+        "keep": 0.5,
+        "fine_tune_epochs": 1,
+        "ranker": "selector",
+    },
     "train": {"epochs": 2, "batch_size": 40, "tune": "off"},
 }
 SHAPE = DataShape(channels=1, height=8, width=8, classes=10)
@@ -84,6 +90,18 @@ def test_the_stages_of_a_whole_ladder_in_order():
         "multisp_finetuned",
         "multisp_finetune_control",
     )
+
+
+def test_a_net_that_ranks_by_itself_needs_no_selector():
+    own = recipe(ticket={"ranker": "own"})
+    assert names_of(own) == names()[1:]
+    for stage in stages_of(own):
+        assert "selector" not in stage.needs
+        model = build_network(own, SHAPE, stage.network(own))
+        assert model.own == (model.config.ranking == "firing_rate")
+        assert not [name for name in model.state_dict() if name.startswith("selector.")]
+    auto = names(ticket={"ranker": "own", "score": "auto"})
+    assert [n for n in auto if n.startswith("try_")] == ["try_firing_rate", "try_embedding_norm"]
 
 
 def test_options_add_and_remove_stages():
@@ -151,7 +169,7 @@ def test_sparsity_against_the_module_and_against_the_whole_net(found):
     )
     own = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("selector."))
     assert row["conv_pep_density"] == pytest.approx(1 - pruned / pep)
-    assert row["net_density"] == pytest.approx(1 - pruned / own)
+    assert row["net_density"] == pytest.approx(1 - pruned / every)
 
 
 def test_step_runs_conv_pep_once_and_has_half_the_dense_operations(found):
@@ -426,6 +444,9 @@ def test_a_selector_for_another_number_of_tokens_is_named(seed, tmp_path):
         ({"model": {"keep": 0.5}}, "model"),
         ({"model": {"activation": "step"}}, "model"),
         ({"ticket": {"rungs": []}}, "ticket.rungs"),
+        ({"model": {"ranker": "own"}}, "model"),
+        ({"ticket": {"ranker": "own", "score": "attention_last"}}, "ticket.score"),
+        ({"ticket": {"ranker": "own"}, "model": {"execution": "zero_fill"}}, "model.execution"),
     ],
 )
 def test_what_does_not_fit_is_named(sections, where):

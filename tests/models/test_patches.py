@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from spiketicket.data.batches import TrainBatches, ordered_batches
 from spiketicket.errors import UserError
+from spiketicket.measure.observe import observed
 from spiketicket.models import sdt, spikformer
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.patches import PlainRanking, kept_tokens, top_tokens
 from spiketicket.neurons import lif
-from spiketicket.recipe.shapes import SCORES
+from spiketicket.recipe.shapes import OWN_SCORES, SCORES
 from spiketicket.streams import SampleIds, announced, share
 from spiketicket.training.evaluate import evaluate
 
@@ -200,6 +201,52 @@ def columns(block, tokens, module):
             part = slice(head * size, (head + 1) * size)
             found += (q[t, :, :, part] @ k[t, :, :, part].transpose(1, 2)).sum(1)
     return found
+
+
+@pytest.mark.parametrize("module", [spikformer, sdt])
+@pytest.mark.parametrize("score", OWN_SCORES)
+def test_a_net_ranks_by_its_own_tokens_and_runs_its_encoder_on_the_best_alone(
+    module, score, images
+):
+    model = build(module, ranking=score, ranker="own", keep=0.5)
+    selected = build(module, ranking=score, keep=0.5)
+    assert model.selector is None
+    selected.selector.conv_pep.load_state_dict(model.conv_pep.state_dict())
+    frames, seen = images.unsqueeze(0), []
+    with torch.no_grad():
+        ids = top_tokens(selected.selector.rank(frames, 2), 8)
+        assert torch.equal(model.choose(frames, 2), ids)
+        tokens = model.conv_pep(frames, 2).flatten(3).transpose(2, 3)
+        model.encoder.blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        model(images)
+    index = ids.unsqueeze(-1).expand(len(tokens), -1, -1, 16)
+    assert torch.equal(seen[0], tokens.gather(2, index).expand(2, -1, -1, -1))
+
+
+def test_without_a_membrane_conv_pep_and_the_ranking_run_once_for_a_static_picture(images):
+    model = build(ranking="firing_rate", ranker="own", keep=0.5, activation="step", timesteps=4)
+    with observed(model) as seen:
+        model(images)
+    calls = {layer.name: layer.calls for layer in seen.operations().layers}
+    assert {n: c for n, c in calls.items() if n.startswith("conv_pep.")} == dict.fromkeys(
+        (n for n in calls if n.startswith("conv_pep.")), 1
+    )
+    assert calls["encoder.blocks.0.fc1.linear"] == 4
+    assert not [name for name in calls if "selector" in name]
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "text"),
+    [
+        ({"ranking": "attention_last"}, "model.ranking", "has firing_rate, embedding_norm"),
+        ({"ranking": "firing_rate", "execution": "isolated"}, "model.execution", "whole image"),
+        ({"ranking": "firing_rate", "execution": "zero_fill"}, "model.execution", "whole image"),
+    ],
+)
+def test_what_a_net_cannot_rank_by_itself_is_named_with_what_it_can(options, where, text):
+    with pytest.raises(UserError, match=text) as caught:
+        build(ranker="own", keep=0.5, **options)
+    assert caught.value.where == where
 
 
 def test_the_selector_is_never_trained(images):

@@ -23,7 +23,13 @@ LADDER: dict[str, Any] = {
     "data": {"name": "digits", "train_limit": 40},
     "model": {"name": "spikformer", "dim": 16, "depth": 1, "heads": 2, "pools": 1, "timesteps": 1},
     "neuron": {"name": "lif"},
-    "ticket": {"name": "multisp", "density": 0.5, "keep": 0.5, "fine_tune_epochs": 1},
+    "ticket": {
+        "name": "multisp",
+        "density": 0.5,
+        "keep": 0.5,
+        "fine_tune_epochs": 1,
+        "ranker": "selector",
+    },
     "train": {"epochs": 1, "batch_size": 40, "tune": "off"},
 }
 

@@ -96,13 +96,14 @@ def test_sharing_changes_no_byte(tmp_path, runs, ladder_runs, inline, content, k
     else:
         few = {
             "score": "auto",
+            "ranker": "own",
             "rungs": ["patch", "pepsp"],
             "patch_controls": ["random"],
             "fine_tune_epochs": 0,
         }
         made = ladder_runs("ticket.density=0.5,0.2", ticket=few)
-        tries = ("firing_rate", "embedding_norm", "attention_first", "attention_last")
-        common = ["selector", "dense", *(f"try_{s}" for s in tries), "patch", "patch_random"]
+        tries = ("firing_rate", "embedding_norm")
+        common = ["dense", *(f"try_{s}" for s in tries), "patch", "patch_random"]
     swept = inline()
     result = run_runs(made, tmp_path / "swept", swept)
     assert {row["state"] for row in result.rows} == {"done"}

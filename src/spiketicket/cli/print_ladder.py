@@ -7,6 +7,7 @@ from typing import Any
 
 from spiketicket.cli.console import print_line, print_table, time_text
 from spiketicket.machine.sizes import file_size
+from spiketicket.recipe.shapes import RANKER_OF_OLD
 from spiketicket.verdict.outcomes import COVERS
 
 GROUPS = {
@@ -18,11 +19,12 @@ GROUPS = {
     "selector": "selector",
 }
 _RULES = {
-    "firing_rate": "firing rate of its tokens in a trained selector",
-    "embedding_norm": "norm of its tokens in a trained selector",
-    "attention_first": "attention they get in a trained selector's first block",
-    "attention_last": "attention they get in a trained selector's last block",
+    "firing_rate": "firing rate of its tokens",
+    "embedding_norm": "norm of its tokens",
+    "attention_first": "attention they get in the first block",
+    "attention_last": "attention they get in the last block",
 }
+_WHERE = {"own": "in the net's own ConvPEP", "selector": "in a trained selector"}
 
 
 def is_ladder(stages: Sequence[Mapping[str, Any]]) -> bool:
@@ -135,7 +137,11 @@ def _kept(stages: Sequence[Mapping[str, Any]]) -> list[str]:
     if patch is None:
         return []
     tokens = patch["tokens"]
-    rules = {_RULES.get(r, r) for r in patch.get("rankings") or [patch["ranking"]]}
+    where = _WHERE[patch.get("ranker", RANKER_OF_OLD)]
+    rules = {
+        f"{_RULES[r]} {where}" if r in _RULES else r
+        for r in patch.get("rankings") or [patch["ranking"]]
+    }
     return [
         f"Kept: {tokens['kept']} of {tokens['of']} patches per image, by the "
         f"{' or the '.join(sorted(rules))}; the same rule in training, validation and test."

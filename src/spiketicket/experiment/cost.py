@@ -44,7 +44,7 @@ from spiketicket.methods.stages import Stage, halved, stages_of
 from spiketicket.methods.states import save_plain
 from spiketicket.models.of_ticket import to_ticket
 from spiketicket.recipe import Recipe, TrainConfig
-from spiketicket.recipe.shapes import SCORES
+from spiketicket.recipe.shapes import is_learned
 from spiketicket.training.forward import autocast
 from spiketicket.training.loop import Trainee
 from spiketicket.training.optimizer import make_optimizer
@@ -170,7 +170,7 @@ def _costly(inputs: StageInputs) -> dict[str, Any]:
         "judged": {k: train[k] for k in ("average", "bn_statistics") if k in train},
     }
     model = found.get("model", {})
-    if model.get("ranking") not in (None, "none", *SCORES):
+    if not is_learned(str(model.get("ranking"))) and model.get("ranking") not in (None, "none"):
         model["ranking"] = "without a selector"
     return found
 

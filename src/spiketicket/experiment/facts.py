@@ -61,13 +61,14 @@ def _patch_facts(model: nn.Module, ticket: Ticket, shape: DataShape) -> dict[str
         return {}
     pep = [layer for layer in ticket.layers if layer.name.startswith("conv_pep.")]
     size, kept = sum(layer.size for layer in pep), sum(layer.kept for layer in pep)
-    # The net whose sparsity is stated is the one that classifies, without its selector.
-    own = [(n, p) for n, p in model.named_parameters() if not n.startswith("selector.")]
-    net = sum(p.numel() for n, p in own if ".parametrizations." not in n)
+    # A selector is part of what a ticket needs, so that its weights count as all others do.
+    every = model.named_parameters()
+    net = sum(p.numel() for n, p in every if ".parametrizations." not in n)
     net += sum(layer.size for layer in ticket.layers)
     return {
         "tokens": {"kept": model.kept, "of": model.tokens},
         "ranking": model.config.ranking,
+        "ranker": model.config.ranker,
         "conv_pep_density": kept / size,
         "net_density": 1 - (size - kept) / net,
         "activation": model.config.activation,

@@ -18,6 +18,7 @@ from spiketicket.methods.stages import Stage
 _LADDER = (
     "tokens",
     "ranking",
+    "ranker",
     "conv_pep_density",
     "net_density",
     "activation",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from spiketicket.recipe.shapes import RANKER_OF_OLD
 from spiketicket.verdict.outcomes import Outcome
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -80,6 +81,7 @@ class Facts(_File):
     operations: dict[str, Operations | float] = {}
     ranking: str | None = None
     rankings: list[str] = []
+    ranker: str = RANKER_OF_OLD
     sample_passes: Count = 0
     is_search: bool = False
     search: dict[str, Any] = {}

@@ -73,17 +73,18 @@ def _layer(name: str, weight: Tensor, kept: int | None) -> LayerSparsity:
 def summary(
     layers: Mapping[str, LayerSparsity], ticket: Ticket, activation_sparsity: float
 ) -> dict[str, Any]:
-    """Totals over the net that classifies, without the selector of its patches.
+    """Totals over the net, the selector of its patches included where it has one.
 
     ``mask_density`` is over the layers the ticket lists; ``zero_weights`` is the share of zeros in
     the weights of all layers. ``entropy_bytes`` is what no code can beat on average for masks and
     signs of these counts, the rest of the file as it is; ``fp32_bytes`` the same with every weight
     as a float32.
     """
-    own = [layer for name, layer in layers.items() if not name.startswith("selector.")]
     sizes = describe(ticket)
     names = ("filters", "zero_filters", "channels", "zero_channels", "weights", "nonzero")
-    total = {key: sum(cast("int", getattr(layer, key)) for layer in own) for key in names}
+    total = {
+        key: sum(cast("int", getattr(layer, key)) for layer in layers.values()) for key in names
+    }
     return {
         "mask_density": sizes.density,
         "zero_weights": (total["weights"] - total["nonzero"]) / total["weights"],

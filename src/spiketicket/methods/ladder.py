@@ -34,7 +34,7 @@ from spiketicket.models.blocks import DataShape
 from spiketicket.models.prunable import prunable
 from spiketicket.models.transformer import SpikingTransformer, TransformerConfig
 from spiketicket.recipe import ModelConfig, Recipe
-from spiketicket.recipe.shapes import SCORES
+from spiketicket.recipe.shapes import scores_of
 from spiketicket.streams import Stream
 from spiketicket.ticket import Ticket
 from spiketicket.training.loop import Trainee
@@ -51,7 +51,9 @@ def check(recipe: Recipe, shape: DataShape) -> None:
     config = settings_of(recipe)
     for stage in stages(recipe):
         network = cast("TransformerConfig", stage.network(recipe))
-        rankings = SCORES if str(network.ranking) == "auto" else (network.ranking,)
+        rankings = (
+            scores_of(network.ranker) if str(network.ranking) == "auto" else (network.ranking,)
+        )
         for ranking in rankings:
             with torch.device("meta"):
                 made = build_network(recipe, shape, _ranked(network, ranking, recipe.seed))
@@ -103,8 +105,9 @@ def _keep_scores(scene: Scene, trainee: Trainee) -> dict[str, Any]:
 
 def chosen_score(scene: Scene) -> str:
     """For ``auto``, the score whose trial is best on validation, the earlier one in a tie."""
-    reached = {s: scene.earlier(f"try_{s}").validation_accuracy() for s in SCORES}
-    return max(SCORES, key=lambda s: reached[s])
+    scores = scores_of(scene.config.ranker)
+    reached = {s: scene.earlier(f"try_{s}").validation_accuracy() for s in scores}
+    return max(scores, key=lambda s: reached[s])
 
 
 def _attach(stage: Stage, scene: Scene, model: SpikingTransformer) -> Trainee:

@@ -1,9 +1,10 @@
 """Patch tickets: only the most informative patches of every image reach the encoder.
 
 Shen et al., "Data-Level Lottery Ticket Hypothesis for Vision Transformers", 2022; on spiking
-transformers: Cheng et al., IROS 2024. A trained selector ranks the patches, and the ticket's
-network is trained from scratch on the kept ones. The controls keep as many patches by other
-rules (see ``models/patches.py``); the selector is part of the ticket and of its cost.
+transformers: Cheng et al., IROS 2024. The network's own ConvPEP ranks the patches, or a selector
+that is trained before; the ticket's network is trained from scratch on the kept ones. The controls
+keep as many patches by other rules (see ``models/patches.py``); a selector is part of the ticket
+and of its cost.
 """
 
 from __future__ import annotations

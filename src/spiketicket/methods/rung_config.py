@@ -8,6 +8,7 @@ from annotated_types import Gt, Le
 
 from spiketicket.methods.weights import WeightStart
 from spiketicket.recipe import Epochs, MethodConfig
+from spiketicket.recipe.shapes import Ranker
 
 CHANGED: Final = {
     "shuffled": "mask shuffled, trained",
@@ -27,13 +28,16 @@ class LadderConfig(MethodConfig):
 
     keep: Annotated[float, Gt(0), Le(1)] = 0.5
     """Fraction of the tokens kept; the same rule in training, validation and test."""
+    ranker: Ranker = "own"
+    """Whose embeddings patches are ranked by: those of the net's own ConvPEP, as in the paper's
+    Algorithm 1, or those of a selector that is trained before and stays beside the net."""
     score: Literal["auto", "firing_rate", "embedding_norm", "attention_first", "attention_last"] = (
         "firing_rate"
     )
-    """What the trained selector ranks by; ``auto`` tries all four and takes the best by
-    validation accuracy."""
+    """What patches are ranked by, see :mod:`spiketicket.models.patches`; ``auto`` tries every score
+    of the ranker and takes the best by validation accuracy."""
     selector_share: Annotated[float, Gt(0), Le(1)] = 0.25
-    """Epochs of the selector, and of each trial of ``auto``, as a share of ``train.epochs``."""
+    """Epochs of a selector, and of each trial of ``auto``, as a share of ``train.epochs``."""
     patch_controls: tuple[PatchControl, ...] = ("random", "fixed", "center", "pixel_energy")
     """Choices of as many patches without a selector, each trained beside the patch ticket."""
     fine_tune_epochs: Epochs = 0

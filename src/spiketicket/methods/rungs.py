@@ -3,7 +3,7 @@
 Each is trained from scratch:
 
 dense                    every patch, ConvPEP dense
-selector                 a short training of the dense net, which ranks the patches
+selector                 a short training of the dense net, for ``ranker = "selector"``
 try_<score>              a short patch ticket a score, for ``score = "auto"``
 patch, patch_<rule>      the patch ticket, and as many patches kept by each control's rule
 pep_search               ConvPEP under a temporary linear head (``search = "two_stage"``)
@@ -31,7 +31,7 @@ from spiketicket.methods.rung_config import CHANGED
 from spiketicket.methods.stages import Role, Stage
 from spiketicket.models.transformer import TransformerConfig
 from spiketicket.recipe import Recipe
-from spiketicket.recipe.shapes import SCORES
+from spiketicket.recipe.shapes import RANKER_OF_OLD, is_learned, scores_of
 
 Pep = Literal[
     "dense",
@@ -57,6 +57,7 @@ _PATCH_TITLES = {
 _READ = (
     "name",
     "keep",
+    "ranker",
     "score",
     "selector_share",
     "patch_controls",
@@ -107,12 +108,14 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
             value=config.name,
             remedy='Use model.name = "spikformer" or "sdt", or ticket.name = "edge_popup"',
         )
-    if (model.keep, model.ranking, model.activation) != (1.0, "none", "as_neuron"):
+    theirs = (model.keep, model.ranking, model.ranker, model.activation)
+    if theirs != (1.0, "none", RANKER_OF_OLD, "as_neuron"):
         raise UserError(
-            "model.keep, model.ranking and model.activation are set by the ticket",
+            "model.keep, ranking, ranker and activation are set by the ticket",
             where="model",
-            remedy="Leave them out; set ticket.keep, score and activation",
+            remedy="Leave them out; set ticket.keep, score, ranker and activation",
         )
+    _check_score(config, model)
     if not config.rungs:
         raise UserError("names no rung", where="ticket.rungs", value=config.rungs)
     tuple(wanted(recipe))  # refuses a control that a ladder cannot have
@@ -123,14 +126,33 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
     return tuple(found)
 
 
+def _check_score(config: Any, model: TransformerConfig) -> None:
+    offered = scores_of(config.ranker)
+    if config.score not in (*offered, "auto"):
+        raise UserError(
+            f"is no score of the ranker {config.ranker!r}, which has {', '.join(offered)}",
+            where="ticket.score",
+            value=config.score,
+            remedy="Use one of them, or another ticket.ranker: own or selector",
+        )
+    if config.ranker == "own" and model.execution != "drop":
+        raise UserError(
+            "a net that ranks patches by its own ConvPEP must see the whole image",
+            where="model.execution",
+            value=model.execution,
+            remedy='Use "drop", or ticket.ranker = "selector"',
+        )
+
+
 def _before(recipe: Recipe) -> Iterator[Stage]:
     """What comes before the first rung."""
     config, epochs = settings_of(recipe), recipe.train.epochs
     short = _share(config.selector_share, epochs)
-    yield _stage(recipe, "selector", role="preparation", epochs=short, rate_of="dense")
+    if config.ranker == "selector":
+        yield _stage(recipe, "selector", role="preparation", epochs=short, rate_of="dense")
     if recipe.controls.dense:
         yield _stage(recipe, "dense", "dense, trained", role="control", epochs=epochs)
-    for score in SCORES if config.score == "auto" else ():
+    for score in scores_of(config.ranker) if config.score == "auto" else ():
         name = f"try_{score}"
         yield _stage(
             recipe,
@@ -254,8 +276,11 @@ def _stage(
     altered: dict[str, Any] = {"step": "neuron", **(change or {})}
     if ranking != "none":
         altered |= {"keep": config.keep, "ranking": ranking}
-    tried = tuple(f"try_{s}" for s in SCORES) if ranking == "auto" else ()
-    selector = ("selector",) if ranking in SCORES or ranking == "auto" else ()
+    learned = ranking == "auto" or is_learned(ranking)
+    if learned:
+        altered["ranker"] = config.ranker
+    tried = tuple(f"try_{s}" for s in scores_of(config.ranker)) if ranking == "auto" else ()
+    selector = ("selector",) if learned and config.ranker == "selector" else ()
     masked = pep in ("searched", "random_trained", "random_frozen")
     return Stage(
         name=name,

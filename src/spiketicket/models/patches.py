@@ -3,9 +3,10 @@
 Every ranking gives scores ``[B, N]``; the k tokens with the largest are kept, in the order of
 their positions, the same ones at every time step. Without a selector: ``random`` (drawn anew for
 every image of every epoch), ``fixed`` (one random set for all images), ``center`` and
-``pixel_energy`` (sum of squared deviations from the image's mean). With one (Shen et al. 2022):
-``firing_rate`` and ``embedding_norm`` of the tokens, and the column sums of ``Q K^T``, which say
-how much every token is attended to, in the ``first`` or ``last`` block.
+``pixel_energy`` (sum of squared deviations from the image's mean). By what was learned:
+``firing_rate`` and ``embedding_norm`` of the tokens, of the network's own ConvPEP (Cheng et al.
+2024, Algorithm 1) or of a selector's (Shen et al. 2022); of a selector also the column sums of
+``Q K^T``, which say how much every token is attended to, in the ``first`` or ``last`` block.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spiketicket.models.blocks import fire
-from spiketicket.recipe.shapes import Score
+from spiketicket.recipe.shapes import OWN_SCORES, Score
 from spiketicket.recipe.shapes import kept_tokens as kept_tokens  # noqa: PLC0414
 from spiketicket.streams import SampleIds, Stream, current
 
@@ -40,6 +41,18 @@ def top_tokens(scores: Tensor, kept: int) -> Tensor:
     """Ids int64 ``[B, k]`` of the largest scores ``[B, N]``, ascending; of equals the earlier."""
     order = torch.sort(scores.float(), dim=1, descending=True, stable=True).indices
     return order[:, :kept].sort(dim=1).values
+
+
+def token_scores(score: str, h: Tensor) -> Tensor:
+    """Scores ``[B, N]`` of ConvPEP's tokens ``[T or 1, B, D, h, w]``, spikes or their sums.
+
+    ``firing_rate`` is their mean over features and time steps, ``embedding_norm`` the Euclidean
+    norm of their mean over time steps. No gradient flows: a choice has none.
+    """
+    h = h.detach().float()
+    if score == "firing_rate":
+        return h.mean(dim=(0, 2)).flatten(1)
+    return h.mean(0).square().sum(1).sqrt().flatten(1)
 
 
 class PlainRanking(nn.Module):
@@ -111,11 +124,10 @@ class Selector(nn.Module):
     def rank(self, x: Tensor, steps: int) -> Tensor:
         """Scores ``[B, N]``."""
         h = cast("Tensor", self.conv_pep(x, steps))
-        if self.score == "firing_rate":
-            h = h if self.neuron is None else fire(h, self.neuron, steps)
-            return h.float().mean(dim=(0, 2)).flatten(1)
-        if self.score == "embedding_norm":
-            return h.float().mean(0).square().sum(1).sqrt().flatten(1)
+        if self.score in OWN_SCORES:
+            if self.score == "firing_rate" and self.neuron is not None:
+                h = fire(h, self.neuron, steps)
+            return token_scores(self.score, h)
         if h.shape[0] != steps:
             h = h.expand(steps, *h.shape[1:])
         tokens = h.flatten(3).transpose(2, 3)

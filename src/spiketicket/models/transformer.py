@@ -1,6 +1,9 @@
 """The frame of the spiking transformers: ConvPEP, token choice, encoder, head.
 
 x -> ConvPEP -> keep k of N tokens -> blocks -> mean over the k tokens and over T -> head
+
+Tokens ranked by the network's own ConvPEP cost nothing but their scores: where it has no membrane
+and the image is static, it and the ranking run once, and only the encoder at all time steps.
 """
 
 from __future__ import annotations
@@ -16,12 +19,19 @@ from torch.nn import functional
 from spiketicket.errors import UserError
 from spiketicket.models.blocks import DataShape, fire, make_neuron, time_first
 from spiketicket.models.conv_pep import ConvPEP
-from spiketicket.models.patches import PlainRanking, Ranking, Selector, kept_tokens, top_tokens
+from spiketicket.models.patches import (
+    PlainRanking,
+    Ranking,
+    Selector,
+    kept_tokens,
+    token_scores,
+    top_tokens,
+)
 from spiketicket.models.transformer_blocks import SpikeDrivenBlock, SpikingBlock
 from spiketicket.neurons.lif import Kernel
 from spiketicket.recipe import ModelConfig, NeuronConfig, shapes
 from spiketicket.recipe.registry import load
-from spiketicket.recipe.shapes import SCORES, Score
+from spiketicket.recipe.shapes import Ranker, Score, is_learned, scores_of
 
 
 class TransformerConfig(ModelConfig):
@@ -59,6 +69,9 @@ class TransformerConfig(ModelConfig):
     """Fraction of the tokens that reach the encoder."""
     ranking: Ranking = "none"
     """What tokens are kept by; see the methods ``patches`` and ``multisp``, which set it."""
+    ranker: Ranker = "selector"
+    """Whose embeddings the tokens are ranked by: the network's own ConvPEP, which then sees the
+    whole image, or a trained selector beside it, as the tickets of version 0.2 have."""
     ranking_seed: Annotated[int, Interval(ge=0, le=2**63 - 1)] = 0
     """Of the rankings ``random`` and ``fixed``."""
     execution: Literal["drop", "zero_fill", "isolated"] = "drop"
@@ -128,7 +141,10 @@ class SpikingTransformer(nn.Module):
         self.timesteps, self.config = config.timesteps, config
         self.grid = token_grid(config, shape)
         self.tokens = math.prod(self.grid)
-        learned = config.ranking in SCORES
+        learned = is_learned(config.ranking)
+        self.own = learned and config.ranker == "own"
+        if learned:
+            _check_offered(config)
         if config.ranking == "none" and config.keep < 1:
             raise UserError(
                 "fewer tokens need a ranking",
@@ -147,8 +163,11 @@ class SpikingTransformer(nn.Module):
             config.sizes()[0],
             shape.classes,
         )
-        self.selector = self._make_selector() if learned else None
+        self.selector = self._make_selector() if learned and not self.own else None
         plain = config.ranking != "none" and not learned
+        # Membrane potentials fire first where what is ranked by is how often tokens do.
+        fires = self.own and membrane and config.ranking == "firing_rate"
+        self.ranking_neuron = self._encoder_neuron() if fires else None
         self.plain_ranking = (
             PlainRanking(config.ranking, self.grid, config.ranking_seed) if plain else None
         )
@@ -156,8 +175,10 @@ class SpikingTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         steps = self.timesteps
         frames = time_first(x, steps)
-        ids = self.choose(frames, steps)
-        tokens = self.embed(frames, ids, steps)
+        if self.own:
+            tokens = self._chosen(self.conv_pep(frames, steps), steps)
+        else:
+            tokens = self.embed(frames, self.choose(frames, steps), steps)
         if tokens.shape[0] != steps:
             tokens = tokens.expand(steps, *tokens.shape[1:])
         logits: Tensor = self.encoder(tokens, steps)
@@ -165,6 +186,8 @@ class SpikingTransformer(nn.Module):
 
     def choose(self, frames: Tensor, steps: int) -> Tensor | None:
         """Ids int64 ``[B, k]`` of the tokens kept, ascending, or None where all are."""
+        if self.own:
+            return self._own_choice(self.conv_pep(frames, steps), steps)
         if self.selector is not None:
             scores = self.selector.rank(frames, steps)
         elif self.plain_ranking is not None:
@@ -172,6 +195,16 @@ class SpikingTransformer(nn.Module):
         else:
             return None
         return top_tokens(scores, self.kept)
+
+    def _own_choice(self, h: Tensor, steps: int) -> Tensor:
+        """Ids of the best of ConvPEP's tokens ``[T or 1, B, D, h, w]``."""
+        neuron = self.ranking_neuron
+        spikes = h if neuron is None else fire(h.detach(), neuron, steps)
+        return top_tokens(token_scores(self.config.ranking, spikes), self.kept)
+
+    def _chosen(self, h: Tensor, steps: int) -> Tensor:
+        """The best tokens ``[T or 1, B, k, D]`` by their own embeddings."""
+        return _gather(_as_tokens(h), self._own_choice(h, steps))
 
     def embed(self, frames: Tensor, ids: Tensor | None, steps: int) -> Tensor:
         """Kept tokens ``[T or 1, B, k, D]``."""
@@ -190,8 +223,7 @@ class SpikingTransformer(nn.Module):
         return _gather(self._tokens(frames, steps), ids)
 
     def _tokens(self, frames: Tensor, steps: int) -> Tensor:
-        h: Tensor = self.conv_pep(frames, steps)
-        return h.flatten(3).transpose(2, 3)
+        return _as_tokens(self.conv_pep(frames, steps))
 
     def _make_conv_pep(self, activation: str) -> ConvPEP:
         config, neuron, shape, kernel, membrane = self._parts
@@ -278,6 +310,29 @@ class SpikingTransformer(nn.Module):
                 + steps * inner
             )
         return groups
+
+
+def _check_offered(config: TransformerConfig) -> None:
+    """Refuse a score that this ranker does not have, or an image that it must see whole."""
+    offered = scores_of(config.ranker)
+    if config.ranking not in offered:
+        raise UserError(
+            f"is no score of the ranker {config.ranker!r}, which has {', '.join(offered)}",
+            where="model.ranking",
+            value=config.ranking,
+            remedy="Use one of them, or another model.ranker: own or selector",
+        )
+    if config.ranker == "own" and config.execution != "drop":
+        raise UserError(
+            "ConvPEP must see the whole image to rank its patches itself",
+            where="model.execution",
+            value=config.execution,
+            remedy='Use "drop", or model.ranker = "selector"',
+        )
+
+
+def _as_tokens(h: Tensor) -> Tensor:
+    return h.flatten(3).transpose(2, 3)
 
 
 def _pep_macs(convs: list[int], steps: int, remembers: bool, *, static: bool) -> int:

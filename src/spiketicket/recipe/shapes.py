@@ -229,3 +229,20 @@ Score = Literal["firing_rate", "embedding_norm", "attention_first", "attention_l
 
 SCORES: tuple[Score, ...] = get_args(Score)
 """What a trained selector can rank patches by."""
+OwnScore = Literal["firing_rate", "embedding_norm"]
+OWN_SCORES: tuple[OwnScore, ...] = get_args(OwnScore)
+"""What a network can rank patches by with its own ConvPEP."""
+Ranker = Literal["own", "selector"]
+RANKERS: tuple[Ranker, ...] = get_args(Ranker)
+RANKER_OF_OLD: Ranker = "selector"
+"""Of tickets that do not name it."""
+
+
+def scores_of(ranker: str) -> tuple[str, ...]:
+    """The scores that a ranker can offer."""
+    return OWN_SCORES if ranker == "own" else SCORES
+
+
+def is_learned(ranking: str) -> bool:
+    """Whether patches are ranked by what a network learned, and not by a plain rule."""
+    return ranking in SCORES or ranking in OWN_SCORES

@@ -116,7 +116,7 @@ def _transformer(model: Settings, shape: DataShape) -> Weights:
     hidden, ranking = round(dim * model.get("mlp_ratio", 4.0)), model.get("ranking", "none")
     read = {"attention_first": min(depth, 1), "attention_last": depth}.get(ranking, 0)
     for prefix, blocks in (("", depth), ("selector.", read)):
-        if prefix and ranking not in SCORES:
+        if prefix and (ranking not in SCORES or model.get("ranker") == "own"):
             continue  # else a trained selector: a second ConvPEP, and the blocks it reads
         for i, (inputs, outs) in enumerate(
             pairwise((shape.channels, dim // 8, dim // 4, dim // 2, dim))

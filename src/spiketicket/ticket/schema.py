@@ -83,7 +83,9 @@ _MODEL = _Model(
         "rescale": Flag(),
         "pool_kernel": Whole(2, 3),
         "ranking_seed": Whole(),
-        **dict.fromkeys(("attention", "activation", "step", "ranking", "execution"), _WORD),
+        **dict.fromkeys(
+            ("attention", "activation", "step", "ranker", "ranking", "execution"), _WORD
+        ),
     }
 )
 _PAIR = Items(Whole(0, 65536), 2)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spiketicket.engine import ops
 from spiketicket.errors import UserError
+from spiketicket.recipe.shapes import OWN_SCORES
 from spiketicket.streams import Stream
 
 if TYPE_CHECKING:
@@ -58,15 +59,21 @@ def _center(grid: tuple[int, int]) -> NDArray[np.float32]:
     return near
 
 
+def token_scores(parts: Parts, ranking: str, h: int, neuron: str) -> int:
+    """The scores of ConvPEP's tokens; ``neuron`` names what fires where they are potentials."""
+    net = parts.net
+    if ranking == "firing_rate":
+        h = net.fire(net.neuron, neuron, h) if parts.membrane else h
+        return net.builder.add(ops.Score, h, kind=ops.ScoreKind.FIRING_RATE)
+    return net.builder.add(ops.Score, h, kind=ops.ScoreKind.EMBEDDING_NORM)
+
+
 def _selector(parts: Parts, ranking: str) -> int:
     """The scores of the trained selector."""
     net = parts.net
     h = parts.conv_pep("selector.conv_pep", net.input, net.neuron)
-    if ranking == "firing_rate":
-        h = net.fire(net.neuron, "selector.neuron", h) if parts.membrane else h
-        return net.builder.add(ops.Score, h, kind=ops.ScoreKind.FIRING_RATE)
-    if ranking == "embedding_norm":
-        return net.builder.add(ops.Score, h, kind=ops.ScoreKind.EMBEDDING_NORM)
+    if ranking in OWN_SCORES:
+        return token_scores(parts, ranking, h, "selector.neuron")
     read = 1 if ranking == "attention_first" else parts.depth
     if not parts.depth:
         raise UserError("there is no block to read", where="model.ranking", value=ranking)

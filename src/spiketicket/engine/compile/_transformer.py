@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from spiketicket.engine import ops
 from spiketicket.engine.compile._parts import Parts
-from spiketicket.engine.compile._patches import choose_tokens
+from spiketicket.engine.compile._patches import choose_tokens, token_scores
 from spiketicket.engine.compile.net import Net
 from spiketicket.engine.compile.settings import NEURONS, NeuronSettings, Table
 from spiketicket.engine.ops import NeuronKind
@@ -18,11 +18,16 @@ from spiketicket.engine.program import Kind
 from spiketicket.errors import UserError
 from spiketicket.recipe.shapes import (
     CONV_PEP_STAGES,
+    OWN_SCORES,
+    RANKER_OF_OLD,
+    RANKERS,
     TRANSFORMER_PRESETS,
     conv_pep_pools,
+    is_learned,
     kept_tokens,
     token_grid,
 )
+from spiketicket.ticket import TicketError
 
 _RANKINGS = (
     "none",
@@ -59,14 +64,24 @@ def compile_transformer(net: Net, model: Table, *, membrane: bool) -> None:
     tokens = math.prod(grid)
     kept = tokens if ranking == "none" else kept_tokens(tokens, keep)
 
+    own = model.text("ranker", RANKERS, RANKER_OF_OLD) == "own" and is_learned(ranking)
     image, ids = net.input, None
-    if ranking != "none":
+    if own and (ranking not in OWN_SCORES or execution != "drop"):
+        raise TicketError(
+            "patches ranked by the network's own ConvPEP cannot be chosen so",
+            where="model.ranking",
+            value=ranking if execution == "drop" else execution,
+            remedy=f'They are ranked by {", ".join(OWN_SCORES)}, with execution "drop"',
+        )
+    if ranking != "none" and not own:
         _refuse_isolated(execution)
         _refuse_spikes(net, ranking, execution)
         ids = choose_tokens(parts, ranking, seed, grid, kept)
         if execution == "zero_fill" and ids is not None:
             image = net.builder.add(ops.ZeroFill, image, ids, rows=grid[0], columns=grid[1])
     x = parts.conv_pep("conv_pep", image, activation)
+    if own and kept < tokens:
+        ids = net.builder.add(ops.TopK, token_scores(parts, ranking, x, "ranking_neuron"), k=kept)
     if ids is not None:
         x = net.builder.add(ops.Gather, x, ids)
     gain = tokens / kept if rescale else 1.0
