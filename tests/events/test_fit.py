@@ -105,7 +105,7 @@ def test_a_mismatch_that_nothing_helps():
 @pytest.mark.parametrize("chunk", [1, 7, 400])
 def test_statistics_by_chunks_are_those_of_the_whole(chunk):
     events = drawn(sensor=(8, 6))
-    numbers = Statistics((8, 6))
+    numbers = Statistics(sensor=(8, 6))
     for start in range(0, 400, chunk):
         numbers.add(Events(events.data[start : start + chunk], 8, 6))
     facts = numbers.facts()
@@ -127,7 +127,7 @@ def test_statistics_of_hot_pixels_gaps_and_resets():
     rows = [(1000 * i, i % 50, i // 50, 1) for i in range(100)]
     rows += [(100_000 + i, 7, 9, 0) for i in range(300)]
     rows += [(400_000, 1, 1, 1), (600_000, 1, 1, 1)]
-    numbers = Statistics((64, 48))
+    numbers = Statistics(sensor=(64, 48))
     numbers.add(recording(rows))
     numbers.add(recording([(5, 1, 1, 1), (105, 1, 1, 1)]))
     facts = numbers.facts()

@@ -83,7 +83,7 @@ def _read(path: Path, sensor: tuple[int, int] | None = None) -> None:
     with limited("iter_chunks"):
         chunks = iter_chunks(path, sensor=sensor)
         if chunks.sensor[0] * chunks.sensor[1] <= 1 << 18:
-            numbers = Statistics(chunks.sensor)
+            numbers = Statistics(sensor=chunks.sensor)
             for part in chunks:
                 numbers.add(part)
             assert numbers.facts()["events"] == int(numbers.counts.sum())

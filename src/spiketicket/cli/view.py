@@ -146,7 +146,7 @@ def _numbers(source: _Source) -> tuple[Statistics, list[str]]:
 
     notes: list[str] = []
     size, chunks = source.chunks(notes)
-    numbers = Statistics(size)
+    numbers = Statistics(sensor=size)
     for events in chunks:
         numbers.add(events)
     if not numbers.events:

@@ -19,7 +19,7 @@ PEAK_US: Final = 10_000
 _MOST_HOT: Final = 10
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Statistics:
     """Counts over a recording of ``sensor``; :meth:`add` its events in order of time.
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from spiketicket.errors import UserError
+from spiketicket.errors import UserError, argument
 from spiketicket.events import EVENT, EventArray
 
 HEADER_BYTES: Final = 192
@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() != ".npy":
             what = "a recording of what came in is named .npy"
-            raise UserError(what, where="--record", value=str(path))
+            raise UserError(what, where=argument("record"), value=str(path))
         try:
             self._file = path.open("xb")
         except FileExistsError:

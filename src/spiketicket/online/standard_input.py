@@ -1,4 +1,4 @@
-"""Events from standard input: lines of text ``t x y p``, or what ``--record`` has written.
+"""Events from standard input: lines of text ``t x y p``, or what ``live`` has recorded.
 
 Lines are microseconds, column, row, and polarity (1 or 0, or -1), between spaces or commas, as
 AEStream's ``output stdout`` writes them. A line that is none is left out, and counted.

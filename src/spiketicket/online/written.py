@@ -1,4 +1,4 @@
-"""What ``--record`` has written, played in the order in which it came."""
+"""What ``live`` has recorded, played in the order in which it came."""
 
 from __future__ import annotations
 
