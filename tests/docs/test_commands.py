@@ -69,6 +69,7 @@ LINES_NOT_RUN = {
     ),
     "spiketicket export my.ticket --to hub -o folder --push user/name": "goes to the network",
     "spiketicket zoo eval cifar10": "data that is not shipped; benchmarks/zoo.py",
+    "spiketicket export nmnist1k-vgg --to web -o events --sample recording.bin": "test_web.py",
     "spiketicket export my.ticket --to onnx -o out": "tests/export/test_onnx_torch.py",
     "spiketicket run runs/pictures-*/pictures-seed0.ticket pictures/test": "cli/test_places.py",
     "spiketicket export runs/pictures-*/pictures-seed0.ticket --to c -o firmware": "test_c_tickets",
