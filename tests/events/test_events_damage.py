@@ -194,7 +194,7 @@ def test_a_bin_file_may_begin_with_any_address(tmp_path: Path, encode: Any) -> N
 def test_what_is_no_file(tmp_path: Path) -> None:
     assert "a.bin: cannot be read: No such file" in error(tmp_path / "a.bin")
     (tmp_path / "b.bin").mkdir()
-    assert "b.bin: is not a file" in error(tmp_path / "b.bin")
+    assert "b.bin: is a folder, and no bag of ROS 2" in error(tmp_path / "b.bin")
     os.mkfifo(tmp_path / "c.bin")
     assert "c.bin: is not a file" in error(tmp_path / "c.bin")
     (tmp_path / "d.bin").write_bytes(b"12345")

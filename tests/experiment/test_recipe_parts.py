@@ -115,7 +115,6 @@ def test_test_time_flip_is_a_row_of_its_own_and_no_part_of_the_verdict(found, ca
         plain = torch.cat([a for a, _ in logits]).argmax(1)
         np.testing.assert_array_equal(np.load(place / "predictions.npy"), plain.numpy())
     ticket = result["stages"][0]
-    assert ticket["test_accuracy_flip"] != ticket["test_accuracy"]
     compared = result["verdict"]["comparisons"]["dense"]
     assert compared["ticket_accuracy"] == pytest.approx(ticket["test_accuracy"][0])
     print_find(result)

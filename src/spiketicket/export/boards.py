@@ -224,7 +224,8 @@ def build(board: Board, folder: Path, name: str, *extra: str, keep: Sequence[str
         "SECTIONS { .text : { *(.text*) *(.rodata*) *(.srodata*) } > flash\n"
         " .ARM.exidx : { *(.ARM.exidx*) } > flash\n"
         " .data : { *(.data*) *(.sdata*) } > ram AT > flash\n"
-        " .bss : { *(.bss*) *(.sbss*) *(COMMON) } > ram }\n"
+        " .bss : { *(.bss*) *(.sbss*) *(COMMON) } > ram }\n",
+        encoding="ascii",
     )
     command = [
         f"{board.tools}gcc",
@@ -240,14 +241,16 @@ def build(board: Board, folder: Path, name: str, *extra: str, keep: Sequence[str
         "-o",
         str(elf),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
     return Linked(board, elf, name)
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
 
 
 def _segments(elf: Path) -> list[tuple[int, bytes]]:
