@@ -138,6 +138,9 @@ def layer_arrays(layer: dict[str, Any], row: str) -> dict[str, tuple[str, list[i
         kinds[f"alpha/{name}"] = ("float32", [])
     if part == "v":
         kinds[f"values/{name}"] = ("float32", [kept])
+    elif part == "c":
+        kinds[f"codes/{name}"] = ("int8", [kept])
+        kinds[f"scales/{name}"] = ("float32", [layer["shape"][0]])
     elif part == "s":
         kinds[f"signs/{name}"] = ("uint8", [-(-kept // 8)])
     else:
@@ -154,8 +157,9 @@ def read_layer(
     """A layer's weights; puts its arrays, as format 1 has them, into ``plain``."""
     name, kept, size = layer["name"], layer["kept"], math.prod(layer["shape"])
     version = metadata["format_version"]
-    if version == 3 and layer["kind"] == "float" and f"mask/{name}" not in arrays:
-        require(arrays[f"values/{name}"].shape == [size], f"{name}: has no mask")
+    numbers = f"codes/{name}" if layer["kind"] == "int8" else f"values/{name}"
+    if version == 3 and layer["kind"] != "binary" and f"mask/{name}" not in arrays:
+        require(arrays[numbers].shape == [size], f"{name}: has no mask")
         mask = [1] * size
     else:
         coded = bytes(arrays.pop(f"mask/{name}").numbers("uint8"))
@@ -164,8 +168,15 @@ def read_layer(
     require(len(places) == kept, f"{name}: kept is another number")
     plain[f"mask/{name}"] = bitmap(mask)
     if layer["kind"] == "float":
-        plain[f"values/{name}"] = values = arrays.pop(f"values/{name}")
+        plain[numbers] = values = arrays.pop(numbers)
         weights = list(values.numbers("float32", [kept]))
+    elif layer["kind"] == "int8":
+        plain[numbers] = codes = arrays.pop(numbers)
+        plain[f"scales/{name}"] = scales = arrays.pop(f"scales/{name}")
+        row = scales.numbers("float32", layer["shape"][:1])
+        at = size // len(row)  # weights of an output channel
+        pairs = zip(places, codes.numbers("int8", [kept]), strict=True)
+        weights = [float32(code * row[place // at]) for place, code in pairs]
     else:
         signs = read_signs(name, places, arrays, metadata)
         plain[f"signs/{name}"] = bitmap(signs)
@@ -177,6 +188,12 @@ def read_layer(
     for place, weight in zip(places, weights, strict=True):
         dense[place] = weight
     return dense
+
+
+def float32(number: float) -> float:
+    """Rounded to a float32."""
+    (rounded,) = struct.unpack("<f", struct.pack("<f", number))
+    return float(rounded)
 
 
 def read_mask(coded: bytes, size: int, kept: int) -> list[int]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spiketicket.recipe import load_recipe
     from spiketicket.sweep import sweep_recipe
     from spiketicket.ticket import Ticket, read_metadata
+    from spiketicket.ticket.int8 import quantised
 
 
 # The only place that is before PyTorch in every process of ours. Where a program has loaded PyTorch
@@ -47,6 +48,7 @@ _HOME = {
     "live": "online.session",
     "load_into": "models.of_ticket",
     "load_recipe": "recipe",
+    "quantised": "ticket.int8",
     "read_metadata": "ticket",
     "remove_masks": "models.of_ticket",
     "reset_state": "experiment.search",
@@ -72,6 +74,7 @@ __all__ = [
     "live",
     "load_into",
     "load_recipe",
+    "quantised",
     "read_metadata",
     "remove_masks",
     "reset_state",

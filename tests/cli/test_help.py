@@ -35,6 +35,7 @@ COMMANDS = [
     "show",
     "verify",
     "pack",
+    "quantise",
     "export",
     "data",
     "zoo",

@@ -55,6 +55,9 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "reproduce": Listed("reproduce", "reproduce", ("spiketicket reproduce --list",)),
     },
     "Ship": {
+        "quantise": Listed(
+            "quantise", "quantise", ("spiketicket quantise my.ticket -o int8.ticket",)
+        ),
         "pack": Listed("pack", "pack", ("spiketicket pack my.ticket -o small.ticket",)),
         "export": Listed("export", "export", ("spiketicket export my.ticket --to c -o out",)),
         "zoo": Listed("zoo", "app"),

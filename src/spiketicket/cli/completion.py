@@ -102,7 +102,9 @@ def _names() -> dict[str, Mapping[str, str]]:
     data = dict.fromkeys(registry.names("data"), "dataset")
     return {
         **dict.fromkeys(("find", "train", "sweep", "compare"), recipes),
-        **dict.fromkeys(("run", "show", "eval", "measure", "verify", "bench", "pack"), tickets),
+        **dict.fromkeys(
+            ("run", "show", "eval", "measure", "verify", "bench", "pack", "quantise"), tickets
+        ),
         "export": tickets,
         **{f"zoo {name}": tickets for name in ("path", "eval")},
         **{f"data {name}": data for name in ("check", "get")},

@@ -191,7 +191,9 @@ def weights_check(ticket: Ticket) -> Check:
     method, stage = _method(ticket), ticket.stage
     within, signed = _frozen(method, stage), signs_searched(ticket.metadata)
     layers = [
-        layer for layer in ticket.layers if within is not None and layer.name.startswith(within)
+        layer
+        for layer in ticket.layers
+        if within is not None and layer.name.startswith(within) and layer.kind != "int8"
     ]
     if within is None or not layers:
         what = f"{stage} of {method.get('name')}: trained, not drawn; the seed gives their start"

@@ -92,7 +92,8 @@ class _Layer:
 
     def result(self, name: str, images: int) -> LayerOperations:
         analog = KINDS[self.kind] == "analog"
-        kind = {nn.Conv2d: "conv", nn.Linear: "linear"}.get(type(self.module), "attention")
+        kinds = {nn.Conv2d: "conv", nn.Linear: "linear"}
+        kind = next((k for c, k in kinds.items() if isinstance(self.module, c)), "attention")
         return LayerOperations(
             name=name,
             group=self.group,

@@ -19,6 +19,7 @@ from spiketicket.errors import UserError, argument
 from spiketicket.machine.typed import typed
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.encoder import build_model, encoder_of
+from spiketicket.models.int8 import hold_codes
 from spiketicket.models.prunable import PRUNABLE, TrainedWeight
 from spiketicket.models.traced.network import traced_network
 from spiketicket.neurons.lif import Kernel
@@ -189,7 +190,7 @@ def from_ticket(
     ticket = as_ticket(ticket)
     check_network(ticket.metadata)
     if not network and has_layers(ticket.metadata):
-        return traced_network(ticket)
+        return _with_codes(traced_network(ticket), ticket)
     if name := custom_name(ticket):
         if network != name:
             raise TicketError(
@@ -207,7 +208,7 @@ def from_ticket(
     expected |= {f"{layer}.weight": shape for layer, shape in layers.items()}
     if sizes != expected:
         raise TicketError(MISFIT, value=_network_name(ticket))
-    return load_into(_network(ticket, kernel), ticket).eval()
+    return _with_codes(load_into(_network(ticket, kernel), ticket), ticket).eval()
 
 
 def _custom_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Module:
@@ -223,7 +224,18 @@ def _custom_network(ticket: Ticket, kernel: Kernel, consent: Consent) -> nn.Modu
     options = stated if consent.options is None else consent.options
     named = {**model, "name": consent.network, "options": dict(options)}
     with given(consent):
-        return load_into(_network(ticket, kernel, named), ticket).eval()
+        made = load_into(_network(ticket, kernel, named), ticket)
+        return _with_codes(made, ticket).eval()
+
+
+def _with_codes(model: nn.Module, ticket: Ticket) -> nn.Module:
+    """The network, whose int8 layers compute as :mod:`spiketicket.models.int8` says."""
+    for layer in ticket.layers:
+        if layer.codes is not None and layer.scales is not None:
+            held = model.get_submodule(layer.name)
+            codes, scales = (torch.from_numpy(a.copy()) for a in (layer.codes, layer.scales))
+            hold_codes(held, codes, scales)
+    return model
 
 
 def _network(ticket: Ticket, kernel: Kernel, custom: Mapping[str, Any] | None = None) -> nn.Module:

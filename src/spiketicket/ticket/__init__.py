@@ -11,6 +11,8 @@ follow (see ``container.py``). For a layer called ``features.0.conv`` it stores
                              ``drawn_signs.py``      (where the metadata's seed draws them)
     alpha/features.0.conv    one float32                                  (binary layers)
     values/features.0.conv   one float32 a kept weight, in order          (float layers)
+    codes/features.0.conv    one int8 a kept weight, in order             (int8 layers)
+    scales/features.0.conv   one float32 an output channel                (int8 layers)
 
 and every other entry of the network's state dict (BatchNorm statistics, biases, layers that were
 not pruned) as ``state/<key>``. The JSON holds ``format_version``, ``layers`` (name, shape, kind,

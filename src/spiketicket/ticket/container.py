@@ -7,8 +7,9 @@
 
 The head is a list of four: the ticket's metadata, and three that say what the arrays are:
 
-    coded    for each layer, how many bytes its mask has, and ``s``, ``d`` or ``v`` for stored
-             signs, drawn signs or values; ``"v"`` alone has no mask, and ``""`` is in ``state``
+    coded    for each layer, how many bytes its mask has, and ``s``, ``d``, ``v`` or ``c`` for
+             stored signs, drawn signs, values, or codes and scales; ``"v"`` or ``"c"`` alone has no
+             mask, and ``""`` is in ``state``
     norms    BatchNorm by module: its channels, in a list where it has a scale and a shift
     state    every other array by name: its type and shape, or the length of a float32 vector
 
@@ -207,7 +208,7 @@ def _row(entry: Any, specs: Mapping[str, Spec]) -> str:
         return ""
     if not (alpha is None or (isinstance(alpha, float) and abs(alpha) < 1e30)):
         return ""
-    has = [part for part in ("signs", "drawn", "values") if f"{part}/{name}" in specs]
+    has = [part for part in ("signs", "drawn", "values", "codes") if f"{part}/{name}" in specs]
     if len(has) != 1:
         return ""
     mask = specs.get(f"mask/{name}")
@@ -226,7 +227,7 @@ def _layer_specs(entry: Any, row: object) -> dict[str, Spec]:
         or not (alpha is None or (type(alpha) in (int, float) and abs(alpha) < 1e30))
         or len(mask) > 13
         or not (mask.isdigit() or not mask)
-        or part not in "sdv"
+        or part not in "sdvc"
     ):
         raise ValueError(f"says not what a layer's arrays are: {row[:50]!r}")
     specs: dict[str, Spec] = {}
@@ -236,6 +237,11 @@ def _layer_specs(entry: Any, row: object) -> dict[str, Spec]:
         specs[f"alpha/{name}"] = (np.dtype(np.float32), ())
     if part == "v":
         specs[f"values/{name}"] = (np.dtype(np.float32), (kept,))
+    elif part == "c":
+        shape = entry.get("shape")
+        outputs = _length(shape[0] if isinstance(shape, list) and shape else None)
+        specs[f"codes/{name}"] = (np.dtype(np.int8), (kept,))
+        specs[f"scales/{name}"] = (np.dtype(np.float32), (outputs,))
     elif part == "s":
         specs[f"signs/{name}"] = (np.dtype(np.uint8), (-(-kept // 8),))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, cast
 
 import numpy as np
 
@@ -21,19 +21,32 @@ if TYPE_CHECKING:
 
 _NONE: codec.Array = np.empty(0, np.bool_)
 
+LayerKind = Literal["binary", "float", "int8"]
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "binary": ("alpha", "signs"),
+    "float": ("values",),
+    "int8": ("codes", "scales"),
+}
+"""What a layer of each kind takes beside its mask."""
+MAX_CODE: Final = 127
+_ALL_PARTS: Final = [part for parts in PARTS.values() for part in parts]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TicketLayer(Drawn):
-    """One pruned layer, whose weight is alpha * sign * mask, or value * mask.
+    """One layer, whose weight is alpha * sign * mask, value * mask, or scale * code * mask.
 
     Args:
         name: module path, e.g. ``features.0.conv``; the weight's key is ``name + ".weight"``.
         shape: shape of the weight.
-        kind: ``binary`` (takes ``alpha`` and ``signs``) or ``float`` (takes ``values``).
+        kind: ``binary`` (takes ``alpha`` and ``signs``), ``float`` (takes ``values``) or ``int8``
+            (takes ``codes`` and ``scales``).
         mask: bool array of ``shape``, true where the weight is kept.
         alpha: scale of a binary layer, rounded to float32; finite and not negative.
         signs: int8 array of ``shape``: -1 or +1 where kept, 0 elsewhere.
         values: float32 array of ``shape``: finite where kept, 0 elsewhere.
+        codes: int8 array of ``shape``: -127 to 127 where kept, 0 elsewhere.
+        scales: float32 array ``[shape[0]]``, finite and positive: one of each output channel.
 
     The arrays are copied and made read-only. Raises TicketError for anything else.
     """
@@ -42,31 +55,40 @@ class TicketLayer(Drawn):
 
     name: str
     shape: tuple[int, ...]
-    kind: Literal["binary", "float"]
+    kind: LayerKind
     mask: NDArray[np.bool_]
     alpha: float | None = None
     signs: NDArray[np.int8] | None = None
     values: NDArray[np.float32] | None = None
+    codes: NDArray[np.int8] | None = None
+    scales: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         codec.entry_count(self.shape, self.name)
         object.__setattr__(self, "shape", tuple(self.shape))
         mask = self._own("mask", np.bool_)
-        if self.kind == "binary" and self.values is None:
+        self._check_parts()
+        if self.kind == "binary":
             signs = self._own("signs", np.int8)
             if not np.array_equal(np.abs(signs).view(np.uint8), mask.view(np.uint8)):
                 self._refuse("signs must be -1 or +1 where the mask keeps, 0 elsewhere")
             alpha = self._scale()
             object.__setattr__(self, "alpha", alpha)
-        elif self.kind == "float" and self.signs is None and self.alpha is None:
-            values = self._own("values", np.float32)
-            if not np.isfinite(values).all():
+            return
+        part = "values" if self.kind == "float" else "codes"
+        numbers = self._own(part, np.float32 if self.kind == "float" else np.int8)
+        if np.any((numbers != 0) & ~mask):
+            self._refuse(f"{part} must be 0 where the mask prunes")
+        if self.kind == "float":
+            if not np.isfinite(numbers).all():
                 self._refuse("values must be finite")
-            if np.any((values != 0) & ~mask):
-                self._refuse("values must be 0 where the mask prunes")
-        else:
-            self._refuse("kind binary takes alpha and signs, kind float takes values", self.kind)
+            return
+        if numbers.min() < -MAX_CODE:
+            self._refuse(f"codes must be -{MAX_CODE} to {MAX_CODE}", int(numbers.min()))
+        scales = self._own("scales", np.float32, self.shape[:1])
+        if not (np.isfinite(scales) & (scales > 0)).all():
+            self._refuse("scales must be finite and positive")
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))
@@ -94,15 +116,29 @@ class TicketLayer(Drawn):
         """The layer's weight, a new float32 array of ``shape``: exactly what was searched."""
         if self.values is not None:
             return np.where(self.mask, self.values, np.float32(0.0))
+        if self.codes is not None:
+            scales = cast("NDArray[np.float32]", self.scales)
+            columns = scales.reshape(-1, *[1] * (len(self.shape) - 1))
+            return np.multiply(self.codes, columns, dtype=np.float32)
         signs, alpha = cast("NDArray[np.int8]", self.signs), np.float32(cast("float", self.alpha))
         return np.multiply(signs, alpha, dtype=np.float32)
 
-    def _own(self, attribute: str, dtype: type[np.generic]) -> Any:
+    def _check_parts(self) -> None:
+        """The parts of this kind of layer are given, and none of another."""
+        parts = PARTS.get(self.kind)
+        given = {part for part in _ALL_PARTS if getattr(self, part) is not None}
+        if parts is None or not given <= set(parts):
+            told = ", ".join(f"kind {kind} takes {' and '.join(p)}" for kind, p in PARTS.items())
+            self._refuse(told, self.kind)
+
+    def _own(
+        self, attribute: str, dtype: type[np.generic], shape: tuple[int, ...] | None = None
+    ) -> Any:
         """Check an array argument, keep a read-only copy of it and return that."""
-        given = getattr(self, attribute)
-        if not isinstance(given, np.ndarray) or given.dtype != dtype or given.shape != self.shape:
+        given, shape = getattr(self, attribute), self.shape if shape is None else shape
+        if not isinstance(given, np.ndarray) or given.dtype != dtype or given.shape != shape:
             found = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else given
-            self._refuse(f"{attribute} must be {np.dtype(dtype)} of shape {self.shape}", found)
+            self._refuse(f"{attribute} must be {np.dtype(dtype)} of shape {shape}", found)
         own = np.array(given, dtype=dtype, order="C", copy=True)
         own.setflags(write=False)
         object.__setattr__(self, attribute, own)
@@ -141,6 +177,9 @@ def plain_arrays(layer: TicketLayer) -> dict[str, codec.Array]:
         arrays[f"alpha/{layer.name}"] = np.array(layer.alpha, np.float32)
     elif layer.values is not None:
         arrays[f"values/{layer.name}"] = layer.values.reshape(-1).take(_places(layer.mask))
+    elif layer.codes is not None and layer.scales is not None:
+        arrays[f"codes/{layer.name}"] = layer.codes.reshape(-1).take(_places(layer.mask))
+        arrays[f"scales/{layer.name}"] = layer.scales
     return arrays
 
 
@@ -154,7 +193,7 @@ def coded_arrays(
     """
     name = layer.name
     arrays = {key: array for key, array in plain.items() if key.partition("/")[2] == name}
-    if layer.values is not None and layer.mask.all():
+    if layer.signs is None and layer.mask.all():
         del arrays[f"mask/{name}"]
     else:
         arrays[f"mask/{name}"] = encode_mask(layer.mask)
@@ -184,13 +223,16 @@ def read_layer(
     if not isinstance(entry, dict):
         raise TicketError("a layer's entry must be a table", value=entry)
     name, shape, kind = check_name(entry.get("name")), entry.get("shape", ()), entry.get("kind")
-    if kind not in ("binary", "float"):
-        raise TicketError("kind must be binary or float", where=name, value=kind)
+    if kind not in PARTS:
+        remedy = "A newer spiketicket may know it"
+        what = "kind must be binary, float or int8"
+        raise TicketError(what, where=name, value=kind, remedy=remedy)
     size = codec.entry_count(shape, name)
     if size > room:
         raise TicketError(f"a ticket has at most {codec.MAX_WEIGHTS} weights", where=name)
-    if version > 2 and kind == "float" and f"mask/{name}" not in arrays:
-        if entry.get("kept") != size or arrays.get(f"values/{name}", _NONE).shape != (size,):
+    numbers = f"{'codes' if kind == 'int8' else 'values'}/{name}"
+    if version > 2 and kind != "binary" and f"mask/{name}" not in arrays:
+        if entry.get("kept") != size or arrays.get(numbers, _NONE).shape != (size,):
             raise TicketError("is missing", where=f"mask/{name}")
         mask = np.ones(size, np.bool_)
     else:
@@ -203,9 +245,12 @@ def read_layer(
         parts["signs"] = signs.reshape(shape)
         parts["alpha"] = float(_take(arrays, f"alpha/{name}", ()))
     else:
-        values = np.zeros(size, np.float32)
-        values[places] = _take(arrays, f"values/{name}", (places.size,))
-        parts["values"] = values.reshape(shape)
+        dtype = np.int8 if kind == "int8" else np.float32
+        values = np.zeros(size, dtype)
+        values[places] = _take(arrays, numbers, (places.size,), dtype)
+        parts[numbers.partition("/")[0]] = values.reshape(shape)
+        if kind == "int8":
+            parts["scales"] = _take(arrays, f"scales/{name}", tuple(shape[:1]))
     layer = TicketLayer(name=name, shape=tuple(shape), kind=kind, **parts)
     if entry != layer_entry(layer):
         raise TicketError("the header contradicts the arrays", where=name, value=entry)
@@ -243,15 +288,18 @@ def _read_signs(
 
 
 def _take(
-    arrays: dict[str, codec.Array], name: str, shape: tuple[int, ...] | None = None
+    arrays: dict[str, codec.Array],
+    name: str,
+    shape: tuple[int, ...] | None = None,
+    dtype: type[np.generic] = np.float32,
 ) -> codec.Array:
-    """Take an array out; with ``shape`` it must be float32 of that shape."""
+    """Take an array out; with ``shape`` it must be of that shape and of ``dtype``."""
     array = arrays.pop(name, None)
     if array is None:
         raise TicketError("is missing", where=name)
-    if shape is not None and (array.dtype != np.float32 or array.shape != shape):
-        found = f"{array.dtype} {array.shape}"
-        raise TicketError(f"must be float32 of shape {shape}", where=name, value=found)
+    if shape is not None and (array.dtype != dtype or array.shape != shape):
+        found, wanted = f"{array.dtype} {array.shape}", np.dtype(dtype).name
+        raise TicketError(f"must be {wanted} of shape {shape}", where=name, value=found)
     return array
 
 

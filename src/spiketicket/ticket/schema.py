@@ -190,6 +190,13 @@ SCHEMA = Table(
         "normalisation": Table({"mean": Items(Number()), "std": Items(Number(1e-30))}),
         "operations": Table({"images": Whole(1, 1 << 48)}, Table({}, Number(0))),
         "precision": Text(200, pattern="fp32|bf16"),
+        "quantised": Table(  # of an int8 net: its layers, and the digest of the ticket it is of
+            {
+                "layers": Items(Text(plain=True)),
+                "of": Text(200, pattern="[0-9a-f]{64}"),
+                "test_before": _PERCENT,
+            }
+        ),
         "recipe": _RECIPE,
         "recipe_hash": Text(200, pattern="[0-9a-f]{10}"),
         "seed": Whole(0, (1 << 64) - 1),

@@ -9,14 +9,16 @@ from typing import Any
 
 from spiketicket.ticket import codec
 from spiketicket.ticket.codec import TicketError
-from spiketicket.ticket.layer import check_name
+from spiketicket.ticket.layer import PARTS, check_name
 
-_PARTS = ("mask", "signs", "drawn", "alpha", "values")
+_PARTS = ("mask", "signs", "drawn", "alpha", "values", "codes", "scales")
+
+_BITS = {"binary": 1, "int8": 8, "float": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSummary:
-    """One row of what ``spiketicket show`` prints. ``alpha`` is None for a float layer."""
+    """One row of what ``spiketicket show`` prints. Only a binary layer has an ``alpha``."""
 
     name: str
     shape: tuple[int, ...]
@@ -25,16 +27,18 @@ class LayerSummary:
     kept: int
     density: float
     alpha: float | None
+    bits: int
+    """Of a kept weight: 1 (its sign), 8 (its code) or 32."""
     mask_bytes: int
     """Bytes of the coded mask in the file."""
     mask_entropy_bytes: float
     """What no code can beat on average for a random mask of this density: its binary entropy."""
     packed_bytes: int
-    """Bytes of the mask, and of the signs (or their seed) and alpha or of the values, in the
-    file."""
+    """Bytes of the mask, and of the signs (or their seed) and alpha, of the values, or of the codes
+    and scales, in the file."""
     entropy_bytes: float
-    """``mask_entropy_bytes``, one bit a random sign, 32 bits a scale or value. Signs that the file
-    leaves to a seed count as in the file."""
+    """``mask_entropy_bytes``, one bit a random sign, 8 bits a code, 32 bits a scale or value. Signs
+    that the file leaves to a seed count as in the file."""
     drawn: bool
     """Whether the signs are left to a seed."""
 
@@ -101,7 +105,7 @@ def _row(entry: object, sizes: Mapping[str, int]) -> LayerSummary:
     name = check_name(name)
     size = codec.entry_count(table.get("shape"), name)
     if (
-        kind not in ("binary", "float")
+        kind not in PARTS
         or type(kept) is not int
         or not 0 <= kept <= size
         or type(alpha) is not (float if kind == "binary" else type(None))
@@ -109,7 +113,8 @@ def _row(entry: object, sizes: Mapping[str, int]) -> LayerSummary:
         raise TicketError("a layer's entry in the header makes no sense", where=name, value=entry)
     parts = {part: sizes.get(f"{part}/{name}", 0) for part in _PARTS}
     drawn = parts["drawn"] > 0
-    sign_bits, numbers = (kept, 1) if kind == "binary" else (0, kept)
+    bits = _BITS[kind]
+    scales = {"binary": 1, "int8": table["shape"][0]}.get(kind, 0)
     mask_entropy = size * _entropy(kept / size) / 8
     return LayerSummary(
         name=name,
@@ -119,10 +124,11 @@ def _row(entry: object, sizes: Mapping[str, int]) -> LayerSummary:
         kept=kept,
         density=kept / size,
         alpha=alpha,
+        bits=bits,
         mask_bytes=parts["mask"],
         mask_entropy_bytes=mask_entropy,
         packed_bytes=sum(parts.values()),
-        entropy_bytes=mask_entropy + (parts["drawn"] if drawn else sign_bits / 8) + 4 * numbers,
+        entropy_bytes=mask_entropy + (parts["drawn"] if drawn else kept * bits / 8) + 4 * scales,
         drawn=drawn,
     )
 
