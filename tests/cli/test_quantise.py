@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import Result
 
 from spiketicket.ticket import Ticket
-from tests.helpers.cli import Run
+
+Run = Callable[..., Result]
 
 
 @pytest.mark.slow
