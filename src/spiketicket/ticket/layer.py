@@ -223,7 +223,7 @@ def read_layer(
     if not isinstance(entry, dict):
         raise TicketError("a layer's entry must be a table", value=entry)
     name, shape, kind = check_name(entry.get("name")), entry.get("shape", ()), entry.get("kind")
-    if kind not in PARTS:
+    if not isinstance(kind, str) or kind not in PARTS:
         remedy = "A newer spiketicket may know it"
         what = "kind must be binary, float or int8"
         raise TicketError(what, where=name, value=kind, remedy=remedy)
@@ -251,7 +251,7 @@ def read_layer(
         parts[numbers.partition("/")[0]] = values.reshape(shape)
         if kind == "int8":
             parts["scales"] = _take(arrays, f"scales/{name}", tuple(shape[:1]))
-    layer = TicketLayer(name=name, shape=tuple(shape), kind=kind, **parts)
+    layer = TicketLayer(name=name, shape=tuple(shape), kind=cast("LayerKind", kind), **parts)
     if entry != layer_entry(layer):
         raise TicketError("the header contradicts the arrays", where=name, value=entry)
     return layer

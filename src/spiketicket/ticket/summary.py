@@ -105,7 +105,8 @@ def _row(entry: object, sizes: Mapping[str, int]) -> LayerSummary:
     name = check_name(name)
     size = codec.entry_count(table.get("shape"), name)
     if (
-        kind not in PARTS
+        not isinstance(kind, str)
+        or kind not in PARTS
         or type(kept) is not int
         or not 0 <= kept <= size
         or type(alpha) is not (float if kind == "binary" else type(None))
