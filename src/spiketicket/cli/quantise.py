@@ -35,7 +35,7 @@ def quantise(
 ) -> None:
     """Write a ticket with int8 weights, one scale an output channel; nothing is trained.
 
-    Binary layers stay at one bit a weight. Both accuracies are of the test split.
+    Binary layers stay at one bit per weight. Both accuracies are of the test split.
     """
     from spiketicket.experiment.quantise import quantise_ticket
     from spiketicket.machine.files import check_place

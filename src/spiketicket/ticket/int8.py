@@ -33,7 +33,7 @@ def quantised(
     """The ticket with int8 weights of one float32 scale an output channel; masks stay.
 
     ``layers`` are names, or patterns such as ``"encoder.*"``; None takes every layer with float
-    weights, pruned or not. Binary layers stay as they are, at one bit a weight. What the ticket
+    weights, pruned or not. Binary layers stay as they are, at one bit per weight. What the ticket
     states of its accuracy, verdict and early exit is of the float weights, and is left out.
 
     Raises:
