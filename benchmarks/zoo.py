@@ -21,7 +21,7 @@ from spiketicket.errors import UserError
 from spiketicket.experiment.evaluate import evaluate_ticket
 from spiketicket.experiment.provenance import machine
 from spiketicket.recipe.named import override_texts, packaged_recipes
-from spiketicket.recipe.read import load_recipe, parse_recipe, to_toml
+from spiketicket.recipe.read import as_written, load_recipe, parse_recipe, to_toml
 from spiketicket.ticket import describe, read_metadata, zoo
 
 ROOT = Path(__file__).parent.parent
@@ -59,8 +59,7 @@ def entry(path: Path) -> dict[str, object]:
 
 def changes(tables: dict[str, Any]) -> list[str]:
     """What a recipe, as a ticket states it, changes in the one of its name in the package."""
-    train = {"tune": "off", **tables["train"]}  # not there before rates were tuned
-    stated = override_texts(tomllib.loads(to_toml(parse_recipe({**tables, "train": train}))))
+    stated = override_texts(tomllib.loads(to_toml(parse_recipe(as_written(tables)))))
     packaged = override_texts(
         tomllib.loads(to_toml(load_recipe(packaged_recipes()[tables["name"]])))
     )

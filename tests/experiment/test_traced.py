@@ -427,6 +427,15 @@ def test_a_network_that_is_read_wrongly_is_refused(monkeypatch):
         as_ticket(net, x)
 
 
+def test_logits_that_are_no_numbers_are_equal_to_nothing():
+    """Sums that overflow in both are no proof that both compute the same."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4)).eval()
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([3e38, -3e38]).repeat(4, 32))
+    with pytest.raises(UserError, match="computes something else than the network"):
+        as_ticket(net, torch.rand(4, 1, 8, 8) + 10)
+
+
 def test_the_network_is_left_as_it_is():
     x, _ = images(4)
     torch.manual_seed(0)

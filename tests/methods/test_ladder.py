@@ -24,9 +24,10 @@ from spiketicket.methods.weights import WeightStart, initial_weight
 from spiketicket.models.blocks import DataShape
 from spiketicket.models.of_ticket import from_ticket, to_ticket
 from spiketicket.progress import NullReporter
-from spiketicket.recipe import parse_recipe
+from spiketicket.recipe import as_written, load_recipe, parse_recipe, to_dict
 from spiketicket.streams import Stream
-from spiketicket.ticket import Ticket
+from spiketicket.ticket import Ticket, read_metadata
+from spiketicket.ticket.zoo import find_ticket
 
 pytestmark = pytest.mark.slow
 
@@ -495,3 +496,13 @@ def test_the_ladders_step_fires_where_the_neuron_does_and_an_older_tickets_at_ze
     del meta["network"]["args"]["model"]["step"]
     older = from_ticket(Ticket(ticket.layers, ticket.tensors, meta))
     assert older.conv_pep.neurons[0].config.v_threshold == 0
+
+
+def test_a_ladder_that_does_not_name_its_ranker_had_a_selector_when_it_was_written():
+    own = load_recipe("digits-multisp", ["train.tune=off"])
+    tables = to_dict(own)
+    del tables["ticket"]["ranker"]
+    old = parse_recipe(as_written(tables))
+    assert (own.ticket.ranker, old.ticket.ranker) == ("own", "selector")
+    shipped = read_metadata(find_ticket("digits-multisp").path)
+    assert old.hash == shipped["recipe_hash"] != own.hash

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from annotated_types import Gt, Le
+from pydantic import Field
 
 from spiketicket.methods.weights import WeightStart
 from spiketicket.recipe import Epochs, MethodConfig
-from spiketicket.recipe.shapes import Ranker
+from spiketicket.recipe.shapes import RANKER_OF_OLD, Ranker
 
 CHANGED: Final = {
     "shuffled": "mask shuffled, trained",
@@ -28,7 +29,7 @@ class LadderConfig(MethodConfig):
 
     keep: Annotated[float, Gt(0), Le(1)] = 0.5
     """Fraction of the tokens kept; the same rule in training, validation and test."""
-    ranker: Ranker = "own"
+    ranker: Annotated[Ranker, Field(json_schema_extra={"hashed_default": RANKER_OF_OLD})] = "own"
     """Whose embeddings patches are ranked by: those of the net's own ConvPEP, as in the paper's
     Algorithm 1, or those of a selector that is trained before and stays beside the net."""
     score: Literal["auto", "firing_rate", "embedding_norm", "attention_first", "attention_last"] = (

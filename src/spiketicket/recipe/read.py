@@ -18,6 +18,7 @@ from spiketicket.recipe.fits import misfits
 from spiketicket.recipe.named import override_texts, recipe_path
 from spiketicket.recipe.parsing import build, build_section
 from spiketicket.recipe.sections import CHOICES, DataConfig, ModelConfig, Recipe
+from spiketicket.recipe.shapes import RANKER_OF_OLD
 from spiketicket.recipe.toml import MAX_BYTES, parse_toml
 from spiketicket.recipe.training import TrainConfig
 
@@ -104,13 +105,21 @@ def recipe_tables(path: str | Path) -> dict[str, Any]:
     return tables
 
 
+_LADDERS = ("patches", "multisp")
+
+
 def as_written(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a recipe that was written with every setting, as into a run folder or a ticket.
 
     A setting that its version did not have is as it was then, and not as it is by default now.
     """
-    train = tables.get("train")
-    return {**tables, "train": {"tune": "off", **train}} if isinstance(train, dict) else {**tables}
+    found = {**tables}
+    if isinstance(train := tables.get("train"), dict):
+        found["train"] = {"tune": "off", **train}
+    ticket = tables.get("ticket")
+    if isinstance(ticket, dict) and ticket.get("name") in _LADDERS:
+        found["ticket"] = {"ranker": RANKER_OF_OLD, **ticket}
+    return found
 
 
 def placed_root(root: str, folder: Path) -> str:
