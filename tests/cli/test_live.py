@@ -54,7 +54,7 @@ def test_a_line_of_json_a_decision_and_a_summary(spike: Run, recording: Path) ->
     ("more", "words"),
     [
         (["--speed", "fast"], "must be a number above 0, or max"),
-        (["--roi", "1,2"], "must have the form X,Y,WIDTH,HEIGHT"),
+        (["--roi", "1,2"], "must be LEFT,TOP,WIDTH,HEIGHT"),
         (["--sensor", "34"], "must have the form WIDTHxHEIGHT"),
         ([], "Give --window-ms"),
     ],

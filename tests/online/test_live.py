@@ -13,6 +13,7 @@ from live_events import SENSOR, drawn
 import spiketicket
 from spiketicket import Engine
 from spiketicket.errors import UserError
+from spiketicket.events.fit import Fit
 
 MAX = math.inf
 
@@ -112,13 +113,13 @@ def test_another_sensor_is_told_what_to_crop_or_scale(
     data["x"] += 100
     path = recording(data)
     asked: dict[str, Any] = {"window_ms": 20, "speed": MAX, "sensor": (640, 480)}
-    with pytest.raises(UserError, match=r"640x480.*34x34.*roi.*303,223,34,34.*scale"):
+    with pytest.raises(UserError, match=r"640x480.*34x34.*scale.*34x34.*roi.*80,0,480,480"):
         spiketicket.live(engine, path, **asked)
-    (cropped,) = spiketicket.live(engine, path, **asked, roi=(100, 0, *SENSOR))
+    (cropped,) = spiketicket.live(engine, path, **asked, fit=Fit(roi=(100, 0, *SENSOR)))
     data["x"] -= 100
     (plain,) = spiketicket.live(engine, recording(data), window_ms=20, speed=MAX)
     assert cropped.logits == plain.logits
-    (scaled,) = spiketicket.live(engine, path, **asked, scale=True)
+    (scaled,) = spiketicket.live(engine, path, **asked, fit=Fit(scale=SENSOR))
     assert scaled.events == 900
 
 
@@ -131,8 +132,8 @@ def test_another_sensor_is_told_what_to_crop_or_scale(
         ({"window_ms": 1, "window_events": 5}, "not by both"),
         ({"window_ms": 1, "speed": 0.0}, "above 0"),
         ({"window_ms": 1, "queue": 0}, "from 1 to"),
-        ({"window_ms": 1, "roi": (30, 0, 34, 34)}, "must lie on the sensor"),
-        ({"window_ms": 1, "roi": (0, 0, 10, 10)}, "can only be made smaller"),
+        ({"window_ms": 1, "fit": Fit(roi=(30, 0, 34, 34))}, "must lie in the sensor"),
+        ({"window_ms": 1, "fit": Fit(roi=(0, 0, 10, 10))}, "can only be made smaller"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -273,7 +273,7 @@ def test_a_flood_is_taken_and_drops_windows(engine: Engine) -> None:
         decide=FromRest(engine, framing, SENSOR),
         smoothed=Smoothed(),
         queue=2,
-        region=None,
+        fit=None,
         recorder=None,
     )
     found = list(running)

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from spiketicket.cli.declare import Argument, Exit, Option
 from spiketicket.cli.guard import BAD_INPUT, SOME_FAILED
-from spiketicket.cli.options import MaxMemoryOption, TicketArgument, require_there
+from spiketicket.cli.options import (
+    MaxMemoryOption,
+    RoiOption,
+    ScaleOption,
+    TicketArgument,
+    require_there,
+)
 from spiketicket.cli.run import Unit
 from spiketicket.errors import UserError, plain
 from spiketicket.machine.output import fail, is_terminal, note, tell
@@ -69,13 +75,8 @@ def live(
         str,
         Option("--sensor", metavar="WxH", help="The sensor's size, where the source does not say."),
     ] = "",
-    roi: Annotated[
-        str,
-        Option("--roi", metavar="X,Y,W,H", help="The part of the sensor to look at."),
-    ] = "",
-    scale: Annotated[
-        bool, Option("--scale", help="Scale another sensor, or a part of it, to the ticket's.")
-    ] = False,
+    roi: RoiOption = None,
+    scale: ScaleOption = None,
     time_unit: Annotated[
         Unit | None, Option("--time-unit", help="Unit of times in .npz and .npy files.")
     ] = None,
@@ -110,6 +111,7 @@ def live(
     """
     require_there(ticket)
 
+    from spiketicket.events.fit import parse_fit
     from spiketicket.online.session import live as start
 
     running = start(
@@ -123,8 +125,7 @@ def live(
         speed=_speed(speed),
         loop=loop,
         sensor=_pair(sensor),
-        roi=_four(roi),
-        scale=scale,
+        fit=parse_fit(roi, scale),
         time_unit=None if time_unit is None else time_unit.value,
         topic=topic,
         majority=majority,
@@ -239,22 +240,10 @@ def _speed(text: str) -> float:
     raise UserError("must be a number above 0, or max", where="--speed", value=text)
 
 
-def _numbers(text: str, between: str, count: int, form: str, name: str) -> tuple[int, ...]:
-    parts = text.lower().split(between)
-    if len(parts) != count or not all(p.isascii() and p.isdigit() and len(p) < 7 for p in parts):
-        raise UserError(f"must have the form {form}", where=name, value=text)
-    return tuple(map(int, parts))
-
-
 def _pair(text: str) -> tuple[int, int] | None:
     if not text:
         return None
-    width, height = _numbers(text, "x", 2, "WIDTHxHEIGHT", "--sensor")
-    return width, height
-
-
-def _four(text: str) -> tuple[int, int, int, int] | None:
-    if not text:
-        return None
-    x, y, width, height = _numbers(text, ",", 4, "X,Y,WIDTH,HEIGHT", "--roi")
-    return x, y, width, height
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.isascii() and p.isdigit() and len(p) < 7 for p in parts):
+        raise UserError("must have the form WIDTHxHEIGHT", where="--sensor", value=text)
+    return int(parts[0]), int(parts[1])

@@ -18,10 +18,11 @@ from spiketicket.engine import Engine
 from spiketicket.engine.inputs import Recordings as Reader
 from spiketicket.engine.inputs import reader_for
 from spiketicket.errors import UserError, argument
+from spiketicket.events import Events
+from spiketicket.events.fit import Fit, mismatch
 from spiketicket.machine.typed import typed
 from spiketicket.online.decide import CarriedOn, FromRest
 from spiketicket.online.meter import Meter
-from spiketicket.online.place import Region, region_of
 from spiketicket.online.record import Recorder
 from spiketicket.online.smooth import Smoothed
 from spiketicket.online.source import Asked, open_source
@@ -104,12 +105,12 @@ class Live:
         decide: FromRest | CarriedOn,
         smoothed: Smoothed,
         queue: int,
-        region: Region | None,
+        fit: Fit | None,
         recorder: Recorder | None,
     ) -> None:
         self.engine, self.source = engine, source
         self.meter = Meter()
-        self._decide, self._smoothed, self._region = decide, smoothed, region
+        self._decide, self._smoothed, self._fit = decide, smoothed, fit
         self._recorder = recorder
         carried = isinstance(decide, CarriedOn)
         self._windows = Windows(
@@ -120,7 +121,7 @@ class Live:
         self._began = False
         self.window: Window | None = None
         """The one that the last decision is about."""
-        self.sensor = source.sensor if region is None else (region.width, region.height)
+        self.sensor = source.sensor if fit is None else fit.size(source.sensor)
         """Of what is looked at."""
 
     def __enter__(self) -> Live:
@@ -218,9 +219,9 @@ class Live:
     def _seen(self, packet: Packet) -> Packet:
         if self._recorder is not None:
             self._recorder.add(packet.data)
-        if self._region is None:
+        if self._fit is None:
             return packet
-        return replace(packet, data=self._region.inside(packet.data))
+        return replace(packet, data=self._fit(Events(packet.data, *self.source.sensor)).data)
 
     def summary(self) -> dict[str, Any]:
         """What was decided, how fast, and what was left out, so far."""
@@ -257,8 +258,7 @@ def live(
     speed: float = 1.0,
     loop: bool = False,
     sensor: tuple[int, int] | None = None,
-    roi: tuple[int, int, int, int] | None = None,
-    scale: bool = False,
+    fit: Fit | None = None,
     time_unit: Literal["s", "ms", "us", "ns"] | None = None,
     topic: str | None = None,
     majority: int = 1,
@@ -287,8 +287,7 @@ def live(
         speed: of a recording that is played: 1 is its own, ``inf`` as fast as answers come.
         loop: play recordings again and again.
         sensor: width and height, for sources that do not tell. Default: the ticket's.
-        roi: x, y, width and height of the part of the sensor to look at.
-        scale: whether another sensor, or part of one, than the ticket's is scaled to its frames.
+        fit: the part of another sensor than the ticket's to look at, and the size it is scaled to.
         time_unit: of times in ``.npz`` and ``.npy`` files.
         topic: which of several streams of a file.
         majority: tell the most frequent of so many last answers.
@@ -325,15 +324,11 @@ def live(
     opened = open_source(os.fspath(source), asked)
     framing = reader.framing
     height, width = engine.input_shape[-2:]
-    region = region_of(
-        opened.sensor,
-        reader.sensor,
-        (width, height),
-        roi=roi,
-        scale=scale,
-        where=str(source),
-    )
-    size = (region.width, region.height)
+    size = opened.sensor if fit is None else fit.size(opened.sensor)
+    wanted = reader.sensor or (width, height)
+    if size not in (wanted, (width, height)):
+        opened.close()
+        raise mismatch(size, wanted, str(source))
     decide = (CarriedOn if state == "carry" else FromRest)(engine, framing, size)
     return Live(
         engine,
@@ -342,7 +337,7 @@ def live(
         decide=decide,
         smoothed=Smoothed(majority, hysteresis),
         queue=queue,
-        region=None if size == opened.sensor else region,
+        fit=fit,
         recorder=None if record is None else Recorder(Path(record)),
     )
 
